@@ -1,0 +1,153 @@
+"""What a configuration file may say: frozen models, defaults, allowed values."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+
+
+class Section(BaseModel):
+    """Base of all sections: immutable, no unknown keys, no silent conversion."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Data(Section):
+    """Which images, at which size."""
+
+    name: Literal["market1501", "dukemtmcreid", "msmt17", "folder"]
+    root: Annotated[Path, Field(strict=False)]
+    height: Annotated[int, Field(ge=32)] = 256
+    width: Annotated[int, Field(ge=16)] = 128
+    workers: PositiveInt = 4
+
+
+class Encoder(Section):
+    """The identity encoder."""
+
+    backbone: str
+    weights: str | None = None
+    """``imagenet`` for the backbone's public weights, a .safetensors or .pth file, or null."""
+    pooling: Literal["avg", "max", "gem"] = "gem"
+    input: Literal["imagenet", "half"] = "imagenet"
+    """Pixel normalisation: ImageNet mean and std, or mean = std = 0.5."""
+    same_padding: bool = False
+    """Pad as TensorFlow does: for weights converted from there (timm's pad_type="same")."""
+    ghost_batch: PositiveInt | None = 64
+    """Images per batch-norm group in training; null takes the whole batch."""
+    precision: Literal["bf16", "fp32"] = "bf16"
+
+
+class Augment(Section):
+    """Random changes of a training image."""
+
+    flip: Share = 0.5
+    pad: Annotated[int, Field(ge=0)] = 10
+    erase: Share = 0.5
+
+
+class Sampler(Section):
+    """P x K: ``batch`` images, of which ``instances`` share a pseudo label."""
+
+    batch: PositiveInt = 256
+    instances: PositiveInt = 16
+    camera_aware: bool = False
+
+    @model_validator(mode="after")
+    def _whole_identities(self) -> Sampler:
+        if self.batch % self.instances:
+            raise ValueError(f"batch {self.batch} must be a multiple of instances {self.instances}")
+        return self
+
+
+class FixedEps(Section):
+    """DBSCAN radius as a fixed Jaccard distance in (0, 1)."""
+
+    kind: Literal["fixed"]
+    value: Annotated[float, Field(gt=0, lt=1)] = 0.6
+
+
+class ShareEps(Section):
+    """DBSCAN radius as the mean of the smallest ``share`` of all pairwise distances."""
+
+    kind: Literal["share"]
+    share: Annotated[float, Field(gt=0, lt=1)] = 1.6e-3
+
+
+class Clustering(Section):
+    """k-reciprocal Jaccard distance and DBSCAN."""
+
+    k1: Annotated[int, Field(ge=2)] = 30
+    """Neighbours of the reciprocal sets."""
+    k1_counts_self: bool = True
+    """True: the image itself is one of the k1 (SpCL line); False: k1 others (Zhong et al.)."""
+    k2: PositiveInt = 6
+    eps: Annotated[FixedEps | ShareEps, Field(discriminator="kind")] = FixedEps(kind="fixed")
+    min_samples: PositiveInt = 4
+
+
+class Memory(Section):
+    """Share of the old value that an update keeps."""
+
+    instance_momentum: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    prototype_momentum: Annotated[float, Field(ge=0, lt=1)] = 0.1
+
+
+class Weights(Section):
+    """Weight of each loss term; a term of weight 0 is not computed."""
+
+    prototype: NotNegative = 1.0
+    instance: NotNegative = 0.0
+
+
+class Loss(Section):
+    """The contrastive head."""
+
+    temperature: Positive = 0.05
+    weights: Weights = Weights()
+
+
+class Stage(Section):
+    """One part of the training: how long, and at which learning rates."""
+
+    name: str
+    epochs: PositiveInt
+    iterations: PositiveInt = 400
+    learning_rate: Positive = 3.5e-4
+    weight_decay: NotNegative = 5e-4
+    warmup_epochs: Annotated[int, Field(ge=0)] = 0
+    decay_every: PositiveInt | None = 20
+    """Epochs after which the learning rate is multiplied by 0.1; null never does."""
+
+
+class Evaluation(Section):
+    """What is measured on query and gallery."""
+
+    every: PositiveInt | None = None
+    """Epochs between evaluations for display; null evaluates only before and after training."""
+    batch: PositiveInt = 256
+    flip: bool = False
+    rerank: bool = False
+
+
+class Config(Section):
+    """One experiment, complete."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")]
+    seed: Annotated[int, Field(ge=0)] = 1
+    runs: Annotated[Path, Field(strict=False)] = Path("runs")
+    data: Data
+    encoder: Encoder
+    augment: Augment = Augment()
+    sampler: Sampler = Sampler()
+    clustering: Clustering = Clustering()
+    memory: Memory = Memory()
+    loss: Loss = Loss()
+    stages: Annotated[tuple[Stage, ...], Field(min_length=1, strict=False)]
+    evaluation: Evaluation = Evaluation()

@@ -1,0 +1,57 @@
+"""Decoding image files: the only place that opens one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image as Pillow
+
+from reid_gen.errors import UserError, name_some
+from reid_gen.types import Pixels
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
+"""File-name endings, in lower case, that count as images."""
+
+
+class UnreadableImage(Exception):
+    """A file that does not decode; carries its path and the decoder's reason."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path = path
+        self.reason = reason
+
+
+def decode(path: Path, height: int | None = None, width: int | None = None) -> Pixels:
+    """Decode one file completely and resize it.
+
+    Args:
+        path: A file with one of ``SUFFIXES``.
+        height: Rows of the result; None keeps the file's own.
+        width: Columns of the result; None keeps the file's own.
+
+    Returns:
+        RGB pixels in 0..255, [H, W, 3] uint8.
+
+    Raises:
+        UnreadableImage: If the file is missing, truncated or no image.
+    """
+    try:
+        with Pillow.open(path) as file:
+            picture = file.convert("RGB")
+    except (OSError, SyntaxError, ValueError, Pillow.DecompressionBombError) as error:
+        raise UnreadableImage(path, str(error).split("\n")[0]) from error
+    size = (width or picture.width, height or picture.height)
+    if picture.size != size:
+        picture = picture.resize(size, Pillow.Resampling.BILINEAR)
+    return np.asarray(picture)
+
+
+def unreadable_error(failures: list[UnreadableImage]) -> UserError:
+    """One error for all the files that did not decode, listed by path."""
+    listed = "\n".join(f"  {failure.path}: {failure.reason}" for failure in failures)
+    names = name_some([failure.path.name for failure in failures], most=3)
+    return UserError(
+        f"{len(failures)} image(s) do not decode: {names}; replace or remove them\n{listed}"
+    )

@@ -1,0 +1,1 @@
+"""Training: build from settings, stages, steps, loop, checkpoints, journal."""

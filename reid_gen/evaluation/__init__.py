@@ -1,0 +1,1 @@
+"""Feature extraction, ranking, re-ranking and clustering quality."""

@@ -1,0 +1,1 @@
+"""Memory: the only contrastive state."""
