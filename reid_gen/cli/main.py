@@ -1,0 +1,65 @@
+"""``reid-gen``: the root command. Heavy modules are imported only by the command that runs."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from reid_gen import __version__
+from reid_gen.errors import UserError
+
+COMMANDS = {
+    "train": "train:train",
+    "evaluate": "evaluate:evaluate",
+    "extract": "extract:extract",
+    "data": "data:data",
+    "config": "config:config",
+}
+"""Name on the command line -> module and function."""
+
+
+class _Lazy(click.Group):
+    """Loads a command's module when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, function = COMMANDS[cmd_name].split(":")
+        command: click.Command = getattr(
+            importlib.import_module(f"reid_gen.cli.{module}"), function
+        )
+        return command
+
+
+@click.command(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="reid-gen")
+def root() -> None:
+    """Learn person re-identification from unlabelled camera crops."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; a user's fault is one message and exit code 1.
+
+    Args:
+        arguments: Words after the program's name; None takes them from the process.
+    """
+    try:
+        root.main(args=arguments, prog_name="reid-gen", standalone_mode=False)
+    except UserError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(1)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,48 @@
+"""``reid-gen train``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from reid_gen.errors import UserError
+
+
+@click.command()
+@click.option("--config", type=click.Path(path_type=Path), help="Configuration file (YAML).")
+@click.option("--set", "overrides", multiple=True, metavar="A.B=C", help="Override a setting.")
+@click.option(
+    "--resume", type=click.Path(path_type=Path), help="Run folder to go on with; brings its config."
+)
+def train(config: Path | None, overrides: tuple[str, ...], resume: Path | None) -> None:
+    """Train an encoder without labels."""
+    if (config is None) == (resume is None):
+        raise UserError("give either --config FILE to start a run or --resume RUN to go on with one")
+    if resume is not None and overrides:
+        raise UserError("--set cannot change a run that is resumed; start a new one")
+
+    from reid_gen.config.dump import dump_config
+    from reid_gen.config.load import load_config
+    from reid_gen.engine.build import build_experiment
+    from reid_gen.engine.progress import Terminal
+    from reid_gen.engine.run import CONFIG, resume_run, start_run
+
+    if resume is not None and not (resume / CONFIG).is_file():
+        raise UserError(f"{resume} is no run folder ({CONFIG} is missing); give runs/NAME")
+    settings = load_config(resume / CONFIG if resume else Path(str(config)), overrides)
+    run = resume or settings.runs / settings.name
+    if resume is None and run.exists():
+        raise UserError(
+            f"{run} exists; choose another name, resume it with --resume {run}, or remove it"
+        )
+    experiment = build_experiment(settings, Terminal())
+    try:
+        if resume is None:
+            start_run(experiment, run, dump_config(settings))
+        else:
+            resume_run(experiment, run)
+    except KeyboardInterrupt:
+        if run.exists():
+            click.echo(f"\nstopped; go on with: reid-gen train --resume {run}", err=True)
+        raise

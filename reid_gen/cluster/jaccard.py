@@ -1,0 +1,136 @@
+"""Sparse k-reciprocal Jaccard distance (Zhong et al., CVPR 2017, sections 3.2 to 3.4)."""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+from scipy import sparse
+
+from reid_gen.cluster.neighbours import Neighbours
+from reid_gen.types import Floats, Ints
+
+_PAIRS = 16384
+
+
+def jaccard_distances(
+    features: Floats, neighbours: Neighbours, *, k1: int, k2: int, counts_self: bool = True
+) -> sparse.csr_matrix:
+    """Jaccard distance of every pair whose encodings overlap; no N x N array is made.
+
+    ``R(i, k)`` are the k-reciprocal neighbours; ``R*(i)`` adds ``R(c, k1 / 2)`` of those c in R(i)
+    that share over two thirds of it; ``V_i`` weighs R*(i) by ``softmax(-|x_i - x_j|^2)`` and is
+    then averaged over the k2 nearest images;
+    ``d(i, j) = 1 - sum min(V_i, V_j) / sum max(V_i, V_j)``.
+
+    Args:
+        features: Unit rows, [N, D] float32.
+        neighbours: At least ``k1`` (or ``k1 + 1``) columns, unless N is smaller.
+        k1: Neighbours of the reciprocal sets.
+        k2: Images over which encodings are averaged, itself included.
+        counts_self: True: the image itself is one of the k1 (SpCL); False: k1 others (the paper).
+
+    Returns:
+        Symmetric [N, N] float32 distances in [0, 1); an absent pair has distance 1. The diagonal
+        is not stored.
+    """
+    index = neighbours.index
+    full = _reciprocal(index, k1 if counts_self else k1 + 1)
+    half = _reciprocal(index, int(np.around(k1 / 2)) + 1)
+    encoding = _weights(features, _expand(full, half))
+    if k2 > 1:
+        encoding = _graph(index[:, :k2]) @ encoding
+        encoding = encoding.multiply(1.0 / min(k2, index.shape[1])).tocsr()
+    return _pairwise(encoding.astype(np.float32))
+
+
+def _graph(index: Ints) -> sparse.csr_matrix:
+    """0/1 matrix with a 1 at each (i, index[i, p])."""
+    size, count = index.shape
+    pointer = np.arange(0, size * count + 1, count)
+    ones = np.ones(size * count, dtype=np.float32)
+    return sparse.csr_matrix((ones, index.ravel(), pointer), shape=(size, size))
+
+
+def _reciprocal(index: Ints, count: int) -> sparse.csr_matrix:
+    graph = _graph(index[:, :count])
+    return graph.multiply(graph.T).tocsr()
+
+
+def _expand(full: sparse.csr_matrix, half: sparse.csr_matrix) -> sparse.csr_matrix:
+    """R*(i): the union of R(i) with the R(c, k1 / 2) that it covers by more than two thirds."""
+    shared = (full @ half.T).multiply(full).tocoo()
+    half_size = np.diff(half.indptr)
+    covered = 3 * shared.data > 2 * half_size[shared.col]
+    keep = sparse.csr_matrix(
+        (np.ones(covered.sum(), dtype=np.float32), (shared.row[covered], shared.col[covered])),
+        shape=full.shape,
+    )
+    return (full + keep @ half).tocsr()
+
+
+def _weights(features: Floats, sets: sparse.csr_matrix) -> sparse.csr_matrix:
+    """softmax(-|x_i - x_j|^2) over each row's set; -|a - b|^2 = 2 a.b - 2 for unit rows."""
+    size = sets.shape[0]
+    rows = np.repeat(np.arange(size), np.diff(sets.indptr))
+    raised = np.empty(len(rows), dtype=np.float32)
+    for start in range(0, len(rows), _PAIRS):
+        pair = slice(start, start + _PAIRS)
+        dots = np.einsum("pd,pd->p", features[rows[pair]], features[sets.indices[pair]])
+        raised[pair] = np.exp(2 * dots - 2)
+    total = np.bincount(rows, weights=raised, minlength=size)
+    data = (raised / total[rows]).astype(np.float32)
+    return sparse.csr_matrix((data, sets.indices, sets.indptr), shape=sets.shape)
+
+
+def _pairwise(encoding: sparse.csr_matrix) -> sparse.csr_matrix:
+    """Distance of all pairs with common support; each row of ``encoding`` sums to 1."""
+    encoding.sort_indices()
+    columns = encoding.tocsc()
+    columns.sort_indices()
+    size = encoding.shape[0]
+    arrays = (encoding.indptr, encoding.indices, encoding.data)
+    by_column = (columns.indptr, columns.indices, columns.data)
+    counts = _overlaps(*arrays, *by_column, np.empty(0, np.int64), _NO_INT, _NO_FLOAT)
+    pointer = np.concatenate([[0], np.cumsum(counts)])
+    other = np.empty(pointer[-1], dtype=np.int32)
+    distance = np.empty(pointer[-1], dtype=np.float32)
+    _overlaps(*arrays, *by_column, pointer, other, distance)
+    upper = sparse.csr_matrix((distance, other, pointer), shape=(size, size))
+    return (upper + upper.T).tocsr()
+
+
+_NO_INT = np.empty(0, dtype=np.int32)
+_NO_FLOAT = np.empty(0, dtype=np.float32)
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _overlaps(pointer, columns, values, by_column, rows, weights, start, other, distance):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    """Count (``start`` empty) or write, for each i, the j > i that share support with it."""
+    size = len(pointer) - 1
+    counts = np.zeros(size, np.int64)
+    shared = np.zeros(size, np.float64)
+    seen = np.full(size, -1, np.int64)
+    found = np.empty(size, np.int64)
+    for i in range(size):
+        count = 0
+        for p in range(pointer[i], pointer[i + 1]):
+            column = columns[p]
+            q = by_column[column + 1] - 1
+            while q >= by_column[column] and rows[q] > i:
+                j = rows[q]
+                if seen[j] != i:
+                    seen[j] = i
+                    shared[j] = 0.0
+                    found[count] = j
+                    count += 1
+                shared[j] += min(values[p], weights[q])
+                q -= 1
+        counts[i] = count
+        if len(start):
+            ordered = np.sort(found[:count])
+            for position in range(count):
+                j = ordered[position]
+                least = shared[j]
+                other[start[i] + position] = j
+                distance[start[i] + position] = max(0.0, 1.0 - least / (2.0 - least))
+    return counts

@@ -1,0 +1,70 @@
+"""P x K sampling over pseudo labels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from reid_gen.types import OUTLIER, Ints
+
+
+def identity_batches(
+    labels: Ints,
+    *,
+    batch: int,
+    instances: int,
+    iterations: int,
+    rng: np.random.Generator,
+    camids: Ints | None = None,
+) -> Iterator[Ints]:
+    """Draw batches of P = ``batch / instances`` clusters with K = ``instances`` images each.
+
+    Clusters come in random order, all of them before any again; an epoch has a stated number of
+    batches, whatever the number of clusters. A cluster with fewer than K images repeats some.
+    Outliers are never drawn. With fewer than P clusters a batch is as much smaller.
+
+    Args:
+        labels: Pseudo labels, [N]; -1 is an outlier.
+        batch: Images per batch.
+        instances: Images per cluster in a batch.
+        iterations: Batches to draw.
+        rng: Source of all randomness.
+        camids: Camera of each image, [N]; if given, a cluster's images are spread over its cameras
+            (the camera-aware variant).
+
+    Yields:
+        Rows of the images, [P * K] int64, the K of a cluster one after the other.
+    """
+    clustered = np.flatnonzero(labels != OUTLIER)
+    by_label = clustered[np.argsort(labels[clustered], kind="stable")]
+    members = np.split(by_label, np.cumsum(np.bincount(labels[clustered]))[:-1])
+    per_batch = min(batch // instances, len(members))
+    queue: list[int] = []
+    for _ in range(iterations):
+        if len(queue) < per_batch:
+            fresh = rng.permutation(len(members))
+            waiting = np.isin(fresh, queue)  # none twice in a batch: those waiting go last
+            queue += [*fresh[~waiting].tolist(), *fresh[waiting].tolist()]
+        chosen, queue = queue[:per_batch], queue[per_batch:]
+        yield np.concatenate(
+            [_draw(members[cluster], instances, rng, camids) for cluster in chosen]
+        )
+
+
+def _draw(members: Ints, count: int, rng: np.random.Generator, camids: Ints | None) -> Ints:
+    """Take ``count`` members in random order, repeating them in turns if there are too few."""
+    shuffled = rng.permutation(members)
+    if camids is not None:
+        shuffled = shuffled[_camera_turns(camids[shuffled])]
+    return np.resize(shuffled, count)
+
+
+def _camera_turns(cameras: Ints) -> Ints:
+    """Order that takes one image of each camera, then a second of each, and so on."""
+    by_camera = np.argsort(cameras, kind="stable")
+    ordered = cameras[by_camera]
+    starts = np.searchsorted(ordered, ordered)
+    turn = np.empty(len(cameras), dtype=np.int64)
+    turn[by_camera] = np.arange(len(cameras)) - starts
+    return np.argsort(turn, kind="stable")

@@ -1,0 +1,74 @@
+"""From decoded pixels to images, with or without random augmentation, whole batches at a time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from reid_gen.types import Ints, Pixels
+
+
+def to_images(pixels: Pixels) -> Tensor:
+    """Turn pixels [B, H, W, 3] in 0..255 into images [B, 3, H, W] in 0..1, channels last."""
+    return torch.from_numpy(pixels).permute(0, 3, 1, 2).to(torch.float32).div_(255)
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """The field's three: flip, pad and crop, random erasing (Zhong et al., AAAI 2020).
+
+    Attributes:
+        flip: Probability of mirroring left and right.
+        pad: Black pixels added on every side before an image-sized crop.
+        erase: Probability of filling a rectangle of 2 to 40 % of the area, aspect 0.3 to 3.3.
+        fill: RGB in 0..1 of that rectangle; the mean of the encoder's input makes it 0 there.
+    """
+
+    flip: float
+    pad: int
+    erase: float
+    fill: tuple[float, float, float]
+
+    def __call__(self, pixels: Pixels, rng: np.random.Generator) -> Tensor:
+        """Augment pixels [B, H, W, 3] in 0..255 into images [B, 3, H, W] in 0..1."""
+        size, height, width, _ = pixels.shape
+        padded = np.pad(pixels, ((0, 0), (self.pad, self.pad), (self.pad, self.pad), (0, 0)))
+        rows = self._offsets(rng, size) + np.arange(height)
+        columns = self._offsets(rng, size) + np.arange(width)
+        mirrored = rng.random(size) < self.flip
+        columns[mirrored] = columns[mirrored, ::-1]
+        image = np.arange(size)[:, None, None]
+        cropped = padded[image, rows[:, :, None], columns[:, None, :]]
+        erased = _rectangles(rng, size, height, width)
+        erased &= (rng.random(size) < self.erase)[:, None, None]
+        cropped[erased] = np.round(np.array(self.fill) * 255).astype(np.uint8)
+        return to_images(cropped)
+
+    def _offsets(self, rng: np.random.Generator, size: int) -> Ints:
+        return rng.integers(0, 2 * self.pad + 1, (size, 1))
+
+
+def _rectangles(
+    rng: np.random.Generator, size: int, height: int, width: int
+) -> NDArray[np.bool_]:
+    """A random rectangle per image, [B, H, W]; its sides are capped at the image's."""
+    area = rng.uniform(0.02, 0.4, size) * height * width
+    aspect = np.exp(rng.uniform(np.log(0.3), np.log(1 / 0.3), size))
+    tall = np.clip(np.round(np.sqrt(area * aspect)), 1, height)
+    wide = np.clip(np.round(np.sqrt(area / aspect)), 1, width)
+    top = np.floor(rng.random(size) * (height - tall + 1))
+    left = np.floor(rng.random(size) * (width - wide + 1))
+    in_rows = _between(np.arange(height), top, tall)
+    in_columns = _between(np.arange(width), left, wide)
+    return in_rows[:, :, None] & in_columns[:, None, :]
+
+
+def _between(
+    place: Ints, start: NDArray[np.float64], length: NDArray[np.float64]
+) -> NDArray[np.bool_]:
+    """Whether each place lies in [start, start + length), [B, places]."""
+    return (place >= start[:, None]) & (place < (start + length)[:, None])

@@ -1,0 +1,176 @@
+"""Weights on disk: written aside and renamed, read strictly."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from reid_gen.errors import UserError
+from reid_gen.models.encoder import EncoderCard, IdentityEncoder, create_encoder
+from reid_gen.models.weights import load_strictly, read_weights
+
+FORMAT = 1
+ENCODER = "encoder.safetensors"
+BANK = "bank.safetensors"
+CARD = "card.json"
+RESUME = "resume.pt"
+LAST = "last"
+
+
+@contextmanager
+def written_aside(target: Path) -> Iterator[Path]:
+    """Give a temporary folder that takes the place of ``target`` when all went well.
+
+    Args:
+        target: Folder to make or to replace.
+
+    Yields:
+        The temporary folder, beside the target.
+
+    Raises:
+        UserError: If it cannot be written (no space, no permission); the old target stays.
+    """
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        aside = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+        try:
+            yield aside
+            aside.chmod(0o755)
+            old = aside.with_name(f"{aside.name}-old")
+            if target.exists():
+                target.rename(old)
+            aside.rename(target)
+            shutil.rmtree(old, ignore_errors=True)
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+    except OSError as error:
+        raise cannot_write(target, error) from error
+
+
+def cannot_write(target: Path, error: OSError) -> UserError:
+    """The message for a path that cannot be written."""
+    reason = error.strerror or str(error)
+    return UserError(f"cannot write {target}: {reason}; free some space or choose another place")
+
+
+def save_checkpoint(
+    target: Path,
+    *,
+    encoder: IdentityEncoder,
+    card: EncoderCard,
+    about: Mapping[str, Any],
+    bank: Mapping[str, Tensor],
+    resume: Mapping[str, Any],
+) -> None:
+    """Write a checkpoint folder, all of it or nothing.
+
+    Args:
+        target: The folder, such as ``runs/NAME/last``.
+        encoder: Its weights.
+        card: What its weights belong to.
+        about: More for the card: metrics, data fingerprint, settings.
+        bank: Memory of the last epoch (``features``, ``labels``); empty before the first.
+        resume: What only a resumed run needs.
+
+    Raises:
+        UserError: If it cannot be written; an older checkpoint there stays as it was.
+    """
+    with written_aside(target) as aside:
+        weights = {name: value.contiguous().cpu() for name, value in encoder.state_dict().items()}
+        _save_tensors(weights, aside / ENCODER)
+        _save_tensors({name: value.contiguous().cpu() for name, value in bank.items()}, aside / BANK)
+        (aside / RESUME).write_bytes(_pickled(resume))
+        described = {
+            "format": FORMAT,
+            "encoder": card.as_dict(),
+            "sha256": hashlib.sha256((aside / ENCODER).read_bytes()).hexdigest(),
+            **about,
+        }
+        (aside / CARD).write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
+
+
+def _pickled(content: Mapping[str, Any]) -> bytes:
+    """Through memory, because a full disk then raises OSError and not torch's RuntimeError."""
+    buffer = io.BytesIO()
+    torch.save(dict(content), buffer)
+    return buffer.getvalue()
+
+
+def _save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
+    path.write_bytes(safetensors.torch.save(tensors))
+
+
+def find_checkpoint(path: Path) -> Path:
+    """The checkpoint folder meant by a run folder, a checkpoint folder or a weight file in one.
+
+    Raises:
+        UserError: If there is none, or it is of another format.
+    """
+    places = (path, path / LAST, path.parent if path.name == ENCODER else path)
+    for folder in places:
+        if (folder / CARD).is_file() and (folder / ENCODER).is_file():
+            read_card(folder)
+            return folder
+    raise UserError(
+        f"{path} holds no checkpoint ({CARD} and {ENCODER}); "
+        "give a run folder such as runs/NAME, or its last/ folder"
+    )
+
+
+def read_card(folder: Path) -> dict[str, Any]:
+    """Read the card of a checkpoint folder.
+
+    Raises:
+        UserError: If it is damaged or of another format.
+    """
+    try:
+        card = json.loads((folder / CARD).read_text(encoding="utf-8"))
+        number = card["format"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{folder / CARD} is damaged; take another checkpoint") from error
+    if number != FORMAT:
+        raise UserError(
+            f"{folder / CARD} has format {number}, this version reads format {FORMAT}; "
+            "use the version of reid-gen that wrote it"
+        )
+    return dict(card)
+
+
+def load_encoder(path: Path) -> tuple[IdentityEncoder, EncoderCard]:
+    """Build the encoder of a run or checkpoint folder, in evaluation mode.
+
+    Raises:
+        UserError: If there is none, its weights are damaged, or they do not fit its card.
+    """
+    folder = find_checkpoint(path)
+    described = read_card(folder)
+    file = folder / ENCODER
+    if hashlib.sha256(file.read_bytes()).hexdigest() != described["sha256"]:
+        raise UserError(f"{file} does not match the checksum on its card; copy or train it again")
+    card = EncoderCard(**described["encoder"])
+    encoder = create_encoder(card)
+    load_strictly(encoder, read_weights(file), str(file))
+    return encoder.eval(), card
+
+
+def load_resume(folder: Path) -> dict[str, Any]:
+    """Read what a resumed run needs.
+
+    Raises:
+        UserError: If the folder holds no resumable checkpoint.
+    """
+    file = folder / RESUME
+    if not file.is_file():
+        raise UserError(f"{folder} holds no {RESUME}, so this run cannot be resumed")
+    return dict(torch.load(file, map_location="cpu", weights_only=True))

@@ -1,0 +1,74 @@
+"""Query against gallery with an encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from reid_gen.data.loaders import ImageLoader
+from reid_gen.engine.progress import Progress
+from reid_gen.errors import UserError
+from reid_gen.evaluation.features import Encode, extract_features
+from reid_gen.evaluation.ranking import RankingResult, evaluate_distances, evaluate_ranking
+from reid_gen.evaluation.rerank import rerank
+from reid_gen.types import Dataset, Floats, LabelledSplit
+
+MakeLoader = Callable[[LabelledSplit], ImageLoader]
+
+
+@dataclass(frozen=True)
+class Evaluator:
+    """Measures an encoder by the Market-1501 protocol.
+
+    Attributes:
+        query: Query split.
+        gallery: Gallery split.
+        make_loader: Opens a split.
+        batch: Images per pass.
+        flip: Average every feature with that of the mirrored image.
+        reranked: Measure k-reciprocal re-ranking too.
+        progress: Display.
+    """
+
+    query: LabelledSplit
+    gallery: LabelledSplit
+    make_loader: MakeLoader
+    batch: int
+    flip: bool
+    reranked: bool
+    progress: Progress
+
+    def __call__(self, encode: Encode) -> tuple[RankingResult, ...]:
+        """Rank with and, if asked for, without and with re-ranking.
+
+        Raises:
+            UserError: If images do not decode, or no query has a match.
+        """
+        query, gallery = self._features(self.query, encode), self._features(self.gallery, encode)
+        labels = (self.query.pids, self.gallery.pids, self.query.camids, self.gallery.camids)
+        results = [evaluate_ranking(query, gallery, *labels)]
+        if self.reranked:
+            results.append(evaluate_distances(rerank(query, gallery), *labels))
+        return tuple(results)
+
+    def _features(self, split: LabelledSplit, encode: Encode) -> Floats:
+        loader = self.make_loader(split)
+        with self.progress.task("evaluate: extract", len(split.images)) as advance:
+            found = extract_features(
+                encode, loader, batch=self.batch, flip=self.flip, advance=advance
+            )
+        return found.complete()
+
+
+def labelled_splits(dataset: Dataset) -> tuple[LabelledSplit, LabelledSplit]:
+    """Query and gallery of a data set.
+
+    Raises:
+        UserError: If it has none.
+    """
+    if dataset.query is None or dataset.gallery is None:
+        raise UserError(
+            f"{dataset.root} has no query and gallery, so nothing can be evaluated; "
+            "give a labelled data set, or a manifest with a split column"
+        )
+    return dataset.query, dataset.gallery

@@ -1,0 +1,169 @@
+"""A run from its first to its last epoch, and its folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import timm
+import torch
+
+from reid_gen import __version__
+from reid_gen.engine.build import Experiment
+from reid_gen.engine.checkpoint import (
+    ENCODER,
+    LAST,
+    cannot_write,
+    load_resume,
+    save_checkpoint,
+)
+from reid_gen.engine.journal import Journal
+from reid_gen.engine.loop import Epoch
+from reid_gen.engine.stages import Place, places
+from reid_gen.errors import UserError
+from reid_gen.models.weights import load_strictly, read_weights
+
+CONFIG = "config.yaml"
+Record = dict[str, float | int | str]
+
+
+def start_run(experiment: Experiment, run: Path, config_text: str) -> None:
+    """Train from the beginning in a new run folder.
+
+    Args:
+        experiment: What to train.
+        run: The folder; must not exist yet.
+        config_text: The resolved settings.
+
+    Raises:
+        UserError: If the folder exists or cannot be written, or training cannot go on. A run that
+            fails before its first epoch is complete leaves no folder.
+    """
+    if run.exists():
+        raise UserError(
+            f"{run} exists; choose another name, resume it with --resume {run}, or remove it"
+        )
+    before = _scores(experiment)
+    try:
+        run.mkdir(parents=True)
+        (run / CONFIG).write_text(config_text, encoding="utf-8")
+        (run / "environment.json").write_text(json.dumps(environment(), indent=2) + "\n")
+    except OSError as error:
+        shutil.rmtree(run, ignore_errors=True)
+        raise cannot_write(run, error) from error
+    try:
+        _save(experiment, run, 0, before, None)
+        with Journal(run) as journal:
+            journal.write(-1, before)
+        _train(experiment, run, 0)
+    except UserError:
+        if load_epoch(run) == 0:
+            shutil.rmtree(run)
+        raise
+
+
+def resume_run(experiment: Experiment, run: Path) -> None:
+    """Go on after the last complete epoch of a run, bit for bit as if it had not stopped.
+
+    Raises:
+        UserError: If the run holds nothing to resume, or its data set changed.
+    """
+    folder = run / LAST
+    state = load_resume(folder)
+    if state["data"] != experiment.about["data"]["sha256"]:
+        raise UserError(
+            f"the training images are not those that {run} was started with; "
+            "restore the data set, or start a new run"
+        )
+    encoder = experiment.trainer.encoder
+    load_strictly(encoder, read_weights(folder / ENCODER), str(folder / ENCODER))
+    experiment.trainer.optimizer.load_state_dict(state["optimizer"])
+    _train(experiment, run, int(state["epoch"]))
+
+
+def load_epoch(run: Path) -> int:
+    """Number of complete epochs of a run; 0 if there is no checkpoint."""
+    try:
+        return int(load_resume(run / LAST)["epoch"])
+    except UserError:
+        return 0
+
+
+def _train(experiment: Experiment, run: Path, start: int) -> None:
+    trainer = experiment.trainer
+    remaining = list(places(trainer.stages, start))
+    with Journal(run, start) as journal:
+        for place in remaining:
+            began = time.perf_counter()
+            epoch = trainer.epoch(place)
+            record = epoch.record
+            every = experiment.evaluate_every
+            if place is remaining[-1] or (every and (place.total + 1) % every == 0):
+                record |= _scores(experiment)
+            record["seconds"] = time.perf_counter() - began
+            journal.write(place.total, record)
+            _save(experiment, run, place.total + 1, record, epoch)
+            trainer.progress.say(_line(place, record))
+    trainer.progress.say(f"done: {run / LAST / ENCODER}")
+
+
+def _scores(experiment: Experiment) -> Record:
+    """mAP and CMC in 0..1; nothing for an unlabelled folder."""
+    if experiment.evaluator is None:
+        return {}
+    results = experiment.evaluator(experiment.trainer.encode)
+    scores: Record = {}
+    for result in results:
+        suffix = "" if result is results[0] else "_reranked"
+        scores |= {f"mAP{suffix}": result.mean_ap, f"rank1{suffix}": result.cmc[1]}
+    return scores
+
+
+def _save(
+    experiment: Experiment, run: Path, epochs: int, record: Record, epoch: Epoch | None
+) -> None:
+    trainer = experiment.trainer
+    save_checkpoint(
+        run / LAST,
+        encoder=trainer.encoder,
+        card=experiment.card,
+        about={**experiment.about, "epochs": epochs, "metrics": record},
+        bank={"features": epoch.bank.features, "labels": epoch.bank.labels} if epoch else {},
+        resume={
+            "epoch": epochs,
+            "optimizer": trainer.optimizer.state_dict(),
+            "data": experiment.about["data"]["sha256"],
+        },
+    )
+
+
+def _line(place: Place, record: Mapping[str, float | int | str]) -> str:
+    """One line per epoch, for people."""
+    counts = ("clusters", "outliers", "largest_cluster")
+    words = [f"epoch {place.total + 1}", *(f"{name} {record[name]}" for name in counts)]
+    words += [f"{name} {value:.3f}" for name, value in record.items() if name.startswith("loss_")]
+    words += [f"{name} {record[name]:.3f}" for name in ("nmi", "ari", "purity") if name in record]
+    words += [f"{n} {100 * float(record[n]):.1f}" for n in ("mAP", "rank1") if n in record]
+    return "  ".join([*words, f"{record['seconds']:.0f} s"])
+
+
+def environment() -> dict[str, str | int]:
+    """Versions and machine, for the run folder."""
+    return {
+        "reid_gen": __version__,
+        "python": sys.version.split()[0],
+        "torch": torch.__version__,
+        "timm": timm.__version__,
+        "numpy": np.__version__,
+        "platform": platform.platform(),
+        "processor_cores": os.cpu_count() or 0,
+        "torch_threads": torch.get_num_threads(),
+        "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
+    }

@@ -1,0 +1,81 @@
+"""Device, precision and processes: a thin layer over Accelerate, and the only file that knows it."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import Literal, TypeVar, cast
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list, gather_object
+from torch import Tensor, nn
+
+Value = TypeVar("Value")
+
+
+class Runtime:
+    """Where and how tensors are computed.
+
+    Args:
+        precision: ``bf16`` runs the networks under bfloat16 autocast (CPU and GPU alike).
+    """
+
+    def __init__(self, precision: Literal["bf16", "fp32"] = "fp32") -> None:
+        self._accelerator = Accelerator(mixed_precision="no")
+        self._autocast = precision == "bf16"
+
+    @property
+    def device(self) -> torch.device:
+        """Device of this process."""
+        return self._accelerator.device
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process writes files and draws progress."""
+        return self._accelerator.is_main_process
+
+    @property
+    def processes(self) -> int:
+        """Number of processes that share the work."""
+        return self._accelerator.num_processes
+
+    @property
+    def rank(self) -> int:
+        """Position of this process, from 0."""
+        return self._accelerator.process_index
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """Context in which networks run."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self._autocast)
+
+    def gather(self, tensor: Tensor) -> Tensor:
+        """Join a tensor [B, ...] of every process, in rank order, to [processes * B, ...]."""
+        return cast(Tensor, self._accelerator.gather(tensor))
+
+    def from_main(self, value: Value) -> Value:
+        """The main process's value, on every process."""
+        return cast(Value, broadcast_object_list([value])[0])
+
+    def collect(self, value: Value) -> list[Value]:
+        """One value of every process, in rank order, on every process."""
+        return cast(list[Value], gather_object([value]))
+
+    def average_gradients(self, module: nn.Module) -> None:
+        """Replace every gradient by its mean over the processes."""
+        if self.processes > 1:
+            for parameter in module.parameters():
+                if parameter.grad is not None:
+                    parameter.grad = self._mean(parameter.grad)
+
+    def average_statistics(self, module: nn.Module) -> None:
+        """Replace floating-point buffers (batch-norm statistics) by their mean over the processes.
+
+        The running update is linear, so one average per epoch equals one per step.
+        """
+        if self.processes > 1:
+            for buffer in module.buffers():
+                if buffer.is_floating_point():
+                    buffer.copy_(self._mean(buffer))
+
+    def _mean(self, tensor: Tensor) -> Tensor:
+        return cast(Tensor, self._accelerator.reduce(tensor, reduction="mean"))

@@ -1,0 +1,62 @@
+"""The contrastive head: one loss for one or many positives."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+
+def multi_positive_nce(
+    similarity: Tensor,
+    positive: Tensor,
+    candidate: Tensor | None = None,
+    *,
+    temperature: float,
+    denominator: Literal["own", "shared"] = "own",
+) -> Tensor:
+    """Noise-contrastive estimation with any number of weighted positives.
+
+    With target ``t_n = positive_n / sum_m positive_m`` and ``s_n = similarity_n / temperature``:
+
+    - ``own``: each positive against the negatives only,
+      ``-sum_p t_p log(exp s_p / (exp s_p + sum_neg exp s_n))`` (GCL's sum of pair terms);
+    - ``shared``: soft target over all candidates,
+      ``-sum_p t_p log(exp s_p / sum_n exp s_n)`` (SupCon L_out, StableRep eq. 3).
+
+    With one positive both are InfoNCE. Computed in float32 or better.
+
+    Args:
+        similarity: Cosine similarities, [Q, N].
+        positive: Weight of column n as a positive of query q, [Q, N], bool or not negative; 0 is
+            none.
+        candidate: True where column n may enter the denominator, [Q, N] bool; None means all.
+        temperature: Divides the similarities; above 0.
+        denominator: See above.
+
+    Returns:
+        Scalar: mean over all queries; a query without positives adds 0.
+
+    Raises:
+        ValueError: If the temperature is not above 0.
+    """
+    if temperature <= 0:
+        raise ValueError(f"temperature must be above 0, got {temperature}")
+    logits = similarity.to(torch.promote_types(similarity.dtype, torch.float32)) / temperature
+    nothing = torch.finfo(logits.dtype).min / 4  # -inf would make NaN gradients of an empty sum
+    weight = positive.to(logits.dtype)
+    if candidate is not None:
+        weight = weight * candidate
+        logits = logits.masked_fill(~candidate, nothing)
+    total = weight.sum(dim=1, keepdim=True)
+    target = weight / total.clamp(min=torch.finfo(logits.dtype).tiny)
+    is_positive = weight > 0
+    match denominator:
+        case "own":
+            negatives = logits.masked_fill(is_positive, nothing)
+            log_all = torch.logaddexp(logits, negatives.logsumexp(dim=1, keepdim=True))
+        case "shared":
+            log_all = logits.logsumexp(dim=1, keepdim=True)
+    log_share = torch.where(is_positive, logits - log_all, 0.0)
+    return -(target * log_share).sum(dim=1).mean()

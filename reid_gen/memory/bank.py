@@ -1,0 +1,73 @@
+"""The memory bank: a feature per image, a prototype per cluster. The only contrastive state."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from reid_gen.memory.blend import blend_in_order
+from reid_gen.types import OUTLIER
+
+
+def cluster_means(features: Tensor, labels: Tensor) -> Tensor:
+    """Unit mean feature of every cluster.
+
+    Args:
+        features: [N, D].
+        labels: Pseudo labels, [N] int64, clusters numbered from 0 without gaps; -1 is an outlier.
+
+    Returns:
+        [C, D] in float32.
+    """
+    clustered = labels != OUTLIER
+    count = int(labels.max()) + 1 if len(labels) else 0
+    total = torch.zeros(count, features.shape[1], device=features.device)
+    total.index_add_(0, labels[clustered], features[clustered].float())
+    return F.normalize(total, dim=1)
+
+
+class MemoryBank:
+    """Running features that a batch is contrasted with.
+
+    Args:
+        features: Unit features of all training images, [N, D].
+        labels: Their pseudo labels, [N] int64; -1 is an outlier.
+        instance_momentum: Share of the old value kept in an image's row, in [0, 1).
+        prototype_momentum: The same for a cluster's prototype.
+
+    Attributes:
+        features: One running feature per image, [N, D].
+        labels: Pseudo labels, [N].
+        prototypes: One running feature per cluster, [C, D], started from the cluster's mean.
+    """
+
+    def __init__(
+        self, features: Tensor, labels: Tensor, instance_momentum: float, prototype_momentum: float
+    ) -> None:
+        self.features = features.clone()
+        self.labels = labels
+        self.prototypes = cluster_means(features, labels)
+        self.instance_momentum = instance_momentum
+        self.prototype_momentum = prototype_momentum
+
+    def prototype_positives(self, index: Tensor) -> Tensor:
+        """Mark the prototype of each image's cluster: [B] rows -> [B, C] bool; none for outliers."""
+        clusters = torch.arange(len(self.prototypes), device=index.device)
+        return self.labels[index].unsqueeze(1) == clusters
+
+    def instance_positives(self, index: Tensor) -> Tensor:
+        """Mark each image's own row and its cluster's rows: [B] rows -> [B, N] bool."""
+        rows = torch.arange(len(self.labels), device=index.device)
+        labels = self.labels[index].unsqueeze(1)
+        return (index.unsqueeze(1) == rows) | ((labels == self.labels) & (labels != OUTLIER))
+
+    def update(self, index: Tensor, feature: Tensor) -> None:
+        """Blend the features [B, D] of images ``index`` [B] in: GCL eq. 5, Cluster Contrast eq. 4."""
+        feature = feature.detach()
+        blend_in_order(self.features, index, feature, self.instance_momentum)
+        labels = self.labels[index]
+        clustered = labels != OUTLIER
+        blend_in_order(
+            self.prototypes, labels[clustered], feature[clustered], self.prototype_momentum
+        )

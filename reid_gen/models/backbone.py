@@ -1,0 +1,142 @@
+"""Backbones: one table of names, one shape of output."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import timm
+import torch
+from torch import Tensor, nn
+from torchvision.models import get_model
+
+from reid_gen.errors import UserError
+
+Colour = tuple[float, float, float]
+IMAGENET_MEAN: Colour = (0.485, 0.456, 0.406)
+IMAGENET_STD: Colour = (0.229, 0.224, 0.225)
+HALF: Colour = (0.5, 0.5, 0.5)
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A network without its classifier, and how its input is normalised.
+
+    Attributes:
+        network: Maps normalised images [B, 3, H, W] to a feature map [B, C, h, w].
+        mean: Mean of the input's RGB channels, for pixels in 0..1.
+        std: Standard deviation of the same.
+        classifier: Prefix of the weights that the classifier would have; left out on loading.
+    """
+
+    network: nn.Module
+    mean: Colour
+    std: Colour
+    classifier: str
+
+
+class _TokensAsMap(nn.Module):
+    """Drops a vision transformer's prefix tokens and lays the rest out as a map."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        embed = self.network.patch_embed
+        tokens: Tensor = self.network(x)[:, self.network.num_prefix_tokens :]  # type: ignore[index,misc]
+        height, width = embed.grid_size  # type: ignore[union-attr,misc]
+        return tokens.transpose(1, 2).reshape(len(x), -1, int(height), int(width))
+
+
+def _torchvision_resnet(name: str, hub: str | None, height: int, width: int) -> Backbone:
+    weights = "DEFAULT" if hub == "imagenet" else hub
+    network = get_model(name, weights=weights)
+    for module in network.layer4[0].modules():  # last stride 1 keeps a finer map (Luo et al., 2019)
+        if isinstance(module, nn.Conv2d) and module.stride == (2, 2):
+            module.stride = (1, 1)
+    trunk = nn.Sequential()
+    for part in ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4"):
+        trunk.add_module(part, getattr(network, part))
+    return Backbone(trunk, IMAGENET_MEAN, IMAGENET_STD, "fc.")
+
+
+def _timm(name: str, hub: str | None, **options: object) -> Backbone:
+    full_name = name if hub in (None, "imagenet") else f"{name}.{hub}"
+    network = timm.create_model(
+        full_name, pretrained=hub is not None, num_classes=0, global_pool="", **options
+    )
+    card = network.pretrained_cfg
+    return Backbone(network, tuple(card["mean"]), tuple(card["std"]), f"{card['classifier']}.")
+
+
+def _timm_cnn(name: str, hub: str | None, height: int, width: int) -> Backbone:
+    return _timm(name, hub)
+
+
+def _timm_mobilenet_tensorflow(name: str, hub: str | None, height: int, width: int) -> Backbone:
+    """MobileNetV2 as TensorFlow pads and normalises it, for weights that come from there."""
+    backbone = _timm("mobilenetv2_100", hub, pad_type="same", bn_eps=1e-3)
+    return Backbone(backbone.network, HALF, HALF, backbone.classifier)
+
+
+def _timm_vit(name: str, hub: str | None, height: int, width: int) -> Backbone:
+    backbone = _timm(name, hub, img_size=(height, width))
+    return Backbone(
+        _TokensAsMap(backbone.network), backbone.mean, backbone.std, backbone.classifier
+    )
+
+
+BACKBONES: dict[str, Callable[[str, str | None, int, int], Backbone]] = {
+    "resnet18": _torchvision_resnet,
+    "resnet50": _torchvision_resnet,
+    "mobilenetv2_100": _timm_cnn,
+    "mobilenetv2_100_tf": _timm_mobilenet_tensorflow,
+    "mobilenetv3_large_100": _timm_cnn,
+    "efficientnet_lite0": _timm_cnn,
+    "ghostnet_100": _timm_cnn,
+    "vit_small_patch16_224": _timm_vit,
+}
+
+
+def create_backbone(name: str, hub: str | None, height: int, width: int) -> Backbone:
+    """Build a backbone by name.
+
+    Args:
+        name: A key of ``BACKBONES``.
+        hub: None for random initialisation; ``imagenet`` for the default public weights; else a
+            torchvision weights name (``IMAGENET1K_V1``) or a timm tag (``ra_in1k``). Downloads.
+        height: Rows of the images; transformers size their position embedding by it.
+        width: Columns of the images.
+
+    Returns:
+        The network without classifier, and its input normalisation.
+
+    Raises:
+        UserError: If the name is unknown or the public weights cannot be had.
+    """
+    if name not in BACKBONES:
+        close = difflib.get_close_matches(name, BACKBONES, n=1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        raise UserError(f"unknown backbone {name!r}; known: {', '.join(BACKBONES)}{hint}")
+    try:
+        return BACKBONES[name](name, hub, height, width)
+    except (OSError, RuntimeError, ValueError, KeyError) as error:
+        if hub is None:
+            raise
+        reason = str(error).strip().split("\n")[0]
+        raise UserError(
+            f"weights {hub!r} of backbone {name} cannot be had ({reason}); check the name and the "
+            "network, or give a local .safetensors or .pth file as encoder.weights"
+        ) from error
+
+
+def feature_channels(network: nn.Module, height: int, width: int) -> int:
+    """Channels C of a backbone's map, found by passing one grey image."""
+    was_training = network.training
+    network.eval()
+    with torch.no_grad():
+        channels = network(torch.zeros(1, 3, height, width)).shape[1]
+    network.train(was_training)
+    return int(channels)

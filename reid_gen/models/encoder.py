@@ -1,0 +1,98 @@
+"""The identity encoder E_id: backbone, pooling, batch-norm neck."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from reid_gen.models.backbone import Backbone, create_backbone, feature_channels
+from reid_gen.models.normalisation import use_ghost_batches
+from reid_gen.models.pooling import POOLINGS
+from reid_gen.models.weights import SUFFIXES, load_strictly, read_weights
+
+
+@dataclass(frozen=True)
+class EncoderCard:
+    """All that is needed to build the same encoder again around its weights.
+
+    Attributes:
+        backbone: A key of ``BACKBONES``.
+        pooling: A key of ``POOLINGS``.
+        height: Rows of the input images.
+        width: Columns of the input images.
+    """
+
+    backbone: str
+    pooling: str
+    height: int
+    width: int
+
+    def as_dict(self) -> dict[str, str | int]:
+        """The card as plain values, for JSON."""
+        return asdict(self)
+
+
+class IdentityEncoder(nn.Module):
+    """Maps images to L2-normalised features.
+
+    The batch-norm neck (Luo et al., CVPRW 2019) has no bias; in evaluation mode of an untrained
+    encoder it changes nothing, so the features are the backbone's pooled ones.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, backbone: Backbone, pooling: str, channels: int) -> None:
+        super().__init__()
+        self.backbone = backbone.network
+        self.pooling = POOLINGS[pooling]()
+        self.neck = nn.BatchNorm1d(channels)
+        self.neck.bias.requires_grad_(False)
+        self.register_buffer("mean", torch.tensor(backbone.mean).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(backbone.std).view(1, 3, 1, 1))
+
+    @property
+    def feature_size(self) -> int:
+        """D, the length of a feature."""
+        return self.neck.num_features
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Encode RGB images in 0..1, [B, 3, H, W], to unit features [B, D] in float32."""
+        x = (images - self.mean) / self.std
+        pooled = self.pooling(self.backbone(x.contiguous(memory_format=torch.channels_last)))
+        return F.normalize(self.neck(pooled).float(), dim=1)
+
+
+def create_encoder(
+    card: EncoderCard, weights: str | None = None, ghost_batch: int | None = None
+) -> IdentityEncoder:
+    """Build an encoder.
+
+    Args:
+        card: Architecture and input size.
+        weights: Where the backbone starts: None (random), a hub name, or a weight file (by suffix).
+        ghost_batch: Images per batch-norm group in training; None takes the whole batch.
+
+    Returns:
+        The encoder, in training mode.
+
+    Raises:
+        UserError: If the backbone or its weights are unknown or do not fit.
+    """
+    file = Path(weights) if weights and Path(weights).suffix in SUFFIXES else None
+    backbone = create_backbone(
+        card.backbone, None if file else weights, card.height, card.width
+    )
+    if file:
+        load_strictly(
+            backbone.network, read_weights(file), str(file), left_out=(backbone.classifier,)
+        )
+    channels = feature_channels(backbone.network, card.height, card.width)
+    encoder = IdentityEncoder(backbone, card.pooling, channels)
+    if ghost_batch is not None:
+        use_ghost_batches(encoder, ghost_batch)
+    return encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]

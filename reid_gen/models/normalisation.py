@@ -1,0 +1,65 @@
+"""Ghost batch norm: batch statistics over groups of a stated size."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+
+class _Ghost(_BatchNorm):
+    """Mixed in before a batch norm's own class; see :func:`use_ghost_batches`."""
+
+    ghost_batch: int
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or len(x) <= self.ghost_batch:
+            return _one_group(super(), x)
+        mean, var = self.running_mean, self.running_var
+        assert mean is not None and var is not None
+        mean_after, var_after = torch.zeros_like(mean), torch.zeros_like(var)
+        outputs = []
+        for group in x.split(self.ghost_batch):
+            # Fresh buffers, because backward may still need those of the group before.
+            self.running_mean, self.running_var = mean.clone(), var.clone()
+            outputs.append(_one_group(super(), group))
+            mean_after += self.running_mean * (len(group) / len(x))
+            var_after += self.running_var * (len(group) / len(x))
+        self.running_mean, self.running_var = mean_after, var_after
+        return torch.cat(outputs)
+
+
+def _one_group(layer: Any, x: Tensor) -> Tensor:
+    output: Tensor = layer.forward(x)
+    return output
+
+
+@cache
+def _ghost_class(kind: type[_BatchNorm]) -> type[_BatchNorm]:
+    return type(f"Ghost{kind.__name__}", (_Ghost, kind), {})
+
+
+def use_ghost_batches(module: nn.Module, size: int) -> None:
+    """Make every batch norm below ``module`` use groups of ``size`` consecutive images.
+
+    In training mode each group is normalised by its own mean and variance, and the running
+    statistics move once, towards the mean over the groups. So one batch of 64 in groups of 16 gives
+    what four devices with 16 images each give (Hoffer et al., NeurIPS 2017, section 4). Evaluation
+    mode, parameter names and subclasses with a fused activation stay as they are.
+
+    Args:
+        module: Changed in place.
+        size: Images per group, at least 2.
+
+    Raises:
+        ValueError: If ``size`` is below 2 (one image has no variance).
+    """
+    if size < 2:
+        raise ValueError(f"a batch-norm group needs at least 2 images, got {size}")
+    for layer in module.modules():
+        if isinstance(layer, _BatchNorm) and not isinstance(layer, _Ghost):
+            layer.__class__ = _ghost_class(type(layer))
+            layer.ghost_batch = size  # type: ignore[assignment]

@@ -1,0 +1,47 @@
+"""Pooling a feature map into one vector."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class GeneralisedMean(nn.Module):
+    """Generalised-mean pooling: ``(mean over h, w of x^p)^(1/p)`` (Radenovic et al., TPAMI 2019, eq. 3).
+
+    p = 1 is the average, p -> infinity the maximum; p is learned from ``power`` on.
+    """
+
+    def __init__(self, power: float = 3.0, floor: float = 1e-6) -> None:
+        super().__init__()
+        self.power = nn.Parameter(torch.tensor([power]))
+        self.floor = floor
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Pool [B, C, h, w] to [B, C], in float32 whatever the precision of ``x``."""
+        raised = x.float().clamp(min=self.floor).pow(self.power)
+        return raised.mean(dim=(2, 3)).pow(1.0 / self.power)
+
+
+class Average(nn.Module):
+    """Mean over the map."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Pool [B, C, h, w] to [B, C]."""
+        return x.mean(dim=(2, 3))
+
+
+class Maximum(nn.Module):
+    """Maximum over the map."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Pool [B, C, h, w] to [B, C]."""
+        return F.adaptive_max_pool2d(x, 1).flatten(1)
+
+
+POOLINGS: dict[str, type[nn.Module]] = {
+    "avg": Average,
+    "max": Maximum,
+    "gem": GeneralisedMean,
+}
