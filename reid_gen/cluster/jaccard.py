@@ -7,9 +7,8 @@ import numpy as np
 from scipy import sparse
 
 from reid_gen.cluster.neighbours import Neighbours
-from reid_gen.types import Floats, Ints
-
-_PAIRS = 16384
+from reid_gen.cluster.reciprocal import encode_sets, expanded_sets
+from reid_gen.types import Floats
 
 
 def jaccard_distances(
@@ -34,52 +33,9 @@ def jaccard_distances(
         is not stored.
     """
     index = neighbours.index
-    full = _reciprocal(index, k1 if counts_self else k1 + 1)
-    half = _reciprocal(index, int(np.around(k1 / 2)) + 1)
-    encoding = _weights(features, _expand(full, half))
-    if k2 > 1:
-        encoding = _graph(index[:, :k2]) @ encoding
-        encoding = encoding.multiply(1.0 / min(k2, index.shape[1])).tocsr()
-    return _pairwise(encoding.astype(np.float32))
-
-
-def _graph(index: Ints) -> sparse.csr_matrix:
-    """0/1 matrix with a 1 at each (i, index[i, p])."""
-    size, count = index.shape
-    pointer = np.arange(0, size * count + 1, count)
-    ones = np.ones(size * count, dtype=np.float32)
-    return sparse.csr_matrix((ones, index.ravel(), pointer), shape=(size, size))
-
-
-def _reciprocal(index: Ints, count: int) -> sparse.csr_matrix:
-    graph = _graph(index[:, :count])
-    return graph.multiply(graph.T).tocsr()
-
-
-def _expand(full: sparse.csr_matrix, half: sparse.csr_matrix) -> sparse.csr_matrix:
-    """R*(i): the union of R(i) with the R(c, k1 / 2) that it covers by more than two thirds."""
-    shared = (full @ half.T).multiply(full).tocoo()
-    half_size = np.diff(half.indptr)
-    covered = 3 * shared.data > 2 * half_size[shared.col]
-    keep = sparse.csr_matrix(
-        (np.ones(covered.sum(), dtype=np.float32), (shared.row[covered], shared.col[covered])),
-        shape=full.shape,
-    )
-    return (full + keep @ half).tocsr()
-
-
-def _weights(features: Floats, sets: sparse.csr_matrix) -> sparse.csr_matrix:
-    """softmax(-|x_i - x_j|^2) over each row's set; -|a - b|^2 = 2 a.b - 2 for unit rows."""
-    size = sets.shape[0]
-    rows = np.repeat(np.arange(size), np.diff(sets.indptr))
-    raised = np.empty(len(rows), dtype=np.float32)
-    for start in range(0, len(rows), _PAIRS):
-        pair = slice(start, start + _PAIRS)
-        dots = np.einsum("pd,pd->p", features[rows[pair]], features[sets.indices[pair]])
-        raised[pair] = np.exp(2 * dots - 2)
-    total = np.bincount(rows, weights=raised, minlength=size)
-    data = (raised / total[rows]).astype(np.float32)
-    return sparse.csr_matrix((data, sets.indices, sets.indptr), shape=sets.shape)
+    sets = expanded_sets(index, k1 if counts_self else k1 + 1, k1)
+    unscaled = np.ones(len(index), dtype=np.float32)
+    return _pairwise(encode_sets(sets, features, unscaled, index, k2))
 
 
 def _pairwise(encoding: sparse.csr_matrix) -> sparse.csr_matrix:

@@ -35,10 +35,8 @@ class Encoder(Section):
     weights: str | None = None
     """``imagenet`` for the backbone's public weights, a .safetensors or .pth file, or null."""
     pooling: Literal["avg", "max", "gem"] = "gem"
-    input: Literal["imagenet", "half"] = "imagenet"
-    """Pixel normalisation: ImageNet mean and std, or mean = std = 0.5."""
-    same_padding: bool = False
-    """Pad as TensorFlow does: for weights converted from there (timm's pad_type="same")."""
+    last_stride: Literal[1, 2] | None = 1
+    """1 keeps a finer map in convolutional backbones; null for transformers."""
     ghost_batch: PositiveInt | None = 64
     """Images per batch-norm group in training; null takes the whole batch."""
     precision: Literal["bf16", "fp32"] = "bf16"

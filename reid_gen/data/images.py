@@ -44,7 +44,7 @@ def decode(path: Path, height: int | None = None, width: int | None = None) -> P
         raise UnreadableImage(path, str(error).split("\n")[0]) from error
     size = (width or picture.width, height or picture.height)
     if picture.size != size:
-        picture = picture.resize(size, Pillow.Resampling.BILINEAR)
+        picture = picture.resize(size, Pillow.Resampling.BICUBIC)
     return np.asarray(picture)
 
 

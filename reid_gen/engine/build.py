@@ -76,6 +76,7 @@ def encoder_card(config: schema.Config) -> EncoderCard:
         pooling=config.encoder.pooling,
         height=config.data.height,
         width=config.data.width,
+        last_stride=config.encoder.last_stride,
     )
 
 

@@ -5,10 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +13,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from reid_gen.engine.files import written_aside
 from reid_gen.errors import UserError
 from reid_gen.models.encoder import EncoderCard, IdentityEncoder, create_encoder
 from reid_gen.models.weights import load_strictly, read_weights
@@ -26,42 +24,6 @@ BANK = "bank.safetensors"
 CARD = "card.json"
 RESUME = "resume.pt"
 LAST = "last"
-
-
-@contextmanager
-def written_aside(target: Path) -> Iterator[Path]:
-    """Give a temporary folder that takes the place of ``target`` when all went well.
-
-    Args:
-        target: Folder to make or to replace.
-
-    Yields:
-        The temporary folder, beside the target.
-
-    Raises:
-        UserError: If it cannot be written (no space, no permission); the old target stays.
-    """
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-        try:
-            yield aside
-            aside.chmod(0o755)
-            old = aside.with_name(f"{aside.name}-old")
-            if target.exists():
-                target.rename(old)
-            aside.rename(target)
-            shutil.rmtree(old, ignore_errors=True)
-        finally:
-            shutil.rmtree(aside, ignore_errors=True)
-    except OSError as error:
-        raise cannot_write(target, error) from error
-
-
-def cannot_write(target: Path, error: OSError) -> UserError:
-    """The message for a path that cannot be written."""
-    reason = error.strerror or str(error)
-    return UserError(f"cannot write {target}: {reason}; free some space or choose another place")
 
 
 def save_checkpoint(
@@ -162,6 +124,26 @@ def load_encoder(path: Path) -> tuple[IdentityEncoder, EncoderCard]:
     encoder = create_encoder(card)
     load_strictly(encoder, read_weights(file), str(file))
     return encoder.eval(), card
+
+
+def load_encoder_for(card: EncoderCard, path: Path) -> IdentityEncoder:
+    """Load a checkpoint that must have been made for a given card.
+
+    Raises:
+        UserError: If it is another architecture or input size, or cannot be loaded.
+    """
+    encoder, found = load_encoder(path)
+    differing = [
+        f"{name} {value} instead of {card.as_dict()[name]}"
+        for name, value in found.as_dict().items()
+        if value != card.as_dict()[name]
+    ]
+    if differing:
+        raise UserError(
+            f"{path} was made for another encoder than the configuration's: "
+            f"{', '.join(differing)}; use its own configuration (leave --config out)"
+        )
+    return encoder
 
 
 def load_resume(folder: Path) -> dict[str, Any]:

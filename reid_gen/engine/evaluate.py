@@ -10,7 +10,7 @@ from reid_gen.engine.progress import Progress
 from reid_gen.errors import UserError
 from reid_gen.evaluation.features import Encode, extract_features
 from reid_gen.evaluation.ranking import RankingResult, evaluate_distances, evaluate_ranking
-from reid_gen.evaluation.rerank import rerank
+from reid_gen.evaluation.rerank import VARIANT, rerank
 from reid_gen.types import Dataset, Floats, LabelledSplit
 
 MakeLoader = Callable[[LabelledSplit], ImageLoader]
@@ -48,7 +48,9 @@ class Evaluator:
         labels = (self.query.pids, self.gallery.pids, self.query.camids, self.gallery.camids)
         results = [evaluate_ranking(query, gallery, *labels)]
         if self.reranked:
-            results.append(evaluate_distances(rerank(query, gallery), *labels))
+            results.append(
+                evaluate_distances(rerank(query, gallery), *labels, reranking=VARIANT)
+            )
         return tuple(results)
 
     def _features(self, split: LabelledSplit, encode: Encode) -> Floats:

@@ -85,12 +85,8 @@ class Trainer:
     progress: Progress
     quality: Callable[[Ints], Scalars] | None = None
 
-    def encode(self, images: Tensor) -> Tensor:
-        """Features of images in 0..1, in evaluation mode: [B, 3, H, W] to [B, D]."""
-        self.encoder.eval()
-        with torch.no_grad(), self.runtime.autocast():
-            feature: Tensor = self.encoder(images.to(self.runtime.device))
-        return feature
+    def __post_init__(self) -> None:
+        self.encode = self.runtime.encoder(self.encoder)
 
     def epoch(self, place: Place) -> Epoch:
         """Run one epoch.

@@ -20,10 +20,10 @@ from reid_gen.engine.build import Experiment
 from reid_gen.engine.checkpoint import (
     ENCODER,
     LAST,
-    cannot_write,
     load_resume,
     save_checkpoint,
 )
+from reid_gen.engine.files import cannot_write
 from reid_gen.engine.journal import Journal
 from reid_gen.engine.loop import Epoch
 from reid_gen.engine.stages import Place, places

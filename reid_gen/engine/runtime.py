@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Literal, TypeVar, cast
 
@@ -9,6 +10,8 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list, gather_object
 from torch import Tensor, nn
+
+from reid_gen.engine.allocator import keep_freed_memory
 
 Value = TypeVar("Value")
 
@@ -21,6 +24,7 @@ class Runtime:
     """
 
     def __init__(self, precision: Literal["bf16", "fp32"] = "fp32") -> None:
+        keep_freed_memory()
         self._accelerator = Accelerator(mixed_precision="no")
         self._autocast = precision == "bf16"
 
@@ -47,6 +51,18 @@ class Runtime:
     def autocast(self) -> AbstractContextManager[object]:
         """Context in which networks run."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self._autocast)
+
+    def encoder(self, module: nn.Module) -> Callable[[Tensor], Tensor]:
+        """A function from images [B, 3, H, W] in 0..1 to features [B, D], in evaluation mode."""
+        module.to(self.device)
+
+        def encode(images: Tensor) -> Tensor:
+            module.eval()
+            with torch.no_grad(), self.autocast():
+                feature: Tensor = module(images.to(self.device))
+            return feature
+
+        return encode
 
     def gather(self, tensor: Tensor) -> Tensor:
         """Join a tensor [B, ...] of every process, in rank order, to [processes * B, ...]."""

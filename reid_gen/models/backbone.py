@@ -50,85 +50,117 @@ class _TokensAsMap(nn.Module):
         return tokens.transpose(1, 2).reshape(len(x), -1, int(height), int(width))
 
 
-def _torchvision_resnet(name: str, hub: str | None, height: int, width: int) -> Backbone:
-    weights = "DEFAULT" if hub == "imagenet" else hub
-    network = get_model(name, weights=weights)
-    for module in network.layer4[0].modules():  # last stride 1 keeps a finer map (Luo et al., 2019)
-        if isinstance(module, nn.Conv2d) and module.stride == (2, 2):
-            module.stride = (1, 1)
+@dataclass(frozen=True)
+class Request:
+    """What a backbone is built from.
+
+    Attributes:
+        name: A key of ``BACKBONES``.
+        height: Rows of the images; transformers size their position embedding by it.
+        width: Columns of the images.
+        last_stride: Stride of the last stage of a convolutional network: 2 as published, or 1 for a
+            map twice as fine (Luo et al., CVPRW 2019). None for a transformer.
+        hub: None for random initialisation; ``imagenet`` for the default public weights; else a
+            torchvision weights name (``IMAGENET1K_V1``) or a timm tag (``ra_in1k``). Downloads.
+    """
+
+    name: str
+    height: int
+    width: int
+    last_stride: int | None
+    hub: str | None = None
+
+
+def _torchvision_resnet(request: Request) -> Backbone:
+    weights = "DEFAULT" if request.hub == "imagenet" else request.hub
+    network = get_model(request.name, weights=weights)
+    if _stride(request) == 1:
+        for module in network.layer4[0].modules():
+            if isinstance(module, nn.Conv2d) and module.stride == (2, 2):
+                module.stride = (1, 1)
     trunk = nn.Sequential()
     for part in ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4"):
         trunk.add_module(part, getattr(network, part))
     return Backbone(trunk, IMAGENET_MEAN, IMAGENET_STD, "fc.")
 
 
-def _timm(name: str, hub: str | None, **options: object) -> Backbone:
-    full_name = name if hub in (None, "imagenet") else f"{name}.{hub}"
+def _timm(request: Request, name: str, **options: object) -> Backbone:
+    full_name = name if request.hub in (None, "imagenet") else f"{name}.{request.hub}"
     network = timm.create_model(
-        full_name, pretrained=hub is not None, num_classes=0, global_pool="", **options
+        full_name, pretrained=request.hub is not None, num_classes=0, global_pool="", **options
     )
     card = network.pretrained_cfg
     return Backbone(network, tuple(card["mean"]), tuple(card["std"]), f"{card['classifier']}.")
 
 
-def _timm_cnn(name: str, hub: str | None, height: int, width: int) -> Backbone:
-    return _timm(name, hub)
+def _timm_cnn(request: Request) -> Backbone:
+    return _timm(request, request.name, output_stride=16 * _stride(request))
 
 
-def _timm_mobilenet_tensorflow(name: str, hub: str | None, height: int, width: int) -> Backbone:
+def _mobilenetv2_tensorflow(request: Request) -> Backbone:
     """MobileNetV2 as TensorFlow pads and normalises it, for weights that come from there."""
-    backbone = _timm("mobilenetv2_100", hub, pad_type="same", bn_eps=1e-3)
+    options = {"pad_type": "same", "bn_eps": 1e-3, "output_stride": 16 * _stride(request)}
+    backbone = _timm(request, "mobilenetv2_100", **options)
     return Backbone(backbone.network, HALF, HALF, backbone.classifier)
 
 
-def _timm_vit(name: str, hub: str | None, height: int, width: int) -> Backbone:
-    backbone = _timm(name, hub, img_size=(height, width))
+def _timm_vit(request: Request) -> Backbone:
+    if request.last_stride is not None:
+        raise UserError(
+            f"encoder.last_stride {request.last_stride} means nothing for the transformer "
+            f"{request.name}; set it to null"
+        )
+    backbone = _timm(request, request.name, img_size=(request.height, request.width))
     return Backbone(
         _TokensAsMap(backbone.network), backbone.mean, backbone.std, backbone.classifier
     )
 
 
-BACKBONES: dict[str, Callable[[str, str | None, int, int], Backbone]] = {
+def _stride(request: Request) -> int:
+    if request.last_stride is None:
+        raise UserError(
+            f"encoder.last_stride null means nothing for the convolutional network {request.name}; "
+            "set it to 1 or 2"
+        )
+    return request.last_stride
+
+
+BACKBONES: dict[str, Callable[[Request], Backbone]] = {
     "resnet18": _torchvision_resnet,
     "resnet50": _torchvision_resnet,
     "mobilenetv2_100": _timm_cnn,
-    "mobilenetv2_100_tf": _timm_mobilenet_tensorflow,
-    "mobilenetv3_large_100": _timm_cnn,
+    "mobilenetv2_100_tf": _mobilenetv2_tensorflow,
     "efficientnet_lite0": _timm_cnn,
-    "ghostnet_100": _timm_cnn,
     "vit_small_patch16_224": _timm_vit,
 }
 
 
-def create_backbone(name: str, hub: str | None, height: int, width: int) -> Backbone:
-    """Build a backbone by name.
+def create_backbone(request: Request) -> Backbone:
+    """Build a backbone.
 
     Args:
-        name: A key of ``BACKBONES``.
-        hub: None for random initialisation; ``imagenet`` for the default public weights; else a
-            torchvision weights name (``IMAGENET1K_V1``) or a timm tag (``ra_in1k``). Downloads.
-        height: Rows of the images; transformers size their position embedding by it.
-        width: Columns of the images.
+        request: Its name, input size, stride and start weights.
 
     Returns:
         The network without classifier, and its input normalisation.
 
     Raises:
-        UserError: If the name is unknown or the public weights cannot be had.
+        UserError: If the name is unknown, the stride does not apply, or the public weights cannot
+            be had.
     """
-    if name not in BACKBONES:
-        close = difflib.get_close_matches(name, BACKBONES, n=1)
+    if request.name not in BACKBONES:
+        close = difflib.get_close_matches(request.name, BACKBONES, n=1)
         hint = f"; did you mean {close[0]}?" if close else ""
-        raise UserError(f"unknown backbone {name!r}; known: {', '.join(BACKBONES)}{hint}")
+        raise UserError(f"unknown backbone {request.name!r}; known: {', '.join(BACKBONES)}{hint}")
     try:
-        return BACKBONES[name](name, hub, height, width)
+        return BACKBONES[request.name](request)
     except (OSError, RuntimeError, ValueError, KeyError) as error:
-        if hub is None:
+        if request.hub is None:
             raise
         reason = str(error).strip().split("\n")[0]
         raise UserError(
-            f"weights {hub!r} of backbone {name} cannot be had ({reason}); check the name and the "
-            "network, or give a local .safetensors or .pth file as encoder.weights"
+            f"weights {request.hub!r} of backbone {request.name} cannot be had ({reason}); check "
+            "the name and the network, or give a local .safetensors or .pth file as encoder.weights"
         ) from error
 
 

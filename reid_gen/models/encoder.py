@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from reid_gen.models.backbone import Backbone, create_backbone, feature_channels
+from reid_gen.models.backbone import Backbone, Request, create_backbone, feature_channels
 from reid_gen.models.normalisation import use_ghost_batches
 from reid_gen.models.pooling import POOLINGS
 from reid_gen.models.weights import SUFFIXES, load_strictly, read_weights
@@ -24,14 +24,16 @@ class EncoderCard:
         pooling: A key of ``POOLINGS``.
         height: Rows of the input images.
         width: Columns of the input images.
+        last_stride: 1 or 2 for convolutional backbones, None for transformers.
     """
 
     backbone: str
     pooling: str
     height: int
     width: int
+    last_stride: int | None = 1
 
-    def as_dict(self) -> dict[str, str | int]:
+    def as_dict(self) -> dict[str, str | int | None]:
         """The card as plain values, for JSON."""
         return asdict(self)
 
@@ -84,9 +86,14 @@ def create_encoder(
         UserError: If the backbone or its weights are unknown or do not fit.
     """
     file = Path(weights) if weights and Path(weights).suffix in SUFFIXES else None
-    backbone = create_backbone(
-        card.backbone, None if file else weights, card.height, card.width
+    request = Request(
+        name=card.backbone,
+        height=card.height,
+        width=card.width,
+        last_stride=card.last_stride,
+        hub=None if file else weights,
     )
+    backbone = create_backbone(request)
     if file:
         load_strictly(
             backbone.network, read_weights(file), str(file), left_out=(backbone.classifier,)

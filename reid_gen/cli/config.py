@@ -1,0 +1,24 @@
+"""``reid-gen config``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.group()
+def config() -> None:
+    """Look at configuration files."""
+
+
+@config.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--set", "overrides", multiple=True, metavar="A.B=C", help="Override a setting.")
+def show(file: Path, overrides: tuple[str, ...]) -> None:
+    """Print all settings of FILE; those that it does not give are marked as defaults."""
+    from reid_gen.config.dump import dump_config
+    from reid_gen.config.load import given_places, load_config
+
+    settings = load_config(file, overrides)
+    click.echo(dump_config(settings, given_places(file, overrides)), nl=False)

@@ -1,0 +1,82 @@
+"""``reid-gen evaluate``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from reid_gen.config.schema import Config
+    from reid_gen.evaluation.ranking import RankingResult
+
+
+@click.command()
+@click.option("--config", type=click.Path(path_type=Path), help="Configuration; RUN's own if left out.")
+@click.option("--set", "overrides", multiple=True, metavar="A.B=C", help="Override a setting.")
+@click.option(
+    "--checkpoint",
+    type=click.Path(path_type=Path),
+    help="Run folder, checkpoint folder or weight file; left out: the start weights of the config.",
+)
+@click.option("--rerank", is_flag=True, help="Measure k-reciprocal re-ranking too.")
+@click.option("--flip", is_flag=True, help="Average features with those of the mirrored image.")
+@click.option("--json", "output", type=click.Path(path_type=Path), help="Write the results here.")
+@click.option("--force", is_flag=True, help="Overwrite the file given with --json.")
+def evaluate(
+    config: Path | None,
+    overrides: tuple[str, ...],
+    checkpoint: Path | None,
+    rerank: bool,
+    flip: bool,
+    output: Path | None,
+    force: bool,
+) -> None:
+    """Measure CMC, mAP and mINP on query and gallery."""
+    from reid_gen.config.load import load_config
+    from reid_gen.engine.checkpoint import find_checkpoint
+    from reid_gen.engine.files import refuse_existing, write_bytes
+    from reid_gen.engine.run import CONFIG
+    from reid_gen.errors import UserError
+    from reid_gen.evaluation.tables import results_table
+
+    if output is not None:
+        refuse_existing(output, force)
+    if config is None:
+        if checkpoint is None:
+            raise UserError("give --config FILE, --checkpoint RUN or both")
+        config = find_checkpoint(checkpoint).parent / CONFIG
+    if rerank:
+        overrides = (*overrides, "evaluation.rerank=true")
+    if flip:
+        overrides = (*overrides, "evaluation.flip=true")
+    results = _measure(load_config(config, overrides), checkpoint)
+    click.echo(results_table(results))
+    if output is not None:
+        content = json.dumps([result.as_dict() for result in results], indent=2) + "\n"
+        write_bytes(output, content.encode())
+
+
+def _measure(config: Config, checkpoint: Path | None) -> tuple[RankingResult, ...]:
+    import torch
+
+    from reid_gen.data.datasets import load_dataset
+    from reid_gen.engine.build import build_evaluator, encoder_card
+    from reid_gen.engine.checkpoint import load_encoder_for
+    from reid_gen.engine.progress import Terminal
+    from reid_gen.engine.runtime import Runtime
+    from reid_gen.models.encoder import create_encoder
+
+    evaluator = build_evaluator(
+        config, load_dataset(config.data.name, config.data.root), Terminal()
+    )
+    torch.manual_seed(config.seed)
+    card = encoder_card(config)
+    encoder = (
+        create_encoder(card, config.encoder.weights)
+        if checkpoint is None
+        else load_encoder_for(card, checkpoint)
+    )
+    return evaluator(Runtime(config.encoder.precision).encoder(encoder))

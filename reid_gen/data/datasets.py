@@ -1,0 +1,86 @@
+"""The table of data sets: adding one takes a file and a line here."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from reid_gen.data import dukemtmc, folder, market1501, msmt17
+from reid_gen.errors import UserError
+from reid_gen.types import Dataset
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Size of a split as the authors state it.
+
+    Attributes:
+        images: Images, junk left out.
+        pids: Different people; distractors left out.
+        cameras: Different cameras; None where no official figure is known.
+    """
+
+    images: int
+    pids: int
+    cameras: int
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One data set: how it is read, and its official counts by split (none for own data)."""
+
+    read: Callable[[Path], Dataset]
+    official: dict[str, Counts]
+
+
+DATASETS: dict[str, Entry] = {
+    market1501.NAME: Entry(
+        market1501.read,
+        {
+            "train": Counts(12_936, 751, 6),
+            "query": Counts(3_368, 750, 6),
+            "gallery": Counts(15_913, 750, 6),
+        },
+    ),
+    dukemtmc.NAME: Entry(
+        dukemtmc.read,
+        {
+            "train": Counts(16_522, 702, 8),
+            "query": Counts(2_228, 702, 8),
+            "gallery": Counts(17_661, 1_110, 8),
+        },
+    ),
+    msmt17.NAME: Entry(
+        msmt17.read,
+        {
+            "train": Counts(32_621, 1_041, 15),
+            "query": Counts(11_659, 3_060, 15),
+            "gallery": Counts(82_161, 3_060, 15),
+        },
+    ),
+    folder.NAME: Entry(folder.read, {}),
+}
+
+
+def load_dataset(name: str, root: Path) -> Dataset:
+    """Read a data set from disk.
+
+    Args:
+        name: A key of ``DATASETS``.
+        root: Folder that holds it, in any of its usual layouts.
+
+    Returns:
+        Its splits.
+
+    Raises:
+        UserError: If the name is unknown, the root is missing, or the data do not fit.
+    """
+    if name not in DATASETS:
+        close = difflib.get_close_matches(name, DATASETS, n=1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        raise UserError(f"unknown data set {name!r}; known: {', '.join(DATASETS)}{hint}")
+    if not root.exists():
+        raise UserError(f"the root {root} of {name} does not exist; check data.root or --root")
+    return DATASETS[name].read(root)

@@ -1,0 +1,73 @@
+"""Files and folders that appear whole or not at all."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from reid_gen.errors import UserError
+
+
+def refuse_existing(target: Path, force: bool) -> None:
+    """Stop before any work if an output exists and is not to be overwritten.
+
+    Raises:
+        UserError: If it exists and ``force`` is false.
+    """
+    if target.exists() and not force:
+        raise UserError(f"{target} exists; give --force to overwrite it, or another name")
+
+
+def cannot_write(target: Path, error: OSError) -> UserError:
+    """The message for a path that cannot be written."""
+    reason = error.strerror or str(error)
+    return UserError(f"cannot write {target}: {reason}; free some space or choose another place")
+
+
+def write_bytes(target: Path, content: bytes) -> None:
+    """Write a file aside and rename it; an older one stays if anything goes wrong.
+
+    Raises:
+        UserError: If it cannot be written.
+    """
+    aside = target.with_name(f".{target.name}.partial")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        aside.write_bytes(content)
+        aside.replace(target)
+    except OSError as error:
+        aside.unlink(missing_ok=True)
+        raise cannot_write(target, error) from error
+
+
+@contextmanager
+def written_aside(target: Path) -> Iterator[Path]:
+    """Give a temporary folder that takes the place of ``target`` when all went well.
+
+    Args:
+        target: Folder to make or to replace.
+
+    Yields:
+        The temporary folder, beside the target.
+
+    Raises:
+        UserError: If it cannot be written (no space, no permission); the old target stays.
+    """
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        aside = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+        try:
+            yield aside
+            aside.chmod(0o755)
+            old = aside.with_name(f"{aside.name}-old")
+            if target.exists():
+                target.rename(old)
+            aside.rename(target)
+            shutil.rmtree(old, ignore_errors=True)
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+    except OSError as error:
+        raise cannot_write(target, error) from error

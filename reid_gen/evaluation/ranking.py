@@ -1,0 +1,198 @@
+"""CMC, mAP and mINP by the Market-1501 protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reid_gen.errors import UserError
+from reid_gen.types import Floats, Ints
+
+RANKS = (1, 5, 10, 20)
+ApRule = Literal["step", "trapezoid"]
+_BLOCK = 256
+
+
+@dataclass(frozen=True)
+class RankingResult:
+    """What an evaluation measured; all scores in 0..1.
+
+    Attributes:
+        mean_ap: Mean average precision over the valid queries.
+        cmc: Share of valid queries whose first match comes within rank k, for k in ``RANKS``.
+        minp: Mean inverse negative penalty: matches / rank of the last one (Ye et al., 2021).
+        valid_queries: Queries with at least one match in the gallery.
+        skipped_queries: Queries without; they count nowhere.
+        ap: Definition of average precision.
+        reranking: Name of the re-ranking variant, or ``none``.
+    """
+
+    mean_ap: float
+    cmc: dict[int, float]
+    minp: float
+    valid_queries: int
+    skipped_queries: int
+    ap: ApRule
+    reranking: str = "none"
+
+    def as_dict(self) -> dict[str, float | int | str]:
+        """Plain values, for JSON and for the journal."""
+        return {
+            "mAP": self.mean_ap,
+            **{f"rank{rank}": share for rank, share in self.cmc.items()},
+            "mINP": self.minp,
+            "valid_queries": self.valid_queries,
+            "skipped_queries": self.skipped_queries,
+            "ap": self.ap,
+            "ties": "gallery order",
+            "reranking": self.reranking,
+        }
+
+
+def evaluate_ranking(
+    query: Floats,
+    gallery: Floats,
+    query_pids: Ints,
+    gallery_pids: Ints,
+    query_camids: Ints,
+    gallery_camids: Ints,
+    *,
+    ap: ApRule = "step",
+    block: int = _BLOCK,
+) -> RankingResult:
+    """Rank the gallery by cosine similarity for every query, ``block`` queries at a time.
+
+    Gallery images of the query's own pid and camera are dropped; those of its camera with another
+    pid stay, and so do distractors (Zheng et al., ICCV 2015). A camera of -1 is unknown and drops
+    nothing. Equal similarities keep the gallery's order.
+
+    Args:
+        query: Unit features, [Q, D].
+        gallery: Unit features, [G, D].
+        query_pids: [Q].
+        gallery_pids: [G].
+        query_camids: [Q].
+        gallery_camids: [G].
+        ap: ``step`` sums precision at every hit (all current toolboxes); ``trapezoid`` averages it
+            with the precision before the hit (the 2015 MATLAB code).
+        block: Queries per matrix product; bounds the memory to ``block`` x G.
+
+    Returns:
+        The scores.
+
+    Raises:
+        UserError: If no query has a match.
+    """
+    distances = (
+        (start, -(query[start : start + block] @ gallery.T))
+        for start in range(0, len(query), block)
+    )
+    labels = (query_pids, gallery_pids, query_camids, gallery_camids)
+    return _score(distances, *labels, ap=ap, reranking="none")
+
+
+def evaluate_distances(
+    distance: Floats,
+    query_pids: Ints,
+    gallery_pids: Ints,
+    query_camids: Ints,
+    gallery_camids: Ints,
+    *,
+    ap: ApRule = "step",
+    reranking: str = "none",
+) -> RankingResult:
+    """The same from a distance matrix [Q, G], such as a re-ranked one.
+
+    Args:
+        distance: Smaller is more similar, [Q, G].
+        query_pids: [Q].
+        gallery_pids: [G].
+        query_camids: [Q].
+        gallery_camids: [G].
+        ap: As in :func:`evaluate_ranking`.
+        reranking: Name of the variant that made the distances.
+
+    Returns:
+        The scores.
+
+    Raises:
+        UserError: If no query has a match.
+    """
+    blocks = (
+        (start, distance[start : start + _BLOCK]) for start in range(0, len(distance), _BLOCK)
+    )
+    labels = (query_pids, gallery_pids, query_camids, gallery_camids)
+    return _score(blocks, *labels, ap=ap, reranking=reranking)
+
+
+def _score(
+    distances: Iterator[tuple[int, Floats]],
+    query_pids: Ints,
+    gallery_pids: Ints,
+    query_camids: Ints,
+    gallery_camids: Ints,
+    *,
+    ap: ApRule,
+    reranking: str,
+) -> RankingResult:
+    precisions, firsts, penalties, skipped = [], [], [], 0
+    for start, block in distances:
+        rows = slice(start, start + len(block))
+        same = query_pids[rows, None] == gallery_pids
+        camids = query_camids[rows, None]
+        dropped = same & (camids == gallery_camids) & (camids >= 0)
+        query, rank = _match_ranks(block, same & ~dropped, dropped)
+        counts = np.bincount(query, minlength=len(block))
+        skipped += int((counts == 0).sum())
+        if not len(query):
+            continue
+        starts = np.flatnonzero(np.diff(query, prepend=-1))
+        hit = np.arange(len(query)) - np.repeat(starts, np.diff([*starts, len(query)])) + 1
+        precisions.append(np.add.reduceat(_precision(hit, rank, ap), starts) / counts[counts > 0])
+        firsts.append(rank[starts])
+        last = np.append(starts[1:], len(query)) - 1
+        penalties.append(hit[last] / rank[last])
+    if not firsts:
+        raise UserError(
+            f"none of the {skipped} queries has a match in the gallery (the same pid under another "
+            "camera); check the pids and camids of query and gallery"
+        )
+    first = np.concatenate(firsts)
+    return RankingResult(
+        mean_ap=float(np.concatenate(precisions).mean()),
+        cmc={rank: float((first <= rank).mean()) for rank in RANKS},
+        minp=float(np.concatenate(penalties).mean()),
+        valid_queries=len(first),
+        skipped_queries=skipped,
+        ap=ap,
+        reranking=reranking,
+    )
+
+
+def _match_ranks(
+    distance: Floats, match: NDArray[np.bool_], dropped: NDArray[np.bool_]
+) -> tuple[Ints, Ints]:
+    """Query row and rank (from 1) of every match, by query and then by rank.
+
+    Only matches and dropped images are looked up in the sorted distances: a match's rank is its
+    place among all images less the dropped ones before it.
+    """
+    order = np.argsort(distance, axis=1, kind="stable")
+    sorted_match = np.take_along_axis(match, order, axis=1)
+    sorted_dropped = np.take_along_axis(dropped, order, axis=1)
+    query, place = np.nonzero(sorted_match)
+    before = np.cumsum(sorted_dropped, axis=1, dtype=np.int32)
+    return query, place + 1 - before[query, place]
+
+
+def _precision(hit: Ints, rank: Ints, ap: ApRule) -> NDArray[np.float64]:
+    """Precision at the n-th hit, or its mean with the precision just before."""
+    at = hit / rank
+    if ap == "step":
+        return at
+    before = np.where(rank > 1, (hit - 1) / np.maximum(rank - 1, 1), 1.0)
+    return (before + at) / 2
