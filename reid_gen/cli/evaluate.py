@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--config", type=click.Path(path_type=Path), help="Configuration; RUN's own if left out.")
+@click.option(
+    "--config", type=click.Path(path_type=Path), help="Configuration; RUN's own if left out."
+)
 @click.option("--set", "overrides", multiple=True, metavar="A.B=C", help="Override a setting.")
 @click.option(
     "--checkpoint",

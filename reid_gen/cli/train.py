@@ -18,7 +18,9 @@ from reid_gen.errors import UserError
 def train(config: Path | None, overrides: tuple[str, ...], resume: Path | None) -> None:
     """Train an encoder without labels."""
     if (config is None) == (resume is None):
-        raise UserError("give either --config FILE to start a run or --resume RUN to go on with one")
+        raise UserError(
+            "give either --config FILE to start a run or --resume RUN to go on with one"
+        )
     if resume is not None and overrides:
         raise UserError("--set cannot change a run that is resumed; start a new one")
 

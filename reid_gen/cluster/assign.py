@@ -83,9 +83,7 @@ def pseudo_labels(
         A label per image.
     """
     neighbours = nearest(features, k1 if k1_counts_self else k1 + 1)
-    distance = jaccard_distances(
-        features, neighbours, k1=k1, k2=k2, counts_self=k1_counts_self
-    )
+    distance = jaccard_distances(features, neighbours, k1=k1, k2=k2, counts_self=k1_counts_self)
     radius = choose_eps(distance, eps)
     return PseudoLabels(dbscan(distance, radius, min_samples), radius)
 

@@ -59,8 +59,8 @@ _NO_INT = np.empty(0, dtype=np.int32)
 _NO_FLOAT = np.empty(0, dtype=np.float32)
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _overlaps(pointer, columns, values, by_column, rows, weights, start, other, distance):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+@numba.njit(cache=True, nogil=True)
+def _overlaps(pointer, columns, values, by_column, rows, weights, start, other, distance):  # type: ignore[no-untyped-def]
     """Count (``start`` empty) or write, for each i, the j > i that share support with it."""
     size = len(pointer) - 1
     counts = np.zeros(size, np.int64)

@@ -79,9 +79,7 @@ class ImageLoader:
         failures = []
         for place in share:
             try:
-                pixels[place] = decode(
-                    self.images[index[place]].path, self.height, self.width
-                )
+                pixels[place] = decode(self.images[index[place]].path, self.height, self.width)
             except UnreadableImage as failure:
                 failures.append(failure)
         return failures

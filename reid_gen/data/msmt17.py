@@ -70,9 +70,7 @@ def _version(folder: Path) -> tuple[str, tuple[str, str]]:
         if all((folder / name).is_dir() for name in folders):
             return version, folders
     wanted = " or ".join(f"{train} and {test}" for train, test in VERSIONS.values())
-    raise UserError(
-        f"MSMT17: {folder} holds neither {wanted}; unpack the whole archive again"
-    )
+    raise UserError(f"MSMT17: {folder} holds neither {wanted}; unpack the whole archive again")
 
 
 def _listed(folder: Path, name: str, images: Path) -> Iterator[Path]:

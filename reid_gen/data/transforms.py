@@ -44,7 +44,7 @@ class Augmentation:
         image = np.arange(size)[:, None, None]
         cropped = padded[image, rows[:, :, None], columns[:, None, :]]
         erased = _rectangles(rng, size, height, width)
-        erased &= (rng.random(size) < self.erase)[:, None, None]
+        erased &= rng.random((size, 1, 1)) < self.erase
         cropped[erased] = np.round(np.array(self.fill) * 255).astype(np.uint8)
         return to_images(cropped)
 
@@ -52,14 +52,12 @@ class Augmentation:
         return rng.integers(0, 2 * self.pad + 1, (size, 1))
 
 
-def _rectangles(
-    rng: np.random.Generator, size: int, height: int, width: int
-) -> NDArray[np.bool_]:
+def _rectangles(rng: np.random.Generator, size: int, height: int, width: int) -> NDArray[np.bool_]:
     """A random rectangle per image, [B, H, W]; its sides are capped at the image's."""
     area = rng.uniform(0.02, 0.4, size) * height * width
     aspect = np.exp(rng.uniform(np.log(0.3), np.log(1 / 0.3), size))
-    tall = np.clip(np.round(np.sqrt(area * aspect)), 1, height)
-    wide = np.clip(np.round(np.sqrt(area / aspect)), 1, width)
+    tall = np.sqrt(area * aspect).round().clip(1.0, height)
+    wide = np.sqrt(area / aspect).round().clip(1.0, width)
     top = np.floor(rng.random(size) * (height - tall + 1))
     left = np.floor(rng.random(size) * (width - wide + 1))
     in_rows = _between(np.arange(height), top, tall)

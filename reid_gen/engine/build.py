@@ -26,7 +26,6 @@ from reid_gen.errors import UserError
 from reid_gen.evaluation.quality import clustering_quality
 from reid_gen.memory.bank import MemoryBank
 from reid_gen.models.encoder import EncoderCard, IdentityEncoder, create_encoder
-from reid_gen.models.pooling import POOLINGS
 from reid_gen.types import Dataset, Image, LabelledSplit
 
 

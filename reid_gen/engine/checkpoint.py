@@ -51,7 +51,9 @@ def save_checkpoint(
     with written_aside(target) as aside:
         weights = {name: value.contiguous().cpu() for name, value in encoder.state_dict().items()}
         _save_tensors(weights, aside / ENCODER)
-        _save_tensors({name: value.contiguous().cpu() for name, value in bank.items()}, aside / BANK)
+        _save_tensors(
+            {name: value.contiguous().cpu() for name, value in bank.items()}, aside / BANK
+        )
         (aside / RESUME).write_bytes(_pickled(resume))
         described = {
             "format": FORMAT,

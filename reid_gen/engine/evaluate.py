@@ -48,9 +48,7 @@ class Evaluator:
         labels = (self.query.pids, self.gallery.pids, self.query.camids, self.gallery.camids)
         results = [evaluate_ranking(query, gallery, *labels)]
         if self.reranked:
-            results.append(
-                evaluate_distances(rerank(query, gallery), *labels, reranking=VARIANT)
-            )
+            results.append(evaluate_distances(rerank(query, gallery), *labels, reranking=VARIANT))
         return tuple(results)
 
     def _features(self, split: LabelledSplit, encode: Encode) -> Floats:

@@ -27,7 +27,7 @@ class Journal:
         aside = self._file.with_suffix(".partial")
         aside.write_text("".join(kept), encoding="utf-8")
         aside.replace(self._file)
-        self._board = SummaryWriter(str(run / "tensorboard"), purge_step=epoch)  # type: ignore[no-untyped-call]
+        self._board = SummaryWriter(str(run / "tensorboard"), purge_step=epoch)
 
     def write(self, epoch: int, record: Mapping[str, float | int | str]) -> None:
         """Add the measurements of an epoch; -1 is the state before training."""
@@ -35,8 +35,8 @@ class Journal:
             file.write(json.dumps({"epoch": epoch, **record}) + "\n")
         for name, value in record.items():
             if not isinstance(value, str):
-                self._board.add_scalar(name, value, epoch + 1)  # type: ignore[no-untyped-call]
-        self._board.flush()  # type: ignore[no-untyped-call]
+                self._board.add_scalar(name, value, epoch + 1)
+        self._board.flush()
 
     def __enter__(self) -> Journal:
         return self
@@ -47,7 +47,7 @@ class Journal:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._board.close()  # type: ignore[no-untyped-call]
+        self._board.close()
 
 
 def read_metrics(run: Path) -> list[dict[str, float | int | str]]:

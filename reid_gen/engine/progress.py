@@ -55,7 +55,8 @@ class Terminal:
             MofNCompleteColumn(),
             TimeRemainingColumn(),
         )
-        with Bars(*columns, console=self._console, transient=True) as bars:
+        quiet = not self._console.is_terminal
+        with Bars(*columns, console=self._console, transient=True, disable=quiet) as bars:
             bar = bars.add_task(name, total=total)
             yield lambda done: bars.advance(bar, done)
 

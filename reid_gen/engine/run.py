@@ -115,7 +115,7 @@ def _train(experiment: Experiment, run: Path, start: int) -> None:
 
 
 def _scores(experiment: Experiment) -> Record:
-    """mAP and CMC in 0..1; nothing for an unlabelled folder."""
+    """MAP and CMC in 0..1; nothing for an unlabelled folder."""
     if experiment.evaluator is None:
         return {}
     results = experiment.evaluator(experiment.trainer.encode)

@@ -47,7 +47,12 @@ class Extracted:
 
 @torch.no_grad()
 def extract_features(
-    encode: Encode, loader: ImageLoader, *, batch: int, flip: bool = False, advance: Advance | None = None
+    encode: Encode,
+    loader: ImageLoader,
+    *,
+    batch: int,
+    flip: bool = False,
+    advance: Advance | None = None,
 ) -> Extracted:
     """Encode all images of a loader.
 

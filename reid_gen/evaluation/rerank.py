@@ -71,8 +71,8 @@ def _arrays(matrix: Any) -> tuple[Any, Any, Any]:
     return matrix.indptr, matrix.indices, matrix.data
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _jaccard(pointer, columns, values, by_column, rows, weights, result):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+@numba.njit(cache=True, nogil=True)
+def _jaccard(pointer, columns, values, by_column, rows, weights, result):  # type: ignore[no-untyped-def]
     """``1 - sum min / sum max`` of every row with all columns' rows, into ``result`` [Q, G]."""
     for i in range(result.shape[0]):
         shared = np.zeros(result.shape[1], np.float64)

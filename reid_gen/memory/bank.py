@@ -52,7 +52,7 @@ class MemoryBank:
         self.prototype_momentum = prototype_momentum
 
     def prototype_positives(self, index: Tensor) -> Tensor:
-        """Mark the prototype of each image's cluster: [B] rows -> [B, C] bool; none for outliers."""
+        """Mark the prototype of each image's cluster, [B] -> [B, C] bool; outliers have none."""
         clusters = torch.arange(len(self.prototypes), device=index.device)
         return self.labels[index].unsqueeze(1) == clusters
 
@@ -63,7 +63,7 @@ class MemoryBank:
         return (index.unsqueeze(1) == rows) | ((labels == self.labels) & (labels != OUTLIER))
 
     def update(self, index: Tensor, feature: Tensor) -> None:
-        """Blend the features [B, D] of images ``index`` [B] in: GCL eq. 5, Cluster Contrast eq. 4."""
+        """Blend features [B, D] of images ``index`` [B] in (GCL eq. 5, Cluster Contrast eq. 4)."""
         feature = feature.detach()
         blend_in_order(self.features, index, feature, self.instance_momentum)
         labels = self.labels[index]

@@ -45,7 +45,7 @@ class _TokensAsMap(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         embed = self.network.patch_embed
-        tokens: Tensor = self.network(x)[:, self.network.num_prefix_tokens :]  # type: ignore[index,misc]
+        tokens: Tensor = self.network(x)[:, self.network.num_prefix_tokens :]
         height, width = embed.grid_size  # type: ignore[union-attr,misc]
         return tokens.transpose(1, 2).reshape(len(x), -1, int(height), int(width))
 

@@ -102,4 +102,4 @@ def create_encoder(
     encoder = IdentityEncoder(backbone, card.pooling, channels)
     if ghost_batch is not None:
         use_ghost_batches(encoder, ghost_batch)
-    return encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+    return encoder.to(memory_format=torch.channels_last)

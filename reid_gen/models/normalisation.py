@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from functools import cache
 from typing import Any
 
@@ -19,10 +20,11 @@ class _Ghost(_BatchNorm):
         if not self.training or len(x) <= self.ghost_batch:
             return _one_group(super(), x)
         mean, var = self.running_mean, self.running_var
-        assert mean is not None and var is not None
+        assert mean is not None
+        assert var is not None
         mean_after, var_after = torch.zeros_like(mean), torch.zeros_like(var)
         outputs = []
-        for group in x.split(self.ghost_batch):
+        for group in torch.split(x, self.ghost_batch):
             # Fresh buffers, because backward may still need those of the group before.
             self.running_mean, self.running_var = mean.clone(), var.clone()
             outputs.append(_one_group(super(), group))
@@ -38,7 +40,8 @@ def _one_group(layer: Any, x: Tensor) -> Tensor:
 
 
 @cache
-def _ghost_class(kind: type[_BatchNorm]) -> type[_BatchNorm]:
+def _ghost_class(kind: Hashable) -> type[_BatchNorm]:
+    assert isinstance(kind, type)
     return type(f"Ghost{kind.__name__}", (_Ghost, kind), {})
 
 

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 
 class GeneralisedMean(nn.Module):
-    """Generalised-mean pooling: ``(mean over h, w of x^p)^(1/p)`` (Radenovic et al., TPAMI 2019, eq. 3).
+    """Generalised mean ``(mean over h, w of x^p)^(1/p)`` (Radenovic et al., TPAMI 2019, eq. 3).
 
     p = 1 is the average, p -> infinity the maximum; p is learned from ``power`` on.
     """

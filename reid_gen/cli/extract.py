@@ -1,0 +1,62 @@
+"""``reid-gen extract``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("images", nargs=-1, required=True)
+@click.option(
+    "--model",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Run folder, checkpoint folder or the encoder.safetensors in it.",
+)
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="FILE.npz or .parquet.")
+@click.option("--batch", default=128, show_default=True, help="Images per pass.")
+@click.option("--workers", default=4, show_default=True, help="Decoding threads.")
+@click.option("--precision", type=click.Choice(["fp32", "bf16"]), default="fp32", show_default=True)
+@click.option("--flip", is_flag=True, help="Average features with those of the mirrored image.")
+@click.option("--skip-unreadable", is_flag=True, help="Leave out images that do not decode.")
+@click.option("--force", is_flag=True, help="Overwrite the output.")
+def extract(
+    images: tuple[str, ...],
+    model: Path,
+    out: Path,
+    batch: int,
+    workers: int,
+    precision: str,
+    flip: bool,
+    skip_unreadable: bool,
+    force: bool,
+) -> None:
+    """Write features of IMAGES: folders, files, quoted globs, or @list.txt."""
+    from reid_gen.engine.checkpoint import load_encoder
+    from reid_gen.engine.extract import check_format, find_images, save_features
+    from reid_gen.engine.extract import extract as compute
+    from reid_gen.engine.files import refuse_existing
+    from reid_gen.engine.progress import Terminal
+    from reid_gen.engine.runtime import Runtime
+
+    check_format(out)
+    refuse_existing(out, force)
+    found = find_images(images)
+    encoder, card = load_encoder(model)
+    table = compute(
+        encoder,
+        card,
+        found,
+        batch=batch,
+        workers=workers,
+        flip=flip,
+        skip_unreadable=skip_unreadable,
+        runtime=Runtime("bf16" if precision == "bf16" else "fp32"),
+        progress=Terminal(),
+    )
+    save_features(table, out)
+    for path in table.unreadable:
+        click.echo(f"left out, does not decode: {path}", err=True)
+    click.echo(f"{len(table.images)} features of length {table.features.shape[1]}: {out}")
