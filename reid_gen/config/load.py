@@ -6,7 +6,6 @@ import difflib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from types import UnionType
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -184,7 +183,6 @@ def _fields(place: Place) -> list[str]:
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:
-    if isinstance(annotation, type) and not isinstance(annotation, UnionType):
-        if issubclass(annotation, BaseModel):
-            return [annotation]
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
     return [model for argument in get_args(annotation) for model in _models(argument)]

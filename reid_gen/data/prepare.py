@@ -15,7 +15,7 @@ from reid_gen.errors import UserError, name_some
 def prepare(name: str, archive: Path, root: Path) -> Path:
     """Unpack an archive under ``root`` and check that it holds the data set.
 
-    Everything is unpacked beside its place and renamed at the end, so that a failure leaves nothing.
+    All is unpacked beside its place and renamed at the end, so that a failure leaves nothing.
 
     Args:
         name: A key of the table of data sets.
@@ -69,7 +69,8 @@ def _top_folder(archive: Path) -> str:
     bad = [str(path) for path in paths if path.is_absolute() or ".." in path.parts] + links
     if bad:
         raise UserError(
-            f"{archive} holds members that lead out of its folder: {name_some(bad)}; do not trust it"
+            f"{archive} holds members that lead out of its folder: {name_some(bad)}; "
+            "do not trust it"
         )
     tops = {path.parts[0] for path in paths if path.parts} - {"__MACOSX"}
     if len(tops) != 1:

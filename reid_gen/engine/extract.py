@@ -42,8 +42,8 @@ class FeatureTable:
 def find_images(sources: Sequence[str]) -> tuple[Image, ...]:
     """Images meant by folders, files, globs and ``@list.txt`` files.
 
-    A folder gives all images below it, sorted, with keys relative to it; a list file gives one path a
-    line, relative to the list; a glob gives its matches, sorted. The order of the sources is kept.
+    A folder gives all images below it, sorted, with keys relative to it; a list file gives one path
+    a line, relative to the list; a glob gives its matches, sorted. The sources keep their order.
 
     Raises:
         UserError: If a source matches nothing, or two images would have the same key.
@@ -70,7 +70,8 @@ def _source(source: str) -> list[Image]:
     elif path.is_file():
         images = [Image(path.as_posix(), path)]
     else:
-        matches = sorted(Path(match) for match in glob.glob(source, recursive=True))
+        # Path.glob takes no absolute pattern.
+        matches = sorted(map(Path, glob.glob(source, recursive=True)))  # noqa: PTH207
         images = [Image(p.as_posix(), p) for p in matches if p.suffix.lower() in SUFFIXES]
     if not images:
         raise UserError(

@@ -1,4 +1,4 @@
-"""Device, precision and processes: a thin layer over Accelerate, and the only file that knows it."""
+"""Device, precision and processes: thin over Accelerate, and the only file that knows it."""
 
 from __future__ import annotations
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from functools import cache
 from typing import Any
 
 import torch
@@ -39,9 +37,7 @@ def _one_group(layer: Any, x: Tensor) -> Tensor:
     return output
 
 
-@cache
-def _ghost_class(kind: Hashable) -> type[_BatchNorm]:
-    assert isinstance(kind, type)
+def _ghost_class(kind: type[_BatchNorm]) -> type[_BatchNorm]:
     return type(f"Ghost{kind.__name__}", (_Ghost, kind), {})
 
 
