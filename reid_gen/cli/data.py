@@ -37,6 +37,11 @@ def check(name: str, root: Path) -> None:
 
     report = check_dataset(name, root)
     _print(report)
+    differing = [split.name for split in report.splits if not split.agrees]
+    if differing:
+        click.echo(
+            f"warning: {', '.join(differing)}: counts differ from the official ones", err=True
+        )
     for failure in report.unreadable:
         click.echo(f"unreadable: {failure.path}: {failure.reason}", err=True)
     if report.unreadable:
@@ -55,11 +60,9 @@ def _print(report: CheckReport) -> None:
             "-"
             if official is None
             else f"{official.images:,} / {official.pids:,} / {official.cameras}"
-            + ("" if split.agrees else "  differs")
         )
         counts = (f"{found.images:,}", f"{found.pids:,}", str(found.cameras))
         table.add_row(split.name, *counts, expected)
-    console = Console()
-    console.print(table)
+    Console().print(table)
     for note in report.notes:
-        console.print(f"note: {note}", highlight=False, soft_wrap=True)
+        click.echo(f"note: {note}")

@@ -14,9 +14,6 @@ from reid_gen.data.datasets import DATASETS, Counts, load_dataset
 from reid_gen.data.images import UnreadableImage, decode
 from reid_gen.types import Image, Ints
 
-DISTRACTOR = 0
-"""pid of Market-1501's distractors; they count as images, not as a person."""
-
 
 @dataclass(frozen=True)
 class SplitCheck:
@@ -52,6 +49,11 @@ class CheckReport:
     unreadable: tuple[UnreadableImage, ...]
     notes: tuple[str, ...]
 
+    @property
+    def agrees(self) -> bool:
+        """Whether every split has the official counts and every file decodes."""
+        return not self.unreadable and all(split.agrees for split in self.splits)
+
 
 def check_dataset(name: str, root: Path) -> CheckReport:
     """Count images, ids and cameras per split, and decode every file.
@@ -78,7 +80,7 @@ def check_dataset(name: str, root: Path) -> CheckReport:
     images = [image for _, split, _ in parts for image in split]
     return CheckReport(
         splits=tuple(
-            SplitCheck(split, _count(members, pids, name), official.get(split))
+            SplitCheck(split, _count(members, pids, DATASETS[name].distractor), official.get(split))
             for split, members, pids in parts
         ),
         unreadable=_unreadable(images),
@@ -86,11 +88,10 @@ def check_dataset(name: str, root: Path) -> CheckReport:
     )
 
 
-def _count(images: Sequence[Image], pids: Ints | None, name: str) -> Counts:
+def _count(images: Sequence[Image], pids: Ints | None, distractor: int | None) -> Counts:
     people = set() if pids is None else set(np.unique(pids).tolist())
-    if name == "market1501":
-        people -= {DISTRACTOR}
-    return Counts(len(images), len(people), len({i.camid for i in images} - {None}))
+    cameras = {image.camid for image in images}
+    return Counts(len(images), len(people - {distractor}), len(cameras - {None}))
 
 
 def _unreadable(images: Sequence[Image]) -> tuple[UnreadableImage, ...]:

@@ -19,7 +19,7 @@ class Counts:
     Attributes:
         images: Images, junk left out.
         pids: Different people; distractors left out.
-        cameras: Different cameras; None where no official figure is known.
+        cameras: Different cameras.
     """
 
     images: int
@@ -29,10 +29,17 @@ class Counts:
 
 @dataclass(frozen=True)
 class Entry:
-    """One data set: how it is read, and its official counts by split (none for own data)."""
+    """One data set.
+
+    Attributes:
+        read: From a root to its splits.
+        official: The authors' counts by split; none for own data.
+        distractor: pid of distractors, which count as images but not as a person.
+    """
 
     read: Callable[[Path], Dataset]
     official: dict[str, Counts]
+    distractor: int | None = None
 
 
 DATASETS: dict[str, Entry] = {
@@ -43,6 +50,7 @@ DATASETS: dict[str, Entry] = {
             "query": Counts(3_368, 750, 6),
             "gallery": Counts(15_913, 750, 6),
         },
+        distractor=market1501.DISTRACTOR,
     ),
     dukemtmc.NAME: Entry(
         dukemtmc.read,

@@ -5,15 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from reid_gen.data.records import (
-    Parsed,
-    first_folder,
-    image_files,
-    labelled,
-    need_folder,
-    parse_names,
-)
-from reid_gen.types import Dataset, LabelledSplit
+from reid_gen.data.records import BOX_FOLDERS, NameRule, Parsed, first_folder, read_boxes
+from reid_gen.types import Dataset
 
 NAME = "dukemtmcreid"
 LAYOUTS = (
@@ -28,32 +21,35 @@ WITHDRAWN = (
     "DukeMTMC-reID was withdrawn by its authors in 2019 over privacy; "
     "report results on it only where you must compare with older ones"
 )
-_PATTERN = re.compile(r"(\d{4})_c([1-8])_f(\d+)\.jpg")
 
 
 def read(root: Path) -> Dataset:
     """Read DukeMTMC-reID in any of its usual layouts.
 
+    Args:
+        root: The folder of the splits, or one of those above it.
+
+    Returns:
+        The three splits.
+
     Raises:
-        UserError: If a folder is missing or a file name does not fit.
+        UserError: If a folder is missing or empty, or a file name does not fit.
     """
-    folder = first_folder(root, LAYOUTS, "bounding_box_train", "DukeMTMC-reID")
-
-    def split(name: str) -> LabelledSplit:
-        files = image_files(need_folder(folder / name, "DukeMTMC-reID"))
-        return labelled(folder, parse_names(files, _PATTERN, "0001_c2_f0046182.jpg", _parse))
-
-    train = split("bounding_box_train")
+    folder = first_folder(root, LAYOUTS, BOX_FOLDERS[:1], "DukeMTMC-reID")
+    train, query, gallery = read_boxes(folder, "DukeMTMC-reID", _RULE)
     return Dataset(
         name=NAME,
         root=folder,
         train=train.images,
         train_pids=train.pids,
-        query=split("query"),
-        gallery=split("bounding_box_test"),
+        query=query,
+        gallery=gallery,
         notes=(WITHDRAWN,),
     )
 
 
 def _parse(pid: str, camera: str, frame: str) -> Parsed:
     return int(pid), int(camera) - 1, int(frame)
+
+
+_RULE = NameRule(re.compile(r"(\d{4})_c([1-8])_f(\d+)\.jpg"), "0001_c2_f0046182.jpg", _parse)

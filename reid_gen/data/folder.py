@@ -3,108 +3,145 @@
 from __future__ import annotations
 
 import csv
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from reid_gen.data.images import SUFFIXES
 from reid_gen.errors import UserError, name_some
-from reid_gen.types import Dataset, Image, LabelledSplit
+from reid_gen.types import Dataset, Image, Ints, LabelledSplit
 
 NAME = "folder"
 SPLITS = ("train", "query", "gallery")
 COLUMNS = ("path", "pid", "camid", "frame", "split")
 
 
+@dataclass(frozen=True)
+class _Row:
+    """One line of a manifest."""
+
+    image: Image
+    pid: int | None
+    split: str
+    line: int
+
+
 def read(root: Path) -> Dataset:
     """Read all images below a folder as unlabelled training images, or a CSV manifest.
 
     A manifest has a column ``path`` (relative to the manifest) and optionally ``pid``, ``camid``,
-    ``frame`` (integers, empty where unknown) and ``split`` (train, query or gallery; train if
-    empty). Query and gallery need pids; training never reads them.
+    ``frame`` (counted from 0, empty where unknown) and ``split`` (train, query or gallery; train
+    if empty). Query and gallery need pids; training never reads them.
+
+    Args:
+        root: A folder, or a .csv file.
+
+    Returns:
+        The training images, and the query and gallery that a manifest names.
 
     Raises:
         UserError: If there are no images, or the manifest does not fit.
     """
-    if root.suffix.lower() == ".csv":
+    if root.suffix.lower() == ".csv" and not root.is_dir():
         return _read_manifest(root)
     if not root.is_dir():
         raise UserError(f"{root} is no folder; give a folder of images or a .csv manifest")
-    paths = sorted(path for path in root.rglob("*") if path.suffix.lower() in SUFFIXES)
-    if not paths:
-        raise UserError(f"{root} holds no images ({', '.join(sorted(SUFFIXES))})")
-    images = tuple(Image(path.relative_to(root).as_posix(), path) for path in paths)
-    return Dataset(name=NAME, root=root, train=images)
+    paths = [path for path in root.rglob("*") if path.suffix.lower() in SUFFIXES]
+    images = [Image(path.relative_to(root).as_posix(), path) for path in paths if path.is_file()]
+    if not images:
+        raise UserError(
+            f"{root} holds no images ({', '.join(sorted(SUFFIXES))}), nor do its folders; "
+            "give the folder that holds them"
+        )
+    return Dataset(name=NAME, root=root, train=tuple(sorted(images, key=lambda image: image.key)))
 
 
 def _read_manifest(file: Path) -> Dataset:
-    rows = _rows(file)
-    missing = [row["path"] for row in rows if not (file.parent / row["path"]).is_file()]
+    rows = sorted(_rows(file), key=lambda row: row.image.key)
+    missing = [row.image.key for row in rows if not row.image.path.is_file()]
     if missing:
         raise UserError(
             f"{file} names {len(missing)} file(s) that do not exist: {name_some(missing)}; "
             "paths are relative to the manifest"
         )
-    parts = {
-        split: [(number, row) for number, row in enumerate(rows, start=2) if row["split"] == split]
-        for split in SPLITS
-    }
-    train = tuple(_image(file, number, row) for number, row in parts["train"])
-    if not train:
-        raise UserError(f"{file} has no row with split train")
+    counted = Counter((row.split, row.image.key) for row in rows)
+    twice = [f"{path} in {split}" for (split, path), count in counted.items() if count > 1]
+    if twice:
+        raise UserError(f"{file} names images twice: {name_some(twice)}; keep one row of each")
+    parts = {split: [row for row in rows if row.split == split] for split in SPLITS}
+    if not parts["train"]:
+        raise UserError(f"{file} has no row with split train; give at least one")
+    if bool(parts["query"]) != bool(parts["gallery"]):
+        there, lacking = ("query", "gallery") if parts["query"] else ("gallery", "query")
+        raise UserError(f"{file} has {there} rows but no {lacking} rows; give both or none")
     return Dataset(
         name=NAME,
         root=file,
-        train=train,
+        train=tuple(row.image for row in parts["train"]),
+        train_pids=_pids(parts["train"]),
         query=_labelled(file, parts["query"]),
         gallery=_labelled(file, parts["gallery"]),
     )
 
 
-def _rows(file: Path) -> list[dict[str, str]]:
+def _rows(file: Path) -> list[_Row]:
     if not file.is_file():
         raise UserError(f"the manifest {file} does not exist")
-    with file.open(newline="", encoding="utf-8") as stream:
-        reader = csv.DictReader(stream)
-        columns = reader.fieldnames or []
-        unknown = [column for column in columns if column not in COLUMNS]
-        if "path" not in columns or unknown:
-            raise UserError(
-                f"{file}: columns are {', '.join(columns) or 'none'}; path is needed, and only "
-                f"{', '.join(COLUMNS)} are known"
-            )
-        rows = [{name: row.get(name) or "" for name in COLUMNS} for row in reader]
-    for number, row in enumerate(rows, start=2):
-        row["split"] = row["split"] or "train"
-        if row["split"] not in SPLITS:
-            raise UserError(
-                f"{file}:{number}: split {row['split']!r} is none of {', '.join(SPLITS)}"
-            )
-    return rows
-
-
-def _image(file: Path, number: int, row: dict[str, str]) -> Image:
-    camid, frame = (_integer(file, number, row, name) for name in ("camid", "frame"))
-    return Image(row["path"], file.parent / row["path"], camid, frame)
-
-
-def _labelled(file: Path, rows: list[tuple[int, dict[str, str]]]) -> LabelledSplit | None:
-    if not rows:
-        return None
-    pids = []
-    for number, row in rows:
-        pid = _integer(file, number, row, "pid")
-        if pid is None:
-            raise UserError(f"{file}:{number}: a {row['split']} image needs a pid")
-        pids.append(pid)
-    images = tuple(_image(file, number, row) for number, row in rows)
-    return LabelledSplit(images, np.array(pids, dtype=np.int64))
-
-
-def _integer(file: Path, number: int, row: dict[str, str], name: str) -> int | None:
-    if not row[name]:
-        return None
     try:
-        return int(row[name])
-    except ValueError:
-        raise UserError(f"{file}:{number}: {name} {row[name]!r} is not an integer") from None
+        # A spreadsheet writes a byte order mark, which would become part of the first column.
+        with file.open(newline="", encoding="utf-8-sig") as stream:
+            reader = csv.DictReader(stream, strict=True)
+            _check_columns(file, reader.fieldnames or ())
+            return [_row(file, reader.line_num, fields) for fields in reader]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{file} is no CSV file in UTF-8 ({error}); save it as one") from error
+
+
+def _check_columns(file: Path, columns: Sequence[str]) -> None:
+    if "path" not in columns or not set(columns) <= set(COLUMNS):
+        raise UserError(
+            f"{file}: columns are {', '.join(columns) or 'none'}; path is needed, and only "
+            f"{', '.join(COLUMNS)} are known"
+        )
+
+
+def _row(file: Path, line: int, fields: dict[str, str]) -> _Row:
+    if None in fields:
+        raise UserError(f"{file}:{line}: more values than columns; quote a path with a comma")
+    if not fields["path"]:
+        raise UserError(f"{file}:{line}: the path is empty; give one or remove the line")
+    split = fields.get("split") or "train"
+    if split not in SPLITS:
+        raise UserError(f"{file}:{line}: split {split!r} is none of {', '.join(SPLITS)}")
+    pid, camid, frame = (_count(file, line, fields, name) for name in ("pid", "camid", "frame"))
+    image = Image(fields["path"], file.parent / fields["path"], camid, frame)
+    return _Row(image, pid, split, line)
+
+
+def _count(file: Path, line: int, fields: dict[str, str], name: str) -> int | None:
+    text = fields.get(name)
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit()):
+        raise UserError(
+            f"{file}:{line}: {name} {text!r} is not a whole number from 0 up; correct it, or "
+            "leave it empty if unknown"
+        )
+    return int(text)
+
+
+def _labelled(file: Path, rows: Sequence[_Row]) -> LabelledSplit | None:
+    pids = _pids(rows)
+    for row in rows:
+        if row.pid is None:
+            raise UserError(f"{file}:{row.line}: a {row.split} image needs a pid; give it one")
+    return None if pids is None else LabelledSplit(tuple(row.image for row in rows), pids)
+
+
+def _pids(rows: Sequence[_Row]) -> Ints | None:
+    """The pids if there are rows and all have one."""
+    pids = [row.pid for row in rows if row.pid is not None]
+    return np.array(pids, dtype=np.int64) if rows and len(pids) == len(rows) else None

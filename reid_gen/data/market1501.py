@@ -5,15 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from reid_gen.data.records import (
-    Parsed,
-    first_folder,
-    image_files,
-    labelled,
-    need_folder,
-    parse_names,
-)
-from reid_gen.types import Dataset, LabelledSplit
+from reid_gen.data.records import BOX_FOLDERS, NameRule, Parsed, first_folder, read_boxes
+from reid_gen.types import Dataset
 
 NAME = "market1501"
 LAYOUTS = (
@@ -22,7 +15,8 @@ LAYOUTS = (
     "market1501",
     ".",
 )
-_PATTERN = re.compile(r"(-1|\d{4})_c([1-6])s(\d+)_(\d+)_(\d+)\.jpg(?:\.jpg)?")
+DISTRACTOR = 0
+"""pid of the gallery's false detections, which match nobody."""
 
 
 def read(root: Path) -> Dataset:
@@ -31,25 +25,34 @@ def read(root: Path) -> Dataset:
     Junk (pid -1) is dropped, distractors (pid 0) stay in the gallery. Frame numbers restart with
     every sequence of a camera; the sequence is kept in the key only.
 
+    Args:
+        root: The folder of the splits, or one of those above it.
+
+    Returns:
+        The three splits.
+
     Raises:
-        UserError: If a folder is missing or a file name does not fit.
+        UserError: If a folder is missing or empty, or a file name does not fit.
     """
-    folder = first_folder(root, LAYOUTS, "bounding_box_train", "Market-1501")
-
-    def split(name: str) -> LabelledSplit:
-        files = image_files(need_folder(folder / name, "Market-1501"))
-        return labelled(folder, parse_names(files, _PATTERN, "0002_c1s1_000451_03.jpg", _parse))
-
-    train = split("bounding_box_train")
+    folder = first_folder(root, LAYOUTS, BOX_FOLDERS[:1], "Market-1501")
+    train, query, gallery = read_boxes(folder, "Market-1501", _RULE)
     return Dataset(
         name=NAME,
         root=folder,
         train=train.images,
         train_pids=train.pids,
-        query=split("query"),
-        gallery=split("bounding_box_test"),
+        query=query,
+        gallery=gallery,
+        notes=("gallery: junk (pid -1) is left out, distractors (pid 0) stay in",),
     )
 
 
 def _parse(pid: str, camera: str, sequence: str, frame: str, box: str) -> Parsed:
     return int(pid), int(camera) - 1, int(frame)
+
+
+_RULE = NameRule(
+    re.compile(r"(-1|\d{4})_c([1-6])s(\d+)_(\d+)_(\d+)\.jpg(?:\.jpg)?"),
+    "0002_c1s1_000451_03.jpg",
+    _parse,
+)

@@ -6,9 +6,15 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-
-from reid_gen.data.records import Parsed, first_folder, labelled, parse_names
+from reid_gen.data.records import (
+    BOX_FOLDERS,
+    NameRule,
+    Parsed,
+    first_folder,
+    labelled,
+    parse_names,
+    read_boxes,
+)
 from reid_gen.errors import UserError, name_some
 from reid_gen.types import Dataset, LabelledSplit
 
@@ -22,46 +28,57 @@ LAYOUTS = (
     "msmt17",
     ".",
 )
+LIST_TRAIN = "list_train.txt"
 VERSIONS = {
     "V1": ("train", "test"),
     "V2": ("mask_train_v2", "mask_test_v2"),
 }
 """Version -> folders of the training images (train and val) and the test images."""
-_PATTERN = re.compile(r"(\d{4})_(\d{3})_(\d{2})_(.+)\.jpg")
+BOXES = f"version unknown: the copy sorted into {name_some(BOX_FOLDERS)}"
+NOTES = (
+    "training split: train and val together",
+    "pids of training and of query and gallery both count from 0 and mean different people",
+)
 
 
 def read(root: Path) -> Dataset:
     """Read MSMT17; the training split is train and val together (32,621 images), as in this field.
 
-    Pids of the training and of the test images both count from 0 and mean different people.
+    The official layout has lists; a copy in the layout of Market-1501 is read too. Pids of the
+    training and of the test images both count from 0 and mean different people.
+
+    Args:
+        root: The folder of the splits, or one of those above it.
+
+    Returns:
+        The three splits.
 
     Raises:
         UserError: If a list or folder is missing, a list names a missing file, or a line or file
             name does not fit.
     """
-    folder = first_folder(root, LAYOUTS, "list_train.txt", "MSMT17")
-    version, (train_folder, test_folder) = _version(folder)
-
-    def split(names: tuple[str, ...], images: str) -> LabelledSplit:
-        paths = [path for name in names for path in _listed(folder, name, folder / images)]
-        missing = [str(path) for path in paths if not path.is_file()]
-        if missing:
-            raise UserError(
-                f"MSMT17: {len(missing)} listed image(s) are missing: {name_some(missing)}; "
-                "unpack the whole archive again"
-            )
-        files = parse_names(paths, _PATTERN, "0000_000_01_0303morning_0015_0.jpg", _parse)
-        return labelled(folder, sorted(files))
-
-    train = split(("list_train.txt", "list_val.txt"), train_folder)
+    folder = first_folder(root, LAYOUTS, (LIST_TRAIN, BOX_FOLDERS[0]), "MSMT17")
+    if (folder / LIST_TRAIN).exists():
+        version, (train, query, gallery) = _read_lists(folder)
+    else:
+        version, (train, query, gallery) = BOXES, read_boxes(folder, "MSMT17", _BOX_RULE)
     return Dataset(
         name=NAME,
         root=folder,
         train=train.images,
-        train_pids=np.asarray(train.pids),
-        query=split(("list_query.txt",), test_folder),
-        gallery=split(("list_gallery.txt",), test_folder),
-        notes=(f"MSMT17 {version}", "training split: train and val together"),
+        train_pids=train.pids,
+        query=query,
+        gallery=gallery,
+        notes=(f"MSMT17 {version}", *NOTES),
+    )
+
+
+def _read_lists(folder: Path) -> tuple[str, tuple[LabelledSplit, LabelledSplit, LabelledSplit]]:
+    version, (train, test) = _version(folder)
+    return version, (
+        _split(folder, (LIST_TRAIN, "list_val.txt"), folder / train),
+        _split(folder, ("list_query.txt",), folder / test),
+        _split(folder, ("list_gallery.txt",), folder / test),
     )
 
 
@@ -73,9 +90,19 @@ def _version(folder: Path) -> tuple[str, tuple[str, str]]:
     raise UserError(f"MSMT17: {folder} holds neither {wanted}; unpack the whole archive again")
 
 
-def _listed(folder: Path, name: str, images: Path) -> Iterator[Path]:
+def _split(folder: Path, lists: tuple[str, ...], images: Path) -> LabelledSplit:
+    paths = [path for name in lists for path in _listed(folder / name, images)]
+    missing = [str(path) for path in paths if not path.is_file()]
+    if missing:
+        raise UserError(
+            f"MSMT17: {len(missing)} listed image(s) are missing: {name_some(missing)}; "
+            "unpack the whole archive again"
+        )
+    return labelled(folder, parse_names(paths, _LIST_RULE))
+
+
+def _listed(file: Path, images: Path) -> Iterator[Path]:
     """Paths that a list file names: ``0000/0000_000_01_0303morning_0015_0.jpg 0`` a line."""
-    file = folder / name
     if not file.is_file():
         raise UserError(f"MSMT17: the list {file} is missing; unpack the whole archive again")
     for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
@@ -88,5 +115,16 @@ def _listed(folder: Path, name: str, images: Path) -> Iterator[Path]:
             )
 
 
-def _parse(pid: str, picture: str, camera: str, rest: str) -> Parsed:
+def _parse(pid: str, camera: str) -> Parsed:
+    # No frame: its number restarts in each of a camera's recordings, so it orders nothing.
     return int(pid), int(camera) - 1, None
+
+
+_LIST_RULE = NameRule(
+    re.compile(r"(\d{4})_\d{3}_(0[1-9]|1[0-5])_.+\.jpg"),
+    "0000_000_01_0303morning_0015_0.jpg",
+    _parse,
+)
+_BOX_RULE = NameRule(
+    re.compile(r"(\d{4})_c(0?[1-9]|1[0-5])(?:_.*)?\.jpg"), "0000_c14_0030.jpg", _parse
+)

@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
+import gzip
+import lzma
 import shutil
 import tarfile
 import tempfile
 import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from reid_gen.data.datasets import DATASETS, load_dataset
 from reid_gen.errors import UserError, name_some
+
+_DAMAGE = (
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    gzip.BadGzipFile,
+    lzma.LZMAError,
+    zlib.error,
+    EOFError,
+    # An encrypted member, or a compression that this Python does not know.
+    RuntimeError,
+)
+"""What the readers raise on an archive that they cannot unpack."""
 
 
 def prepare(name: str, archive: Path, root: Path) -> Path:
@@ -39,10 +56,12 @@ def prepare(name: str, archive: Path, root: Path) -> Path:
     if target.exists():
         raise UserError(f"{target} exists; remove it, or give another --root")
     try:
-        root.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".unpacking-", dir=root) as aside:
+        with (
+            _folder_or_nothing(root),
+            tempfile.TemporaryDirectory(prefix=".unpacking-", dir=root) as aside,
+        ):
             _unpack(archive, Path(aside))
-            load_dataset(name, Path(aside))
+            _check_contents(name, archive, Path(aside))
             (Path(aside) / top).rename(target)
     except OSError as error:
         raise UserError(
@@ -50,6 +69,20 @@ def prepare(name: str, archive: Path, root: Path) -> Path:
             "another --root"
         ) from error
     return target
+
+
+@contextmanager
+def _folder_or_nothing(folder: Path) -> Iterator[None]:
+    """Make a folder and those above it; take away what was made if the block fails."""
+    made = [place for place in (folder, *folder.parents) if not place.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except BaseException:
+        for place in made:
+            if place.is_dir() and not any(place.iterdir()):
+                place.rmdir()
+        raise
 
 
 def _top_folder(archive: Path) -> str:
@@ -63,13 +96,15 @@ def _top_folder(archive: Path) -> str:
                 members = tar.getmembers()
                 names = [member.name for member in members]
                 links = [m.name for m in members if not (m.isfile() or m.isdir())]
-    except (tarfile.TarError, zipfile.BadZipFile, OSError, EOFError) as error:
-        raise UserError(f"{archive} is no readable archive ({error}); download it again") from error
+    except (*_DAMAGE, OSError) as error:
+        raise UserError(
+            f"{archive} is neither a readable .zip nor a readable .tar; download it again"
+        ) from error
     paths = [PurePosixPath(name.replace("\\", "/")) for name in names]
     bad = [str(path) for path in paths if path.is_absolute() or ".." in path.parts] + links
     if bad:
         raise UserError(
-            f"{archive} holds members that lead out of its folder: {name_some(bad)}; "
+            f"{archive} holds links or members that lead out of its folder: {name_some(bad)}; "
             "do not trust it"
         )
     tops = {path.parts[0] for path in paths if path.parts} - {"__MACOSX"}
@@ -90,6 +125,16 @@ def _unpack(archive: Path, folder: Path) -> None:
         else:
             with tarfile.open(archive) as tar:
                 tar.extractall(folder, filter="data")
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError) as error:
+    except _DAMAGE as error:
         raise UserError(f"{archive} is damaged ({error}); download it again") from error
     shutil.rmtree(folder / "__MACOSX", ignore_errors=True)
+
+
+def _check_contents(name: str, archive: Path, folder: Path) -> None:
+    try:
+        load_dataset(name, folder)
+    except UserError as error:
+        reason = str(error).replace(str(folder), str(archive))
+        raise UserError(
+            f"{archive} is not a complete archive of {name}; give the official one ({reason})"
+        ) from error

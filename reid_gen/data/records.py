@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,22 +16,35 @@ from reid_gen.types import Image, LabelledSplit
 JUNK = -1
 """pid of a detection that is neither person nor distractor; dropped when read."""
 
+BOX_FOLDERS = ("bounding_box_train", "query", "bounding_box_test")
+"""Folders of train, query and gallery in the layout of Market-1501."""
+
 Parsed = tuple[int, int, int | None]
 """pid, camid counted from 0, frame."""
 
 
-def image_files(folder: Path) -> list[Path]:
-    """Image files directly in a folder, sorted by name; other files are passed over."""
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+@dataclass(frozen=True)
+class NameRule:
+    """How a data set names its files.
+
+    Attributes:
+        pattern: Of the whole basename; its groups are what ``parse`` takes.
+        example: A good name, for messages.
+        parse: From groups to pid, camid and frame.
+    """
+
+    pattern: re.Pattern[str]
+    example: str
+    parse: Callable[..., Parsed]
 
 
-def first_folder(root: Path, wanted: Iterable[str], marker: str, name: str) -> Path:
-    """The first of some folders below a root that holds the marker.
+def first_folder(root: Path, wanted: Iterable[str], markers: Sequence[str], name: str) -> Path:
+    """The first of some folders below a root that holds one of the markers.
 
     Args:
         root: What the user gave.
         wanted: Folders relative to it, in order of preference.
-        marker: File or folder that must lie in it.
+        markers: Files or folders, one of which must lie in it.
         name: Of the data set, for the message.
 
     Returns:
@@ -41,25 +55,58 @@ def first_folder(root: Path, wanted: Iterable[str], marker: str, name: str) -> P
     """
     places = [root / folder for folder in wanted]
     for place in places:
-        if (place / marker).exists():
+        if any((place / marker).exists() for marker in markers):
             return place
     raise UserError(
-        f"no {name} under {root}: none of these holds {marker}: "
+        f"no {name} under {root}: none of these holds {' or '.join(markers)}: "
         f"{name_some((str(place) for place in places), most=len(places))}; "
         "give the folder that holds the data set as data.root or --root"
     )
 
 
-def parse_names(
-    paths: Iterable[Path], pattern: re.Pattern[str], example: str, parse: Callable[..., Parsed]
-) -> list[tuple[Path, Parsed]]:
-    """Match every basename as a whole.
+def read_boxes(
+    folder: Path, name: str, rule: NameRule
+) -> tuple[LabelledSplit, LabelledSplit, LabelledSplit]:
+    """Read train, query and gallery from ``BOX_FOLDERS``.
+
+    Args:
+        folder: That holds the three.
+        name: Of the data set, for messages.
+        rule: For the names of its files.
+
+    Returns:
+        Train, query and gallery, without junk.
+
+    Raises:
+        UserError: If a folder is missing or holds no images, or a name does not fit.
+    """
+    missing = [part for part in BOX_FOLDERS if not (folder / part).is_dir()]
+    if missing:
+        raise UserError(
+            f"{name}: {folder} lacks {name_some(missing)}; its layout is "
+            f"{name_some(BOX_FOLDERS)}: unpack the whole archive again"
+        )
+    train, query, gallery = (
+        labelled(folder, parse_names(_image_files(folder / part, name), rule))
+        for part in BOX_FOLDERS
+    )
+    return train, query, gallery
+
+
+def _image_files(folder: Path, name: str) -> list[Path]:
+    """Image files directly in a folder; other files are passed over."""
+    files = [path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES]
+    if not files:
+        raise UserError(f"{name}: {folder} holds no images; unpack the whole archive again")
+    return files
+
+
+def parse_names(paths: Iterable[Path], rule: NameRule) -> list[tuple[Path, Parsed]]:
+    """Match every basename as a whole; the folders above it say nothing.
 
     Args:
         paths: Files.
-        pattern: Of the basename; its groups are what ``parse`` takes.
-        example: A good name, for the message.
-        parse: From groups to pid, camid and frame.
+        rule: What their names must be.
 
     Returns:
         Each path with what its name says.
@@ -67,34 +114,22 @@ def parse_names(
     Raises:
         UserError: Naming the files whose names do not fit.
     """
-    matched = [(path, pattern.fullmatch(path.name)) for path in paths]
-    bad = [str(path) for path, match in matched if match is None]
+    matched = [(path, rule.pattern.fullmatch(path.name)) for path in paths]
+    bad = sorted(str(path) for path, match in matched if match is None)
     if bad:
         raise UserError(
-            f"{len(bad)} file name(s) do not look like {example}: {name_some(bad)}; "
+            f"{len(bad)} file name(s) do not look like {rule.example}: {name_some(bad)}; "
             "rename or remove them"
         )
-    return [(path, parse(*match.groups())) for path, match in matched if match is not None]
+    return [(path, rule.parse(*match.groups())) for path, match in matched if match is not None]
 
 
 def labelled(root: Path, files: Iterable[tuple[Path, Parsed]]) -> LabelledSplit:
-    """Build a split; junk is dropped. Keys are paths relative to ``root``."""
-    kept = [(path, parsed) for path, parsed in files if parsed[0] != JUNK]
-    images = tuple(
-        Image(path.relative_to(root).as_posix(), path, camid, frame)
-        for path, (_, camid, frame) in kept
+    """Build a split in order of the keys, which are paths relative to ``root``; junk is dropped."""
+    kept = sorted(
+        (path.relative_to(root).as_posix(), path, parsed)
+        for path, parsed in files
+        if parsed[0] != JUNK
     )
-    return LabelledSplit(images, np.array([pid for _, (pid, _, _) in kept], dtype=np.int64))
-
-
-def need_folder(folder: Path, name: str) -> Path:
-    """Return a split's folder.
-
-    Raises:
-        UserError: If it is missing.
-    """
-    if not folder.is_dir():
-        raise UserError(
-            f"{name}: the split folder {folder} is missing; unpack the whole archive again"
-        )
-    return folder
+    images = tuple(Image(key, path, camid, frame) for key, path, (_, camid, frame) in kept)
+    return LabelledSplit(images, np.array([parsed[0] for _, _, parsed in kept], dtype=np.int64))

@@ -1,0 +1,51 @@
+import numpy as np
+import pytest
+from sklearn.cluster import DBSCAN
+
+from reid_gen.cluster.assign import FixedEps, ShareEps, choose_eps, dbscan, pseudo_labels
+from reid_gen.cluster.jaccard import jaccard_distances
+from reid_gen.cluster.neighbours import nearest
+from reid_gen.evaluation.quality import clustering_quality
+from tests.cluster.features import people
+from tests.reference import jaccard as slow
+
+
+def sparse_distance(features, k1=8, k2=3):
+    return jaccard_distances(features, nearest(features, k1), k1=k1, k2=k2)
+
+
+@pytest.mark.parametrize("eps", [0.3, 0.5, 0.7])
+def test_labels_equal_dbscan_on_the_dense_float64_distances(eps):
+    features, _ = people(persons=20, each=6, noise=0.9)
+    expected = slow.distances(features, 8, 3)
+    np.fill_diagonal(expected, 0)
+    dense = DBSCAN(eps=eps, min_samples=4, metric="precomputed").fit_predict(expected)
+    np.testing.assert_array_equal(dbscan(sparse_distance(features), eps, 4), dense)
+
+
+def test_the_share_rule_is_the_mean_of_the_smallest_distances():
+    features, _ = people(persons=20, each=6, noise=0.9)
+    distance = slow.distances(features, 8, 3)
+    pairs = np.sort(distance[np.triu_indices(len(distance), 1)])
+    for share in (0.01, 0.5):
+        wanted = round(share * len(pairs))
+        found = choose_eps(sparse_distance(features), ShareEps(share))
+        assert found == pytest.approx(pairs[:wanted].mean(), abs=1e-6)
+
+
+def test_well_separated_people_become_one_cluster_each():
+    features, pids = people(persons=15, each=8, noise=0.3)
+    found = pseudo_labels(features, eps=FixedEps(0.5), k1=8, k2=3)
+    assert found.clusters == 15
+    assert clustering_quality(found.labels, pids) == {
+        "nmi": pytest.approx(1),
+        "ari": pytest.approx(1),
+        "purity": pytest.approx(1),
+    }
+
+
+def test_the_summary_counts_clusters_outliers_and_the_largest_cluster():
+    features, _ = people(persons=5, each=8, noise=0.3)
+    lonely, _ = people(persons=6, each=1, seed=9)
+    found = pseudo_labels(np.concatenate([features, lonely]), eps=FixedEps(0.4), k1=8, k2=3)
+    assert found.summary() == {"clusters": 5, "outliers": 6, "largest_cluster": 8, "eps": 0.4}

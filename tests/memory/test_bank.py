@@ -1,0 +1,75 @@
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from reid_gen.memory.bank import MemoryBank, cluster_means
+from reid_gen.memory.blend import blend_in_order
+
+
+def unit(*shape, seed=0):
+    source = torch.Generator().manual_seed(seed)
+    return F.normalize(torch.randn(*shape, generator=source, dtype=torch.float64), dim=-1)
+
+
+def one_by_one(memory, rows, features, momentum):
+    memory = memory.numpy().copy()
+    for row, feature in zip(rows.tolist(), features.numpy(), strict=True):
+        mixed = momentum * memory[row] + (1 - momentum) * feature
+        memory[row] = mixed / np.linalg.norm(mixed)
+    return memory
+
+
+def test_repeated_rows_are_blended_as_if_one_after_the_other():
+    memory, features = unit(6, 8), unit(20, 8, seed=1)
+    rows = torch.randint(0, 6, (20,), generator=torch.Generator().manual_seed(2))
+    expected = one_by_one(memory, rows, features, 0.3)
+    blend_in_order(memory, rows, features, 0.3)
+    np.testing.assert_allclose(memory.numpy(), expected, atol=1e-14)
+
+
+def test_blending_nothing_changes_nothing():
+    memory = unit(3, 4)
+    before = memory.clone()
+    blend_in_order(memory, torch.empty(0, dtype=torch.long), torch.empty(0, 4), 0.3)
+    assert torch.equal(memory, before)
+
+
+def bank():
+    labels = torch.tensor([0, 0, -1, -1, 1])
+    return MemoryBank(unit(5, 4).float(), labels, instance_momentum=0.2, prototype_momentum=0.1)
+
+
+def test_prototypes_start_at_the_mean_of_their_cluster():
+    features, labels = unit(5, 4).float(), torch.tensor([0, 0, -1, -1, 1])
+    expected = F.normalize(torch.stack([features[:2].mean(0), features[4]]), dim=1)
+    torch.testing.assert_close(cluster_means(features, labels), expected)
+
+
+def test_outliers_match_only_themselves():
+    positives = bank().instance_positives(torch.tensor([2, 0]))
+    assert positives.tolist() == [
+        [False, False, True, False, False],
+        [True, True, False, False, False],
+    ]
+
+
+def test_outliers_have_no_prototype():
+    positives = bank().prototype_positives(torch.tensor([2, 0, 4]))
+    assert positives.tolist() == [[False, False], [True, False], [False, True]]
+
+
+def test_an_update_moves_rows_and_prototypes_of_the_batch_only():
+    memory = bank()
+    rows, prototypes = memory.features.clone(), memory.prototypes.clone()
+    memory.update(torch.tensor([2, 4]), unit(2, 4, seed=3).float())
+    changed = (memory.features != rows).any(dim=1)
+    assert changed.tolist() == [False, False, True, False, True]
+    assert (memory.prototypes != prototypes).any(dim=1).tolist() == [False, True]
+    torch.testing.assert_close(memory.features.norm(dim=1), torch.ones(5))
+
+
+def test_an_update_carries_no_gradient():
+    memory = bank()
+    feature = unit(1, 4, seed=3).float().requires_grad_()
+    memory.update(torch.tensor([0]), feature)
+    assert not memory.features.requires_grad
