@@ -1,27 +1,29 @@
-# Every target sets itself up: it needs Python 3.10 to 3.13 with venv, and make.
+# Every target sets itself up: all it needs is make, and Python 3.10 to 3.13 with venv.
 PYTHON ?= python3
 VENV ?= .venv
 CONFIG ?= configs/baseline_market_small.yaml
+ARGS ?=
 BIN = $(VENV)/bin
 
-.PHONY: help setup format check test bench demo train clean
+.PHONY: help setup format check test bench train demo clean
 
 help:  ## list the targets
-	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/'
+	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 10
 
-setup: $(VENV)/.ready  ## make the virtual environment and install
+setup: $(VENV)/.ready  ## make the virtual environment and install into it
 
+# torch and torchvision must come from one pip call, or they may not fit each other.
 $(VENV)/.ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
-	touch $@
+	@touch $@
 
 format: setup  ## rewrite the code in the project's format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-check: setup  ## format, lint, types, import layers
+check: setup  ## format, lint, types, import layers; changes nothing
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -30,15 +32,15 @@ check: setup  ## format, lint, types, import layers
 test: setup  ## the test suite
 	$(BIN)/python -m pytest
 
-bench: setup  ## measured side by side: loop against bare network
+bench: setup  ## throughput of the training loop against the bare network
 	$(BIN)/python -m benchmarks.throughput
 
-train: setup  ## main job: make train ROOT=folder that holds Market-1501-v15.09.15
-	@test -n "$(ROOT)" || { echo "give the data: make train ROOT=/folder/that/holds/Market-1501-v15.09.15"; exit 1; }
-	$(BIN)/reid-gen train --config $(CONFIG) --set 'data.root=$(ROOT)'
+train: setup  ## main job: make train ROOT=folder [CONFIG=file] [ARGS="--set a.b=c"]
+	@test -n "$(ROOT)" || { echo "give the data: make train ROOT=folder-that-holds-Market-1501-v15.09.15"; exit 1; }
+	$(BIN)/reid-gen train --config '$(CONFIG)' --set 'data.root=$(ROOT)' $(ARGS)
 
 demo: train  ## the same as train, until a built-in data set ships
 
-clean:  ## remove the virtual environment and caches (never runs/)
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info
+clean:  ## remove the virtual environment and caches, never runs/
+	rm -rf '$(VENV)' .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

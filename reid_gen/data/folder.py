@@ -26,7 +26,6 @@ class _Row:
     image: Image
     pid: int | None
     split: str
-    line: int
 
 
 def read(root: Path) -> Dataset:
@@ -52,10 +51,7 @@ def read(root: Path) -> Dataset:
     paths = [path for path in root.rglob("*") if path.suffix.lower() in SUFFIXES]
     images = [Image(path.relative_to(root).as_posix(), path) for path in paths if path.is_file()]
     if not images:
-        raise UserError(
-            f"{root} holds no images ({', '.join(sorted(SUFFIXES))}), nor do its folders; "
-            "give the folder that holds them"
-        )
+        raise UserError(f"{root} holds no images ({', '.join(sorted(SUFFIXES))})")
     return Dataset(name=NAME, root=root, train=tuple(sorted(images, key=lambda image: image.key)))
 
 
@@ -82,8 +78,8 @@ def _read_manifest(file: Path) -> Dataset:
         root=file,
         train=tuple(row.image for row in parts["train"]),
         train_pids=_pids(parts["train"]),
-        query=_labelled(file, parts["query"]),
-        gallery=_labelled(file, parts["gallery"]),
+        query=_labelled(parts["query"]),
+        gallery=_labelled(parts["gallery"]),
     )
 
 
@@ -117,8 +113,10 @@ def _row(file: Path, line: int, fields: dict[str, str]) -> _Row:
     if split not in SPLITS:
         raise UserError(f"{file}:{line}: split {split!r} is none of {', '.join(SPLITS)}")
     pid, camid, frame = (_count(file, line, fields, name) for name in ("pid", "camid", "frame"))
+    if pid is None and split != "train":
+        raise UserError(f"{file}:{line}: a {split} image needs a pid; give it one")
     image = Image(fields["path"], file.parent / fields["path"], camid, frame)
-    return _Row(image, pid, split, line)
+    return _Row(image, pid, split)
 
 
 def _count(file: Path, line: int, fields: dict[str, str], name: str) -> int | None:
@@ -127,17 +125,14 @@ def _count(file: Path, line: int, fields: dict[str, str], name: str) -> int | No
         return None
     if not (text.isascii() and text.isdigit()):
         raise UserError(
-            f"{file}:{line}: {name} {text!r} is not a whole number from 0 up; correct it, or "
+            f"{file}:{line}: {name} {text!r} is not an integer from 0 up; correct it, or "
             "leave it empty if unknown"
         )
     return int(text)
 
 
-def _labelled(file: Path, rows: Sequence[_Row]) -> LabelledSplit | None:
+def _labelled(rows: Sequence[_Row]) -> LabelledSplit | None:
     pids = _pids(rows)
-    for row in rows:
-        if row.pid is None:
-            raise UserError(f"{file}:{row.line}: a {row.split} image needs a pid; give it one")
     return None if pids is None else LabelledSplit(tuple(row.image for row in rows), pids)
 
 

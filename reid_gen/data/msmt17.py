@@ -35,10 +35,7 @@ VERSIONS = {
 }
 """Version -> folders of the training images (train and val) and the test images."""
 BOXES = f"version unknown: the copy sorted into {name_some(BOX_FOLDERS)}"
-NOTES = (
-    "training split: train and val together",
-    "pids of training and of query and gallery both count from 0 and mean different people",
-)
+TRAIN_AND_VAL = "training split: train and val together"
 
 
 def read(root: Path) -> Dataset:
@@ -69,7 +66,7 @@ def read(root: Path) -> Dataset:
         train_pids=train.pids,
         query=query,
         gallery=gallery,
-        notes=(f"MSMT17 {version}", *NOTES),
+        notes=(f"MSMT17 {version}", TRAIN_AND_VAL),
     )
 
 

@@ -28,6 +28,8 @@ _DAMAGE = (
 )
 """What the readers raise on an archive that they cannot unpack."""
 
+_CHUNK = 1 << 20
+
 
 def prepare(name: str, archive: Path, root: Path) -> Path:
     """Unpack an archive under ``root`` and check that it holds the data set.
@@ -94,11 +96,13 @@ def _top_folder(archive: Path) -> str:
         else:
             with tarfile.open(archive) as tar:
                 members = tar.getmembers()
+                _check_end(tar)
                 names = [member.name for member in members]
                 links = [m.name for m in members if not (m.isfile() or m.isdir())]
     except (*_DAMAGE, OSError) as error:
         raise UserError(
-            f"{archive} is neither a readable .zip nor a readable .tar; download it again"
+            f"{archive} is no readable archive: damaged, or neither .zip nor .tar; "
+            "download it again"
         ) from error
     paths = [PurePosixPath(name.replace("\\", "/")) for name in names]
     bad = [str(path) for path in paths if path.is_absolute() or ".." in path.parts] + links
@@ -114,6 +118,22 @@ def _top_folder(archive: Path) -> str:
             "archive has one"
         )
     return tops.pop()
+
+
+def _check_end(tar: tarfile.TarFile) -> None:
+    """Look for the end mark and read past it.
+
+    Without this, a tar that breaks off at a header, or whose next header is garbage, passes for a
+    shorter one, and gzip's checksum, which lies at the very end, is never compared.
+    """
+    stream = tar.fileobj
+    if stream is None:
+        raise tarfile.ReadError("closed")
+    stream.seek(tar.offset)
+    if stream.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+        raise tarfile.ReadError("no end mark")
+    while stream.read(_CHUNK):
+        pass
 
 
 def _unpack(archive: Path, folder: Path) -> None:
@@ -136,5 +156,5 @@ def _check_contents(name: str, archive: Path, folder: Path) -> None:
     except UserError as error:
         reason = str(error).replace(str(folder), str(archive))
         raise UserError(
-            f"{archive} is not a complete archive of {name}; give the official one ({reason})"
+            f"{reason}; nothing is unpacked, for this is no official archive of {name}"
         ) from error

@@ -80,12 +80,6 @@ def read_boxes(
     Raises:
         UserError: If a folder is missing or holds no images, or a name does not fit.
     """
-    missing = [part for part in BOX_FOLDERS if not (folder / part).is_dir()]
-    if missing:
-        raise UserError(
-            f"{name}: {folder} lacks {name_some(missing)}; its layout is "
-            f"{name_some(BOX_FOLDERS)}: unpack the whole archive again"
-        )
     train, query, gallery = (
         labelled(folder, parse_names(_image_files(folder / part, name), rule))
         for part in BOX_FOLDERS
@@ -94,7 +88,11 @@ def read_boxes(
 
 
 def _image_files(folder: Path, name: str) -> list[Path]:
-    """Image files directly in a folder; other files are passed over."""
+    """Image files directly in a split's folder; other files are passed over."""
+    if not folder.is_dir():
+        raise UserError(
+            f"{name}: the split folder {folder} is missing; unpack the whole archive again"
+        )
     files = [path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES]
     if not files:
         raise UserError(f"{name}: {folder} holds no images; unpack the whole archive again")

@@ -20,8 +20,9 @@ def rerank(
     """Re-rank: ``(1 - weight) * Jaccard distance + weight * original distance``.
 
     The variant ``zhong``: squared Euclidean distances of query and gallery together, each row
-    divided by its maximum; k1 others beside the image itself; encodings weighted by ``exp(-distance)`` and
-    averaged over the k2 nearest. Memory is [Q, G] for the result plus blocks; no (Q + G)^2 array.
+    divided by its maximum; k1 others beside the image itself; encodings weighted by
+    ``exp(-distance)`` and averaged over the k2 nearest. Memory is [Q, G] for the result plus
+    blocks; no (Q + G)^2 array.
 
     Args:
         query: Unit features, [Q, D].

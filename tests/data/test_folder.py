@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from reid_gen.data.datasets import load_dataset
+from tests.data.real_format import draw_person, make_folder
+
+
+def write_manifest(root: Path, text: str, encoding: str = "utf-8") -> Path:
+    """A manifest beside three crops: a.jpg, b.jpg and c.jpg."""
+    for shot, name in enumerate("abc"):
+        draw_person(root / f"{name}.jpg", shot, 0, shot)
+    file = root / "own.csv"
+    file.write_text(text, encoding=encoding)
+    return file
+
+
+def test_all_images_below_a_folder_are_unlabelled_training_images(tmp_path: Path) -> None:
+    root = make_folder(tmp_path)
+    (root / "readme.txt").write_text("no image")
+    dataset = load_dataset("folder", root)
+    keys = [image.key for image in dataset.train]
+    assert len(keys) == 12
+    assert keys == sorted(keys)
+    assert keys[-1] == "day1/crop_3_1.png"
+    assert {image.camid for image in dataset.train} == {None}
+    assert (dataset.train_pids, dataset.query, dataset.gallery) == (None, None, None)
+
+
+def test_a_folder_named_like_an_image_is_no_image(tmp_path: Path) -> None:
+    (make_folder(tmp_path) / "album.jpg").mkdir()
+    assert len(load_dataset("folder", tmp_path).train) == 12
+
+
+def test_keys_sort_as_text_whatever_the_folders(tmp_path: Path) -> None:
+    for name in ("a/z.jpg", "a-b.jpg", "a.jpg"):
+        draw_person(tmp_path / name, 1, 0, 0)
+    keys = [image.key for image in load_dataset("folder", tmp_path).train]
+    assert keys == ["a-b.jpg", "a.jpg", "a/z.jpg"]
+
+
+def test_a_manifest_gives_splits_pids_cameras_and_frames(tmp_path: Path) -> None:
+    file = write_manifest(
+        tmp_path,
+        "path,pid,camid,frame,split\nb.jpg,,2,,\na.jpg,4,0,17,query\nc.jpg,4,1,,gallery\n",
+    )
+    dataset = load_dataset("folder", file)
+    (train,) = dataset.train
+    assert (train.key, train.camid, train.frame) == ("b.jpg", 2, None)
+    assert dataset.train_pids is None
+    assert dataset.query is not None
+    assert dataset.gallery is not None
+    assert (dataset.query.images[0].frame, dataset.query.pids.tolist()) == (17, [4])
+    assert dataset.gallery.camids.tolist() == [1]
+
+
+def test_a_manifest_of_paths_alone_is_unlabelled(tmp_path: Path) -> None:
+    dataset = load_dataset("folder", write_manifest(tmp_path, "path\nc.jpg\na.jpg\n"))
+    assert [image.key for image in dataset.train] == ["a.jpg", "c.jpg"]
+    assert dataset.query is None
+
+
+def test_train_pids_of_a_manifest_are_kept_if_all_are_known(tmp_path: Path) -> None:
+    dataset = load_dataset("folder", write_manifest(tmp_path, "path,pid\nc.jpg,5\na.jpg,2\n"))
+    assert dataset.train_pids is not None
+    assert dataset.train_pids.tolist() == [2, 5]
+
+
+def test_a_manifest_saved_by_a_spreadsheet_is_read(tmp_path: Path) -> None:
+    file = write_manifest(tmp_path, "path,camid\r\na.jpg,1\r\n", encoding="utf-8-sig")
+    assert load_dataset("folder", file).train[0].camid == 1

@@ -1,0 +1,99 @@
+import io
+import tarfile
+import zipfile
+
+import pytest
+
+from reid_gen.data.check import check_dataset
+from reid_gen.data.datasets import load_dataset
+from reid_gen.data.prepare import prepare
+from reid_gen.errors import UserError
+from tests.data.real_format import make_market
+
+
+def zipped(tmp_path, top="Market-1501-v15.09.15"):
+    made = make_market(tmp_path / "made", people=1, each=2) / "Market-1501-v15.09.15"
+    target = tmp_path / "market.zip"
+    with zipfile.ZipFile(target, "w") as file:
+        for path in sorted(made.rglob("*")):
+            file.write(path, f"{top}/{path.relative_to(made)}")
+    return target
+
+
+def fault(tmp_path, archive, name="market1501"):
+    root = tmp_path / "root"
+    with pytest.raises(UserError) as error:
+        prepare(name, archive, root)
+    assert not root.exists() or not list(root.iterdir()), "something was left behind"
+    return str(error.value)
+
+
+def test_an_archive_is_unpacked_and_readable(tmp_path):
+    target = prepare("market1501", zipped(tmp_path), tmp_path / "root")
+    assert target == tmp_path / "root" / "Market-1501-v15.09.15"
+    assert len(load_dataset("market1501", tmp_path / "root").train) == 2
+    assert [path.name for path in (tmp_path / "root").iterdir()] == ["Market-1501-v15.09.15"]
+
+
+def test_an_existing_target_is_not_touched(tmp_path):
+    archive = zipped(tmp_path)
+    target = prepare("market1501", archive, tmp_path / "root")
+    with pytest.raises(UserError, match="exists; remove it, or give another --root"):
+        prepare("market1501", archive, tmp_path / "root")
+    assert target.is_dir()
+
+
+def test_a_damaged_archive_leaves_nothing(tmp_path):
+    archive = zipped(tmp_path)
+    content = bytearray(archive.read_bytes())
+    content[200:240] = b"x" * 40
+    archive.write_bytes(content)
+    assert "download it again" in fault(tmp_path, archive)
+
+
+def test_a_file_that_is_no_archive_leaves_nothing(tmp_path):
+    archive = tmp_path / "market.zip"
+    archive.write_bytes(b"<html>not found</html>")
+    assert fault(tmp_path, archive).startswith(f"{archive} is no readable archive")
+
+
+def test_another_archive_leaves_nothing(tmp_path):
+    assert fault(tmp_path, zipped(tmp_path, top="Other")).startswith("no Market-1501 under ")
+
+
+@pytest.mark.parametrize("name", ["../evil.txt", "/tmp/evil.txt", "a/../../evil.txt"])
+def test_members_that_lead_out_are_refused(tmp_path, name):
+    archive = tmp_path / "market.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr(name, "x")
+    assert "members that lead out of its folder" in fault(tmp_path, archive)
+
+
+def test_links_in_a_tar_are_refused(tmp_path):
+    archive = tmp_path / "market.tar.gz"
+    with tarfile.open(archive, "w:gz") as file:
+        link = tarfile.TarInfo("Market-1501-v15.09.15/link")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc"
+        file.addfile(link)
+        file.addfile(tarfile.TarInfo("Market-1501-v15.09.15/a"), io.BytesIO())
+    assert "members that lead out of its folder" in fault(tmp_path, archive)
+
+
+def test_a_missing_archive_and_an_unknown_name_are_named(tmp_path):
+    assert fault(tmp_path, tmp_path / "no.zip") == (
+        f"the archive {tmp_path / 'no.zip'} does not exist; check --archive"
+    )
+    assert fault(tmp_path, tmp_path / "no.zip", "folder") == (
+        "'folder' has no archive to unpack; known: market1501, dukemtmcreid, msmt17"
+    )
+
+
+def test_a_check_counts_every_split_and_lists_unreadable_files(tmp_path):
+    base = make_market(tmp_path, people=2, each=3) / "Market-1501-v15.09.15"
+    broken = next((base / "query").iterdir())
+    broken.write_bytes(broken.read_bytes()[:300])
+    report = check_dataset("market1501", tmp_path)
+    counts = {split.name: (split.found.images, split.found.pids) for split in report.splits}
+    assert counts == {"train": (6, 2), "query": (4, 2), "gallery": (9, 2)}
+    assert not any(split.agrees for split in report.splits)
+    assert [failure.path for failure in report.unreadable] == [broken]

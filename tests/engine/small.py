@@ -1,0 +1,35 @@
+"""A training run small enough for a test."""
+
+from pathlib import Path
+
+from reid_gen.config.load import load_config
+from reid_gen.config.schema import Config
+from reid_gen.engine.build import Experiment, build_experiment
+from reid_gen.engine.progress import Silent
+
+CONFIG = """\
+name: tiny
+seed: 3
+runs: {runs}
+data: {{name: market1501, root: {root}, height: 64, width: 32, workers: 2}}
+encoder: {{backbone: resnet18, pooling: avg, ghost_batch: 16, precision: fp32}}
+augment: {{flip: 0.5, pad: 2, erase: 0.3}}
+sampler: {{batch: 16, instances: 4}}
+clustering: {{k1: 6, k2: 2, min_samples: 2, eps: {{kind: fixed, value: 0.6}}}}
+stages:
+  - {{name: identity, epochs: 2, iterations: 4, learning_rate: 3.5e-4}}
+evaluation: {{batch: 32}}
+"""
+
+
+def write_config(folder: Path, root: Path) -> Path:
+    """A configuration file for a small Market-1501 at ``root``; runs go to ``folder``/runs."""
+    file = folder / "tiny.yaml"
+    file.write_text(CONFIG.format(runs=folder / "runs", root=root))
+    return file
+
+
+def experiment(config: Path, *overrides: str) -> tuple[Experiment, Config]:
+    """Build the run."""
+    settings = load_config(config, overrides)
+    return build_experiment(settings, Silent()), settings

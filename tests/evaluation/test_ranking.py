@@ -1,0 +1,113 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import average_precision_score
+
+from reid_gen.errors import UserError
+from reid_gen.evaluation.ranking import evaluate_distances, evaluate_ranking
+from reid_gen.evaluation.tables import results_table
+from tests.reference.ranking import score
+
+
+def random_case(seed, queries=12, gallery=40, people=6, cameras=3, levels=None):
+    rng = np.random.default_rng(seed)
+    distance = rng.random((queries, gallery)).astype(np.float32)
+    if levels:
+        distance = np.floor(distance * levels) / np.float32(levels)
+    return (
+        distance,
+        rng.integers(1, people, queries),
+        rng.integers(0, people, gallery),
+        rng.integers(0, cameras, queries),
+        rng.integers(0, cameras, gallery),
+    )
+
+
+def unit(rng, *shape):
+    raw = rng.standard_normal(shape).astype(np.float32)
+    return raw / np.linalg.norm(raw, axis=1, keepdims=True)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.integers(0, 10_000),
+    st.sampled_from([None, 2, 5]),
+    st.sampled_from(["step", "trapezoid"]),
+    st.integers(1, 3),
+)
+def test_scores_equal_the_slow_twin_also_with_ties(seed, levels, ap, cameras):
+    case = random_case(seed, levels=levels, cameras=cameras)
+    try:
+        mean_ap, cmc, minp, skipped = score(*case, ap=ap)
+    except ZeroDivisionError:  # no query has a match
+        with pytest.raises(UserError):
+            evaluate_distances(*case, ap=ap)
+        return
+    found = evaluate_distances(*case, ap=ap)
+    assert found.cmc == cmc
+    assert found.skipped_queries == skipped
+    assert found.mean_ap == pytest.approx(mean_ap, rel=1e-12)
+    assert found.minp == pytest.approx(minp, rel=1e-12)
+
+
+def test_a_list_that_can_be_checked_by_hand():
+    # Ranked: own camera (dropped), wrong, right, distractor, right -> hits at ranks 2 and 4.
+    distance = np.array([[0.1, 0.2, 0.3, 0.4, 0.5]], dtype=np.float32)
+    labels = ([7], [7, 3, 7, 0, 7], [0], [0, 0, 1, 1, 2])
+    found = evaluate_distances(distance, *map(np.array, labels))
+    assert found.mean_ap == pytest.approx((1 / 2 + 2 / 4) / 2)
+    assert found.minp == pytest.approx(2 / 4)
+    assert found.cmc == {1: 0.0, 5: 1.0, 10: 1.0, 20: 1.0}
+    trapezoid = evaluate_distances(distance, *map(np.array, labels), ap="trapezoid")
+    assert trapezoid.mean_ap == pytest.approx(((0 + 1 / 2) / 2 + (1 / 3 + 2 / 4) / 2) / 2)
+
+
+def test_same_camera_images_of_others_stay_and_unknown_cameras_drop_nothing():
+    distance = np.array([[0.1, 0.2]], dtype=np.float32)
+    own_camera = evaluate_distances(distance, *map(np.array, ([7], [3, 7], [0], [0, 1])))
+    assert own_camera.mean_ap == pytest.approx(1 / 2)
+    unknown = evaluate_distances(distance, *map(np.array, ([7], [7, 7], [-1], [-1, -1])))
+    assert unknown.mean_ap == 1
+
+
+def test_features_are_ranked_by_cosine_whatever_the_block():
+    rng = np.random.default_rng(0)
+    query, gallery = unit(rng, 30, 16), unit(rng, 50, 16)
+    _, *labels = random_case(0, 30, 50)
+    whole = evaluate_ranking(query, gallery, *labels)
+    assert evaluate_ranking(query, gallery, *labels, block=7) == whole
+    assert evaluate_distances(-(query @ gallery.T), *labels) == whole
+
+
+def test_average_precision_equals_scikit_learn_without_ties():
+    distance, query_pids, gallery_pids, query_camids, gallery_camids = random_case(3, cameras=3)
+    aps = []
+    for q, row in enumerate(distance):
+        kept = ~((gallery_pids == query_pids[q]) & (gallery_camids == query_camids[q]))
+        good = gallery_pids[kept] == query_pids[q]
+        if good.any():
+            aps.append(average_precision_score(good, -row[kept]))
+    found = evaluate_distances(distance, query_pids, gallery_pids, query_camids, gallery_camids)
+    assert found.mean_ap == pytest.approx(np.mean(aps))
+
+
+def test_no_match_at_all_is_one_clear_error():
+    one_camera = (np.zeros((1, 2), np.float32), *map(np.array, ([7], [7, 3], [0], [0, 0])))
+    with pytest.raises(UserError) as error:
+        evaluate_distances(*one_camera)
+    assert str(error.value) == (
+        "none of the 1 queries has a match in the gallery (the same pid under another camera); "
+        "check the pids and camids of query and gallery"
+    )
+
+
+def test_the_table_gives_percent_and_the_rules():
+    distance = np.array([[0.1, 0.2]], dtype=np.float32)
+    found = evaluate_distances(distance, *map(np.array, ([7], [3, 7], [0], [0, 1])))
+    assert results_table([found]).splitlines() == [
+        "re-ranking       mAP   rank-1   rank-5  rank-10  rank-20    mINP",
+        "none           50.00     0.00   100.00   100.00   100.00   50.00",
+        "Market-1501 protocol, single query, cosine; AP: step; ties: gallery order; "
+        "1 queries, 0 without a match skipped",
+    ]

@@ -1,0 +1,143 @@
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import timm
+import torch
+from torch import nn
+from torchvision.models import resnet18
+
+from reid_gen.errors import UserError
+from reid_gen.models.backbone import BACKBONES, Request, create_backbone
+from reid_gen.models.encoder import EncoderCard, create_encoder
+from reid_gen.models.normalisation import use_ghost_batches
+from reid_gen.models.pooling import Average, GeneralisedMean, Maximum
+
+SHARED = Path(__file__).parents[3] / "shared" / "weights"
+MOBILENET = SHARED / "mobilenetv2_100.imagenet1k_from_int8.safetensors"
+
+
+def card(backbone="resnet18", height=64, width=32, last_stride=1):
+    return EncoderCard(backbone, "gem", height, width, last_stride)
+
+
+@pytest.mark.parametrize("name", list(BACKBONES))
+def test_every_backbone_gives_unit_features(name):
+    stride = None if name.startswith("vit") else 1
+    encoder = create_encoder(card(name, last_stride=stride)).eval()
+    feature = encoder(torch.rand(2, 3, 64, 32))
+    assert feature.shape == (2, encoder.feature_size)
+    torch.testing.assert_close(feature.norm(dim=1), torch.ones(2))
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet50", "mobilenetv2_100"])
+def test_last_stride_1_doubles_the_map(name):
+    fine, coarse = (
+        create_backbone(Request(name, 64, 32, stride)).network.eval() for stride in (1, 2)
+    )
+    image = torch.rand(1, 3, 64, 32)
+    assert fine(image).shape[2:] == (4, 2)
+    assert coarse(image).shape[2:] == (2, 1)
+
+
+def test_a_stride_that_means_nothing_is_refused():
+    with pytest.raises(UserError, match="means nothing for the transformer"):
+        create_encoder(card("vit_small_patch16_224"))
+    with pytest.raises(UserError, match="means nothing for the convolutional network resnet18"):
+        create_encoder(card(last_stride=None))
+
+
+def test_an_unknown_backbone_lists_the_known_ones():
+    with pytest.raises(UserError, match=r"unknown backbone 'resnet52'; known: resnet18, .*mean"):
+        create_encoder(card("resnet52"))
+
+
+def test_public_weights_that_do_not_exist_name_the_way_out():
+    with pytest.raises(UserError, match=r"weights 'NO_SUCH' of backbone resnet18 cannot be had"):
+        create_encoder(card(), "NO_SUCH")
+
+
+def test_torchvision_weights_are_loaded_strictly_and_the_classifier_left_out(tmp_path):
+    source = resnet18()
+    torch.save({"state_dict": source.state_dict()}, tmp_path / "w.pth")
+    encoder = create_encoder(card(), str(tmp_path / "w.pth"))
+    torch.testing.assert_close(encoder.backbone.layer4[1].conv2.weight, source.layer4[1].conv2.weight)
+
+
+def test_timm_weights_are_loaded_strictly(tmp_path):
+    source = timm.create_model("mobilenetv2_100")
+    safetensors.torch.save_file(source.state_dict(), tmp_path / "w.safetensors")
+    encoder = create_encoder(card("mobilenetv2_100"), str(tmp_path / "w.safetensors"))
+    torch.testing.assert_close(encoder.backbone.conv_head.weight, source.conv_head.weight)
+
+
+def test_weights_of_another_architecture_name_the_first_faults(tmp_path):
+    safetensors.torch.save_file(
+        timm.create_model("mobilenetv2_100").state_dict(), tmp_path / "w.safetensors"
+    )
+    with pytest.raises(UserError) as error:
+        create_encoder(card(), str(tmp_path / "w.safetensors"))
+    message = str(error.value)
+    assert message.startswith(f"{tmp_path / 'w.safetensors'} does not fit this architecture: ")
+    assert "missing: conv1.weight, bn1.weight, " in message
+    assert "unexpected: bn1.bias" in message or "unexpected: " in message
+    assert "\n" not in message
+
+
+def test_weights_that_are_missing_or_no_weights_are_named(tmp_path):
+    with pytest.raises(UserError, match="does not exist; check encoder.weights or --checkpoint"):
+        create_encoder(card(), str(tmp_path / "no.pth"))
+    (tmp_path / "w.safetensors").write_bytes(b"garbage")
+    with pytest.raises(UserError, match="is no readable weight file"):
+        create_encoder(card(), str(tmp_path / "w.safetensors"))
+
+
+def test_poolings_equal_their_definitions():
+    x = torch.rand(2, 3, 4, 5, dtype=torch.float64)
+    torch.testing.assert_close(Average()(x), x.mean(dim=(2, 3)))
+    torch.testing.assert_close(Maximum()(x), x.amax(dim=(2, 3)))
+    for power in (1.0, 3.0):
+        slow = torch.zeros(2, 3)
+        for b in range(2):
+            for c in range(3):
+                slow[b, c] = sum(float(v) ** power for v in x[b, c].flatten()) / 20
+        torch.testing.assert_close(GeneralisedMean(power)(x), slow ** (1 / power))
+
+
+def block():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU()).double().train()
+
+
+def test_one_batch_of_64_in_groups_of_16_equals_four_devices_with_16():
+    ghost, device = block(), [block() for _ in range(4)]
+    use_ghost_batches(ghost, 16)
+    x = torch.rand(64, 3, 8, 6, dtype=torch.float64)
+    expected = torch.cat([net(part) for net, part in zip(device, x.split(16), strict=True)])
+    found = ghost(x)
+    torch.testing.assert_close(found, expected)
+    found.square().mean().backward()
+    expected.square().mean().backward()
+    gradient = sum(net[0].weight.grad for net in device)
+    torch.testing.assert_close(ghost[0].weight.grad, gradient)
+    for name in ("running_mean", "running_var"):
+        mean = torch.stack([getattr(net[1], name) for net in device]).mean(dim=0)
+        torch.testing.assert_close(getattr(ghost[1], name), mean)
+
+
+def test_ghost_batches_change_nothing_in_evaluation_mode_nor_the_weights_names():
+    plain, ghost = block(), block()
+    use_ghost_batches(ghost, 16)
+    assert list(plain.state_dict()) == list(ghost.state_dict())
+    x = torch.rand(40, 3, 8, 6, dtype=torch.float64)
+    torch.testing.assert_close(plain.eval()(x), ghost.eval()(x))
+
+
+def test_a_group_of_one_is_refused():
+    with pytest.raises(ValueError, match="at least 2 images, got 1"):
+        use_ghost_batches(block(), 1)
+
+
+@pytest.mark.skipif(not MOBILENET.is_file(), reason="the shared ImageNet weights are not here")
+def test_shared_imagenet_weights_fit_the_tensorflow_mobilenet():
+    create_encoder(card("mobilenetv2_100_tf"), str(MOBILENET))

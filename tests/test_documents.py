@@ -1,0 +1,100 @@
+"""Commands, files and links that the documents name exist."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from reid_gen.cli.main import root
+from reid_gen.config.load import load_config
+
+ROOT = Path(__file__).parent.parent
+DOCUMENTS = sorted(
+    path for pattern in ("*.md", "docs/**/*.md", "datasets/**/*.md") for path in ROOT.glob(pattern)
+)
+
+
+def text_of(document: Path) -> str:
+    return document.read_text(encoding="utf-8")
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
+
+
+def code(document: Path) -> Iterator[str]:
+    """Lines of shell blocks (continued lines joined) and code spans."""
+    prose = text_of(document)
+    for block in re.findall(r"^```(?:bash|sh)\n(.*?)^```", prose, re.DOTALL | re.MULTILINE):
+        yield from block.replace("\\\n", " ").splitlines()
+    yield from re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", prose, flags=re.S | re.M))
+
+
+def commands(document: Path, program: str) -> list[list[str]]:
+    """Words after the program's name, of every command."""
+    lines = [shlex.split(line, comments=True) for line in code(document) if program in line]
+    return [words[1:] for words in lines if words and words[0] == program]
+
+
+def targets() -> set[str]:
+    return set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+
+@each_document
+def test_make_targets_exist(document):
+    named = {word for words in commands(document, "make") for word in words if "=" not in word}
+    assert named <= targets()
+
+
+@each_document
+def test_variables_given_to_make_exist(document):
+    given = {word.split("=")[0] for words in commands(document, "make") for word in words[1:]}
+    known = set(re.findall(r"\$\((\w+)\)", (ROOT / "Makefile").read_text()))
+    assert {name for name in given if name.isupper()} <= known
+
+
+@each_document
+def test_reid_gen_commands_parse_and_their_settings_load(document):
+    for words in commands(document, "reid-gen"):
+        command, rest = root, list(words)
+        while isinstance(command, click.Group) and rest and not rest[0].startswith("-"):
+            name = rest.pop(0)
+            found = command.get_command(click.Context(command), name)
+            assert found is not None, f"reid-gen {shlex.join(words)}: no command {name}"
+            command = found
+        if isinstance(command, click.Group) or not rest:
+            continue
+        given = command.make_context(command.name, rest).params
+        config = given.get("config") or given.get("file")
+        if config is not None and len(config.parts) > 1:
+            load_config(ROOT / config, given["overrides"])
+
+
+@each_document
+def test_configurations_and_linked_files_exist(document):
+    named = re.findall(r"\bconfigs/[\w.-]+\.yaml", text_of(document))
+    assert not [name for name in named if not (ROOT / name).is_file()]
+    links = re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", text_of(document))
+    assert not [link for link in links if not (document.parent / link).exists()]
+
+
+@each_document
+def test_python_files_in_code_spans_exist(document):
+    named = {word for line in code(document) for word in re.findall(r"[\w/.]+\.py\b", line)}
+    lacking = {name for name in named if not any(c.isupper() for c in name)}
+    assert not [
+        name
+        for name in lacking
+        if not any((ROOT / top / name).exists() for top in ("", "reid_gen"))
+    ]
+
+
+def test_the_readme_names_the_main_job_and_the_tests():
+    named = {words[0] for words in commands(ROOT / "README.md", "make") if words}
+    assert {"train", "test"} <= named
