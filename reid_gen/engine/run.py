@@ -9,6 +9,7 @@ import shutil
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -51,22 +52,27 @@ def start_run(experiment: Experiment, run: Path, config_text: str) -> None:
             f"{run} exists; choose another name, resume it with --resume {run}, or remove it"
         )
     before = _scores(experiment)
+    is_main = experiment.trainer.runtime.is_main
+    try:
+        if is_main:
+            _make_folder(run, config_text)
+            _save(experiment, run, 0, before, None)
+            with Journal(run) as journal:
+                journal.write(-1, before)
+        _train(experiment, run, 0)
+    except UserError:
+        if is_main and load_epoch(run) == 0:
+            shutil.rmtree(run, ignore_errors=True)
+        raise
+
+
+def _make_folder(run: Path, config_text: str) -> None:
     try:
         run.mkdir(parents=True)
         (run / CONFIG).write_text(config_text, encoding="utf-8")
         (run / "environment.json").write_text(json.dumps(environment(), indent=2) + "\n")
     except OSError as error:
-        shutil.rmtree(run, ignore_errors=True)
         raise cannot_write(run, error) from error
-    try:
-        _save(experiment, run, 0, before, None)
-        with Journal(run) as journal:
-            journal.write(-1, before)
-        _train(experiment, run, 0)
-    except UserError:
-        if load_epoch(run) == 0:
-            shutil.rmtree(run)
-        raise
 
 
 def resume_run(experiment: Experiment, run: Path) -> None:
@@ -98,8 +104,9 @@ def load_epoch(run: Path) -> int:
 
 def _train(experiment: Experiment, run: Path, start: int) -> None:
     trainer = experiment.trainer
+    is_main = trainer.runtime.is_main
     remaining = list(places(trainer.stages, start))
-    with Journal(run, start) as journal:
+    with Journal(run, start) if is_main else nullcontext() as journal:
         for place in remaining:
             began = time.perf_counter()
             epoch = trainer.epoch(place)
@@ -108,17 +115,22 @@ def _train(experiment: Experiment, run: Path, start: int) -> None:
             if place is remaining[-1] or (every and (place.total + 1) % every == 0):
                 record |= _scores(experiment)
             record["seconds"] = time.perf_counter() - began
-            journal.write(place.total, record)
-            _save(experiment, run, place.total + 1, record, epoch)
-            trainer.progress.say(_line(place, record))
-    trainer.progress.say(f"done: {run / LAST / ENCODER}")
+            if journal is not None:
+                journal.write(place.total, record)
+                _save(experiment, run, place.total + 1, record, epoch)
+                trainer.progress.say(_line(place, record))
+    if is_main:
+        trainer.progress.say(f"done: {run / LAST / ENCODER}")
 
 
 def _scores(experiment: Experiment) -> Record:
     """MAP and CMC in 0..1; nothing for an unlabelled folder."""
+    runtime = experiment.trainer.runtime
     if experiment.evaluator is None:
         return {}
-    results = experiment.evaluator(experiment.trainer.encode)
+    results = runtime.from_main(
+        experiment.evaluator(experiment.trainer.encode) if runtime.is_main else ()
+    )
     scores: Record = {}
     for result in results:
         suffix = "" if result is results[0] else "_reranked"

@@ -146,7 +146,9 @@ def test_an_unreadable_training_image_is_listed_and_leaves_nothing(config):
     broken.write_bytes(broken.read_bytes()[:300])
     with pytest.raises(UserError) as error:
         train(config)
-    assert str(error.value).startswith(f"1 image(s) do not decode: {broken.name}; replace or remove")
+    assert str(error.value).startswith(
+        f"1 image(s) do not decode: {broken.name}; replace or remove"
+    )
     assert str(broken) in str(error.value)
     assert not (config.parent / "runs" / "tiny").exists()
 

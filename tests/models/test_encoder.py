@@ -61,7 +61,9 @@ def test_torchvision_weights_are_loaded_strictly_and_the_classifier_left_out(tmp
     source = resnet18()
     torch.save({"state_dict": source.state_dict()}, tmp_path / "w.pth")
     encoder = create_encoder(card(), str(tmp_path / "w.pth"))
-    torch.testing.assert_close(encoder.backbone.layer4[1].conv2.weight, source.layer4[1].conv2.weight)
+    torch.testing.assert_close(
+        encoder.backbone.layer4[1].conv2.weight, source.layer4[1].conv2.weight
+    )
 
 
 def test_timm_weights_are_loaded_strictly(tmp_path):

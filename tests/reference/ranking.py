@@ -1,7 +1,6 @@
 """The Market-1501 protocol in plain loops, written from its text; float64."""
 
 
-
 def score(distance, query_pids, gallery_pids, query_camids, gallery_camids, ap="step"):
     """Return mAP, CMC at 1, 5, 10, 20, mINP, number of skipped queries."""
     aps, firsts, inps, skipped = [], [], [], 0
@@ -40,5 +39,3 @@ def walk(good, ap):
             total += precision if ap == "step" else (old_precision + precision) / 2
         old_precision = precision
     return total / hits, first, last
-
-

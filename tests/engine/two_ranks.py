@@ -1,0 +1,22 @@
+"""Run by two processes: a few steps each on its half of every batch; prints what came out."""
+
+import hashlib
+import sys
+from pathlib import Path
+
+import torch
+
+from reid_gen.engine.stages import Place
+from tests.engine.small import experiment
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    made, _ = experiment(Path(sys.argv[1]), "encoder.ghost_batch=8", "stages.0.iterations=3")
+    made.trainer.augmentation = type(made.trainer.augmentation)(0.0, 0, 0.0, (0.0, 0.0, 0.0))
+    epoch = made.trainer.epoch(Place(0, 0, 0))
+    state = made.trainer.encoder.state_dict()
+    digest = hashlib.sha256()
+    for tensor in (epoch.bank.features, epoch.bank.prototypes, epoch.bank.labels):
+        digest.update(tensor.numpy().tobytes())
+    print("bank", digest.hexdigest())
+    print("weights", *(f"{float(value.double().abs().sum()):.4f}" for value in state.values()))
