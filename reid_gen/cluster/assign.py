@@ -36,8 +36,8 @@ class PseudoLabels:
     """What clustering found.
 
     Attributes:
-        labels: [N] int64; clusters count from 0 by falling size of nothing but first member; -1 is
-            an outlier.
+        labels: [N] int64; clusters count from 0 in the order of their first core image; -1 is an
+            outlier.
         eps: The radius that was used.
     """
 
@@ -93,7 +93,7 @@ def choose_eps(distance: sparse.csr_matrix, rule: EpsRule) -> float:
 
     Args:
         distance: Symmetric [N, N], as :func:`~reid_gen.cluster.jaccard.jaccard_distances` gives it.
-        rule: The rule. ``ShareEps`` leaves out pairs at distance 0, as its origin does.
+        rule: The rule. ``ShareEps`` counts pairs at distance 0 too (MMT's code leaves them out).
 
     Returns:
         The radius.
@@ -103,11 +103,9 @@ def choose_eps(distance: sparse.csr_matrix, rule: EpsRule) -> float:
             return value
         case ShareEps(share):
             size = distance.shape[0]
-            stored = sparse.triu(distance, k=1).data
-            positive = stored[stored > 0]
-            pairs = size * (size - 1) // 2 - (len(stored) - len(positive))
-            wanted = max(1, round(share * pairs))
-            smallest = np.sort(positive)[:wanted].astype(np.float64)
+            wanted = max(1, round(share * size * (size - 1) / 2))
+            stored = np.sort(sparse.triu(distance, k=1).data)
+            smallest = stored[:wanted].astype(np.float64)
             return float((smallest.sum() + (wanted - len(smallest))) / wanted)
         case _:
             assert_never(rule)

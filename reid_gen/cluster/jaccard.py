@@ -51,8 +51,10 @@ def _pairwise(encoding: sparse.csr_matrix) -> sparse.csr_matrix:
     other = np.empty(pointer[-1], dtype=np.int32)
     distance = np.empty(pointer[-1], dtype=np.float32)
     _overlaps(*arrays, *by_column, pointer, other, distance)
-    upper = sparse.csr_matrix((distance, other, pointer), shape=(size, size))
-    return (upper + upper.T).tocsr()
+    row = np.repeat(np.arange(size), counts)
+    # Joined by hand: adding sparse matrices would drop pairs at distance 0.
+    both = (np.concatenate([row, other]), np.concatenate([other, row]))
+    return sparse.csr_matrix((np.tile(distance, 2), both), shape=(size, size))
 
 
 _NO_INT = np.empty(0, dtype=np.int32)

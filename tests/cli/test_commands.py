@@ -29,7 +29,7 @@ def test_extract_writes_unit_features_in_a_stable_order(run, tmp_path):
     for name in ("one.npz", "two.npz"):
         call("extract", query(run), "--model", run, "--out", tmp_path / name)
     one, two = (np.load(tmp_path / name) for name in ("one.npz", "two.npz"))
-    names = sorted(path.name for path in query(run).iterdir())
+    names = sorted(path.name for path in query(run).glob("*.jpg"))
     assert one["key"].tolist() == two["key"].tolist() == names
     assert one["feature"].dtype == np.float32
     np.testing.assert_array_equal(one["feature"], two["feature"])
@@ -37,7 +37,7 @@ def test_extract_writes_unit_features_in_a_stable_order(run, tmp_path):
 
 
 def test_extract_takes_globs_lists_and_weight_files_and_writes_parquet(run, tmp_path):
-    names = sorted(path.name for path in query(run).iterdir())[:3]
+    names = sorted(path.name for path in query(run).glob("*.jpg"))[:3]
     listing = query(run) / "list.txt"
     listing.write_text("\n".join(reversed(names)))
     weights = run / "last" / "encoder.safetensors"
@@ -56,7 +56,7 @@ def test_extract_takes_globs_lists_and_weight_files_and_writes_parquet(run, tmp_
 def test_extract_can_leave_out_what_does_not_decode_and_says_so(run, tmp_path, capsys):
     folder = tmp_path / "crops"
     folder.mkdir()
-    for path in query(run).iterdir():
+    for path in query(run).glob("*.jpg"):
         (folder / path.name).write_bytes(path.read_bytes())
     broken = sorted(folder.iterdir())[1]
     broken.write_bytes(broken.read_bytes()[:300])

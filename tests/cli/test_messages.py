@@ -13,6 +13,7 @@ def config(tmp_path):
 
 
 def fault(capsys, *words):
+    capsys.readouterr()
     with pytest.raises(SystemExit) as leaving:
         main([str(word) for word in words])
     assert leaving.value.code == 1
@@ -48,7 +49,7 @@ def test_a_misspelt_key_names_file_and_line(capsys, config):
 
 
 def test_a_wrong_type(capsys, config):
-    config.write_text(config.read_text().replace("batch: 16,", "batch: true,"))
+    config.write_text(config.read_text().replace("{batch: 16,", "{batch: true,"))
     message = fault(capsys, "train", "--config", config)
     assert message == f"{config}:7: sampler.batch: must be an integer, got true"
 

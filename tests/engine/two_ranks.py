@@ -19,4 +19,11 @@ if __name__ == "__main__":
     for tensor in (epoch.bank.features, epoch.bank.prototypes, epoch.bank.labels):
         digest.update(tensor.numpy().tobytes())
     print("bank", digest.hexdigest())
-    print("weights", *(f"{float(value.double().abs().sum()):.4f}" for value in state.values()))
+    print(
+        "weights",
+        *(
+            f"{float(value.double().abs().sum()):.4f}"
+            for value in state.values()
+            if value.is_floating_point()
+        ),
+    )
