@@ -1,0 +1,173 @@
+from pathlib import Path
+
+import pytest
+
+from reid_gen.config.dump import dump_config
+from reid_gen.config.load import given_places, load_config
+from reid_gen.errors import UserError
+
+CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
+GOOD = """\
+name: tiny
+data: {name: market1501, root: data}
+encoder: {backbone: resnet18}
+sampler:
+  batch: 16
+  instances: 4
+clustering:
+  eps: {kind: fixed, value: 0.5}
+stages:
+  - name: identity
+    epochs: 2
+"""
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(old="", new=""):
+        assert old in GOOD
+        file = tmp_path / "tiny.yaml"
+        file.write_text(GOOD.replace(old, new, 1))
+        return file
+
+    return write
+
+
+def faults(file, *overrides):
+    with pytest.raises(UserError) as error:
+        load_config(file, overrides)
+    return str(error.value).replace(f"{file}", "FILE").splitlines()
+
+
+@pytest.mark.parametrize("file", CONFIGS, ids=lambda file: file.stem)
+def test_a_shipped_file_survives_being_written_out_and_read_again(file, tmp_path):
+    settings = load_config(file)
+    copy = tmp_path / "copy.yaml"
+    copy.write_text(dump_config(settings))
+    assert load_config(copy) == settings
+
+
+def test_defaults_are_marked_and_given_values_are_not(write):
+    shown = dump_config(load_config(write()), given_places(write())).splitlines()
+    lines = {line.split(":")[0].strip(): line for line in shown}
+    assert lines["instances"].endswith("instances: 4")
+    assert lines["temperature"].endswith("# default")
+
+
+def test_numbers_in_scientific_notation_are_numbers(write):
+    settings = load_config(write("epochs: 2", "epochs: 2\n    learning_rate: 3e-4"))
+    assert settings.stages[0].learning_rate == 3e-4
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            "batch: 16",
+            "batch: true",
+            "FILE:5: sampler.batch: must be an integer, got true",
+        ),
+        (
+            "batch: 16",
+            "batch: 16.5",
+            "FILE:5: sampler.batch: must be an integer, got 16.5",
+        ),
+        (
+            "batch: 16",
+            "batch: 18",
+            "FILE:4: sampler: batch 18 must be a multiple of instances 4",
+        ),
+        (
+            "  batch: 16",
+            "  bacth: 16",
+            "FILE:5: sampler.bacth: unknown key; allowed here: batch, instances, camera_aware; "
+            "did you mean batch?",
+        ),
+        (
+            "  batch: 16",
+            "  batch: 16\n  batch: 32",
+            "FILE:6: batch: this key is given twice; keep one",
+        ),
+        (
+            "name: market1501",
+            "name: market",
+            "FILE:2: data.name: must be 'market1501', 'dukemtmcreid', 'msmt17' or 'folder', "
+            'got "market"',
+        ),
+        (
+            "encoder: {backbone: resnet18}",
+            "encoder: {}",
+            "FILE:3: encoder.backbone: this key is missing; add it",
+        ),
+        (
+            "value: 0.5",
+            "share: 0.5",
+            "FILE:8: clustering.eps.share: this key belongs to another kind than the one given; "
+            "remove it or change kind",
+        ),
+        (
+            "kind: fixed",
+            "kind: fixd",
+            "FILE:8: clustering.eps: kind must be one of 'fixed', 'share', got 'fixd'",
+        ),
+        (
+            "value: 0.5",
+            "value: 1.5",
+            "FILE:8: clustering.eps.value: must be less than 1, got 1.5",
+        ),
+        ("epochs: 2", "epochs: 0", "FILE:11: stages.0.epochs: must be greater than 0, got 0"),
+        ("name: tiny", "name: a/b", None),
+    ],
+)
+def test_a_fault_is_one_line_with_its_place(write, old, new, message):
+    found = faults(write(old, new))
+    assert len(found) == 1
+    if message is None:
+        assert found[0].startswith("FILE:1: name: ")
+    else:
+        assert found == [message]
+
+
+def test_all_faults_are_reported_at_once(write):
+    file = write("batch: 16", "batch: yes please")
+    file.write_text(file.read_text().replace("epochs: 2", "epochs: no"))
+    assert [line.split(": ")[1] for line in faults(file)] == ["sampler.batch", "stages.0.epochs"]
+
+
+def test_a_file_that_is_missing_or_no_mapping_or_no_yaml_is_named(write, tmp_path):
+    assert faults(tmp_path / "no.yaml")[0].startswith("FILE: cannot be read as a configuration")
+    file = write()
+    file.write_text("- a\n")
+    assert faults(file) == ["FILE:1: a mapping of settings is wanted, such as 'name: my_run'"]
+    file.write_text("name: [a\n")
+    assert faults(file)[0].startswith("FILE:2: this is no YAML: ")
+
+
+def test_overrides_win_and_reach_into_lists(write):
+    settings = load_config(
+        write(), ["sampler.batch=32", "stages.0.epochs=7", "encoder.weights=null"]
+    )
+    assert (settings.sampler.batch, settings.stages[0].epochs) == (32, 7)
+    assert settings.encoder.weights is None
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("sampler.batch", "--set sampler.batch: write it as key.path=value"),
+        ("stages.3.epochs=1", "--set stages.3.epochs=1: stages is a list of 1; "),
+        ("name.x=1", "--set name.x=1: name is the value 'tiny' and holds no keys"),
+        ("sampler.batch=[", "--set sampler.batch=[: '[' is no YAML value"),
+        (
+            "sampler.batch=abc",
+            '--set sampler.batch=abc: sampler.batch: must be an integer, got "abc"',
+        ),
+        (
+            "loss.temprature=1",
+            "--set loss.temprature=1: loss.temprature: unknown key; allowed here: temperature, "
+            "weights; did you mean temperature?",
+        ),
+    ],
+)
+def test_a_faulty_override_is_named(write, override, message):
+    assert faults(write(), override)[0].startswith(message)
