@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from reid_gen.data.records import BOX_FOLDERS, NameRule, Parsed, first_folder, read_boxes
+from reid_gen.data.records import BOX_FOLDERS, NameRule, Parsed, assemble, first_folder, read_boxes
 from reid_gen.types import Dataset
 
 NAME = "dukemtmcreid"
@@ -36,16 +36,7 @@ def read(root: Path) -> Dataset:
         UserError: If a folder is missing or empty, or a file name does not fit.
     """
     folder = first_folder(root, LAYOUTS, BOX_FOLDERS[:1], "DukeMTMC-reID")
-    train, query, gallery = read_boxes(folder, "DukeMTMC-reID", _RULE)
-    return Dataset(
-        name=NAME,
-        root=folder,
-        train=train.images,
-        train_pids=train.pids,
-        query=query,
-        gallery=gallery,
-        notes=(WITHDRAWN,),
-    )
+    return assemble(NAME, folder, read_boxes(folder, "DukeMTMC-reID", _RULE), WITHDRAWN)
 
 
 def _parse(pid: str, camera: str, frame: str) -> Parsed:

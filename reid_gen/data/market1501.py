@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from reid_gen.data.records import BOX_FOLDERS, NameRule, Parsed, first_folder, read_boxes
+from reid_gen.data.records import BOX_FOLDERS, NameRule, Parsed, assemble, first_folder, read_boxes
 from reid_gen.types import Dataset
 
 NAME = "market1501"
@@ -17,6 +17,7 @@ LAYOUTS = (
 )
 DISTRACTOR = 0
 """pid of the gallery's false detections, which match nobody."""
+JUNK_AND_DISTRACTORS = "gallery: junk (pid -1) is left out, distractors (pid 0) stay in"
 
 
 def read(root: Path) -> Dataset:
@@ -35,16 +36,8 @@ def read(root: Path) -> Dataset:
         UserError: If a folder is missing or empty, or a file name does not fit.
     """
     folder = first_folder(root, LAYOUTS, BOX_FOLDERS[:1], "Market-1501")
-    train, query, gallery = read_boxes(folder, "Market-1501", _RULE)
-    return Dataset(
-        name=NAME,
-        root=folder,
-        train=train.images,
-        train_pids=train.pids,
-        query=query,
-        gallery=gallery,
-        notes=("gallery: junk (pid -1) is left out, distractors (pid 0) stay in",),
-    )
+    splits = read_boxes(folder, "Market-1501", _RULE)
+    return assemble(NAME, folder, splits, JUNK_AND_DISTRACTORS)
 
 
 def _parse(pid: str, camera: str, sequence: str, frame: str, box: str) -> Parsed:

@@ -10,6 +10,8 @@ from reid_gen.data.records import (
     BOX_FOLDERS,
     NameRule,
     Parsed,
+    Splits,
+    assemble,
     first_folder,
     labelled,
     parse_names,
@@ -56,21 +58,13 @@ def read(root: Path) -> Dataset:
     """
     folder = first_folder(root, LAYOUTS, (LIST_TRAIN, BOX_FOLDERS[0]), "MSMT17")
     if (folder / LIST_TRAIN).exists():
-        version, (train, query, gallery) = _read_lists(folder)
+        version, splits = _read_lists(folder)
     else:
-        version, (train, query, gallery) = BOXES, read_boxes(folder, "MSMT17", _BOX_RULE)
-    return Dataset(
-        name=NAME,
-        root=folder,
-        train=train.images,
-        train_pids=train.pids,
-        query=query,
-        gallery=gallery,
-        notes=(f"MSMT17 {version}", TRAIN_AND_VAL),
-    )
+        version, splits = BOXES, read_boxes(folder, "MSMT17", _BOX_RULE)
+    return assemble(NAME, folder, splits, f"MSMT17 {version}", TRAIN_AND_VAL)
 
 
-def _read_lists(folder: Path) -> tuple[str, tuple[LabelledSplit, LabelledSplit, LabelledSplit]]:
+def _read_lists(folder: Path) -> tuple[str, Splits]:
     version, (train, test) = _version(folder)
     return version, (
         _split(folder, (LIST_TRAIN, "list_val.txt"), folder / train),

@@ -11,13 +11,16 @@ import numpy as np
 
 from reid_gen.data.images import SUFFIXES
 from reid_gen.errors import UserError, name_some
-from reid_gen.types import Image, LabelledSplit
+from reid_gen.types import Dataset, Image, LabelledSplit
 
 JUNK = -1
 """pid of a detection that is neither person nor distractor; dropped when read."""
 
 BOX_FOLDERS = ("bounding_box_train", "query", "bounding_box_test")
 """Folders of train, query and gallery in the layout of Market-1501."""
+
+Splits = tuple[LabelledSplit, LabelledSplit, LabelledSplit]
+"""Train, query and gallery."""
 
 Parsed = tuple[int, int, int | None]
 """pid, camid counted from 0, frame."""
@@ -64,9 +67,23 @@ def first_folder(root: Path, wanted: Iterable[str], markers: Sequence[str], name
     )
 
 
-def read_boxes(
-    folder: Path, name: str, rule: NameRule
-) -> tuple[LabelledSplit, LabelledSplit, LabelledSplit]:
+def assemble(name: str, folder: Path, splits: Splits, *notes: str) -> Dataset:
+    """Make a data set of three splits; the pids of the first are set apart from its images.
+
+    Args:
+        name: Key of the data set.
+        folder: That held the splits.
+        splits: Train, query and gallery.
+        *notes: What a reader of results should know.
+
+    Returns:
+        The data set.
+    """
+    train, query, gallery = splits
+    return Dataset(name, folder, train.images, train.pids, query, gallery, notes)
+
+
+def read_boxes(folder: Path, name: str, rule: NameRule) -> Splits:
     """Read train, query and gallery from ``BOX_FOLDERS``.
 
     Args:
