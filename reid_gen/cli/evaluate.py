@@ -39,10 +39,10 @@ def evaluate(
     """Measure CMC, mAP and mINP on query and gallery."""
     from reid_gen.config.load import load_config
     from reid_gen.engine.checkpoint import find_checkpoint
-    from reid_gen.engine.files import refuse_existing, write_bytes
     from reid_gen.engine.run import CONFIG
     from reid_gen.errors import UserError
     from reid_gen.evaluation.tables import results_table
+    from reid_gen.files import refuse_existing, write_bytes
 
     if output is not None:
         refuse_existing(output, force)

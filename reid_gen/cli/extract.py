@@ -37,9 +37,9 @@ def extract(
     from reid_gen.engine.checkpoint import load_encoder
     from reid_gen.engine.extract import check_format, find_images, save_features
     from reid_gen.engine.extract import extract as compute
-    from reid_gen.engine.files import refuse_existing
     from reid_gen.engine.progress import Terminal
     from reid_gen.engine.runtime import Runtime
+    from reid_gen.files import refuse_existing
 
     check_format(out)
     refuse_existing(out, force)

@@ -13,8 +13,8 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from reid_gen.engine.files import written_aside
 from reid_gen.errors import UserError
+from reid_gen.files import written_aside
 from reid_gen.models.encoder import EncoderCard, IdentityEncoder, create_encoder
 from reid_gen.models.weights import load_strictly, read_weights
 

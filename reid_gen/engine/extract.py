@@ -13,11 +13,11 @@ from torch import nn
 
 from reid_gen.data.images import SUFFIXES, unreadable_error
 from reid_gen.data.loaders import ImageLoader
-from reid_gen.engine.files import write_bytes
 from reid_gen.engine.progress import Progress
 from reid_gen.engine.runtime import Runtime
 from reid_gen.errors import UserError
 from reid_gen.evaluation.features import extract_features
+from reid_gen.files import write_bytes
 from reid_gen.models.encoder import EncoderCard
 from reid_gen.types import Floats, Image
 

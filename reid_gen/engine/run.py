@@ -24,11 +24,11 @@ from reid_gen.engine.checkpoint import (
     load_resume,
     save_checkpoint,
 )
-from reid_gen.engine.files import cannot_write
 from reid_gen.engine.journal import Journal
 from reid_gen.engine.loop import Epoch
 from reid_gen.engine.stages import Place, places
 from reid_gen.errors import UserError
+from reid_gen.files import cannot_write
 from reid_gen.models.weights import load_strictly, read_weights
 
 CONFIG = "config.yaml"
