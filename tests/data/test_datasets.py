@@ -1,6 +1,3 @@
-import os
-from pathlib import Path
-
 import pytest
 
 from reid_gen.data.datasets import load_dataset
@@ -143,12 +140,3 @@ def test_a_folder_without_images_is_a_fault(tmp_path):
     assert fault("folder", tmp_path) == (
         f"{tmp_path} holds no images (.bmp, .jpeg, .jpg, .png, .webp)"
     )
-
-
-@pytest.mark.skipif("REID_DATA" not in os.environ, reason="REID_DATA does not name real data")
-def test_real_market_has_the_official_counts():
-    found = load_dataset("market1501", Path(os.environ["REID_DATA"]))
-    assert (len(found.train), len(found.query.images)) == (12_936, 3_368)
-    assert len(found.gallery.images) == 15_913
-    assert (found.gallery.pids == 0).sum() == 2_798
-    assert len(set(found.train_pids.tolist())) == 751
