@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def data() -> None:
-    """Unpack and check data sets."""
+    """Unpack, check and render data sets."""
 
 
 @data.command()
@@ -47,6 +47,50 @@ def check(name: str, root: Path) -> None:
     if report.unreadable:
         click.echo(f"error: {len(report.unreadable)} image(s) do not decode", err=True)
         sys.exit(1)
+
+
+@data.command()
+@click.argument("name")
+@click.option("--preset", help="tiny, small or market (Market-1501's counts).")
+@click.option("--identities", type=int, help="People, half of them for testing.")
+@click.option("--cameras", type=int, default=6, show_default=True, help="With --identities.")
+@click.option("--seed", type=int, default=1, show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to make.")
+@click.option("--height", type=int, default=128, show_default=True, help="Pixels of a crop.")
+@click.option("--width", type=int, default=64, show_default=True, help="Pixels of a crop.")
+@click.option("--workers", type=int, help="Processes; all cores by default.")
+def render(
+    name: str,
+    preset: str | None,
+    identities: int | None,
+    cameras: int,
+    seed: int,
+    out: Path,
+    height: int,
+    width: int,
+    workers: int | None,
+) -> None:
+    """Render the data set NAME (pedestrians) in the layout of Market-1501."""
+    import os
+
+    from reid_gen.engine.progress import Terminal
+    from reid_gen.errors import UserError
+    from reid_gen.pedestrians.album import render_album
+    from reid_gen.pedestrians.plan import PRESETS, size_of
+
+    if name != "pedestrians":
+        raise UserError(f"{name!r} cannot be rendered; known: pedestrians")
+    if (preset is None) == (identities is None):
+        raise UserError(f"give either --preset ({', '.join(PRESETS)}) or --identities")
+    if preset is not None and preset not in PRESETS:
+        raise UserError(f"unknown preset {preset!r}; known: {', '.join(PRESETS)}")
+    size = PRESETS[preset] if preset is not None else size_of(identities or 0, cameras)
+    with Terminal().task("render", size.images) as advance:
+        render_album(
+            out, size, seed, height=height, width=width,
+            workers=workers or os.cpu_count() or 1, progress=advance,
+        )  # fmt: skip
+    click.echo(f"rendered {size.images:,} crops into {out}")
 
 
 def _print(report: CheckReport) -> None:

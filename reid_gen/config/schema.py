@@ -21,7 +21,7 @@ class Section(BaseModel):
 class Data(Section):
     """Which images, at which size."""
 
-    name: Literal["market1501", "dukemtmcreid", "msmt17", "folder"]
+    name: Literal["market1501", "dukemtmcreid", "msmt17", "pedestrians", "folder"]
     root: Annotated[Path, Field(strict=False)]
     height: Annotated[int, Field(ge=32)] = 256
     width: Annotated[int, Field(ge=16)] = 128

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from reid_gen.data import dukemtmc, folder, market1501, msmt17
+from reid_gen.data import dukemtmc, folder, market1501, msmt17, pedestrians
 from reid_gen.errors import UserError
 from reid_gen.types import Dataset
 
@@ -68,6 +68,7 @@ DATASETS: dict[str, Entry] = {
             "gallery": Counts(82_161, 3_060, 15),
         },
     ),
+    pedestrians.NAME: Entry(pedestrians.read, {}, distractor=pedestrians.DISTRACTOR),
     folder.NAME: Entry(folder.read, {}),
 }
 

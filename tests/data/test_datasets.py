@@ -96,7 +96,7 @@ def test_a_faulty_manifest_is_one_clear_error(tmp_path, text, message):
 
 def test_an_unknown_name_lists_the_known_ones(tmp_path):
     assert fault("market", tmp_path) == (
-        "unknown data set 'market'; known: market1501, dukemtmcreid, msmt17, folder; "
+        "unknown data set 'market'; known: market1501, dukemtmcreid, msmt17, pedestrians, folder; "
         "did you mean market1501?"
     )
 

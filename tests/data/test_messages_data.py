@@ -30,7 +30,7 @@ def loading(name: str, root: Path) -> str:
 
 
 def test_an_unknown_data_set(tmp_path: Path) -> None:
-    known = "known: market1501, dukemtmcreid, msmt17, folder"
+    known = "known: market1501, dukemtmcreid, msmt17, pedestrians, folder"
     assert loading("market", tmp_path) == (
         f"unknown data set 'market'; {known}; did you mean market1501?"
     )

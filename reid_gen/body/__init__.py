@@ -1,0 +1,1 @@
+"""Human bodies as meshes: models, drawing, turning, and parameters per image."""

@@ -1,0 +1,55 @@
+"""The weak-perspective camera of mesh recovery, and turning a body before it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from reid_gen.types import Floats, Ints
+
+
+def project(
+    points: Floats, camera: Floats, height: int, width: int, size: Ints | None = None
+) -> Floats:
+    """From body coordinates to pixels.
+
+    ``x = w / 2 + h / 2 (s X + t_x)`` and ``y = h / 2 + h / 2 (t_y - s Y)`` in the image of h x w
+    pixels that the camera belongs to, which is then stretched to ``height`` x ``width``.
+
+    Args:
+        points: Relative to the pelvis, y up, +z towards the camera, [B, V, 3] metres.
+        camera: Scale s and shift (t_x, t_y) in half heights of the image, [B, 3].
+        height: Of the picture to draw in pixels.
+        width: Of the picture to draw in pixels.
+        size: Rows and columns of the image that the camera belongs to, [B, 2]; None: those of the
+            picture.
+
+    Returns:
+        x and y in pixels and depth in metres (smaller is nearer), [B, V, 3].
+    """
+    rows, columns = (height, width) if size is None else (size[:, :1], size[:, 1:])
+    half = np.asarray(rows) / 2
+    across = np.asarray(columns) / 2 + half * (camera[:, :1] * points[..., 0] + camera[:, 1:2])
+    down = half + half * (camera[:, 2:] - camera[:, :1] * points[..., 1])
+    pixels = (across * (width / np.asarray(columns)), down * (height / np.asarray(rows)))
+    return np.stack([*pixels, -points[..., 2]], axis=-1).astype(np.float32)
+
+
+def turned(points: Floats, degrees: Floats) -> Floats:
+    """Turn bodies about the vertical axis through their centroids; the camera stays.
+
+    Somebody who walks to the left of the picture faces the camera at 90, walks to the right at 180
+    and turns their back at 270, as in the pictures of GCL (Chen et al., CVPR 2021).
+
+    Args:
+        points: y up, +z towards the camera, [B, V, 3].
+        degrees: Per body, [B].
+
+    Returns:
+        Turned points, [B, V, 3].
+    """
+    angle = np.deg2rad(degrees).astype(np.float32)[:, None]
+    centre = points.mean(1, keepdims=True)
+    x, y, z = np.moveaxis(points - centre, -1, 0)
+    cosine, sine = np.cos(angle), np.sin(angle)
+    around = np.stack([cosine * x + sine * z, y, cosine * z - sine * x], axis=-1)
+    return (around + centre).astype(np.float32)

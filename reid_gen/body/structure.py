@@ -1,0 +1,128 @@
+"""Pictures of bodies that tell a generator the pose and viewpoint to draw."""
+
+from __future__ import annotations
+
+import colorsys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from reid_gen.body.rasterise import Faces, Fragments, interpolate, rasterise
+from reid_gen.body.surface import vertex_normals
+from reid_gen.errors import UserError
+from reid_gen.types import Floats, Ints
+
+
+@dataclass(frozen=True)
+class Mesh:
+    """Posed bodies before the camera.
+
+    Attributes:
+        vertices: In camera coordinates (y up, +z towards the camera), [B, V, 3].
+        screen: The same in pixels and depth, [B, V, 3].
+        faces: [F, 3].
+        parts: Joint that each vertex belongs to, [V].
+    """
+
+    vertices: Floats
+    screen: Floats
+    faces: Faces
+    parts: Ints
+
+
+def draw_structure(mesh: Mesh, kind: str, height: int, width: int) -> Floats:
+    """Draw structure maps.
+
+    Args:
+        mesh: The bodies.
+        kind: A key of ``KINDS``.
+        height: Of the maps in pixels.
+        width: Of the maps in pixels.
+
+    Returns:
+        Values in -1..1, [B, C, H, W]; C is ``KINDS[kind].channels``.
+
+    Raises:
+        UserError: If the kind is unknown.
+    """
+    if kind not in KINDS:
+        raise UserError(f"unknown structure map {kind!r}; known: {', '.join(KINDS)}")
+    fragments = rasterise(mesh.screen, mesh.faces, height, width)
+    drawn = KINDS[kind].draw(mesh, fragments)
+    return np.ascontiguousarray(np.moveaxis(drawn, -1, 1), dtype=np.float32)
+
+
+def _silhouette(mesh: Mesh, fragments: Fragments) -> Floats:
+    return np.where(fragments.face >= 0, 1, -1)[..., None]
+
+
+def _depth(mesh: Mesh, fragments: Fragments) -> Floats:
+    """Nearest point of each body 1, farthest -0.5, background -1."""
+    inside = fragments.face >= 0
+    depth = mesh.screen[..., 2]
+    near, far = depth.min(1)[:, None, None], depth.max(1)[:, None, None]
+    share = (np.where(inside, fragments.depth, near) - near) / np.maximum(far - near, 1e-6)
+    return np.where(inside, 1 - 1.5 * share, -1)[..., None]
+
+
+def _normals(mesh: Mesh, fragments: Fragments) -> Floats:
+    """Unit normals in camera coordinates, background 0."""
+    normals = interpolate(fragments, mesh.faces, vertex_normals(mesh.vertices, mesh.faces))
+    length = np.linalg.norm(normals, axis=-1, keepdims=True)
+    return normals / np.maximum(length, 1e-9)
+
+
+def _parts(mesh: Mesh, fragments: Fragments) -> Floats:
+    """A colour per part of the body, that of the nearest vertex; background -1."""
+    batch, row, column = np.nonzero(fragments.face >= 0)
+    corners = mesh.faces[fragments.face[batch, row, column]]
+    nearest = fragments.barycentric[batch, row, column].argmax(1)
+    part = mesh.parts[corners[np.arange(len(corners)), nearest]]
+    colours = np.full((*fragments.face.shape, 3), -1, np.float32)
+    colours[batch, row, column] = PART_COLOURS[part]
+    return colours
+
+
+def _grey(mesh: Mesh, fragments: Fragments) -> Floats:
+    """A grey matt body under three lamps before white, as GCL's meshes are."""
+    normals = _normals(mesh, fragments)
+    lit = np.clip(normals @ LAMPS.T, 0, None) @ LAMP_STRENGTHS
+    return np.where(fragments.face >= 0, 2 * (0.1 + 0.75 * lit) - 1, 1)[..., None]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A way to draw a body.
+
+    Attributes:
+        channels: Of a map.
+        draw: From meshes and what is seen of them to maps, [B, H, W, C].
+    """
+
+    channels: int
+    draw: Callable[[Mesh, Fragments], Floats]
+
+
+KINDS: dict[str, Kind] = {
+    "grey": Kind(1, _grey),
+    "depth": Kind(1, _depth),
+    "normals": Kind(3, _normals),
+    "parts": Kind(3, _parts),
+    "silhouette": Kind(1, _silhouette),
+}
+
+
+def _part_colours(count: int = 24) -> Floats:
+    """Colours far apart: hues by the golden ratio, two saturations, two brightnesses."""
+    colours = [
+        colorsys.hsv_to_rgb((n * 0.618034) % 1, (1, 0.55)[n % 2], (1, 0.65)[n // 2 % 2])
+        for n in range(count)
+    ]
+    return (2 * np.array(colours) - 1).astype(np.float32)
+
+
+PART_COLOURS = _part_colours()
+LAMPS = np.array([[-0.4, 0.4, 0.8], [0.7, 0.3, 0.65], [0, 0.9, -0.4]], np.float32)
+LAMPS /= np.linalg.norm(LAMPS, axis=1, keepdims=True)
+LAMP_STRENGTHS = np.array([0.6, 0.4, 0.2], np.float32)

@@ -1,0 +1,44 @@
+"""Normals of a mesh."""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from reid_gen.types import Floats
+
+
+def vertex_normals(vertices: Floats, faces: NDArray[np.int32]) -> Floats:
+    """Unit normals of vertices: the mean of the faces around, weighted by their area.
+
+    Args:
+        vertices: [B, V, 3].
+        faces: Counter-clockwise seen from outside, [F, 3].
+
+    Returns:
+        [B, V, 3] float32; 0 where a vertex has no face.
+    """
+    return _normals(np.ascontiguousarray(vertices, np.float32), np.asarray(faces, np.int32))
+
+
+@numba.njit(nogil=True, cache=True)
+def _normals(vertices: Floats, faces: NDArray[np.int32]) -> Floats:
+    normals = np.zeros_like(vertices)
+    for body in range(len(vertices)):
+        for face in range(len(faces)):
+            a, b, c = faces[face]
+            p, q, r = vertices[body, a], vertices[body, b], vertices[body, c]
+            ux, uy, uz = q[0] - p[0], q[1] - p[1], q[2] - p[2]
+            vx, vy, vz = r[0] - p[0], r[1] - p[1], r[2] - p[2]
+            x, y, z = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
+            for corner in (a, b, c):
+                normals[body, corner, 0] += x
+                normals[body, corner, 1] += y
+                normals[body, corner, 2] += z
+        for vertex in range(vertices.shape[1]):
+            x, y, z = normals[body, vertex]
+            length = np.sqrt(x * x + y * y + z * z)
+            if length > 0:
+                normals[body, vertex] /= length
+    return normals

@@ -1,0 +1,46 @@
+"""Rendered pedestrians: Market-1501's layout with any number of cameras."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from reid_gen.data.records import (
+    BOX_FOLDERS,
+    NameRule,
+    Parsed,
+    assemble,
+    first_folder,
+    read_boxes,
+)
+from reid_gen.types import Dataset
+
+NAME = "pedestrians"
+DISTRACTOR = 0
+"""pid of the gallery's bad detections, which match nobody."""
+
+
+def read(root: Path) -> Dataset:
+    """Read a data set that ``reid-gen data render pedestrians`` made.
+
+    Args:
+        root: Its folder, or the one above a folder of that name.
+
+    Returns:
+        The three splits.
+
+    Raises:
+        UserError: If a folder is missing or empty, or a file name does not fit.
+    """
+    folder = first_folder(root, (".", NAME), BOX_FOLDERS[:1], "rendered pedestrians")
+    splits = read_boxes(folder, "pedestrians", _RULE)
+    return assemble(NAME, folder, splits, "rendered people: nobody in these images is real")
+
+
+def _parse(pid: str, camera: str, sequence: str, frame: str, box: str) -> Parsed:
+    return int(pid), int(camera) - 1, int(frame)
+
+
+_RULE = NameRule(
+    re.compile(r"(\d{4})_c(\d{1,2})s(\d+)_(\d+)_(\d+)\.jpg"), "0002_c1s1_000451_03.jpg", _parse
+)

@@ -1,0 +1,1 @@
+"""Rendered pedestrians: people, clothes, cameras and crops in the layout of Market-1501."""

@@ -1,0 +1,168 @@
+"""A rendered data set on disk: writing it, and rendering any of its crops again from any side."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+
+from reid_gen.body.table import BodyTable, save_table
+from reid_gen.errors import UserError
+from reid_gen.files import refuse_existing, written_aside
+from reid_gen.pedestrians.crops import as_jpeg
+from reid_gen.pedestrians.plan import DISTRACTOR, GALLERY, QUERY, TRAIN, Entry, Size, plan
+from reid_gen.pedestrians.studio import Studio, Take, Truth
+from reid_gen.types import Pixels
+
+FORMAT = 1
+ABOUT = "pedestrians.json"
+BODIES = "bodies"
+
+
+def render_album(
+    folder: Path,
+    size: Size,
+    seed: int,
+    *,
+    height: int = 128,
+    width: int = 64,
+    workers: int = 1,
+    progress: Callable[[int], object] = lambda done: None,
+) -> None:
+    """Render a data set in the layout of Market-1501, with the true body of every crop.
+
+    Args:
+        folder: To make; it is there whole or not at all.
+        size: How many people, cameras and images.
+        seed: The same size, seed and crop size give the same files.
+        height: Of the crops in pixels.
+        width: Of the crops in pixels.
+        workers: Processes.
+        progress: Called with the number of images done since the last call.
+
+    Raises:
+        UserError: If the folder exists or cannot be written.
+    """
+    refuse_existing(folder, force=False)
+    entries = plan(size, seed)
+    groups = [list(group) for _, group in groupby(entries, key=lambda entry: entry.number)]
+    with written_aside(folder) as aside:
+        for split in (TRAIN, QUERY, GALLERY):
+            (aside / split).mkdir()
+        truths: dict[str, Truth] = {}
+        for found in _in_parallel(groups, (aside, seed, height, width), workers):
+            truths |= found
+            progress(len(found))
+        (aside / BODIES).mkdir()
+        for split in (TRAIN, QUERY, GALLERY):
+            keys = sorted(key for key in truths if key.startswith(f"{split}/"))
+            table = _table(keys, [truths[key] for key in keys], (height, width))
+            save_table(table, aside / BODIES / f"{split}.npz")
+        about = {"format": FORMAT, "seed": seed, "height": height, "width": width}
+        text = json.dumps({**about, "size": asdict(size)}, indent=2)
+        (aside / ABOUT).write_text(text + "\n", encoding="utf-8")
+
+
+class Album:
+    """A rendered data set, from which any crop can be rendered again.
+
+    Args:
+        folder: That :func:`render_album` made.
+
+    Raises:
+        UserError: If it is none, or another version's.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        file = folder / ABOUT
+        if not file.is_file():
+            raise UserError(
+                f"{folder} holds no {ABOUT}: true turned views exist only for rendered "
+                "pedestrians; make some with `reid-gen data render pedestrians`"
+            )
+        about = json.loads(file.read_text(encoding="utf-8"))
+        if about["format"] != FORMAT:
+            raise UserError(
+                f"{file} has format {about['format']}, this version renders {FORMAT}; "
+                "render the data set again"
+            )
+        self.studio = Studio(about["seed"], about["height"], about["width"])
+        entries = plan(Size(**about["size"]), about["seed"])
+        self._entries = {entry.key: entry for entry in entries}
+
+    def view(self, key: str, degrees: float = 0) -> Pixels:
+        """The crop as it would be with the person turned to their left, [H, W, 3].
+
+        Args:
+            key: Path of the crop below the root.
+            degrees: 0 is the crop itself, before JPEG.
+
+        Raises:
+            UserError: If the data set has no such crop.
+        """
+        if key not in self._entries:
+            raise UserError(f"{key} is no crop of this rendered data set; check the path")
+        return self.studio.photograph(_take(self.studio, self._entries[key]), degrees)
+
+
+def _take(studio: Studio, entry: Entry) -> Take:
+    if entry.pid == DISTRACTOR:
+        return studio.distractor(entry.number, entry.camera)
+    return studio.take(entry.number, entry.camera, entry.repeat)
+
+
+Place = tuple[Path, int, int, int]
+"""Folder, seed, height and width: what a worker has to know."""
+
+
+def _in_parallel(
+    groups: Sequence[list[Entry]], place: Place, workers: int
+) -> Iterable[dict[str, Truth]]:
+    if workers == 1:
+        _start_worker(*place)
+        yield from map(_render, groups)
+        return
+    # Forked processes could inherit locked OpenMP threads from torch.
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, spawn, _start_worker, place) as pool:
+        yield from pool.map(_render, groups, chunksize=1)
+
+
+_worker: tuple[Path, Studio] | None = None
+"""Folder and studio of this process."""
+
+
+def _start_worker(folder: Path, seed: int, height: int, width: int) -> None:
+    global _worker
+    _worker = folder, Studio(seed, height, width)
+
+
+def _render(entries: list[Entry]) -> dict[str, Truth]:
+    """Render the crops of one person into the folder."""
+    assert _worker is not None
+    folder, studio = _worker
+    truths = {}
+    for entry in entries:
+        take = _take(studio, entry)
+        quality = studio.camera(entry.camera).response.jpeg
+        (folder / entry.key).write_bytes(as_jpeg(studio.photograph(take), quality))
+        truths[entry.key] = studio.truth(take)
+    return truths
+
+
+def _table(keys: Sequence[str], truths: Sequence[Truth], size: tuple[int, int]) -> BodyTable:
+    return BodyTable(
+        keys=tuple(keys),
+        pose=np.stack([truth.pose for truth in truths]).astype(np.float32),
+        shape=np.stack([truth.shape for truth in truths]).astype(np.float32),
+        camera=np.stack([truth.camera for truth in truths]).astype(np.float32),
+        score=np.ones(len(keys), np.float32),
+        size=np.tile(np.array(size), (len(keys), 1)),
+        source="rendered pedestrians",
+    )

@@ -1,0 +1,53 @@
+"""Colours of clothes, skin and hair in linear light."""
+
+from __future__ import annotations
+
+import colorsys
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.random import Generator
+
+from reid_gen.types import Floats
+
+GAMMA = 2.2
+
+
+def linear(hue: float, saturation: float, value: float) -> Floats:
+    """A display colour as linear light, [3] in 0 to 1; hue, saturation and value in 0 to 1."""
+    colour = np.array(colorsys.hsv_to_rgb(hue, saturation, value), dtype=np.float32)
+    return (colour**GAMMA).astype(np.float32)
+
+
+def _table(colours: Sequence[tuple[float, float, float]]) -> Floats:
+    return np.stack([linear(*colour) for colour in colours])
+
+
+CLOTH = _table([
+    (0.00, 0.00, 0.04), (0.00, 0.00, 0.10), (0.00, 0.00, 0.22), (0.00, 0.00, 0.45),
+    (0.00, 0.02, 0.75), (0.00, 0.00, 0.95), (0.62, 0.70, 0.22), (0.61, 0.60, 0.45),
+    (0.58, 0.45, 0.70), (0.00, 0.80, 0.60), (0.98, 0.70, 0.35), (0.08, 0.50, 0.35),
+    (0.09, 0.35, 0.70), (0.15, 0.70, 0.80), (0.33, 0.50, 0.30), (0.40, 0.55, 0.50),
+    (0.75, 0.40, 0.40), (0.93, 0.40, 0.80), (0.06, 0.80, 0.85), (0.52, 0.60, 0.60),
+])  # fmt: skip
+WORN = np.array([4, 3, 2, 2, 1.5, 3, 2.5, 2, 1.5, 1.5, 1, 1, 1.2, 0.7, 1, 0.6, 0.6, 0.7, 0.5, 0.6])
+"""How often each colour of ``CLOTH`` is worn: dark and plain ones are common, as in a street."""
+SKIN = _table([
+    (0.060, 0.25, 0.92), (0.060, 0.35, 0.85), (0.055, 0.45, 0.72), (0.050, 0.55, 0.52),
+    (0.045, 0.60, 0.35),
+])  # fmt: skip
+HAIR = _table([
+    (0.07, 0.40, 0.06), (0.07, 0.60, 0.15), (0.07, 0.60, 0.30), (0.10, 0.50, 0.65),
+    (0.00, 0.00, 0.55), (0.03, 0.75, 0.40),
+])  # fmt: skip
+
+
+def cloth_colour(rng: Generator) -> Floats:
+    """Draw the colour of a garment, [3] linear."""
+    colour = CLOTH[rng.choice(len(CLOTH), p=WORN / WORN.sum())]
+    return (colour * rng.uniform(0.85, 1.15)).astype(np.float32)
+
+
+def one_of(table: Floats, rng: Generator) -> Floats:
+    """Draw a row of a table of colours, [3] linear."""
+    return table[rng.integers(len(table))]
