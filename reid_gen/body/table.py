@@ -64,7 +64,7 @@ class BodyTable:
             raise UserError(
                 f"no body parameters for {len(missing)} of {len(keys)} images: "
                 f"{name_some(missing)}; the file belongs to other images, or is unfinished: "
-                "run `reid-gen meshes` for these"
+                "make it again for these images"
             )
         rows = [self.rows[key] for key in keys]
         columns = {name: getattr(self, name)[rows] for name in COLUMNS}
@@ -91,7 +91,7 @@ def load_table(path: Path) -> BodyTable:
         UserError: If the file is missing, or no table of a known format.
     """
     if not path.is_file():
-        raise UserError(f"no body parameters at {path}; make them with `reid-gen meshes`")
+        raise UserError(f"no body parameters at {path}; check the path")
     try:
         with np.load(path, allow_pickle=False) as file:
             about = json.loads(str(file["about"]))
@@ -99,7 +99,7 @@ def load_table(path: Path) -> BodyTable:
             keys = tuple(file["keys"].tolist())
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise UserError(
-            f"{path} is no table of body parameters ({error}); make one with `reid-gen meshes`"
+            f"{path} is no table of body parameters ({error}); give another file"
         ) from error
     if about["format"] != FORMAT:
         raise UserError(
