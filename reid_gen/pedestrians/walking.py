@@ -85,7 +85,7 @@ def _arm(pose: Array, walk: _Walk, side: int, joints: tuple[int, ...]) -> None:
     sign = 1 - 2 * side
     zero = np.zeros(walk.count)
     # An arm swings with the opposite leg.
-    beat = np.sin(2 * np.pi * (walk.phase + 0.5 * side + 0.25))
+    beat = -np.cos(2 * np.pi * (walk.phase + 0.5 * side))
     swing = walk.arms * np.deg2rad(22) * beat + np.deg2rad(2) + walk.deviation(3)
     hang = np.deg2rad(76) + walk.deviation(5)
     forward = Rotation.from_rotvec(np.stack([-swing, sign * walk.deviation(4), zero], 1))
