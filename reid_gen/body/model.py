@@ -11,7 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import smplx
+import torch
 from numpy.typing import NDArray
+from smplx.lbs import batch_rigid_transform
 from smplx.utils import Struct
 from smplx.vertex_ids import vertex_ids
 from torch import Tensor, nn
@@ -74,6 +76,20 @@ class BodyModel(nn.Module):
     def parts(self) -> Ints:
         """The joint that each vertex follows most, [V]."""
         return self.arrays.skinning.argmax(1)
+
+    def joints(self, pose: Tensor, shape: Tensor) -> Tensor:
+        """Joints without vertices, which is many times as fast: [B, 24, 3].
+
+        Args:
+            pose: Rotation matrices, root first, [B, 24, 3, 3].
+            shape: Coefficients, [B, S].
+        """
+        layer = self._layer
+        at_rest = torch.einsum("jv,bvc->bjc", layer.J_regressor, layer.v_template[None])
+        directions = torch.einsum("jv,vcs->jcs", layer.J_regressor, layer.shapedirs)
+        shaped = at_rest + torch.einsum("jcs,bs->bjc", directions, shape)
+        posed, _ = batch_rigid_transform(pose, shaped, layer.parents)
+        return posed
 
     def forward(self, pose: Tensor, shape: Tensor) -> Posed:
         """Pose bodies.

@@ -27,6 +27,12 @@ def test_it_equals_the_definition_with_pose_and_shape_directions():
         np.testing.assert_allclose(posed.joints[row], joints, atol=2e-5)
 
 
+def test_joints_alone_equal_those_of_the_whole_body():
+    pose, shape = torch.tensor(rotations(2)).float(), torch.randn(2, 10)
+    body = BodyModel(random_body())
+    torch.testing.assert_close(body.joints(pose, shape), body(pose, shape).joints)
+
+
 def test_gradients_reach_pose_and_shape():
     pose = torch.tensor(rotations(1)).float().requires_grad_()
     shape = torch.zeros(1, 10, requires_grad=True)
