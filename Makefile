@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 CONFIG ?= configs/baseline_market_small.yaml
 ARGS ?=
+DEMO ?= demo
 BIN = $(VENV)/bin
 
 .PHONY: help setup format check test bench train demo clean
@@ -39,7 +40,13 @@ train: setup  ## main job: make train ROOT=folder [CONFIG=file] [ARGS="--set a.b
 	@test -n "$(ROOT)" || { echo "give the data: make train ROOT=folder-that-holds-Market-1501-v15.09.15"; exit 1; }
 	$(BIN)/reid-gen train --config '$(CONFIG)' --set 'data.root=$(ROOT)' $(ARGS)
 
-demo: train  ## the same as train, until a built-in data set ships
+demo: setup  ## render people, train, evaluate, extract and draw; all of it goes to DEMO=demo
+	@test ! -e '$(DEMO)' || { echo "$(DEMO) exists; remove it, or give another one: make demo DEMO=folder"; exit 1; }
+	$(BIN)/reid-gen data render pedestrians --preset small --seed 1 --out '$(DEMO)/pedestrians'
+	$(BIN)/reid-gen data sheet pedestrians --root '$(DEMO)/pedestrians' --out '$(DEMO)/people.png'
+	$(BIN)/reid-gen train --config configs/baseline_pedestrians.yaml --set 'data.root=$(DEMO)/pedestrians' --set 'runs=$(DEMO)/runs'
+	$(BIN)/reid-gen evaluate --checkpoint '$(DEMO)/runs/baseline_pedestrians' --rerank --json '$(DEMO)/result.json' --sheet '$(DEMO)/ranked.png'
+	$(BIN)/reid-gen extract '$(DEMO)/pedestrians/query' --model '$(DEMO)/runs/baseline_pedestrians' --out '$(DEMO)/features.npz'
 
 clean:  ## remove the virtual environment and caches, never runs/
 	rm -rf '$(VENV)' .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info

@@ -83,15 +83,28 @@ def _read_npz(file: Path) -> dict[str, Any]:
 
 def _read_pickle(file: Path) -> dict[str, Any]:
     try:
+        return unpickle_arrays(file)
+    except ValueError as error:
+        raise UserError(f"{file} is no SMPL model: {error}; {WHERE}") from error
+
+
+def unpickle_arrays(file: Path) -> dict[str, Any]:
+    """Read a pickled dictionary of arrays; nothing else in it is run.
+
+    Raises:
+        UserError: If it wants to run something.
+        ValueError: If it is damaged, or no dictionary.
+    """
+    try:
         with file.open("rb") as stream:
-            # Python 2 wrote these files.
+            # Python 2 wrote many of these files.
             content = _ArraysOnly(stream, encoding="latin1").load()
     except UserError:
         raise
     except Exception as error:  # a damaged pickle raises almost anything
-        raise UserError(f"{file} is no SMPL model: {error}; {WHERE}") from error
+        raise ValueError(str(error)) from error
     if not isinstance(content, dict):
-        raise UserError(f"{file} is no SMPL model: it holds {type(content).__name__}; {WHERE}")
+        raise ValueError(f"it holds {type(content).__name__}")
     return content
 
 
@@ -128,8 +141,8 @@ class _ArraysOnly(pickle.Unpickler):
         if (module, name) == ("_codecs", "encode"):
             return super().find_class(module, name)
         raise UserError(
-            f"the body model file wants to call {module}.{name}, which no SMPL model does; it was "
-            "not run; get the file from its authors"
+            f"the pickle wants to call {module}.{name}, which arrays do not need; it was not run; "
+            "get the file from its authors, or save its arrays as .npz"
         )
 
 

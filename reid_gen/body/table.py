@@ -64,11 +64,18 @@ class BodyTable:
             raise UserError(
                 f"no body parameters for {len(missing)} of {len(keys)} images: "
                 f"{name_some(missing)}; the file belongs to other images, or is unfinished: "
-                "make it again for these images"
+                "run `reid-gen meshes` for these"
             )
         rows = [self.rows[key] for key in keys]
         columns = {name: getattr(self, name)[rows] for name in COLUMNS}
         return BodyTable(tuple(keys), **columns, source=self.source)
+
+
+def join_tables(tables: Sequence[BodyTable]) -> BodyTable:
+    """The rows of several tables of one source, one after the other."""
+    keys = tuple(key for table in tables for key in table.keys)
+    columns = {name: np.concatenate([getattr(t, name) for t in tables]) for name in COLUMNS}
+    return BodyTable(keys, **columns, source=tables[0].source)
 
 
 def save_table(table: BodyTable, path: Path) -> None:
@@ -91,7 +98,7 @@ def load_table(path: Path) -> BodyTable:
         UserError: If the file is missing, or no table of a known format.
     """
     if not path.is_file():
-        raise UserError(f"no body parameters at {path}; check the path")
+        raise UserError(f"no body parameters at {path}; make them with `reid-gen meshes`")
     try:
         with np.load(path, allow_pickle=False) as file:
             about = json.loads(str(file["about"]))
@@ -99,7 +106,7 @@ def load_table(path: Path) -> BodyTable:
             keys = tuple(file["keys"].tolist())
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise UserError(
-            f"{path} is no table of body parameters ({error}); give another file"
+            f"{path} is no table of body parameters ({error}); make one with `reid-gen meshes`"
         ) from error
     if about["format"] != FORMAT:
         raise UserError(

@@ -10,7 +10,8 @@ import click
 
 if TYPE_CHECKING:
     from reid_gen.config.schema import Config
-    from reid_gen.evaluation.ranking import RankingResult
+    from reid_gen.engine.evaluate import Evaluator
+    from reid_gen.evaluation.features import Encode
 
 
 @click.command()
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 @click.option("--rerank", is_flag=True, help="Measure k-reciprocal re-ranking too.")
 @click.option("--flip", is_flag=True, help="Average features with those of the mirrored image.")
 @click.option("--json", "output", type=click.Path(path_type=Path), help="Write the results here.")
-@click.option("--force", is_flag=True, help="Overwrite the file given with --json.")
+@click.option("--sheet", type=click.Path(path_type=Path), help="Draw ranked lists into a .png.")
+@click.option("--force", is_flag=True, help="Overwrite the files given with --json and --sheet.")
 def evaluate(
     config: Path | None,
     overrides: tuple[str, ...],
@@ -34,6 +36,7 @@ def evaluate(
     rerank: bool,
     flip: bool,
     output: Path | None,
+    sheet: Path | None,
     force: bool,
 ) -> None:
     """Measure CMC, mAP and mINP on query and gallery."""
@@ -43,9 +46,11 @@ def evaluate(
     from reid_gen.errors import UserError
     from reid_gen.evaluation.tables import results_table
     from reid_gen.files import refuse_existing, write_bytes
+    from reid_gen.report.sheets import ranked_sheet, save_png
 
-    if output is not None:
-        refuse_existing(output, force)
+    for made in (output, sheet):
+        if made is not None:
+            refuse_existing(made, force)
     if config is None:
         if checkpoint is None:
             raise UserError("give --config FILE, --checkpoint RUN or both")
@@ -54,14 +59,18 @@ def evaluate(
         overrides = (*overrides, "evaluation.rerank=true")
     if flip:
         overrides = (*overrides, "evaluation.flip=true")
-    results = _measure(load_config(config, overrides), checkpoint)
+    evaluator, encode = _build(load_config(config, overrides), checkpoint)
+    features = evaluator.features(encode)
+    results = evaluator.score(*features)
     click.echo(results_table(results))
     if output is not None:
         content = json.dumps([result.as_dict() for result in results], indent=2) + "\n"
         write_bytes(output, content.encode())
+    if sheet is not None:
+        save_png(ranked_sheet(evaluator.query, evaluator.gallery, *features), sheet)
 
 
-def _measure(config: Config, checkpoint: Path | None) -> tuple[RankingResult, ...]:
+def _build(config: Config, checkpoint: Path | None) -> tuple[Evaluator, Encode]:
     import torch
 
     from reid_gen.data.datasets import load_dataset
@@ -81,4 +90,4 @@ def _measure(config: Config, checkpoint: Path | None) -> tuple[RankingResult, ..
         if checkpoint is None
         else load_encoder_for(card, checkpoint)
     )
-    return evaluator(Runtime(config.encoder.precision).encoder(encoder))
+    return evaluator, Runtime(config.encoder.precision).encoder(encoder)

@@ -15,6 +15,7 @@ COMMANDS = {
     "evaluate": "evaluate:evaluate",
     "extract": "extract:extract",
     "data": "data:data",
+    "meshes": "meshes:meshes",
     "config": "config:config",
 }
 """Name on the command line -> module and function."""

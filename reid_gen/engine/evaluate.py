@@ -39,12 +39,27 @@ class Evaluator:
     progress: Progress
 
     def __call__(self, encode: Encode) -> tuple[RankingResult, ...]:
-        """Rank with and, if asked for, without and with re-ranking.
+        """Extract and score.
 
         Raises:
             UserError: If images do not decode, or no query has a match.
         """
-        query, gallery = self._features(self.query, encode), self._features(self.gallery, encode)
+        return self.score(*self.features(encode))
+
+    def features(self, encode: Encode) -> tuple[Floats, Floats]:
+        """Features of query [Q, D] and gallery [G, D].
+
+        Raises:
+            UserError: If images do not decode.
+        """
+        return self._features(self.query, encode), self._features(self.gallery, encode)
+
+    def score(self, query: Floats, gallery: Floats) -> tuple[RankingResult, ...]:
+        """Scores of features [Q, D] and [G, D], and, if asked for, those with re-ranking.
+
+        Raises:
+            UserError: If no query has a match.
+        """
         labels = (self.query.pids, self.gallery.pids, self.query.camids, self.gallery.camids)
         results = [evaluate_ranking(query, gallery, *labels)]
         if self.reranked:

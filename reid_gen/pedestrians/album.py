@@ -23,6 +23,7 @@ from reid_gen.types import Pixels
 FORMAT = 1
 ABOUT = "pedestrians.json"
 BODIES = "bodies"
+SPLITS = {"train": TRAIN, "query": QUERY, "gallery": GALLERY}
 
 
 def render_album(
@@ -53,15 +54,15 @@ def render_album(
     entries = plan(size, seed)
     groups = [list(group) for _, group in groupby(entries, key=lambda entry: entry.number)]
     with written_aside(folder) as aside:
-        for split in (TRAIN, QUERY, GALLERY):
-            (aside / split).mkdir()
+        for below in SPLITS.values():
+            (aside / below).mkdir()
         truths: dict[str, Truth] = {}
         for found in _in_parallel(groups, (aside, seed, height, width), workers):
             truths |= found
             progress(len(found))
         (aside / BODIES).mkdir()
-        for split in (TRAIN, QUERY, GALLERY):
-            keys = sorted(key for key in truths if key.startswith(f"{split}/"))
+        for split, below in SPLITS.items():
+            keys = sorted(key for key in truths if key.startswith(f"{below}/"))
             table = _table(keys, [truths[key] for key in keys], (height, width))
             save_table(table, aside / BODIES / f"{split}.npz")
         about = {"format": FORMAT, "seed": seed, "height": height, "width": width}

@@ -77,7 +77,7 @@ class Evil:
 
 def test_a_pickle_that_calls_anything_is_not_run(tmp_path):
     path = write(tmp_path / "evil.pkl", smpl_content(100) | {"f": Evil()})
-    with pytest.raises(UserError, match=r"wants to call .*exec, which no SMPL model does; it was"):
+    with pytest.raises(UserError, match=r"wants to call .*exec, which arrays do not need; it was"):
         read_smpl(path)
 
 

@@ -43,7 +43,7 @@ def test_columns_that_do_not_fit_are_refused():
 
 
 def test_a_missing_file_says_how_to_make_it(tmp_path):
-    with pytest.raises(UserError, match=r"no body parameters at .*; check the path"):
+    with pytest.raises(UserError, match=r"no body parameters at .*; make them with `reid-gen mesh"):
         load_table(tmp_path / "none.npz")
 
 

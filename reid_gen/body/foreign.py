@@ -1,0 +1,135 @@
+"""Body parameters that other programs estimated: a file per image."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.spatial.transform import Rotation
+
+from reid_gen.body.model import BodyModel
+from reid_gen.body.smpl_file import unpickle_arrays
+from reid_gen.body.table import BodyTable
+from reid_gen.errors import UserError, name_some
+from reid_gen.types import Floats, Ints
+
+SUFFIXES = (".npz", ".pkl")
+POSES = ("pose", "pred_pose", "pred_rotmat")
+SHAPES = ("shape", "betas", "pred_betas")
+CAMERAS = ("cam", "pred_cam", "pred_camera")
+"""Names that HMR, SPIN, PyMAF and 4D-Humans give their results."""
+RULE = (
+    "give `theta` [85] (HMR), or `pose` [24, 3], [72] or [24, 3, 3] (or `global_orient` and "
+    "`body_pose`), `betas` [10] and `pred_cam` [3]"
+)
+UPSIDE_DOWN = np.diag([1.0, -1.0, -1.0])
+"""From their camera coordinates (y down, z away) to ours (y up, z towards the camera)."""
+
+
+def read_foreign(folder: Path, keys: Sequence[str], size: Ints, body: BodyModel) -> BodyTable:
+    """Read a file per image, as HMR and those after it write them.
+
+    Their weak-perspective camera (s, t_x, t_y) maps a point to ``s (X + t_x)`` in half sides of the
+    square that encloses the crop, y down, where X is not relative to the pelvis.
+
+    Args:
+        folder: Holds ``KEY.npz`` or ``KEY.pkl``, with the key's folders or without.
+        keys: Of the images.
+        size: Rows and columns of each image, [N, 2].
+        body: SMPL, whose pelvis the camera refers to.
+
+    Returns:
+        Their bodies in our convention.
+
+    Raises:
+        UserError: If an image has no file, or a file does not hold a body.
+    """
+    found = [_find(folder, key) for key in keys]
+    missing = [key for key, path in zip(keys, found, strict=True) if path is None]
+    if missing:
+        raise UserError(
+            f"{folder} has no body for {len(missing)} of {len(keys)} images: {name_some(missing)}; "
+            "name each file like its image, with .npz or .pkl"
+        )
+    bodies = [_read(path) for path in found if path is not None]
+    pose, shape, camera, score = (
+        np.stack(column).astype(np.float32) for column in zip(*bodies, strict=True)
+    )
+    camera = _relative_to_pelvis(camera, _pelvis(body, shape), size)
+    return BodyTable(tuple(keys), pose, shape, camera, score, size, source=f"files in {folder}")
+
+
+def _find(folder: Path, key: str) -> Path | None:
+    stem = PurePosixPath(key).with_suffix("")
+    for place in (folder / stem, folder / stem.name):
+        for suffix in SUFFIXES:
+            path = place.with_name(place.name + suffix)
+            if path.is_file():
+                return path
+    return None
+
+
+def _read(path: Path) -> tuple[Floats, Floats, Floats, Floats]:
+    """Pose [24, 3] in our camera coordinates, shape [10], their camera [3] and score []."""
+    content = _content(path)
+    if "theta" in content:
+        theta = np.asarray(content["theta"], dtype=np.float64).reshape(-1)
+        if theta.size != 85:
+            raise UserError(f"{path}: theta has {theta.size} values; {RULE}")
+        content = {"cam": theta[:3], "pose": theta[3:75], "betas": theta[75:]}
+    pose = Rotation.from_matrix(_rotations(path, content))
+    shape, camera = _one_of(path, content, SHAPES), _one_of(path, content, CAMERAS)
+    if shape.size < 10 or camera.size != 3:
+        raise UserError(f"{path}: {shape.size} shape and {camera.size} camera values; {RULE}")
+    vectors = pose.as_rotvec()
+    vectors[0] = (Rotation.from_matrix(UPSIDE_DOWN) * pose[0]).as_rotvec()
+    score = np.asarray(content.get("score", 1.0), dtype=np.float64).reshape(-1)[0]
+    return vectors, shape.reshape(-1)[:10], camera.reshape(-1), score
+
+
+def _content(path: Path) -> dict[str, Any]:
+    try:
+        if path.suffix == ".npz":
+            with np.load(path, allow_pickle=False) as file:
+                return dict(file)
+        return unpickle_arrays(path)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path} holds no body: {error}; {RULE}") from error
+
+
+def _one_of(path: Path, content: dict[str, Any], names: Sequence[str]) -> Floats:
+    for name in names:
+        if name in content:
+            return np.asarray(content[name], dtype=np.float64)
+    raise UserError(f"{path} has none of {', '.join(names)}; {RULE}")
+
+
+def _rotations(path: Path, content: dict[str, Any]) -> Floats:
+    if "global_orient" in content and "body_pose" in content:
+        parts = (np.asarray(content[name]).reshape(-1) for name in ("global_orient", "body_pose"))
+        values = np.concatenate(list(parts))
+    else:
+        values = _one_of(path, content, POSES).reshape(-1)
+    if values.size == 72:
+        return Rotation.from_rotvec(values.reshape(24, 3)).as_matrix()
+    if values.size == 216:
+        return values.reshape(24, 3, 3)
+    raise UserError(f"{path}: the pose has {values.size} values; {RULE}")
+
+
+def _pelvis(body: BodyModel, shape: Floats) -> Floats:
+    at_rest = torch.eye(3).expand(len(shape), 24, 3, 3)
+    with torch.no_grad():
+        return body.joints(at_rest, torch.from_numpy(shape))[:, 0].numpy()
+
+
+def _relative_to_pelvis(camera: Floats, pelvis: Floats, size: Ints) -> Floats:
+    """Scale and shift in half heights of the image, for points relative to the pelvis."""
+    squares = size.max(1, keepdims=True) / size[:, :1]
+    shift = camera[:, 1:] + pelvis[:, :2]
+    scale = camera[:, :1]
+    return np.concatenate([scale, scale * shift], axis=1).astype(np.float32) * squares

@@ -1,0 +1,61 @@
+"""Bodies in crops, by the mesh regressor."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from scipy.spatial.transform import Rotation
+
+from reid_gen.body.regressor import HEIGHT, WIDTH, MeshRegressor
+from reid_gen.body.table import BodyTable
+from reid_gen.errors import UserError
+from reid_gen.types import Pixels
+
+
+class MeshRecovery:
+    """Estimates one body per crop.
+
+    Args:
+        weights: Of a :class:`MeshRegressor`, ``.safetensors``.
+
+    Raises:
+        UserError: If the file is missing or holds no regressor.
+    """
+
+    def __init__(self, weights: Path) -> None:
+        if not weights.is_file():
+            raise UserError(f"no mesh regressor at {weights}; check --weights")
+        content = weights.read_bytes()
+        self.source = f"mesh regressor {hashlib.sha256(content).hexdigest()[:16]}"
+        self.regressor = MeshRegressor()
+        try:
+            state = {name: value.float() for name, value in safetensors.torch.load(content).items()}
+            self.regressor.load_state_dict(state)
+        except (SafetensorError, RuntimeError) as error:
+            reason = str(error).splitlines()[0]
+            raise UserError(
+                f"{weights} holds no mesh regressor ({reason}); give a file that "
+                "tools/train_regressor.py wrote"
+            ) from error
+        self.regressor.eval().to(memory_format=torch.channels_last)
+
+    def __call__(self, keys: tuple[str, ...], pixels: Pixels) -> BodyTable:
+        """Estimate bodies in crops [B, HEIGHT, WIDTH, 3] in 0..255."""
+        images = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
+        with torch.no_grad():
+            found = self.regressor(images)
+        vectors = Rotation.from_matrix(found.rotation.reshape(-1, 3, 3).numpy()).as_rotvec()
+        return BodyTable(
+            keys=keys,
+            pose=vectors.reshape(-1, 24, 3).astype(np.float32),
+            shape=found.shape.numpy(),
+            camera=found.camera.numpy(),
+            score=found.score.numpy(),
+            size=np.tile([HEIGHT, WIDTH], (len(keys), 1)),
+            source=self.source,
+        )

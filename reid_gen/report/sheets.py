@@ -1,0 +1,118 @@
+"""Contact sheets: people of a data set, and ranked lists."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image as Pillow
+
+from reid_gen.data.images import UnreadableImage, decode, unreadable_error
+from reid_gen.errors import UserError
+from reid_gen.files import write_bytes
+from reid_gen.types import Floats, Image, Ints, LabelledSplit, Pixels
+
+HEIGHT, WIDTH = 128, 64
+FRAME = 3
+WHITE, GREEN, RED, BLUE = (255, 255, 255), (40, 160, 60), (200, 40, 40), (40, 80, 200)
+Colour = tuple[int, int, int]
+
+
+def people_sheet(split: LabelledSplit, people: int = 10, columns: int = 12) -> Pixels:
+    """A row of crops per person, in order of camera and name.
+
+    Args:
+        split: Images with pids; pid 0 (distractors) is left out.
+        people: Rows, evenly spread over the pids.
+        columns: Crops per person, evenly spread over theirs.
+
+    Returns:
+        Display colours, [h, w, 3].
+
+    Raises:
+        UserError: If an image does not decode.
+    """
+    pids = np.unique(split.pids[split.pids > 0])
+    rows = []
+    for pid in pids[_spread(len(pids), people)]:
+        own = [split.images[row] for row in np.flatnonzero(split.pids == pid)]
+        own.sort(key=lambda image: (-1 if image.camid is None else image.camid, image.key))
+        rows.append([(own[place], WHITE) for place in _spread(len(own), columns)])
+    return _sheet(rows)
+
+
+def ranked_sheet(
+    query: LabelledSplit,
+    gallery: LabelledSplit,
+    query_features: Floats,
+    gallery_features: Floats,
+    *,
+    queries: int = 10,
+    columns: int = 10,
+) -> Pixels:
+    """Queries (blue) with the images ranked first: green is the same person, red is not.
+
+    What the protocol drops, the query's own pid in its own camera, is not shown.
+
+    Args:
+        query: Query split.
+        gallery: Gallery split.
+        query_features: Unit rows, [Q, D].
+        gallery_features: Unit rows, [G, D].
+        queries: Rows, evenly spread over the queries.
+        columns: Ranks.
+
+    Returns:
+        Display colours, [h, w, 3].
+
+    Raises:
+        UserError: If an image does not decode.
+    """
+    rows = []
+    for row in _spread(len(query.images), queries):
+        same = gallery.pids == query.pids[row]
+        seen = same & (gallery.camids == query.camids[row]) & (gallery.camids >= 0)
+        similarity = np.where(seen, -np.inf, gallery_features @ query_features[row])
+        ranked = np.argsort(-similarity, kind="stable")[: min(columns, int((~seen).sum()))]
+        frames = [(gallery.images[place], GREEN if same[place] else RED) for place in ranked]
+        rows.append([(query.images[row], BLUE), *frames])
+    return _sheet(rows)
+
+
+def save_png(pixels: Pixels, path: Path) -> None:
+    """Write display colours [h, w, 3] as a PNG file.
+
+    Raises:
+        UserError: If the name does not end in .png, or the file cannot be written.
+    """
+    if path.suffix.lower() != ".png":
+        raise UserError(f"{path}: pictures are written as .png; give a name that ends so")
+    file = io.BytesIO()
+    Pillow.fromarray(pixels).save(file, format="PNG")
+    write_bytes(path, file.getvalue())
+
+
+def _spread(count: int, wanted: int) -> Ints:
+    """``wanted`` places (or all) evenly over 0..count - 1."""
+    return np.unique(np.linspace(0, count - 1, min(wanted, count)).round().astype(np.int64))
+
+
+def _sheet(rows: Sequence[Sequence[tuple[Image, Colour]]]) -> Pixels:
+    """Framed crops in rows; shorter rows end in white."""
+    high, wide = HEIGHT + 2 * FRAME, WIDTH + 2 * FRAME
+    longest = max((len(row) for row in rows), default=0)
+    sheet = np.full((high * len(rows), wide * longest, 3), 255, np.uint8)
+    failures: list[UnreadableImage] = []
+    for down, row in enumerate(rows):
+        for across, (image, colour) in enumerate(row):
+            cell = sheet[down * high : (down + 1) * high, across * wide : (across + 1) * wide]
+            cell[:] = colour
+            try:
+                cell[FRAME:-FRAME, FRAME:-FRAME] = decode(image.path, HEIGHT, WIDTH)
+            except UnreadableImage as failure:
+                failures.append(failure)
+    if failures:
+        raise unreadable_error(failures)
+    return sheet

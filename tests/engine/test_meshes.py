@@ -1,0 +1,154 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image as Pillow
+from safetensors.torch import save_file
+
+from reid_gen.body.recover import MeshRecovery
+from reid_gen.body.regressor import MeshRegressor
+from reid_gen.body.table import load_table
+from reid_gen.cli.main import main
+from reid_gen.data.datasets import load_dataset
+from reid_gen.engine import meshes
+from tests.data.real_format import make_market
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    torch.manual_seed(0)
+    regressor = MeshRegressor()
+    at_rest = torch.eye(3).expand(24, 3, 3)
+    regressor.begin_at(at_rest, torch.zeros(10), torch.tensor([0.9, 0.0, -0.1]))
+    path = tmp_path_factory.mktemp("weights") / "regressor.safetensors"
+    save_file(
+        {name: value.half().contiguous() for name, value in regressor.state_dict().items()}, path
+    )
+    return path
+
+
+@pytest.fixture
+def root(tmp_path):
+    return make_market(tmp_path / "data")
+
+
+def call(root, weights, out, *words):
+    main(
+        [
+            "meshes",
+            "market1501",
+            "--root",
+            str(root),
+            "--weights",
+            str(weights),
+            "--out",
+            str(out),
+            *words,
+        ]
+    )
+
+
+def fault(capsys, *words):
+    with pytest.raises(SystemExit) as end:
+        call(*words)
+    assert end.value.code == 1
+    return capsys.readouterr().err
+
+
+def test_every_image_of_every_split_gets_a_body(root, weights, tmp_path, capsys):
+    sheet = tmp_path / "sheet.png"
+    call(root, weights, tmp_path / "out", "--sheet", str(sheet))
+    dataset = load_dataset("market1501", root)
+    for split, images in meshes.splits_of(dataset).items():
+        table = load_table(tmp_path / "out" / f"{split}.npz")
+        assert table.keys == tuple(image.key for image in images)
+        assert ((table.score > 0) & (table.score < 1)).all()
+    assert "mean score" in capsys.readouterr().out
+    assert Pillow.open(sheet).width == 10 * 64
+
+
+def test_a_killed_run_does_only_what_is_left(root, weights, tmp_path, monkeypatch):
+    monkeypatch.setattr(meshes, "PART", 4)
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    call(root, weights, whole)
+    calls = []
+    real = MeshRecovery.__call__
+
+    def dies(self, keys, pixels):
+        calls.append(keys)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return real(self, keys, pixels)
+
+    monkeypatch.setattr(MeshRecovery, "__call__", dies)
+    with pytest.raises(SystemExit):
+        call(root, weights, cut)
+    first = {key for keys in calls[:2] for key in keys}
+    calls.clear()
+    calls.extend([()] * 3)
+    call(root, weights, cut)
+    again = {key for keys in calls for key in keys}
+    assert not first & again
+    for name in ("train", "query", "gallery"):
+        one, two = load_table(whole / f"{name}.npz"), load_table(cut / f"{name}.npz")
+        assert one.keys == two.keys
+        np.testing.assert_array_equal(one.pose, two.pose)
+    assert not [path for path in cut.iterdir() if path.name.startswith(".")]
+
+
+def test_shares_make_the_same_as_one_run(root, weights, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(meshes, "PART", 4)
+    call(root, weights, tmp_path / "whole")
+    call(root, weights, tmp_path / "shared", "--shard", "2/2")
+    assert not (tmp_path / "shared" / "train.npz").exists()
+    assert "share 2/2 is done; the tables follow when all shares are" in capsys.readouterr().out
+    call(root, weights, tmp_path / "shared", "--shard", "1/2")
+    one = load_table(tmp_path / "whole" / "train.npz")
+    two = load_table(tmp_path / "shared" / "train.npz")
+    assert one.keys == two.keys
+    np.testing.assert_array_equal(one.camera, two.camera)
+
+
+def test_low_scores_are_listed_worst_first(root, weights, tmp_path):
+    call(root, weights, tmp_path / "out")
+    lines = (tmp_path / "out" / meshes.LISTED).read_text().splitlines()
+    scores = [float(line.split()[0]) for line in lines]
+    assert scores == sorted(scores)
+    splits = [load_table(tmp_path / "out" / f"{n}.npz") for n in ("train", "query", "gallery")]
+    assert len(lines) == sum(int((table.score < meshes.LOW).sum()) for table in splits)
+
+
+def test_an_image_that_does_not_decode_is_named_and_no_table_is_made(
+    root, weights, tmp_path, capsys
+):
+    bad = sorted((root / "Market-1501-v15.09.15" / "query").glob("*.jpg"))[0]
+    bad.write_bytes(bad.read_bytes()[:200])
+    message = fault(capsys, root, weights, tmp_path / "out")
+    assert f"1 image(s) do not decode: {bad.name}" in message
+    assert not (tmp_path / "out" / "query.npz").exists()
+
+
+def test_tables_of_another_regressor_are_never_mixed(root, weights, tmp_path, capsys):
+    call(root, weights, tmp_path / "out")
+    torch.manual_seed(1)
+    other = tmp_path / "other.safetensors"
+    save_file(MeshRegressor().state_dict(), other)
+    message = fault(capsys, root, other, tmp_path / "out")
+    assert "was made by something else; remove it, or give another --out" in message
+
+
+@pytest.mark.parametrize("shard", ["0/2", "3/2", "half"])
+def test_an_impossible_share_is_refused(root, weights, tmp_path, capsys, shard):
+    message = fault(capsys, root, weights, tmp_path / "out", "--shard", shard)
+    assert f"--shard {shard}: give i/n with i from 1 to n, such as 2/4" in message
+
+
+def test_missing_weights_are_named(root, tmp_path, capsys):
+    message = fault(capsys, root, tmp_path / "none.safetensors", tmp_path / "out")
+    assert f"no mesh regressor at {tmp_path / 'none.safetensors'}; check --weights" in message
+
+
+def test_weights_of_something_else_are_named(root, tmp_path, capsys):
+    other = tmp_path / "other.safetensors"
+    save_file({"a": torch.zeros(1)}, other)
+    message = fault(capsys, root, other, tmp_path / "out")
+    assert f"{other} holds no mesh regressor" in message

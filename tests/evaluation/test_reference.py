@@ -1,0 +1,42 @@
+"""The untrained encoder on the real Market-1501 gives the values that were worked out elsewhere."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from reid_gen.data.datasets import load_dataset
+from reid_gen.data.loaders import ImageLoader
+from reid_gen.engine.evaluate import Evaluator, labelled_splits
+from reid_gen.engine.progress import Silent
+from reid_gen.engine.runtime import Runtime
+from reid_gen.models.encoder import EncoderCard, create_encoder
+
+WEIGHTS = (
+    Path(__file__).parents[3] / "shared/weights/mobilenetv2_100.imagenet1k_from_int8.safetensors"
+)
+REFERENCE = {"mAP": 2.55, "rank1": 8.70, "rank5": 18.26, "rank10": 23.31}
+"""Percent: official counts, step AP, cosine, pooled features at 256 x 128."""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("REID_DATA" not in os.environ, reason="REID_DATA names no folder of data sets")
+@pytest.mark.skipif(not WEIGHTS.is_file(), reason="the ImageNet weights are not beside the project")
+def test_the_untrained_encoder_scores_what_it_should_on_market1501():
+    card = EncoderCard("mobilenetv2_100_tf", "avg", 256, 128, last_stride=2)
+    query, gallery = labelled_splits(load_dataset("market1501", Path(os.environ["REID_DATA"])))
+    evaluator = Evaluator(
+        query,
+        gallery,
+        lambda split: ImageLoader(split.images, card.height, card.width, 2),
+        batch=128,
+        flip=False,
+        reranked=False,
+        progress=Silent(),
+    )
+    torch.manual_seed(0)
+    encoder = create_encoder(card, str(WEIGHTS))
+    (result,) = evaluator(Runtime("fp32").encoder(encoder))
+    found = {name: 100 * float(result.as_dict()[name]) for name in REFERENCE}
+    assert found == pytest.approx(REFERENCE, abs=0.05)

@@ -1,0 +1,69 @@
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+
+from reid_gen.errors import UserError
+from reid_gen.report.sheets import (
+    BLUE,
+    FRAME,
+    GREEN,
+    HEIGHT,
+    RED,
+    WIDTH,
+    people_sheet,
+    ranked_sheet,
+    save_png,
+)
+from reid_gen.types import Image, LabelledSplit
+
+CELL = (HEIGHT + 2 * FRAME, WIDTH + 2 * FRAME)
+
+
+def split(folder, rows):
+    """Plain crops whose red value is their number; rows of (pid, camid)."""
+    folder.mkdir()
+    images = []
+    for number, (_, camid) in enumerate(rows):
+        path = folder / f"{number}.png"
+        Pillow.new("RGB", (8, 16), (number, 0, 0)).save(path)
+        images.append(Image(path.name, path, camid))
+    return LabelledSplit(tuple(images), np.array([pid for pid, _ in rows]))
+
+
+def numbers(sheet):
+    """Which crop lies in each cell."""
+    return sheet[CELL[0] // 2 :: CELL[0], CELL[1] // 2 :: CELL[1], 0].tolist()
+
+
+def frames(sheet):
+    return [[tuple(cell) for cell in row] for row in sheet[:: CELL[0], :: CELL[1]].tolist()]
+
+
+def test_people_have_a_row_each_by_camera(tmp_path):
+    made = split(tmp_path / "a", [(2, 1), (1, 0), (2, 0), (0, 0), (1, 1)])
+    sheet = people_sheet(made, people=5, columns=5)
+    assert numbers(sheet) == [[1, 4], [2, 0]]
+
+
+def test_ranked_lists_follow_the_protocol_and_show_what_is_right(tmp_path):
+    query = split(tmp_path / "q", [(1, 0)])
+    gallery = split(tmp_path / "g", [(1, 0), (2, 0), (1, 1), (0, 1)])
+    similar = np.array([[0.9, 0.3, 0.8, 0.1]], np.float32)
+    sheet = ranked_sheet(query, gallery, np.ones((1, 1), np.float32), similar.T, columns=3)
+    assert numbers(sheet) == [[0, 2, 1, 3]]
+    assert frames(sheet) == [[BLUE, GREEN, RED, RED]]
+
+
+def test_an_image_that_does_not_decode_is_named(tmp_path):
+    made = split(tmp_path / "a", [(1, 0)])
+    made.images[0].path.write_text("no image")
+    with pytest.raises(UserError, match=r"1 image\(s\) do not decode: 0\.png"):
+        people_sheet(made)
+
+
+def test_pictures_are_png(tmp_path):
+    pixels = np.zeros((4, 4, 3), np.uint8)
+    with pytest.raises(UserError, match=r"sheet\.jpg: pictures are written as \.png"):
+        save_png(pixels, tmp_path / "sheet.jpg")
+    save_png(pixels, tmp_path / "sheet.png")
+    assert Pillow.open(tmp_path / "sheet.png").size == (4, 4)

@@ -1,0 +1,94 @@
+"""Draw the pictures of the documents: rendered people (nobody is real) and structure maps."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy.spatial.transform import Rotation
+
+from reid_gen.body.camera import project, turned
+from reid_gen.body.model import built_in
+from reid_gen.body.structure import KINDS, Mesh, draw_structure
+from reid_gen.pedestrians.studio import Studio, Take
+from reid_gen.report.sheets import save_png
+from reid_gen.types import Pixels
+
+ROOT = Path(__file__).parents[1]
+TURNS = range(0, 360, 45)
+
+
+def main() -> None:
+    """Draw all sheets into a folder."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=ROOT / "docs/pictures")
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    small, large = Studio(options.seed), Studio(options.seed, 256, 128)
+    save_png(crowd(small), options.out / "forty_people_in_six_cameras.png")
+    save_png(one_person(small), options.out / "same_people_across_cameras.png")
+    save_png(turns(large), options.out / "true_turns.png")
+    save_png(structures(large), options.out / "structure_maps.png")
+
+
+def crowd(studio: Studio) -> Pixels:
+    """Forty people, each in one crop of each of six cameras."""
+    halves = [
+        rows([[studio.take(person, camera, 0) for camera in range(6)] for person in half], studio)
+        for half in (range(20), range(20, 40))
+    ]
+    return np.concatenate(halves, axis=1)
+
+
+def one_person(studio: Studio) -> Pixels:
+    """Four people, two crops in each of six cameras."""
+    places = [(camera, repeat) for camera in range(6) for repeat in range(2)]
+    takes = [[studio.take(person, *place) for place in places] for person in (41, 45, 46, 52)]
+    return rows(takes, studio)
+
+
+def rows(takes: list[list[Take]], studio: Studio) -> Pixels:
+    """Crops in rows."""
+    return np.concatenate(
+        [np.concatenate([studio.photograph(take) for take in row], axis=1) for row in takes]
+    )
+
+
+def turns(studio: Studio) -> Pixels:
+    """Crops and their true turned views."""
+    takes = [alone(studio.take(person, camera, 1)) for person, camera in ((4, 2), (5, 1), (3, 2))]
+    return np.concatenate(
+        [np.concatenate([studio.photograph(take, by) for by in TURNS], axis=1) for take in takes]
+    )
+
+
+def alone(take: Take) -> Take:
+    """The same take with nothing in the way, and sharp."""
+    return replace(take, shot=replace(take.shot, occluder=None, neighbour=None, blur=0.2, shake=0))
+
+
+def structures(studio: Studio) -> Pixels:
+    """Every kind of structure map of one body, from eight sides."""
+    truth = studio.truth(alone(studio.take(5, 1, 1)))
+    model = built_in()
+    rotation = Rotation.from_rotvec(truth.pose).as_matrix()[None]
+    with torch.no_grad():
+        posed = model(torch.from_numpy(rotation).float(), torch.from_numpy(truth.shape)[None])
+    upright = np.repeat((posed.vertices - posed.joints[:, :1]).numpy(), len(TURNS), axis=0)
+    vertices = turned(upright, np.array(TURNS))
+    camera = np.repeat(truth.camera[None], len(TURNS), axis=0)
+    screen = project(vertices, camera, studio.height, studio.width)
+    mesh = Mesh(vertices, screen, model.faces, model.parts)
+    drawn = []
+    for kind in KINDS:
+        maps = draw_structure(mesh, kind, studio.height, studio.width)
+        shown = np.broadcast_to(maps, (len(TURNS), 3, studio.height, studio.width))
+        drawn.append(np.concatenate(list(np.moveaxis(shown, 1, -1)), axis=1))
+    return np.round((np.concatenate(drawn) + 1) * 127.5).astype(np.uint8)
+
+
+if __name__ == "__main__":
+    main()
