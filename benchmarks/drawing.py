@@ -30,7 +30,7 @@ SECONDS = 2.0
 def main() -> None:
     """Measure and print one JSON object."""
     torch.set_num_threads(1)
-    result: dict[str, object] = {**environment(), "vertices": len(built_in().parts)}
+    result: dict[str, object] = {**environment(), "vertices": len(built_in().arrays.template)}
     for height, width in ((128, 64), (256, 128)):
         result[f"{height} x {width}"] = measure(height, width)
     print(json.dumps(result, indent=2))
@@ -64,7 +64,7 @@ def walkers(height: int, width: int) -> Mesh:
     vertices = turned((posed.vertices - posed.joints[:, :1]).numpy(), rng.uniform(0, 360, BATCH))
     camera = np.tile(np.array([1.0, 0, -0.1], np.float32), (BATCH, 1))
     screen = project(vertices, camera, height, width)
-    return Mesh(vertices, screen, model.faces, model.parts)
+    return Mesh(vertices, screen, model.faces, model.arrays.skinning)
 
 
 def rate(call: Callable[[], object], images: int) -> float:

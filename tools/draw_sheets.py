@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from scipy.spatial.transform import Rotation
 
-from reid_gen.body.camera import project, turned
+from reid_gen.body.camera import project, turned, upright
 from reid_gen.body.model import built_in
 from reid_gen.body.structure import KINDS, Mesh, draw_structure
 from reid_gen.pedestrians.studio import Studio, Take
-from reid_gen.report.sheets import save_png
+from reid_gen.report.sheets import save_picture
 from reid_gen.types import Pixels
 
 ROOT = Path(__file__).parents[1]
@@ -28,10 +28,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     small, large = Studio(options.seed), Studio(options.seed, 256, 128)
-    save_png(crowd(small), options.out / "forty_people_in_six_cameras.png")
-    save_png(one_person(small), options.out / "same_people_across_cameras.png")
-    save_png(turns(large), options.out / "true_turns.png")
-    save_png(structures(large), options.out / "structure_maps.png")
+    save_picture(crowd(small), options.out / "forty_people_in_six_cameras.jpg")
+    save_picture(one_person(small), options.out / "same_people_across_cameras.jpg")
+    save_picture(turns(large), options.out / "true_turns.jpg")
+    save_picture(structures(large), options.out / "structure_maps.png")
 
 
 def crowd(studio: Studio) -> Pixels:
@@ -77,11 +77,12 @@ def structures(studio: Studio) -> Pixels:
     rotation = Rotation.from_rotvec(truth.pose).as_matrix()[None]
     with torch.no_grad():
         posed = model(torch.from_numpy(rotation).float(), torch.from_numpy(truth.shape)[None])
-    upright = np.repeat((posed.vertices - posed.joints[:, :1]).numpy(), len(TURNS), axis=0)
-    vertices = turned(upright, np.array(TURNS))
+    body = np.repeat((posed.vertices - posed.joints[:, :1]).numpy(), len(TURNS), axis=0)
+    up = np.repeat(upright(truth.pose[None]), len(TURNS), axis=0)
+    vertices = turned(body, np.array(TURNS), up)
     camera = np.repeat(truth.camera[None], len(TURNS), axis=0)
     screen = project(vertices, camera, studio.height, studio.width)
-    mesh = Mesh(vertices, screen, model.faces, model.parts)
+    mesh = Mesh(vertices, screen, model.faces, model.arrays.skinning)
     drawn = []
     for kind in KINDS:
         maps = draw_structure(mesh, kind, studio.height, studio.width)

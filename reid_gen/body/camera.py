@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from reid_gen.types import Floats, Ints
 
@@ -34,8 +35,8 @@ def project(
     return np.stack([*pixels, -points[..., 2]], axis=-1).astype(np.float32)
 
 
-def turned(points: Floats, degrees: Floats) -> Floats:
-    """Turn bodies about the vertical axis through their centroids; the camera stays.
+def turned(points: Floats, degrees: Floats, up: Floats | None = None) -> Floats:
+    """Turn bodies about upright axes through their centroids; the camera stays.
 
     Somebody who walks to the left of the picture faces the camera at 90, walks to the right at 180
     and turns their back at 270, as in the pictures of GCL (Chen et al., CVPR 2021).
@@ -43,13 +44,24 @@ def turned(points: Floats, degrees: Floats) -> Floats:
     Args:
         points: y up, +z towards the camera, [B, V, 3].
         degrees: Per body, [B].
+        up: Unit axes, [B, 3]. None takes the picture's vertical, as GCL does: before a camera that
+            looks down, bodies then lean to the side when they are turned.
 
     Returns:
         Turned points, [B, V, 3].
     """
-    angle = np.deg2rad(degrees).astype(np.float32)[:, None]
+    axis = np.tile([0.0, 1.0, 0.0], (len(points), 1)) if up is None else up
+    angle = np.deg2rad(np.asarray(degrees, dtype=np.float64))[:, None]
+    rotation = Rotation.from_rotvec(axis * angle).as_matrix()
     centre = points.mean(1, keepdims=True)
-    x, y, z = np.moveaxis(points - centre, -1, 0)
-    cosine, sine = np.cos(angle), np.sin(angle)
-    around = np.stack([cosine * x + sine * z, y, cosine * z - sine * x], axis=-1)
+    around = np.einsum("bij,bvj->bvi", rotation.astype(np.float32), points - centre)
     return (around + centre).astype(np.float32)
+
+
+def upright(pose: Floats) -> Floats:
+    """The axis of each body's pelvis, which walkers and standing people hold upright, [B, 3].
+
+    Args:
+        pose: Rotation vectors, root first and into camera coordinates, [B, 24, 3].
+    """
+    return Rotation.from_rotvec(pose[:, 0]).apply([0.0, 1.0, 0.0]).astype(np.float32)

@@ -20,7 +20,6 @@ from torch import Tensor, nn
 
 from reid_gen.body.arrays import BodyArrays
 from reid_gen.body.smpl_file import read_smpl
-from reid_gen.types import Ints
 
 
 @dataclass(frozen=True)
@@ -71,11 +70,6 @@ class BodyModel(nn.Module):
     def faces(self) -> NDArray[np.int32]:
         """[F, 3]."""
         return self.arrays.faces
-
-    @property
-    def parts(self) -> Ints:
-        """The joint that each vertex follows most, [V]."""
-        return self.arrays.skinning.argmax(1)
 
     def joints(self, pose: Tensor, shape: Tensor) -> Tensor:
         """Joints without vertices, which is many times as fast: [B, 24, 3].

@@ -94,8 +94,8 @@ class MeshRegressor(nn.Module):
         for _ in range(self.steps):
             hidden = self.head(torch.cat([features, state], 1))
             state = state + self.correction(hidden).float()
-        pose, shape, camera = state.split([_POSE, _SHAPE, _CAMERA], dim=1)
-        rotation = from_6d(pose.unflatten(1, (24, 6)))
+        pose, shape, camera = torch.split(state, [_POSE, _SHAPE, _CAMERA], dim=1)
+        rotation = from_6d(pose.reshape(-1, 24, 6))
         return Estimate(rotation, shape, camera, self.certainty(hidden).float())
 
 

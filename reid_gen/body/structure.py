@@ -11,7 +11,7 @@ import numpy as np
 from reid_gen.body.rasterise import Faces, Fragments, interpolate, rasterise
 from reid_gen.body.surface import vertex_normals
 from reid_gen.errors import UserError
-from reid_gen.types import Floats, Ints
+from reid_gen.types import Floats
 
 
 @dataclass(frozen=True)
@@ -22,13 +22,13 @@ class Mesh:
         vertices: In camera coordinates (y up, +z towards the camera), [B, V, 3].
         screen: The same in pixels and depth, [B, V, 3].
         faces: [F, 3].
-        parts: Joint that each vertex belongs to, [V].
+        skinning: How far each vertex belongs to each joint, [V, 24].
     """
 
     vertices: Floats
     screen: Floats
     faces: Faces
-    parts: Ints
+    skinning: Floats
 
 
 def draw_structure(mesh: Mesh, kind: str, height: int, width: int) -> Floats:
@@ -74,11 +74,14 @@ def _normals(mesh: Mesh, fragments: Fragments) -> Floats:
 
 
 def _parts(mesh: Mesh, fragments: Fragments) -> Floats:
-    """A colour per part of the body, that of the nearest vertex; background -1."""
+    """A colour per part of the body: that of the joint with the largest weight; background -1."""
     batch, row, column = np.nonzero(fragments.face >= 0)
     corners = mesh.faces[fragments.face[batch, row, column]]
-    nearest = fragments.barycentric[batch, row, column].argmax(1)
-    part = mesh.parts[corners[np.arange(len(corners)), nearest]]
+    own = mesh.skinning.argmax(1)[corners]
+    part = own[:, 0]
+    on_border = (own != part[:, None]).any(1)
+    weights = fragments.barycentric[batch, row, column][on_border]
+    part[on_border] = np.einsum("nk,nkj->nj", weights, mesh.skinning[corners[on_border]]).argmax(1)
     colours = np.full((*fragments.face.shape, 3), -1, np.float32)
     colours[batch, row, column] = PART_COLOURS[part]
     return colours

@@ -52,18 +52,20 @@ def check(name: str, root: Path) -> None:
 @data.command()
 @click.argument("name")
 @click.option("--root", type=click.Path(path_type=Path), required=True, help="Where it lies.")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="A .png to make.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), required=True, help="A .png or .jpg to make."
+)
 @click.option("--force", is_flag=True, help="Overwrite it.")
 def sheet(name: str, root: Path, out: Path, force: bool) -> None:
     """Draw people of data set NAME's gallery, a row each, across cameras."""
     from reid_gen.data.datasets import load_dataset
     from reid_gen.engine.evaluate import labelled_splits
     from reid_gen.files import refuse_existing
-    from reid_gen.report.sheets import people_sheet, save_png
+    from reid_gen.report.sheets import people_sheet, save_picture
 
     refuse_existing(out, force)
     _, gallery = labelled_splits(load_dataset(name, root))
-    save_png(people_sheet(gallery), out)
+    save_picture(people_sheet(gallery), out)
     click.echo(f"drew {out}")
 
 

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 @click.option("--rerank", is_flag=True, help="Measure k-reciprocal re-ranking too.")
 @click.option("--flip", is_flag=True, help="Average features with those of the mirrored image.")
 @click.option("--json", "output", type=click.Path(path_type=Path), help="Write the results here.")
-@click.option("--sheet", type=click.Path(path_type=Path), help="Draw ranked lists into a .png.")
+@click.option(
+    "--sheet", type=click.Path(path_type=Path), help="Draw ranked lists into a .png or .jpg."
+)
 @click.option("--force", is_flag=True, help="Overwrite the files given with --json and --sheet.")
 def evaluate(
     config: Path | None,
@@ -46,7 +48,7 @@ def evaluate(
     from reid_gen.errors import UserError
     from reid_gen.evaluation.tables import results_table
     from reid_gen.files import refuse_existing, write_bytes
-    from reid_gen.report.sheets import ranked_sheet, save_png
+    from reid_gen.report.sheets import ranked_sheet, save_picture
 
     for made in (output, sheet):
         if made is not None:
@@ -67,7 +69,7 @@ def evaluate(
         content = json.dumps([result.as_dict() for result in results], indent=2) + "\n"
         write_bytes(output, content.encode())
     if sheet is not None:
-        save_png(ranked_sheet(evaluator.query, evaluator.gallery, *features), sheet)
+        save_picture(ranked_sheet(evaluator.query, evaluator.gallery, *features), sheet)
 
 
 def _build(config: Config, checkpoint: Path | None) -> tuple[Evaluator, Encode]:

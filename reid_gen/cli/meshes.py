@@ -16,7 +16,9 @@ import click
 )
 @click.option("--weights", type=click.Path(path_type=Path), required=True, help="Mesh regressor.")
 @click.option("--shard", default="1/1", show_default=True, help="Do the i-th of n shares.")
-@click.option("--sheet", type=click.Path(path_type=Path), help="Draw some bodies into a .png.")
+@click.option(
+    "--sheet", type=click.Path(path_type=Path), help="Draw some bodies into a .png or .jpg."
+)
 @click.option("--workers", type=int, default=2, show_default=True, help="Decoding threads.")
 def meshes(
     name: str,
@@ -55,9 +57,9 @@ def meshes(
     click.echo(f"{low:,} scores are below {LOW}: {out / LISTED}")
     if sheet is not None:
         from reid_gen.report.bodies import bodies_sheet
-        from reid_gen.report.sheets import save_png
+        from reid_gen.report.sheets import save_picture
 
-        save_png(bodies_sheet(splits["train"], tables["train"]), sheet)
+        save_picture(bodies_sheet(splits["train"], tables["train"]), sheet)
 
 
 def _share(text: str) -> tuple[int, int]:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from scipy.spatial.transform import Rotation
 
-from reid_gen.body.camera import project, turned
+from reid_gen.body.camera import project, turned, upright
 from reid_gen.body.model import built_in
 from reid_gen.body.structure import Mesh, draw_structure
 from reid_gen.body.table import BodyTable
@@ -16,7 +16,7 @@ from reid_gen.data.images import decode
 from reid_gen.types import Floats, Image, Pixels
 
 HEIGHT, WIDTH = 128, 64
-TURNS = np.arange(0, 360, 45)
+TURNS = np.arange(0, 360, 45, dtype=np.float32)
 
 
 def bodies_sheet(images: Sequence[Image], table: BodyTable, rows: int = 20) -> Pixels:
@@ -52,14 +52,13 @@ def _turns(table: BodyTable, row: int) -> Mesh:
     rotation = Rotation.from_rotvec(table.pose[row]).as_matrix()[None].astype(np.float32)
     with torch.no_grad():
         posed = model(torch.from_numpy(rotation), torch.from_numpy(table.shape[row : row + 1]))
-    upright = (posed.vertices - posed.joints[:, :1]).numpy()
-    vertices = turned(np.repeat(upright, len(TURNS), axis=0), TURNS)
-    camera, size = (
-        np.repeat(column[row : row + 1], len(TURNS), axis=0)
-        for column in (table.camera, table.size)
-    )
+    body = np.repeat((posed.vertices - posed.joints[:, :1]).numpy(), len(TURNS), axis=0)
+    up = np.repeat(upright(table.pose[row : row + 1]), len(TURNS), axis=0)
+    vertices = turned(body, TURNS, up)
+    camera = np.repeat(table.camera[row : row + 1], len(TURNS), axis=0)
+    size = np.repeat(table.size[row : row + 1], len(TURNS), axis=0)
     screen = project(vertices, camera, HEIGHT, WIDTH, size)
-    return Mesh(vertices, screen, model.faces, model.parts)
+    return Mesh(vertices, screen, model.faces, model.arrays.skinning)
 
 
 def _shown(maps: Floats) -> Pixels:

@@ -81,16 +81,17 @@ def ranked_sheet(
     return _sheet(rows)
 
 
-def save_png(pixels: Pixels, path: Path) -> None:
-    """Write display colours [h, w, 3] as a PNG file.
+def save_picture(pixels: Pixels, path: Path) -> None:
+    """Write display colours [h, w, 3] as a PNG or JPEG file.
 
     Raises:
-        UserError: If the name does not end in .png, or the file cannot be written.
+        UserError: If the name ends otherwise, or the file cannot be written.
     """
-    if path.suffix.lower() != ".png":
-        raise UserError(f"{path}: pictures are written as .png; give a name that ends so")
+    kind = {".png": "PNG", ".jpg": "JPEG"}.get(path.suffix.lower())
+    if kind is None:
+        raise UserError(f"{path}: pictures are .png or .jpg; give a name that ends so")
     file = io.BytesIO()
-    Pillow.fromarray(pixels).save(file, format="PNG")
+    Pillow.fromarray(pixels).save(file, format=kind, quality=90)
     write_bytes(path, file.getvalue())
 
 

@@ -2,8 +2,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
-from reid_gen.body.camera import project, turned
+from reid_gen.body.camera import project, turned, upright
 from reid_gen.body.rasterise import interpolate, rasterise
 from reid_gen.body.structure import KINDS, Mesh, draw_structure
 from reid_gen.body.surface import vertex_normals
@@ -117,11 +118,24 @@ def test_who_walks_to_the_left_faces_the_camera_at_90(degrees, nose):
     np.testing.assert_allclose(around.mean(1), body.mean(1), atol=1e-6)
 
 
+def test_a_camera_that_looks_down_sees_people_upright_from_all_sides():
+    tilt = Rotation.from_rotvec([0.4, 0, 0])
+    standing = np.array([[0, 1, 0], [0, -1, 0], [0.2, 0, 0], [-0.2, 0, 0]])
+    points = np.repeat(tilt.apply(standing)[None], 4, axis=0).astype(np.float32)
+    pose = np.zeros((4, 24, 3))
+    pose[:, 0] = tilt.as_rotvec()
+    around = turned(points, np.array([0, 90, 180, 270]), upright(pose))
+    np.testing.assert_allclose(around[:, :2], points[:, :2], atol=1e-6)
+    np.testing.assert_allclose(around[2, 2], points[2, 3], atol=1e-6)
+
+
 def ball_mesh():
     vertices, faces = ball()
     screen = (vertices * [20, -20, -20] + [32, 32, 100]).astype(np.float32)
-    parts = (vertices[:, 1] > 0).astype(np.int64)
-    return Mesh(vertices[None], screen[None], faces, parts)
+    skinning = np.zeros((len(vertices), 24), np.float32)
+    skinning[:, 0] = np.clip(0.5 + vertices[:, 1], 0, 1)
+    skinning[:, 7] = 1 - skinning[:, 0]
+    return Mesh(vertices[None], screen[None], faces, skinning)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -157,6 +171,9 @@ def test_parts_have_one_colour_each():
     assert (upper != lower).any()
     inside = draw_structure(ball_mesh(), "silhouette", 64, 64)[0, 0] > 0
     assert len(np.unique(drawn[:, inside].T, axis=0)) == 2
+    # Borders follow the weights, not the vertices: they are straight.
+    middle = np.abs(np.mgrid[:64, :64][0] - 31.5) < 1
+    assert (drawn[:, inside & ~middle & (np.mgrid[:64, :64][0] < 31)] == upper[:, None]).all()
 
 
 def test_an_unknown_kind_is_named():

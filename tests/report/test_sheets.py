@@ -12,7 +12,7 @@ from reid_gen.report.sheets import (
     WIDTH,
     people_sheet,
     ranked_sheet,
-    save_png,
+    save_picture,
 )
 from reid_gen.types import Image, LabelledSplit
 
@@ -61,9 +61,10 @@ def test_an_image_that_does_not_decode_is_named(tmp_path):
         people_sheet(made)
 
 
-def test_pictures_are_png(tmp_path):
+def test_pictures_are_png_or_jpeg(tmp_path):
     pixels = np.zeros((4, 4, 3), np.uint8)
-    with pytest.raises(UserError, match=r"sheet\.jpg: pictures are written as \.png"):
-        save_png(pixels, tmp_path / "sheet.jpg")
-    save_png(pixels, tmp_path / "sheet.png")
-    assert Pillow.open(tmp_path / "sheet.png").size == (4, 4)
+    with pytest.raises(UserError, match=r"sheet\.gif: pictures are \.png or \.jpg; give a name"):
+        save_picture(pixels, tmp_path / "sheet.gif")
+    for name, kind in (("sheet.png", "PNG"), ("sheet.jpg", "JPEG")):
+        save_picture(pixels, tmp_path / name)
+        assert Pillow.open(tmp_path / name).format == kind
