@@ -6,21 +6,21 @@ against every face; it is timed on a part of the same body, in the same process.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Callable
+from functools import partial
 
-import numpy as np
 import torch
-from scipy.spatial.transform import Rotation
 
-from reid_gen.body.camera import project, turned
+from reid_gen.body.backends import RASTERISERS
 from reid_gen.body.model import built_in
-from reid_gen.body.rasterise import rasterise
-from reid_gen.body.structure import KINDS, Mesh, draw_structure
+from reid_gen.body.structure import KINDS, draw_structure
 from reid_gen.engine.run import environment
+from reid_gen.errors import UserError
 from reid_gen.pedestrians.studio import Studio
-from reid_gen.pedestrians.walking import walking_poses
+from tests.body.shapes import walkers
 from tests.reference.raster import rasterise as slow_rasterise
 
 BATCH = 32
@@ -38,10 +38,15 @@ def main() -> None:
 
 def measure(height: int, width: int) -> dict[str, float]:
     """Rates at one size."""
-    mesh = walkers(height, width)
-    rates = {"z-buffer": rate(lambda: rasterise(mesh.screen, mesh.faces, height, width), BATCH)}
+    mesh = walkers(BATCH, height, width)
+    rates = {}
+    for name, draw in RASTERISERS.items():
+        # pytorch3d is seldom installed.
+        with contextlib.suppress(UserError):
+            call = partial(draw, mesh.screen, mesh.faces, height, width)
+            rates[f"z-buffer, {name}"] = rate(call, BATCH)
     for kind in KINDS:
-        rates[kind] = rate(lambda kind=kind: draw_structure(mesh, kind, height, width), BATCH)
+        rates[kind] = rate(partial(draw_structure, mesh, kind, height, width), BATCH)
     studio = Studio(1, height, width)
     takes = [studio.take(person, 0, repeat) for person in range(4) for repeat in range(4)]
     rates["rendered crop"] = rate(lambda: [studio.photograph(take) for take in takes], len(takes))
@@ -49,22 +54,8 @@ def measure(height: int, width: int) -> dict[str, float]:
     face, _, _ = slow_rasterise(mesh.screen[0], mesh.faces[::20], height // 4, width // 4)
     pixels_and_faces = face.size * len(mesh.faces[::20])
     whole = (time.perf_counter() - started) * height * width * len(mesh.faces) / pixels_and_faces
-    rates["z-buffer, times the slow twin (extrapolated)"] = rates["z-buffer"] * whole
+    rates["numba, times the slow twin (extrapolated)"] = rates["z-buffer, numba"] * whole
     return {name: round(value, 1) for name, value in rates.items()}
-
-
-def walkers(height: int, width: int) -> Mesh:
-    """People in the middle of the picture, seen from all sides."""
-    rng = np.random.default_rng(0)
-    model = built_in()
-    pose = Rotation.from_rotvec(walking_poses(BATCH, rng).reshape(-1, 3)).as_matrix()
-    rotation = torch.from_numpy(pose.reshape(BATCH, 24, 3, 3)).float()
-    with torch.no_grad():
-        posed = model(rotation, torch.zeros(BATCH, 10))
-    vertices = turned((posed.vertices - posed.joints[:, :1]).numpy(), rng.uniform(0, 360, BATCH))
-    camera = np.tile(np.array([1.0, 0, -0.1], np.float32), (BATCH, 1))
-    screen = project(vertices, camera, height, width)
-    return Mesh(vertices, screen, model.faces, model.arrays.skinning)
 
 
 def rate(call: Callable[[], object], images: int) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numba
@@ -26,6 +27,10 @@ class Fragments:
     face: NDArray[np.int32]
     barycentric: Floats
     depth: Floats
+
+
+Rasteriser = Callable[[Floats, Faces, int, int], Fragments]
+"""What draws like :func:`rasterise`."""
 
 
 def rasterise(screen: Floats, faces: Faces, height: int, width: int) -> Fragments:

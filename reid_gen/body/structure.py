@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reid_gen.body.rasterise import Faces, Fragments, interpolate, rasterise
+from reid_gen.body.rasterise import Faces, Fragments, Rasteriser, interpolate, rasterise
 from reid_gen.body.surface import vertex_normals
 from reid_gen.errors import UserError
 from reid_gen.types import Floats
@@ -31,7 +31,9 @@ class Mesh:
     skinning: Floats
 
 
-def draw_structure(mesh: Mesh, kind: str, height: int, width: int) -> Floats:
+def draw_structure(
+    mesh: Mesh, kind: str, height: int, width: int, rasteriser: Rasteriser = rasterise
+) -> Floats:
     """Draw structure maps.
 
     Args:
@@ -39,6 +41,7 @@ def draw_structure(mesh: Mesh, kind: str, height: int, width: int) -> Floats:
         kind: A key of ``KINDS``.
         height: Of the maps in pixels.
         width: Of the maps in pixels.
+        rasteriser: One of ``backends.RASTERISERS``.
 
     Returns:
         Values in -1..1, [B, C, H, W]; C is ``KINDS[kind].channels``.
@@ -48,7 +51,7 @@ def draw_structure(mesh: Mesh, kind: str, height: int, width: int) -> Floats:
     """
     if kind not in KINDS:
         raise UserError(f"unknown structure map {kind!r}; known: {', '.join(KINDS)}")
-    fragments = rasterise(mesh.screen, mesh.faces, height, width)
+    fragments = rasteriser(mesh.screen, mesh.faces, height, width)
     drawn = KINDS[kind].draw(mesh, fragments)
     return np.ascontiguousarray(np.moveaxis(drawn, -1, 1), dtype=np.float32)
 

@@ -1,8 +1,14 @@
 """Meshes and bodies that tests can check by hand."""
 
 import numpy as np
+import torch
+from scipy.spatial.transform import Rotation
 
 from reid_gen.body.arrays import BodyArrays
+from reid_gen.body.camera import project, turned
+from reid_gen.body.model import built_in
+from reid_gen.body.structure import Mesh
+from reid_gen.pedestrians.walking import walking_poses
 
 PARENTS = np.array(
     [-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 20, 21]
@@ -43,3 +49,17 @@ def random_body(vertices=60, shapes=10, seed=0):
         parents=PARENTS,
         faces=rng.integers(0, vertices, (40, 3)).astype(np.int32),
     )
+
+
+def walkers(count, height, width, seed=0):
+    """Built-in bodies in the middle of a picture, in walking poses, seen from all sides."""
+    rng = np.random.default_rng(seed)
+    model = built_in()
+    pose = Rotation.from_rotvec(walking_poses(count, rng).reshape(-1, 3)).as_matrix()
+    rotation = torch.from_numpy(pose.reshape(count, 24, 3, 3)).float()
+    with torch.no_grad():
+        posed = model(rotation, torch.zeros(count, 10))
+    vertices = turned((posed.vertices - posed.joints[:, :1]).numpy(), rng.uniform(0, 360, count))
+    camera = np.tile(np.array([1.0, 0, -0.1], np.float32), (count, 1))
+    screen = project(vertices, camera, height, width)
+    return Mesh(vertices, screen, model.faces, model.arrays.skinning)
