@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -14,8 +14,9 @@ from scipy.spatial.transform import Rotation
 from reid_gen.body.model import BodyModel
 from reid_gen.body.smpl_file import unpickle_arrays
 from reid_gen.body.table import BodyTable
+from reid_gen.data.images import size_of
 from reid_gen.errors import UserError, name_some
-from reid_gen.types import Floats, Ints
+from reid_gen.types import Floats, Ints, Pixels
 
 SUFFIXES = (".npz", ".pkl")
 POSES = ("pose", "pred_pose", "pred_rotmat")
@@ -28,6 +29,29 @@ RULE = (
 )
 UPSIDE_DOWN = np.diag([1.0, -1.0, -1.0])
 """From their camera coordinates (y down, z away) to ours (y up, z towards the camera)."""
+
+
+class ForeignFiles:
+    """Gives the bodies that another program left in a file per image.
+
+    Args:
+        folder: See :func:`read_foreign`.
+        paths: The image of each key.
+        body: SMPL.
+    """
+
+    height, width = 128, 64
+
+    def __init__(self, folder: Path, paths: Mapping[str, Path], body: BodyModel) -> None:
+        self.source = f"files in {folder}"
+        self.folder = folder
+        self.paths = paths
+        self.body = body
+
+    def __call__(self, keys: tuple[str, ...], pixels: Pixels) -> BodyTable:
+        """The bodies of ``keys``; pixels only show that the images decode."""
+        size = np.array([size_of(self.paths[key]) for key in keys])
+        return read_foreign(self.folder, keys, size, self.body)
 
 
 def read_foreign(folder: Path, keys: Sequence[str], size: Ints, body: BodyModel) -> BodyTable:
@@ -59,8 +83,29 @@ def read_foreign(folder: Path, keys: Sequence[str], size: Ints, body: BodyModel)
     pose, shape, camera, score = (
         np.stack(column).astype(np.float32) for column in zip(*bodies, strict=True)
     )
-    camera = _relative_to_pelvis(camera, _pelvis(body, shape), size)
+    pose, camera = to_own_frame(pose, shape, camera, size, body)
     return BodyTable(tuple(keys), pose, shape, camera, score, size, source=f"files in {folder}")
+
+
+def to_own_frame(
+    pose: Floats, shape: Floats, camera: Floats, size: Ints, body: BodyModel
+) -> tuple[Floats, Floats]:
+    """Pose and camera of HMR's convention in ours.
+
+    Args:
+        pose: Rotation vectors, root first, y down and z away, [N, 24, 3].
+        shape: [N, 10].
+        camera: (s, t_x, t_y) as :func:`read_foreign` explains, [N, 3].
+        size: Rows and columns of each image, [N, 2].
+        body: SMPL.
+
+    Returns:
+        Pose [N, 24, 3] and camera [N, 3].
+    """
+    own = pose.astype(np.float32)
+    root = Rotation.from_matrix(UPSIDE_DOWN) * Rotation.from_rotvec(pose[:, 0])
+    own[:, 0] = root.as_rotvec()
+    return own, _relative_to_pelvis(camera, _pelvis(body, shape), size)
 
 
 def _find(folder: Path, key: str) -> Path | None:
@@ -74,7 +119,7 @@ def _find(folder: Path, key: str) -> Path | None:
 
 
 def _read(path: Path) -> tuple[Floats, Floats, Floats, Floats]:
-    """Pose [24, 3] in our camera coordinates, shape [10], their camera [3] and score []."""
+    """Pose [24, 3], shape [10], camera [3] and score [], in their conventions."""
     content = _content(path)
     if "theta" in content:
         theta = np.asarray(content["theta"], dtype=np.float64).reshape(-1)
@@ -85,10 +130,8 @@ def _read(path: Path) -> tuple[Floats, Floats, Floats, Floats]:
     shape, camera = _one_of(path, content, SHAPES), _one_of(path, content, CAMERAS)
     if shape.size < 10 or camera.size != 3:
         raise UserError(f"{path}: {shape.size} shape and {camera.size} camera values; {RULE}")
-    vectors = pose.as_rotvec()
-    vectors[0] = (Rotation.from_matrix(UPSIDE_DOWN) * pose[0]).as_rotvec()
     score = np.asarray(content.get("score", 1.0), dtype=np.float64).reshape(-1)[0]
-    return vectors, shape.reshape(-1)[:10], camera.reshape(-1), score
+    return pose.as_rotvec(), shape.reshape(-1)[:10], camera.reshape(-1), score
 
 
 def _content(path: Path) -> dict[str, Any]:

@@ -1,9 +1,11 @@
-"""Bodies in crops, by the mesh regressor."""
+"""Bodies in crops: the built-in mesh regressor, and what bodies of any source have in common."""
 
 from __future__ import annotations
 
 import hashlib
+from importlib.resources import as_file, files
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import safetensors.torch
@@ -17,20 +19,42 @@ from reid_gen.errors import UserError
 from reid_gen.types import Pixels
 
 
+class Recovery(Protocol):
+    """Whatever finds one body per crop.
+
+    Attributes:
+        source: Says where its bodies come from; tables of different sources are never mixed.
+        height: Of the crops that it takes.
+        width: Of the crops that it takes.
+    """
+
+    source: str
+    height: int
+    width: int
+
+    def __call__(self, keys: tuple[str, ...], pixels: Pixels) -> BodyTable:
+        """Bodies in the images of ``keys``, decoded to [B, height, width, 3] in 0..255."""
+
+
 class MeshRecovery:
     """Estimates one body per crop.
 
     Args:
-        weights: Of a :class:`MeshRegressor`, ``.safetensors``.
+        weights: Of a :class:`MeshRegressor`, ``.safetensors``; None for those that come with the
+            program.
 
     Raises:
         UserError: If the file is missing or holds no regressor.
     """
 
-    def __init__(self, weights: Path) -> None:
-        if not weights.is_file():
-            raise UserError(f"no mesh regressor at {weights}; check --weights")
-        content = weights.read_bytes()
+    height, width = HEIGHT, WIDTH
+
+    def __init__(self, weights: Path | None = None) -> None:
+        with as_file(files("reid_gen.body") / "assets" / "regressor.safetensors") as own:
+            weights = weights or own
+            if not weights.is_file():
+                raise UserError(f"no mesh regressor at {weights}; check --weights")
+            content = weights.read_bytes()
         self.source = f"mesh regressor {hashlib.sha256(content).hexdigest()[:16]}"
         self.regressor = MeshRegressor()
         try:

@@ -3,49 +3,77 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from reid_gen.body.model import BodyModel
+    from reid_gen.body.recover import Recovery
+
+PATH = click.Path(path_type=Path)
 
 
 @click.command()
 @click.argument("name")
-@click.option("--root", type=click.Path(path_type=Path), required=True, help="Where the data lie.")
+@click.option("--root", type=PATH, required=True, help="Where the data lie.")
+@click.option("--out", type=PATH, required=True, help="Folder for the tables.")
 @click.option(
-    "--out", type=click.Path(path_type=Path), required=True, help="Folder for the tables."
+    "--weights",
+    type=PATH,
+    help="Another mesh regressor: ours, or .pt of SPIN's layout with --body.",
 )
-@click.option("--weights", type=click.Path(path_type=Path), required=True, help="Mesh regressor.")
+@click.option("--from", "folder", type=PATH, help="Read a file per image that others estimated.")
+@click.option("--body", type=PATH, help="SMPL model, file or folder; needed for others' bodies.")
+@click.option("--keypoints", type=PATH, help="JSON of COCO key points to fit the bodies to.")
+@click.option("--masks", type=PATH, help="Folder of masks to fit the bodies to.")
 @click.option("--shard", default="1/1", show_default=True, help="Do the i-th of n shares.")
-@click.option(
-    "--sheet", type=click.Path(path_type=Path), help="Draw some bodies into a .png or .jpg."
-)
+@click.option("--sheet", type=PATH, help="Draw some bodies into a .png or .jpg.")
 @click.option("--workers", type=int, default=2, show_default=True, help="Decoding threads.")
 def meshes(
     name: str,
     root: Path,
     out: Path,
-    weights: Path,
+    weights: Path | None,
+    folder: Path | None,
+    body: Path | None,
+    keypoints: Path | None,
+    masks: Path | None,
     shard: str,
     sheet: Path | None,
     workers: int,
 ) -> None:
     """Estimate a 3-D body for every image of data set NAME; a killed run goes on where it was."""
-    from reid_gen.body.recover import MeshRecovery
+    from reid_gen.body.evidence import EvidenceFiles
+    from reid_gen.body.model import load_body
     from reid_gen.body.table import load_table
     from reid_gen.data.datasets import load_dataset
-    from reid_gen.engine.meshes import LISTED, LOW, list_low, recover_split, splits_of
+    from reid_gen.engine.meshes import (
+        LISTED,
+        LOW,
+        Refined,
+        list_low,
+        recover_split,
+        splits_of,
+    )
     from reid_gen.engine.progress import Terminal
 
     share = _share(shard)
-    dataset = load_dataset(name, root)
-    recovery = MeshRecovery(weights)
-    splits = splits_of(dataset)
+    splits = splits_of(load_dataset(name, root))
+    paths = {image.key: image.path for split in splits.values() for image in split}
+    _refuse_contradictions(weights, folder, body)
+    model = load_body(body)
+    recovery = _recovery(weights, folder, model, paths)
+    if keypoints or masks:
+        recovery = Refined(recovery, EvidenceFiles(keypoints, masks, paths), model)
     whole = [
         recover_split(
-            images, out / f"{split}.npz", recovery, recovery.source,
+            split, out / f"{label}.npz", recovery,
             shard=share, workers=workers, progress=Terminal(),
         )
-        for split, images in splits.items()
+        for label, split in splits.items()
     ]  # fmt: skip
     if not all(whole):
         click.echo(f"share {shard} is done; the tables follow when all shares are")
@@ -59,7 +87,38 @@ def meshes(
         from reid_gen.report.bodies import bodies_sheet
         from reid_gen.report.sheets import save_picture
 
-        save_picture(bodies_sheet(splits["train"], tables["train"]), sheet)
+        save_picture(bodies_sheet(splits["train"], tables["train"], model), sheet)
+
+
+def _refuse_contradictions(weights: Path | None, folder: Path | None, body: Path | None) -> None:
+    from reid_gen.errors import UserError
+
+    if weights is not None and folder is not None:
+        raise UserError("--weights estimates bodies and --from reads them; give one of the two")
+    theirs = folder is not None or _is_spin(weights)
+    if theirs != (body is not None):
+        raise UserError(
+            "--body, an SMPL model, goes with bodies that others' programs estimate: give it with "
+            "--from, or --weights of SPIN's layout (.pt), and without these leave it out"
+        )
+
+
+def _is_spin(weights: Path | None) -> bool:
+    return weights is not None and weights.suffix == ".pt"
+
+
+def _recovery(
+    weights: Path | None, folder: Path | None, model: BodyModel, paths: Mapping[str, Path]
+) -> Recovery:
+    from reid_gen.body.foreign import ForeignFiles
+    from reid_gen.body.recover import MeshRecovery
+    from reid_gen.body.spin import SpinRecovery
+
+    if folder is not None:
+        return ForeignFiles(folder, paths, model)
+    if weights is not None and _is_spin(weights):
+        return SpinRecovery(weights, model)
+    return MeshRecovery(weights)
 
 
 def _share(text: str) -> tuple[int, int]:

@@ -48,6 +48,19 @@ def decode(path: Path, height: int | None = None, width: int | None = None) -> P
     return np.asarray(picture)
 
 
+def size_of(path: Path) -> tuple[int, int]:
+    """Rows and columns of an image, from its header.
+
+    Raises:
+        UnreadableImage: If the file is missing or no image.
+    """
+    try:
+        with Pillow.open(path) as file:
+            return file.height, file.width
+    except (OSError, SyntaxError, ValueError, Pillow.DecompressionBombError) as error:
+        raise UnreadableImage(path, str(error).split("\n")[0]) from error
+
+
 def unreadable_error(failures: list[UnreadableImage]) -> UserError:
     """One error for all the files that did not decode, listed by path."""
     listed = "\n".join(f"  {failure.path}: {failure.reason}" for failure in failures)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from reid_gen.body.regressor import HEIGHT, WIDTH
+from reid_gen.body.evidence import EvidenceFiles
+from reid_gen.body.model import BodyModel
+from reid_gen.body.recover import Recovery
+from reid_gen.body.refine import refine
 from reid_gen.body.table import BodyTable, join_tables, load_table, save_table
 from reid_gen.data.images import UnreadableImage, unreadable_error
 from reid_gen.data.loaders import ImageLoader
@@ -22,7 +26,27 @@ LOW = 0.5
 """Scores below it are listed."""
 LISTED = "low_confidence.txt"
 
-Estimate = Callable[[tuple[str, ...], Pixels], BodyTable]
+
+class Refined:
+    """Bodies of a recovery, fitted to what is known of the images.
+
+    Args:
+        recovery: Gives the estimates.
+        evidence: Key points, masks.
+        body: Of the estimates.
+    """
+
+    def __init__(self, recovery: Recovery, evidence: EvidenceFiles, body: BodyModel) -> None:
+        self.recovery = recovery
+        self.evidence = evidence
+        self.body = body
+        self.source = f"{recovery.source}, refined by {evidence.source}"
+        self.height, self.width = recovery.height, recovery.width
+
+    def __call__(self, keys: tuple[str, ...], pixels: Pixels) -> BodyTable:
+        """Estimate, then fit."""
+        table = replace(self.recovery(keys, pixels), source=self.source)
+        return refine(table, self.evidence.of(keys, self.height, self.width), self.body)
 
 
 def splits_of(dataset: Dataset) -> dict[str, tuple[Image, ...]]:
@@ -38,8 +62,7 @@ def splits_of(dataset: Dataset) -> dict[str, tuple[Image, ...]]:
 def recover_split(
     images: Sequence[Image],
     target: Path,
-    estimate: Estimate,
-    source: str,
+    recovery: Recovery,
     *,
     shard: tuple[int, int],
     workers: int,
@@ -50,8 +73,7 @@ def recover_split(
     Args:
         images: Of the split.
         target: Table to make.
-        estimate: From keys and crops to bodies.
-        source: What estimates; parts of another source are refused.
+        recovery: Gives the bodies; tables and parts of another source are refused.
         shard: Which share, from 0, of how many.
         workers: Decoding threads.
         progress: Display.
@@ -64,7 +86,7 @@ def recover_split(
             is there, or if it cannot be written.
     """
     if target.exists():
-        if load_table(target).source != source:
+        if load_table(target).source != recovery.source:
             raise UserError(
                 f"{target} was made by something else; remove it, or give another --out"
             )
@@ -77,27 +99,27 @@ def recover_split(
         for start in own:
             part = images[start : start + PART]
             if not files[start].exists():
-                save_table(_recover(part, estimate, workers), files[start])
+                save_table(_recover(part, recovery, workers), files[start])
             advance(len(part))
     if not all(file.exists() for file in files.values()):
         return False
     tables = [load_table(file) for file in files.values()]
-    if any(table.source != source for table in tables):
+    if any(table.source != recovery.source for table in tables):
         raise UserError(f"{parts} holds parts of another regressor; remove it and start again")
     save_table(join_tables(tables), target)
     shutil.rmtree(parts)
     return True
 
 
-def _recover(images: Sequence[Image], estimate: Estimate, workers: int) -> BodyTable:
-    loader = ImageLoader(images, HEIGHT, WIDTH, workers)
+def _recover(images: Sequence[Image], recovery: Recovery, workers: int) -> BodyTable:
+    loader = ImageLoader(images, recovery.height, recovery.width, workers)
     tables: list[BodyTable] = []
     failures: list[UnreadableImage] = []
     for batch in loader.in_order(BATCH):
         failures += batch.failures
         if not failures:
             keys = tuple(images[row].key for row in batch.index)
-            tables.append(estimate(keys, batch.pixels))
+            tables.append(recovery(keys, batch.pixels))
     if failures:
         raise unreadable_error(failures)
     return join_tables(tables)

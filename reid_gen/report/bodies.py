@@ -9,7 +9,7 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from reid_gen.body.camera import project, turned, upright
-from reid_gen.body.model import built_in
+from reid_gen.body.model import BodyModel
 from reid_gen.body.structure import Mesh, draw_structure
 from reid_gen.body.table import BodyTable
 from reid_gen.data.images import decode
@@ -19,12 +19,15 @@ HEIGHT, WIDTH = 128, 64
 TURNS = np.arange(0, 360, 45, dtype=np.float32)
 
 
-def bodies_sheet(images: Sequence[Image], table: BodyTable, rows: int = 20) -> Pixels:
+def bodies_sheet(
+    images: Sequence[Image], table: BodyTable, model: BodyModel, rows: int = 20
+) -> Pixels:
     """A row per image: crop, overlay, eight turns, [rows * H, 10 * W, 3].
 
     Args:
         images: Of a split.
         table: Their bodies.
+        model: What the table's parameters are of.
         rows: Images, evenly spread over the split.
 
     Raises:
@@ -33,12 +36,12 @@ def bodies_sheet(images: Sequence[Image], table: BodyTable, rows: int = 20) -> P
     places = np.unique(np.linspace(0, len(images) - 1, min(rows, len(images))).astype(int))
     chosen = [images[place] for place in places]
     part = table.of([image.key for image in chosen])
-    return np.concatenate([_row(image, part, row) for row, image in enumerate(chosen)])
+    return np.concatenate([_row(image, part, model, row) for row, image in enumerate(chosen)])
 
 
-def _row(image: Image, table: BodyTable, row: int) -> Pixels:
+def _row(image: Image, table: BodyTable, model: BodyModel, row: int) -> Pixels:
     crop = decode(image.path, HEIGHT, WIDTH)
-    turns = _turns(table, row)
+    turns = _turns(table, model, row)
     body = _shown(draw_structure(turns, "parts", HEIGHT, WIDTH)[:1])[0]
     inside = draw_structure(turns, "silhouette", HEIGHT, WIDTH)[0, 0] > 0
     overlay = crop.copy()
@@ -47,8 +50,7 @@ def _row(image: Image, table: BodyTable, row: int) -> Pixels:
     return np.concatenate([crop, overlay, *grey], axis=1)
 
 
-def _turns(table: BodyTable, row: int) -> Mesh:
-    model = built_in()
+def _turns(table: BodyTable, model: BodyModel, row: int) -> Mesh:
     rotation = Rotation.from_rotvec(table.pose[row]).as_matrix()[None].astype(np.float32)
     with torch.no_grad():
         posed = model(torch.from_numpy(rotation), torch.from_numpy(table.shape[row : row + 1]))
