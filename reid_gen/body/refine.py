@@ -53,15 +53,17 @@ def refine(table: BodyTable, evidence: Evidence, body: BodyModel) -> BodyTable:
         return table
     known = Evidence(evidence.points[rows], evidence.mask[rows])
     start = {name: getattr(table, name)[rows] for name in ("pose", "shape", "camera")}
-    fitted, loss = _fit(start, known, body)
-    turned, other_loss = _fit(start | {"pose": _back_to_front(start["pose"])}, known, body)
+    best, loss = _fit(start, known, body)
     pointed = (known.points[..., 2] > 0).any(1)
-    better = pointed & (other_loss < loss)
-    columns = {name: getattr(table, name).copy() for name in ("pose", "shape", "camera", "score")}
-    for name in start:
-        shape = (-1,) + (1,) * (fitted[name].ndim - 1)
-        columns[name][rows] = np.where(better.reshape(shape), turned[name], fitted[name])
-    columns["score"][rows] = _agreement({n: columns[n][rows] for n in start}, known, body)
+    if pointed.any():
+        turned, other = _fit(start | {"pose": _back_to_front(start["pose"])}, known, body)
+        better = pointed & (other < loss)
+        for name, values in turned.items():
+            best[name][better] = values[better]
+    columns = {name: getattr(table, name).copy() for name in (*start, "score")}
+    for name, values in best.items():
+        columns[name][rows] = values
+    columns["score"][rows] = _agreement(best, known, body)
     return replace(table, **columns)
 
 

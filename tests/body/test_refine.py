@@ -159,5 +159,5 @@ def test_a_file_of_something_else_is_named(files, content, message):
 
 
 def test_a_missing_folder_of_masks_is_named(files):
-    with pytest.raises(UserError, match="no folder of masks at .*none; check --masks"):
+    with pytest.raises(UserError, match=r"no folder of masks at .*none; check --masks"):
         EvidenceFiles(None, files / "none", {"a.jpg": files / "a.jpg"})

@@ -1,3 +1,6 @@
+import json
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +13,7 @@ from reid_gen.body.table import load_table
 from reid_gen.cli.main import main
 from reid_gen.data.datasets import load_dataset
 from reid_gen.engine import meshes
+from tests.body.test_smpl_file import smpl_content
 from tests.data.real_format import make_market
 
 
@@ -45,6 +49,12 @@ def call(root, weights, out, *words):
             *words,
         ]
     )
+
+
+def images_of(root):
+    return [
+        i for split in meshes.splits_of(load_dataset("market1501", root)).values() for i in split
+    ]
 
 
 def fault(capsys, *words):
@@ -152,3 +162,52 @@ def test_weights_of_something_else_are_named(root, tmp_path, capsys):
     save_file({"a": torch.zeros(1)}, other)
     message = fault(capsys, root, other, tmp_path / "out")
     assert f"{other} holds no mesh regressor" in message
+
+
+def test_weights_are_built_in(root, tmp_path, capsys):
+    main(["meshes", "market1501", "--root", str(root), "--out", str(tmp_path / "out")])
+    assert load_table(tmp_path / "out" / "query.npz").source.startswith("mesh regressor")
+
+
+def test_bodies_of_another_program_are_taken_over(root, tmp_path, capsys):
+    files, smpl = tmp_path / "files", tmp_path / "smpl.pkl"
+    files.mkdir()
+    for image in images_of(root):
+        name = image.path.with_suffix(".npz").name
+        np.savez(files / name, pose=np.zeros(72), betas=np.zeros(10), cam=[0.9, 0, 0], score=0.3)
+    smpl.write_bytes(pickle.dumps(smpl_content(300)))
+    words = ["meshes", "market1501", "--root", str(root), "--out", str(tmp_path / "out")]
+    main([*words, "--from", str(files), "--body", str(smpl), "--sheet", str(tmp_path / "s.png")])
+    table = load_table(tmp_path / "out" / "train.npz")
+    assert (table.score == np.float32(0.3)).all()
+    assert table.source == f"files in {files}"
+    assert Pillow.open(tmp_path / "s.png").width == 10 * 64
+
+
+def test_estimates_are_fitted_to_key_points(root, weights, tmp_path):
+    points = [20.0, 40.0, 1.0] * 17
+    known = images_of(root)[0]
+    file = tmp_path / "points.json"
+    file.write_text(json.dumps([{"image_id": known.path.name, "keypoints": points}]))
+    call(root, weights, tmp_path / "plain")
+    call(root, weights, tmp_path / "fitted", "--keypoints", str(file))
+    plain, fitted = (load_table(tmp_path / name / "train.npz") for name in ("plain", "fitted"))
+    changed = np.abs(plain.pose - fitted.pose).max((1, 2)) > 0
+    assert [key for key, is_so in zip(plain.keys, changed, strict=True) if is_so] == [known.key]
+    assert fitted.source == f"{plain.source}, refined by {file}"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--from", "a", "--weights", "b"], "give one of the two"),
+        (["--from", "a"], "--body, an SMPL model, goes with bodies that others' programs estimate"),
+        (["--weights", "a.pt"], "--body, an SMPL model, goes with"),
+        (["--body", "a"], "without these leave it out"),
+    ],
+)
+def test_contradictions_are_refused(root, tmp_path, capsys, words, message):
+    with pytest.raises(SystemExit):
+        main(["meshes", "market1501", "--root", str(root), "--out", str(tmp_path / "o"), *words])
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "o").exists()

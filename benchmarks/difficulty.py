@@ -1,0 +1,113 @@
+"""How hard a data set is: what chance, colours, the start weights and true labels reach on it.
+
+Run with ``python -m benchmarks.difficulty --config FILE [--set A.B=C] [--onto FILE]``. With
+``--supervised`` the trainer gets the true pids of the training split in place of pseudo labels:
+what the same encoder, loss and schedule could reach. ``--onto`` names the configuration of another
+data set on which that encoder is measured too, without any training there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+from PIL import Image as Pillow
+
+from reid_gen.cluster.assign import PseudoLabels
+from reid_gen.config.load import load_config
+from reid_gen.config.schema import Config
+from reid_gen.data.datasets import load_dataset
+from reid_gen.engine.build import Experiment, build_evaluator, build_experiment
+from reid_gen.engine.evaluate import Evaluator
+from reid_gen.engine.progress import Terminal
+from reid_gen.engine.run import environment
+from reid_gen.engine.stages import places
+from reid_gen.types import Floats, LabelledSplit
+
+STRIPES, BINS = 6, 16
+
+
+def main() -> None:
+    """Measure and print one JSON object."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--config", type=Path, required=True)
+    parser.add_argument("--set", dest="overrides", action="append", default=[])
+    parser.add_argument("--supervised", action="store_true", help="train with true pids too")
+    parser.add_argument("--onto", type=Path, help="configuration of a data set to transfer to")
+    parser.add_argument("--set-onto", dest="onto_overrides", action="append", default=[])
+    options = parser.parse_args()
+    config = load_config(options.config, options.overrides)
+    experiment = build_experiment(config, Terminal())
+    evaluator = experiment.evaluator
+    assert evaluator is not None, "a labelled data set is needed"
+    result = {
+        **environment(),
+        "data": experiment.about["data"],
+        "chance": scores(evaluator, chance(evaluator.query, 0), chance(evaluator.gallery, 1)),
+        "colours": scores(evaluator, *(colours(evaluator, name) for name in ("query", "gallery"))),
+        "start weights": scores(evaluator, *evaluator.features(experiment.trainer.encode)),
+    }
+    if options.supervised:
+        train_with_labels(experiment, config)
+        result["supervised"] = scores(evaluator, *evaluator.features(experiment.trainer.encode))
+        if options.onto:
+            other = load_config(options.onto, options.onto_overrides)
+            onto = build_evaluator(
+                other, load_dataset(other.data.name, other.data.root), Terminal()
+            )
+            found = scores(onto, *onto.features(experiment.trainer.encode))
+            result[f"supervised, onto {other.data.name}"] = found
+    print(json.dumps(result, indent=2))
+
+
+def scores(evaluator: Evaluator, query: Floats, gallery: Floats) -> dict[str, float]:
+    """MAP and rank-1 in percent."""
+    result = evaluator.score(query, gallery)[0]
+    found = {"mAP": round(100 * result.mean_ap, 2), "rank1": round(100 * result.cmc[1], 2)}
+    print(found, flush=True)
+    return found
+
+
+def chance(split: LabelledSplit, seed: int) -> Floats:
+    """Features that know nothing, [N, 64]."""
+    return unit(np.random.default_rng(seed).normal(size=(len(split.images), 64)))
+
+
+def colours(evaluator: Evaluator, name: str) -> Floats:
+    """Histograms of hue, saturation and value in horizontal stripes, [N, 6 * 48]."""
+    split: LabelledSplit = getattr(evaluator, name)
+    rows = []
+    for batch in evaluator.make_loader(split).in_order(evaluator.batch):
+        for pixels in batch.pixels:
+            stripes = np.array_split(np.asarray(Pillow.fromarray(pixels).convert("HSV")), STRIPES)
+            counts = [
+                np.bincount(stripe[..., channel].ravel() // (256 // BINS), minlength=BINS)
+                for stripe in stripes
+                for channel in range(3)
+            ]
+            rows.append(np.concatenate(counts))
+    return unit(np.sqrt(np.array(rows)))
+
+
+def unit(rows: np.ndarray) -> Floats:
+    """Rows of length 1."""
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+def train_with_labels(experiment: Experiment, config: Config) -> None:
+    """Run the stages with true pids in the place of pseudo labels."""
+    trainer = experiment.trainer
+    pids = load_dataset(config.data.name, config.data.root).train_pids
+    assert pids is not None, "a labelled data set is needed"
+    labels = np.unique(pids, return_inverse=True)[1].astype(np.int64)
+    trainer.cluster = lambda features: PseudoLabels(labels, 0.0)
+    trainer.quality = None
+    for place in places(trainer.stages, 0):
+        record = trainer.epoch(place).record
+        print({name: record[name] for name in ("loss_prototype", "seconds_train")}, flush=True)
+
+
+if __name__ == "__main__":
+    main()
