@@ -92,10 +92,11 @@ class Camera:
 def draw_camera(seed: int, number: int) -> Camera:
     """Draw a camera; the same seed and number always give the same one. Source: own."""
     rng = np.random.default_rng([seed, 3, number])
+    light = _draw_light(rng)
     return Camera(
         backdrop=draw_backdrop(rng),
-        light=_draw_light(rng),
-        response=_draw_response(rng),
+        light=light,
+        response=_draw_response(light, rng),
         yaw=rng.uniform(0, 2 * np.pi),
         spread=rng.uniform(0.35, 1.1),
         both_ways=bool(rng.random() < 0.7),
@@ -117,10 +118,12 @@ def _draw_light(rng: Generator) -> Light:
     )
 
 
-def _draw_response(rng: Generator) -> Response:
-    cast = 1 + rng.normal(0, 0.10, 3)
+def _draw_response(light: Light, rng: Generator) -> Response:
+    cast = 1 + rng.normal(0, 0.06, 3)
+    # Cameras expose by themselves, more or less well.
+    exposure = 1.1 * np.exp(rng.normal(0, 0.15)) / (light.ambient + 0.5 * light.key).mean()
     return Response(
-        gain=(np.exp(rng.normal(0, 0.3)) * cast / cast.mean()).astype(np.float32),
+        gain=(exposure * cast / cast.mean()).astype(np.float32),
         gamma=rng.uniform(0.85, 1.15),
         blur=rng.uniform(0.3, 1.1),
         noise=rng.uniform(0.005, 0.025),
