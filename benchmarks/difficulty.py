@@ -2,8 +2,9 @@
 
 Run with ``python -m benchmarks.difficulty --config FILE [--set A.B=C] [--onto FILE]``. With
 ``--supervised`` the trainer gets the true pids of the training split in place of pseudo labels:
-what the same encoder, loss and schedule could reach. ``--onto`` names the configuration of another
-data set on which that encoder is measured too, without any training there.
+what the same encoder, loss and schedule could reach, and how the built-in start weights were made.
+``--onto`` names the configuration of another data set on which that encoder is measured too,
+without any training there.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image as Pillow
+from safetensors.torch import save_file
 
 from reid_gen.cluster.assign import PseudoLabels
 from reid_gen.config.load import load_config
@@ -35,6 +37,7 @@ def main() -> None:
     parser.add_argument("--config", type=Path, required=True)
     parser.add_argument("--set", dest="overrides", action="append", default=[])
     parser.add_argument("--supervised", action="store_true", help="train with true pids too")
+    parser.add_argument("--save", type=Path, help="write its backbone in half precision")
     parser.add_argument("--onto", type=Path, help="configuration of a data set to transfer to")
     parser.add_argument("--set-onto", dest="onto_overrides", action="append", default=[])
     options = parser.parse_args()
@@ -52,6 +55,11 @@ def main() -> None:
     if options.supervised:
         train_with_labels(experiment, config)
         result["supervised"] = scores(evaluator, *evaluator.features(experiment.trainer.encode))
+        if options.save:
+            state = experiment.trainer.encoder.backbone.state_dict()
+            save_file(
+                {name: value.half().contiguous() for name, value in state.items()}, options.save
+            )
         if options.onto:
             other = load_config(options.onto, options.onto_overrides)
             onto = build_evaluator(

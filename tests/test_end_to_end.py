@@ -1,6 +1,16 @@
+import torch
+
 from reid_gen.config.dump import dump_config
+from reid_gen.data.datasets import load_dataset
+from reid_gen.data.loaders import ImageLoader
+from reid_gen.engine.evaluate import Evaluator, labelled_splits
 from reid_gen.engine.journal import read_metrics
+from reid_gen.engine.progress import Silent
 from reid_gen.engine.run import start_run
+from reid_gen.engine.runtime import Runtime
+from reid_gen.models.encoder import EncoderCard, create_encoder
+from reid_gen.pedestrians.album import render_album
+from reid_gen.pedestrians.plan import Size
 from tests.data.real_format import make_market
 from tests.engine.small import experiment, write_config
 
@@ -16,3 +26,23 @@ def test_training_without_labels_raises_map_above_the_untrained_encoder(tmp_path
     start_run(made, run, dump_config(settings))
     records = read_metrics(run)
     assert records[-1]["mAP"] > records[0]["mAP"] + 0.1
+
+
+def test_the_built_in_start_weights_tell_rendered_people_apart(tmp_path):
+    folder = tmp_path / "pedestrians"
+    render_album(folder, Size(2, 10, 3, 6, 20, 60, 4), seed=5)
+    evaluator = Evaluator(
+        *labelled_splits(load_dataset("pedestrians", folder)),
+        lambda split: ImageLoader(split.images, 128, 64, 2),
+        batch=32,
+        flip=False,
+        reranked=False,
+        progress=Silent(),
+    )
+    torch.manual_seed(0)
+    found = {}
+    for weights in (None, "rendered"):
+        encoder = create_encoder(EncoderCard("resnet10t", "gem", 128, 64), weights)
+        (result,) = evaluator(Runtime("fp32").encoder(encoder))
+        found[weights] = result.mean_ap
+    assert found["rendered"] > found[None] + 0.25

@@ -1,7 +1,8 @@
 """Train the mesh regressor that comes with reid-gen, on rendered people only.
 
-Two steps: ``render`` makes the crops (once), ``train`` learns from them for a given time and writes
-the weights. People, cameras and scenes of the held-out set are others than those of training.
+Three steps: ``render`` makes the crops (once), ``train`` learns from them for a given time and
+writes the weights, ``test`` measures weights on held-out crops, whose people, cameras and scenes
+are others than those of training.
 """
 
 from __future__ import annotations
@@ -24,7 +25,10 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchvision.transforms.v2 import functional as T
 
+from reid_gen.body.camera import project
 from reid_gen.body.model import BodyModel, built_in
+from reid_gen.body.rasterise import rasterise
+from reid_gen.body.recover import MeshRecovery
 from reid_gen.body.regressor import (
     HEIGHT,
     WIDTH,
@@ -58,6 +62,10 @@ def main() -> None:
     train.add_argument("--batch", type=int, default=64)
     train.add_argument("--out", type=Path, required=True)
     train.set_defaults(run=train_regressor)
+    test = steps.add_parser("test")
+    test.add_argument("--weights", type=Path, help="left out: the built-in ones")
+    test.add_argument("--held-out", type=Path, required=True)
+    test.set_defaults(run=test_regressor)
     options = parser.parse_args()
     options.run(options)
 
@@ -151,8 +159,9 @@ def train_regressor(options: argparse.Namespace) -> None:
                 group["lr"] = rate
             batch = {name: column[rows] for name, column in columns.items()}
             batch = mirror(batch, torch.rand(len(rows)) < 0.5)
+            images = disturb(batch["pixels"])
             with torch.autocast("cpu", torch.bfloat16):
-                estimate = regressor(disturb(batch["pixels"]))
+                estimate = regressor(images)
             joints = body.joints(estimate.rotation, estimate.shape)
             terms = lesson_terms(estimate, joints, lesson_of(body, batch))
             optimizer.zero_grad()
@@ -173,23 +182,58 @@ def train_regressor(options: argparse.Namespace) -> None:
 
 
 @torch.no_grad()
+def test_regressor(options: argparse.Namespace) -> None:
+    """Print what :func:`measure` finds, the error of every joint, and the IoU of silhouettes."""
+    body, columns = built_in(), load([options.held_out])
+    regressor = MeshRecovery(options.weights).regressor
+    found = measure(regressor, body, columns)
+    there = columns["person"]
+    estimate = estimate_all(regressor, columns["pixels"][there])
+    true = {name: columns[name][there] for name in ("rotation", "shape", "camera")}
+    joints = body.joints(estimate.rotation, estimate.shape)
+    away = (joints - joints[:, :1]) - _relative(body.joints(true["rotation"], true["shape"]))
+    one = silhouettes(body, estimate.rotation, estimate.shape, estimate.camera)
+    two = silhouettes(body, true["rotation"], true["shape"], true["camera"])
+    overlap = (one & two).sum((1, 2)) / (one | two).sum((1, 2)).clip(1)
+    found |= {
+        "silhouette_iou": float(overlap.mean()),
+        "joints_mm": [round(1000 * float(error), 1) for error in away.norm(dim=-1).mean(0)],
+    }
+    print(json.dumps(found, indent=2))
+
+
+def silhouettes(body: BodyModel, rotation: Tensor, shape: Tensor, camera: Tensor) -> np.ndarray:
+    """What bodies cover of their crops, [B, HEIGHT, WIDTH]."""
+    drawn = []
+    for rows in torch.arange(len(shape)).split(256):
+        posed = body(rotation[rows], shape[rows])
+        vertices = (posed.vertices - posed.joints[:, :1]).numpy()
+        screen = project(vertices, camera[rows].numpy(), HEIGHT, WIDTH)
+        drawn.append(rasterise(screen, body.faces, HEIGHT, WIDTH).face >= 0)
+    return np.concatenate(drawn)
+
+
+def estimate_all(regressor: MeshRegressor, pixels: Tensor) -> Estimate:
+    """Of crops [N, HEIGHT, WIDTH, 3] in 0..255, as ``reid-gen meshes`` gets them."""
+    was_training = regressor.training
+    regressor.eval()
+    with torch.no_grad():
+        parts = [regressor(p.permute(0, 3, 1, 2).float() / 255) for p in pixels.split(256)]
+    regressor.train(was_training)
+    columns = ([getattr(part, field.name) for part in parts] for field in fields(Estimate))
+    return Estimate(*(torch.cat(column) for column in columns))
+
+
+@torch.no_grad()
 def measure(
     regressor: MeshRegressor, body: BodyModel, columns: dict[str, Tensor]
 ) -> dict[str, float]:
     """Errors on held-out crops with a person: millimetres, degrees, pixels; and of the score."""
-    regressor.eval()
-    parts = []
-    for pixels in columns["pixels"].split(256):
-        with torch.autocast("cpu", torch.bfloat16):
-            parts.append(regressor(pixels.permute(0, 3, 1, 2).float() / 255))
-    regressor.train()
-    estimate = Estimate(
-        *(torch.cat([getattr(part, f.name) for part in parts]) for f in fields(Estimate))
-    )
+    estimate = estimate_all(regressor, columns["pixels"])
     lesson = lesson_of(body, columns)
     joints = body.joints(estimate.rotation, estimate.shape)
     there = lesson.person
-    found, true = joints[there] - joints[there, :1], lesson.joints[there] - lesson.joints[there, :1]
+    found, true = _relative(joints[there]), _relative(lesson.joints[there])
     pixel = (seen_joints(joints, estimate.camera) - lesson.seen).norm(dim=-1)[there] * HEIGHT / 2
     turn = _yaw(estimate.rotation[there]) - _yaw(lesson.rotation[there])
     turn = ((turn + math.pi) % (2 * math.pi) - math.pi).abs() * 180 / math.pi
@@ -202,6 +246,10 @@ def measure(
         "score_people": float(estimate.score[there].mean()),
         "score_empty": float(estimate.score[~there].mean()),
     }
+
+
+def _relative(joints: Tensor) -> Tensor:
+    return joints - joints[:, :1]
 
 
 def _yaw(rotation: Tensor) -> Tensor:

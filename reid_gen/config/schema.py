@@ -33,7 +33,8 @@ class Encoder(Section):
 
     backbone: str
     weights: str | None = None
-    """``imagenet`` for the backbone's public weights, a .safetensors or .pth file, or null."""
+    """``imagenet`` for the backbone's public weights, ``rendered`` for resnet10t's built-in ones,
+    a .safetensors or .pth file, or null."""
     pooling: Literal["avg", "max", "gem"] = "gem"
     last_stride: Literal[1, 2] | None = 1
     """1 keeps a finer map in convolutional backbones; null for transformers."""

@@ -126,6 +126,7 @@ def _stride(request: Request) -> int:
 
 
 BACKBONES: dict[str, Callable[[Request], Backbone]] = {
+    "resnet10t": _timm_cnn,
     "resnet18": _torchvision_resnet,
     "resnet50": _torchvision_resnet,
     "mobilenetv2_100": _timm_cnn,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +11,7 @@ from torch.nn import functional as F
 from reid_gen.models.backbone import Backbone, Request, create_backbone, feature_channels
 from reid_gen.models.normalisation import use_ghost_batches
 from reid_gen.models.pooling import POOLINGS
-from reid_gen.models.weights import SUFFIXES, load_strictly, read_weights
+from reid_gen.models.weights import load_strictly, read_weights, weight_file
 
 
 @dataclass(frozen=True)
@@ -76,7 +75,8 @@ def create_encoder(
 
     Args:
         card: Architecture and input size.
-        weights: Where the backbone starts: None (random), a hub name, or a weight file (by suffix).
+        weights: Where the backbone starts: None (random), a weight file (by suffix), one of
+            ``weights.BUILT_IN``, or a hub name.
         ghost_batch: Images per batch-norm group in training; None takes the whole batch.
 
     Returns:
@@ -85,7 +85,7 @@ def create_encoder(
     Raises:
         UserError: If the backbone or its weights are unknown or do not fit.
     """
-    file = Path(weights) if weights and Path(weights).suffix in SUFFIXES else None
+    file = weight_file(weights)
     request = Request(
         name=card.backbone,
         height=card.height,

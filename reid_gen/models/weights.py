@@ -15,6 +15,15 @@ from reid_gen.errors import UserError, name_some
 
 SUFFIXES = frozenset({".safetensors", ".pth", ".pt", ".bin", ".tar"})
 """File-name endings that mark a weight file rather than a hub name."""
+BUILT_IN = {"rendered": "resnet10t.rendered.safetensors"}
+"""Start weights that come with the program; what they are stands beside the files."""
+
+
+def weight_file(weights: str | None) -> Path | None:
+    """The file that ``weights`` names: built-in ones, or a path with a known suffix; else None."""
+    if weights in BUILT_IN:
+        return Path(__file__).parent / "assets" / BUILT_IN[weights]
+    return Path(weights) if weights and Path(weights).suffix in SUFFIXES else None
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:

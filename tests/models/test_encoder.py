@@ -48,7 +48,7 @@ def test_a_stride_that_means_nothing_is_refused():
 
 
 def test_an_unknown_backbone_lists_the_known_ones():
-    with pytest.raises(UserError, match=r"unknown backbone 'resnet52'; known: resnet18, .*mean"):
+    with pytest.raises(UserError, match=r"unknown backbone 'resnet52'; known: .*resnet18, .*mean"):
         create_encoder(card("resnet52"))
 
 
@@ -144,3 +144,9 @@ def test_a_group_of_one_is_refused():
 @pytest.mark.skipif(not MOBILENET.is_file(), reason="the shared ImageNet weights are not here")
 def test_shared_imagenet_weights_fit_the_tensorflow_mobilenet():
     create_encoder(card("mobilenetv2_100_tf"), str(MOBILENET))
+
+
+def test_built_in_weights_fit_their_backbone_only():
+    create_encoder(card("resnet10t"), "rendered")
+    with pytest.raises(UserError, match=r"resnet10t.rendered.safetensors does not fit"):
+        create_encoder(card("resnet18"), "rendered")
