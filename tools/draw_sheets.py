@@ -7,12 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import torch
-from scipy.spatial.transform import Rotation
 
-from reid_gen.body.camera import project, turned, upright
 from reid_gen.body.model import built_in
-from reid_gen.body.structure import KINDS, Mesh, draw_structure
+from reid_gen.body.structure import KINDS
+from reid_gen.body.table import BodyTable
+from reid_gen.body.views import StructureMaps
 from reid_gen.pedestrians.studio import Studio, Take
 from reid_gen.report.sheets import save_picture
 from reid_gen.types import Pixels
@@ -73,20 +72,20 @@ def alone(take: Take) -> Take:
 def structures(studio: Studio) -> Pixels:
     """Every kind of structure map of one body, from eight sides."""
     truth = studio.truth(alone(studio.take(5, 1, 1)))
-    model = built_in()
-    rotation = Rotation.from_rotvec(truth.pose).as_matrix()[None]
-    with torch.no_grad():
-        posed = model(torch.from_numpy(rotation).float(), torch.from_numpy(truth.shape)[None])
-    body = np.repeat((posed.vertices - posed.joints[:, :1]).numpy(), len(TURNS), axis=0)
-    up = np.repeat(upright(truth.pose[None]), len(TURNS), axis=0)
-    vertices = turned(body, np.array(TURNS), up)
-    camera = np.repeat(truth.camera[None], len(TURNS), axis=0)
-    screen = project(vertices, camera, studio.height, studio.width)
-    mesh = Mesh(vertices, screen, model.faces, model.arrays.skinning)
+    table = BodyTable(
+        keys=("walker",),
+        pose=truth.pose[None],
+        shape=truth.shape[None],
+        camera=truth.camera[None],
+        score=np.ones(1, np.float32),
+        size=np.array([[studio.height, studio.width]]),
+        source="truth",
+    )
+    maps = StructureMaps(table, built_in(), studio.height, studio.width)
     drawn = []
     for kind in KINDS:
-        maps = draw_structure(mesh, kind, studio.height, studio.width)
-        shown = np.broadcast_to(maps, (len(TURNS), 3, studio.height, studio.width))
+        shown = maps(kind, table.keys * len(TURNS), np.array(TURNS, np.float32))
+        shown = np.broadcast_to(shown, (len(TURNS), 3, studio.height, studio.width))
         drawn.append(np.concatenate(list(np.moveaxis(shown, 1, -1)), axis=1))
     return np.round((np.concatenate(drawn) + 1) * 127.5).astype(np.uint8)
 

@@ -60,6 +60,7 @@ def main() -> None:
     train.add_argument("--held-out", type=Path, required=True)
     train.add_argument("--minutes", type=float, default=30)
     train.add_argument("--batch", type=int, default=64)
+    train.add_argument("--start", type=Path, help="weights to go on from")
     train.add_argument("--out", type=Path, required=True)
     train.set_defaults(run=train_regressor)
     test = steps.add_parser("test")
@@ -115,6 +116,25 @@ def mirror(columns: dict[str, Tensor], which: Tensor) -> dict[str, Tensor]:
     return columns | {"rotation": rotation, "camera": camera, "pixels": pixels}
 
 
+def reframe(columns: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Zoom and shift crops, and widen the people in them; cameras follow all but the widening."""
+    pixels, camera = columns["pixels"].permute(0, 3, 1, 2).float(), columns["camera"].clone()
+    count = len(pixels)
+    zoom = torch.exp(torch.empty(count).uniform_(-0.1, 0.3))
+    wide = zoom * torch.exp(torch.empty(count).uniform_(-0.05, 0.3))
+    shift = 0.06 * torch.randn(count, 2)
+    # grid_sample asks where a pixel comes from, in half widths and half heights.
+    inverse = torch.zeros(count, 2, 3)
+    inverse[:, 0, 0], inverse[:, 1, 1] = 1 / wide, 1 / zoom
+    inverse[:, 0, 2], inverse[:, 1, 2] = -2 * shift[:, 0] / wide, -shift[:, 1] / zoom
+    grid = F.affine_grid(inverse, list(pixels.shape), align_corners=False)
+    moved = F.grid_sample(pixels, grid, padding_mode="reflection", align_corners=False)
+    camera[:, 0] *= zoom
+    camera[:, 1] = wide * camera[:, 1] + shift[:, 0]
+    camera[:, 2] = zoom * camera[:, 2] + shift[:, 1]
+    return columns | {"pixels": moved.permute(0, 2, 3, 1), "camera": camera}
+
+
 def disturb(pixels: Tensor) -> Tensor:
     """Images [B, 3, H, W] in 0..1 with colours, sharpness, size and parts changed at random."""
     x = pixels.permute(0, 3, 1, 2).float() / 255
@@ -145,6 +165,8 @@ def train_regressor(options: argparse.Namespace) -> None:
     regressor = MeshRegressor().to(memory_format=torch.channels_last)
     there = columns["person"]
     regressor.begin_at(*(columns[name][there].mean(0) for name in ("rotation", "shape", "camera")))
+    if options.start:
+        regressor.load_state_dict(MeshRecovery(options.start).regressor.state_dict())
     optimizer = torch.optim.AdamW(regressor.parameters(), 6e-4, weight_decay=1e-2)
     started, step, spent = time.time(), 0, 0.0
     while spent < 1:
@@ -159,6 +181,7 @@ def train_regressor(options: argparse.Namespace) -> None:
                 group["lr"] = rate
             batch = {name: column[rows] for name, column in columns.items()}
             batch = mirror(batch, torch.rand(len(rows)) < 0.5)
+            batch = reframe(batch)
             images = disturb(batch["pixels"])
             with torch.autocast("cpu", torch.bfloat16):
                 estimate = regressor(images)

@@ -11,6 +11,7 @@ from itertools import groupby
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from reid_gen.body.table import BodyTable, save_table
 from reid_gen.errors import UserError
@@ -126,7 +127,7 @@ def _in_parallel(
     groups: Sequence[list[Entry]], place: Place, workers: int
 ) -> Iterable[dict[str, Truth]]:
     if workers == 1:
-        _start_worker(*place)
+        _start_worker(*place, threads=torch.get_num_threads())
         yield from map(_render, groups)
         return
     # Forked processes could inherit locked OpenMP threads from torch.
@@ -139,8 +140,10 @@ _worker: tuple[Path, Studio] | None = None
 """Folder and studio of this process."""
 
 
-def _start_worker(folder: Path, seed: int, height: int, width: int) -> None:
+def _start_worker(folder: Path, seed: int, height: int, width: int, threads: int = 1) -> None:
     global _worker
+    # Threads of several processes that wait for each other on the same cores cost two thirds of it.
+    torch.set_num_threads(threads)
     _worker = folder, Studio(seed, height, width)
 
 
