@@ -91,8 +91,8 @@ def test_numbers_in_scientific_notation_are_numbers(write):
         (
             "name: market1501",
             "name: market",
-            "FILE:2: data.name: must be 'market1501', 'dukemtmcreid', 'msmt17' or 'folder', "
-            'got "market"',
+            "FILE:2: data.name: must be 'market1501', 'dukemtmcreid', 'msmt17', 'pedestrians' or "
+            "'folder', got \"market\"",
         ),
         (
             "encoder: {backbone: resnet18}",
