@@ -23,7 +23,7 @@ PATH = click.Path(path_type=Path)
 @click.option(
     "--weights",
     type=PATH,
-    help="Another mesh regressor: ours, or .pt of SPIN's layout with --body.",
+    help="Another mesh regressor: ours, or with --body a checkpoint of SPIN or 4D-Humans.",
 )
 @click.option("--from", "folder", type=PATH, help="Read a file per image that others estimated.")
 @click.option("--body", type=PATH, help="SMPL model, file or folder; needed for others' bodies.")
@@ -95,29 +95,31 @@ def _refuse_contradictions(weights: Path | None, folder: Path | None, body: Path
 
     if weights is not None and folder is not None:
         raise UserError("--weights estimates bodies and --from reads them; give one of the two")
-    theirs = folder is not None or _is_spin(weights)
+    theirs = folder is not None or _is_checkpoint(weights)
     if theirs != (body is not None):
         raise UserError(
             "--body, an SMPL model, goes with bodies that others' programs estimate: give it with "
-            "--from, or --weights of SPIN's layout (.pt), and without these leave it out"
+            "--from, or with a --weights checkpoint (.pt, .pth, .ckpt), and else leave it out"
         )
 
 
-def _is_spin(weights: Path | None) -> bool:
-    return weights is not None and weights.suffix == ".pt"
+def _is_checkpoint(weights: Path | None) -> bool:
+    from reid_gen.body.checkpoints import SUFFIXES
+
+    return weights is not None and weights.suffix in SUFFIXES
 
 
 def _recovery(
     weights: Path | None, folder: Path | None, model: BodyModel, paths: Mapping[str, Path]
 ) -> Recovery:
+    from reid_gen.body.checkpoints import CheckpointRecovery
     from reid_gen.body.foreign import ForeignFiles
     from reid_gen.body.recover import MeshRecovery
-    from reid_gen.body.spin import SpinRecovery
 
     if folder is not None:
         return ForeignFiles(folder, paths, model)
-    if weights is not None and _is_spin(weights):
-        return SpinRecovery(weights, model)
+    if weights is not None and _is_checkpoint(weights):
+        return CheckpointRecovery(weights, model)
     return MeshRecovery(weights)
 
 

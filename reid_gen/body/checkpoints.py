@@ -1,0 +1,108 @@
+"""Mesh recovery with the networks of others, whose checkpoints users bring with their own SMPL."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy.spatial.transform import Rotation
+from torch import Tensor
+from torch.nn import functional as F
+
+from reid_gen.body.foreign import to_own_frame
+from reid_gen.body.hmr2 import Hmr2Network
+from reid_gen.body.model import BodyModel
+from reid_gen.body.spin import SpinNetwork
+from reid_gen.body.table import BodyTable
+from reid_gen.errors import UserError
+from reid_gen.types import Pixels
+
+SUFFIXES = (".pt", ".pth", ".ckpt")
+LAYOUTS: dict[str, type[SpinNetwork] | type[Hmr2Network]] = {
+    "fc1.weight": SpinNetwork,
+    "smpl_head.decpose.weight": Hmr2Network,
+}
+"""A tensor that only this layout has, and the network."""
+RULE = (
+    "give a checkpoint of SPIN or EFT (ResNet-50, fc1 to deccam) or of 4D-Humans (backbone and "
+    "smpl_head)"
+)
+_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+class CheckpointRecovery:
+    """Estimates one body per crop with the network of a checkpoint.
+
+    Args:
+        checkpoint: File with one of ``SUFFIXES``: tensors by name, alone or under ``model`` or
+            ``state_dict``.
+        body: SMPL, which such networks are trained on.
+
+    Raises:
+        UserError: If the file is missing or holds another network.
+    """
+
+    def __init__(self, checkpoint: Path, body: BodyModel) -> None:
+        self.source = f"checkpoint {checkpoint.name}"
+        self.body = body
+        state = _read(checkpoint)
+        layouts = [layout for name, layout in LAYOUTS.items() if name in state]
+        if not layouts:
+            raise UserError(f"{checkpoint} holds no network of a known layout; {RULE}")
+        try:
+            self.network = layouts[0].of(state)
+        except (KeyError, ValueError) as error:
+            raise UserError(f"{checkpoint} lacks {error.args[0]}; {RULE}") from error
+        _load(self.network, state, checkpoint)
+        self.height, self.width = self.network.side, self.network.side // 2
+
+    def __call__(self, keys: tuple[str, ...], pixels: Pixels) -> BodyTable:
+        """Bodies in crops [B, height, width, 3] in 0..255; such networks give no score: it is 1."""
+        images = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
+        mean, std = (torch.tensor(value).view(1, 3, 1, 1) for value in (_MEAN, _STD))
+        margin = (self.height - self.width) // 2
+        with torch.no_grad():
+            square = F.pad(images, (margin, margin))
+            rotation, shape, camera = self.network((square - mean) / std)
+        vectors = Rotation.from_matrix(rotation.reshape(-1, 3, 3).numpy()).as_rotvec()
+        size = np.tile([self.height, self.width], (len(keys), 1))
+        pose, own_camera = to_own_frame(
+            vectors.reshape(-1, 24, 3), shape.numpy(), camera.numpy(), size, self.body
+        )
+        score = np.ones(len(keys), np.float32)
+        return BodyTable(keys, pose, shape.numpy(), own_camera, score, size, self.source)
+
+
+def _load(network: SpinNetwork | Hmr2Network, state: dict[str, Tensor], checkpoint: Path) -> None:
+    """Load what the network has; a checkpoint holds more (losses, SMPL, discriminators)."""
+    own = network.state_dict()
+    counters = {name for name in own if name.endswith("num_batches_tracked")}
+    missing = sorted(own.keys() - state.keys() - counters)
+    if missing:
+        raise UserError(f"{checkpoint} lacks {missing[0]} and {len(missing) - 1} more; {RULE}")
+    for name in own.keys() & state.keys() - counters:
+        if own[name].shape != state[name].shape:
+            found, wanted = tuple(state[name].shape), tuple(own[name].shape)
+            raise UserError(f"{checkpoint}: {name} is {found}, not {wanted}; {RULE}")
+    network.load_state_dict({n: state[n] for n in own.keys() & state.keys()}, strict=False)
+    network.eval()
+
+
+def _read(checkpoint: Path) -> dict[str, Tensor]:
+    if not checkpoint.is_file():
+        raise UserError(f"no mesh regressor at {checkpoint}; check --weights")
+    try:
+        content = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged pickle raises almost anything
+        reason = repr(error).splitlines()[0][:200]
+        raise UserError(
+            f"{checkpoint} cannot be read ({reason}); a file with more than tensors and plain values "
+            "is refused, because reading it would run code: if you trust it, save its state_dict "
+            "alone with torch"
+        ) from error
+    for wrapper in ("model", "state_dict"):
+        if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
+            content = content[wrapper]
+    tensors = content if isinstance(content, dict) else {}
+    return {name: value for name, value in tensors.items() if isinstance(value, Tensor)}
