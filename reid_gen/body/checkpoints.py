@@ -97,8 +97,8 @@ def _read(checkpoint: Path) -> dict[str, Tensor]:
     except Exception as error:  # a damaged pickle raises almost anything
         reason = repr(error).splitlines()[0][:200]
         raise UserError(
-            f"{checkpoint} cannot be read ({reason}); a file with more than tensors and plain values "
-            "is refused, because reading it would run code: if you trust it, save its state_dict "
+            f"{checkpoint} cannot be read ({reason}); a file with more than tensors and plain "
+            "values is refused, because reading it would run code: if you trust it, save its state_dict "
             "alone with torch"
         ) from error
     for wrapper in ("model", "state_dict"):
