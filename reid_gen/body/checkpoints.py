@@ -98,8 +98,8 @@ def _read(checkpoint: Path) -> dict[str, Tensor]:
         reason = repr(error).splitlines()[0][:200]
         raise UserError(
             f"{checkpoint} cannot be read ({reason}); a file with more than tensors and plain "
-            "values is refused, because reading it would run code: if you trust it, save its state_dict "
-            "alone with torch"
+            "values is refused, because reading it would run code: if you trust it, save its "
+            "state_dict alone with torch"
         ) from error
     for wrapper in ("model", "state_dict"):
         if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
