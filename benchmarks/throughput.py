@@ -26,9 +26,11 @@ from reid_gen.data.datasets import load_dataset
 from reid_gen.data.loaders import ImageLoader
 from reid_gen.data.sampling import identity_batches
 from reid_gen.data.transforms import Augmentation
+from reid_gen.engine.batches import prepare
+from reid_gen.engine.contrast import ContrastTerms, Pairs
 from reid_gen.engine.run import environment
 from reid_gen.engine.runtime import Runtime
-from reid_gen.engine.steps import ContrastStep
+from reid_gen.engine.steps import IDENTITY, Learner, TrainingStep
 from reid_gen.evaluation.features import extract_features
 from reid_gen.memory.bank import MemoryBank
 from reid_gen.models.encoder import EncoderCard, IdentityEncoder, create_encoder
@@ -99,12 +101,15 @@ def measure_train(card: EncoderCard, images: tuple[Image, ...], precision: str) 
     encoder = create_encoder(card, ghost_batch=BATCH).train()
     labels = np.arange(len(images)) // 8
     features = torch.nn.functional.normalize(torch.randn(len(images), encoder.feature_size), dim=1)
-    step = ContrastStep(
+    weights = {"prototype": 1.0, "instance": 0.0}
+    adam = torch.optim.Adam([p for p in encoder.parameters() if p.requires_grad], fused=True)
+    bank = MemoryBank(features, torch.from_numpy(labels), 0.2, 0.1)
+    step = TrainingStep(
         encoder,
-        torch.optim.Adam([p for p in encoder.parameters() if p.requires_grad], fused=True),
-        MemoryBank(features, torch.from_numpy(labels), 0.2, 0.1),
-        temperature=0.05,
-        weights={"prototype": 1.0, "instance": 0.0},
+        learners={IDENTITY: Learner(encoder, adam)},
+        generator=None,
+        contrast=ContrastTerms(bank, 0.05, weights, Pairs()),
+        weights=weights,
         runtime=runtime,
     )
     rng = np.random.default_rng(0)
@@ -116,8 +121,7 @@ def measure_train(card: EncoderCard, images: tuple[Image, ...], precision: str) 
 
     def ours() -> None:
         for _ in range(STEPS):
-            batch = next(batches)
-            step(augment(batch.pixels, rng), torch.from_numpy(batch.index))
+            step(prepare(next(batches), augment, rng, runtime.device), 0)
 
     return in_turns(ours, partial(bare_training, encoder, random, runtime))
 

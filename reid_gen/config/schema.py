@@ -28,6 +28,19 @@ class Data(Section):
     workers: PositiveInt = 4
 
 
+class Adam(Section):
+    """Adam."""
+
+    kind: Literal["adam"]
+
+
+class Sgd(Section):
+    """Stochastic gradient descent with Nesterov momentum."""
+
+    kind: Literal["sgd"]
+    momentum: Share = 0.9
+
+
 class Encoder(Section):
     """The identity encoder."""
 
@@ -41,6 +54,9 @@ class Encoder(Section):
     ghost_batch: PositiveInt | None = 64
     """Images per batch-norm group in training; null takes the whole batch."""
     precision: Literal["bf16", "fp32"] = "bf16"
+    embedding: PositiveInt | None = None
+    """Length that a linear layer brings features to before the neck (GCL: 512); null has none."""
+    optimizer: Annotated[Adam | Sgd, Field(discriminator="kind")] = Adam(kind="adam")
 
 
 class Augment(Section):
@@ -55,12 +71,13 @@ class Sampler(Section):
     """P x K: ``batch`` images, of which ``instances`` share a pseudo label."""
 
     batch: PositiveInt = 256
-    instances: PositiveInt = 16
+    instances: PositiveInt | None = 16
+    """null draws clustered images plainly, as GCL's release does."""
     camera_aware: bool = False
 
     @model_validator(mode="after")
     def _whole_identities(self) -> Sampler:
-        if self.batch % self.instances:
+        if self.instances is not None and self.batch % self.instances:
             raise ValueError(f"batch {self.batch} must be a multiple of instances {self.instances}")
         return self
 
@@ -99,10 +116,25 @@ class Memory(Section):
 
 
 class Weights(Section):
-    """Weight of each loss term; a term of weight 0 is not computed."""
+    """Weight of each contrastive term; a term of weight 0 is not computed."""
 
     prototype: NotNegative = 1.0
     instance: NotNegative = 0.0
+    view_prototype: NotNegative = 0.0
+    view_instance: NotNegative = 0.0
+    view_cluster: NotNegative = 0.0
+    real_cluster: NotNegative = 0.0
+
+
+class Pairs(Section):
+    """GCL's three pair terms: ``view_instance``, ``view_cluster``, ``real_cluster``."""
+
+    negatives: PositiveInt | None = None
+    """Random rows of other labels per image; null takes all."""
+    live: bool = True
+    """False: a view's own positive is the image's row of the bank (release)."""
+    own_negatives: bool = True
+    """False: the real image borrows the negatives of its view (release)."""
 
 
 class Loss(Section):
@@ -110,6 +142,92 @@ class Loss(Section):
 
     temperature: Positive = 0.05
     weights: Weights = Weights()
+    pairs: Pairs = Pairs()
+
+
+class StepTurns(Section):
+    """Turns by multiples of an angle."""
+
+    kind: Literal["steps"]
+    every: Annotated[int, Field(ge=1, le=180)] = 45
+    last: Annotated[int, Field(ge=1, le=359)] = 315
+    """GCL's release never draws 315."""
+
+
+class AnyTurn(Section):
+    """Turns by any angle."""
+
+    kind: Literal["any"]
+    least: Annotated[float, Field(ge=0, lt=180)] = 20.0
+
+
+class Structure(Section):
+    """The structure encoder."""
+
+    width: PositiveInt = 16
+    blocks: PositiveInt = 4
+    pyramid: bool = True
+    """Dilated convolutions at the end, as in GCL."""
+
+
+class Decoder(Section):
+    """The decoder; its channels follow from the structure encoder's width."""
+
+    hidden: PositiveInt = 512
+
+
+class Discriminator(Section):
+    """The discriminator."""
+
+    width: PositiveInt = 32
+    blocks: PositiveInt = 4
+    scales: PositiveInt = 3
+    penalty_every: PositiveInt = 16
+    """Steps between gradient penalties, which then count as much more."""
+
+
+class GanWeights(Section):
+    """Weight of each term of the mesh GAN."""
+
+    image: NotNegative = 5.0
+    cycle: NotNegative = 5.0
+    feature: NotNegative = 5.0
+    adversarial: NotNegative = 1.0
+    fake: NotNegative = 1.0
+    real: NotNegative = 1.0
+    penalty: NotNegative = 0.01
+
+
+class MeshGan(Section):
+    """GCL's generator: people drawn on their bodies turned."""
+
+    kind: Literal["mesh_gan"]
+    bodies: Annotated[Path, Field(strict=False)]
+    """Folder that `reid-gen meshes` made."""
+    body: Annotated[Path | None, Field(strict=False)] = None
+    """SMPL model if the bodies are SMPL's; null for the built-in one."""
+    map: Literal["grey", "depth", "normals", "parts", "silhouette"] = "parts"
+    angles: Annotated[StepTurns | AnyTurn, Field(discriminator="kind")] = AnyTurn(kind="any")
+    least_score: Share = 0.3
+    """Images with less confident bodies are trained without views."""
+    batch: PositiveInt = 16
+    """Images per step that get views."""
+    stripes: Literal["body", "interleaved"] = "body"
+    """What drives one block of the decoder: a stripe of the body, or channels of all (release)."""
+    feature_of_view: bool = True
+    """Tie the view's part features to the image's too (paper, not release)."""
+    structure: Structure = Structure()
+    decoder: Decoder = Decoder()
+    discriminator: Discriminator = Discriminator()
+    weights: GanWeights = GanWeights()
+    weight_decay: NotNegative = 5e-4
+
+
+class Source(Section):
+    """A data set with labels, for stages with ``labels: source``."""
+
+    name: Literal["market1501", "dukemtmcreid", "msmt17", "pedestrians"]
+    root: Annotated[Path, Field(strict=False)]
 
 
 class Stage(Section):
@@ -117,12 +235,21 @@ class Stage(Section):
 
     name: str
     epochs: PositiveInt
-    iterations: PositiveInt = 400
+    iterations: PositiveInt | None = 400
+    """Steps per epoch; null passes once over the images that may be drawn."""
+    trains: Annotated[
+        tuple[Literal["identity", "generator"], ...], Field(min_length=1, strict=False)
+    ] = ("identity",)
+    labels: Literal["clusters", "source"] = "clusters"
+    """``source`` learns from the true labels of the data set under ``source``."""
+    views: bool = False
+    """Contrast views of a generator that does not learn in this stage."""
     learning_rate: Positive = 3.5e-4
     weight_decay: NotNegative = 5e-4
     warmup_epochs: Annotated[int, Field(ge=0)] = 0
     decay_every: PositiveInt | None = 20
     """Epochs after which the learning rate is multiplied by 0.1; null never does."""
+    generator_learning_rate: Positive = 1e-4
 
 
 class Evaluation(Section):
@@ -148,5 +275,26 @@ class Config(Section):
     clustering: Clustering = Clustering()
     memory: Memory = Memory()
     loss: Loss = Loss()
+    generator: MeshGan | None = None
+    source: Source | None = None
+    start_from: Annotated[Path | None, Field(strict=False)] = None
+    """A run whose weights this one starts with."""
     stages: Annotated[tuple[Stage, ...], Field(min_length=1, strict=False)]
     evaluation: Evaluation = Evaluation()
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Config:
+        if self.generator is None:
+            contrasted = [name for name in VIEW_TERMS if getattr(self.loss.weights, name) > 0]
+            if contrasted:
+                raise ValueError(f"loss.weights.{contrasted[0]} needs a generator section")
+            if any(stage.views or "generator" in stage.trains for stage in self.stages):
+                raise ValueError(
+                    "a stage with views or that trains the generator needs a generator"
+                )
+        if self.source is None and any(stage.labels == "source" for stage in self.stages):
+            raise ValueError("a stage with labels: source needs a source section")
+        return self
+
+
+VIEW_TERMS = ("view_prototype", "view_instance", "view_cluster", "real_cluster")

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from reid_gen.data.images import UnreadableImage, decode
+from reid_gen.data.sidecar import Bring, Brought
 from reid_gen.types import Image, Ints, Pixels
 
 _AHEAD = 3
@@ -23,11 +24,13 @@ class DecodedBatch:
         index: Row of each image in the list of images, [B].
         pixels: RGB in 0..255, [B, H, W, 3]; black where an image does not decode.
         failures: The images that do not decode. Whoever reads the batch must not pass over them.
+        brought: What comes beside the images, if that was asked for.
     """
 
     index: Ints
     pixels: Pixels
-    failures: tuple[UnreadableImage, ...] = field(default=())
+    failures: tuple[UnreadableImage, ...] = ()
+    brought: Brought | None = None
 
 
 class ImageLoader:
@@ -56,24 +59,30 @@ class ImageLoader:
         rows = np.arange(len(self.images))
         return self.read(rows[start : start + batch] for start in range(0, len(rows), batch))
 
-    def read(self, batches: Iterable[Ints]) -> Iterator[DecodedBatch]:
-        """Read the images of each batch of rows [B], in the order asked for."""
-        with ThreadPoolExecutor(self.workers, thread_name_prefix="decode") as pool:
-            waiting: deque[tuple[Ints, Pixels, list[Future[list[UnreadableImage]]]]] = deque()
-            for index in batches:
-                waiting.append(self._start(pool, index))
-                if len(waiting) > _AHEAD:
-                    yield _finish(*waiting.popleft())
-            while waiting:
-                yield _finish(*waiting.popleft())
+    def read(self, batches: Iterable[Ints], bring: Bring | None = None) -> Iterator[DecodedBatch]:
+        """Read the images of each batch of rows [B], in the order asked for.
 
-    def _start(
-        self, pool: ThreadPoolExecutor, index: Ints
-    ) -> tuple[Ints, Pixels, list[Future[list[UnreadableImage]]]]:
+        Args:
+            batches: Rows of each batch.
+            bring: Makes what comes beside the images.
+        """
+        with ThreadPoolExecutor(self.workers, thread_name_prefix="decode") as pool:
+            waiting: deque[_Started] = deque()
+            for number, index in enumerate(batches):
+                waiting.append(self._start(pool, index))
+                if bring is not None:
+                    images = [self.images[row] for row in index]
+                    waiting[-1].brought = pool.submit(bring, images, number)
+                if len(waiting) > _AHEAD:
+                    yield waiting.popleft().finish()
+            while waiting:
+                yield waiting.popleft().finish()
+
+    def _start(self, pool: ThreadPoolExecutor, index: Ints) -> _Started:
         pixels = np.zeros((len(index), self.height, self.width, 3), dtype=np.uint8)
         shares = np.array_split(np.arange(len(index)), self.workers)
         tasks = [pool.submit(self._fill, pixels, index, share) for share in shares]
-        return index, pixels, tasks
+        return _Started(index, pixels, tasks)
 
     def _fill(self, pixels: Pixels, index: Ints, share: Ints) -> list[UnreadableImage]:
         failures = []
@@ -85,8 +94,16 @@ class ImageLoader:
         return failures
 
 
-def _finish(
-    index: Ints, pixels: Pixels, tasks: list[Future[list[UnreadableImage]]]
-) -> DecodedBatch:
-    failures = tuple(failure for task in tasks for failure in task.result())
-    return DecodedBatch(index, pixels, failures)
+@dataclass
+class _Started:
+    """A batch that is being read."""
+
+    index: Ints
+    pixels: Pixels
+    tasks: list[Future[list[UnreadableImage]]]
+    brought: Future[Brought] | None = None
+
+    def finish(self) -> DecodedBatch:
+        failures = tuple(failure for task in self.tasks for failure in task.result())
+        brought = self.brought.result() if self.brought else None
+        return DecodedBatch(self.index, self.pixels, failures, brought)

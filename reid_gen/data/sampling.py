@@ -1,4 +1,4 @@
-"""P x K sampling over pseudo labels."""
+"""Drawing batches: P x K over pseudo labels, or plainly."""
 
 from __future__ import annotations
 
@@ -50,6 +50,29 @@ def identity_batches(
         yield np.concatenate(
             [_draw(members[cluster], instances, rng, camids) for cluster in chosen]
         )
+
+
+def shuffled_batches(
+    rows: Ints, *, batch: int, iterations: int, rng: np.random.Generator
+) -> Iterator[Ints]:
+    """Draw batches in random order, every row before any again; none is smaller than the others.
+
+    Args:
+        rows: That may be drawn.
+        batch: Images per batch; fewer if there are not so many rows.
+        iterations: Batches to draw.
+        rng: Source of all randomness.
+
+    Yields:
+        Rows of the images, [B] int64.
+    """
+    size = min(batch, len(rows))
+    queue = rows[:0]
+    for _ in range(iterations):
+        if len(queue) < size:
+            queue = rng.permutation(rows)
+        yield queue[:size]
+        queue = queue[size:]
 
 
 def _draw(members: Ints, count: int, rng: np.random.Generator, camids: Ints | None) -> Ints:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeVar, cast
 
 import numpy as np
 import torch
@@ -11,10 +12,51 @@ from torch import Tensor
 
 from reid_gen.types import Ints, Pixels
 
+Values = TypeVar("Values", bound=NDArray[np.generic])
+
 
 def to_images(pixels: Pixels) -> Tensor:
     """Turn pixels [B, H, W, 3] in 0..255 into images [B, 3, H, W] in 0..1, channels last."""
     return torch.from_numpy(pixels).permute(0, 3, 1, 2).to(torch.float32).div_(255)
+
+
+@dataclass(frozen=True)
+class Changes:
+    """Random changes of one batch, drawn; also for pictures that belong to its images.
+
+    Attributes:
+        rows: Row of the padded image that each row comes from, [B, H].
+        columns: Column likewise, [B, W].
+        pad: Width of the padding.
+        erased: Where a rectangle is filled, [B, H, W].
+        fill: RGB of it in 0..255, [3].
+    """
+
+    rows: Ints
+    columns: Ints
+    pad: int
+    erased: NDArray[np.bool_]
+    fill: Pixels
+
+    def move(self, pictures: Values, margin: float = 0) -> Values:
+        """Shift and mirror pictures [B, H, W, C]; what lies outside them is ``margin``."""
+        around = ((0, 0), (self.pad, self.pad), (self.pad, self.pad), (0, 0))
+        padded = np.pad(pictures, around, constant_values=margin)
+        image = np.arange(len(pictures))[:, None, None]
+        return cast(Values, padded[image, self.rows[:, :, None], self.columns[:, None, :]])
+
+    def erase(self, pictures: Pixels) -> Pixels:
+        """Fill the rectangles of moved pictures [B, H, W, 3]."""
+        return np.where(self.erased[..., None], self.fill, pictures)
+
+    def at(self, places: Ints) -> Changes:
+        """The changes of some of the images."""
+        return replace(
+            self,
+            rows=self.rows[places],
+            columns=self.columns[places],
+            erased=self.erased[places],
+        )
 
 
 @dataclass(frozen=True)
@@ -33,20 +75,16 @@ class Augmentation:
     erase: float
     fill: tuple[float, float, float]
 
-    def __call__(self, pixels: Pixels, rng: np.random.Generator) -> Tensor:
-        """Augment pixels [B, H, W, 3] in 0..255 into images [B, 3, H, W] in 0..1."""
-        size, height, width, _ = pixels.shape
-        padded = np.pad(pixels, ((0, 0), (self.pad, self.pad), (self.pad, self.pad), (0, 0)))
+    def draw(self, size: int, height: int, width: int, rng: np.random.Generator) -> Changes:
+        """Draw changes for ``size`` images of ``height`` x ``width`` pixels."""
         rows = self._offsets(rng, size) + np.arange(height)
         columns = self._offsets(rng, size) + np.arange(width)
         mirrored = rng.random(size) < self.flip
         columns[mirrored] = columns[mirrored, ::-1]
-        image = np.arange(size)[:, None, None]
-        cropped = padded[image, rows[:, :, None], columns[:, None, :]]
         erased = _rectangles(rng, size, height, width)
         erased &= rng.random((size, 1, 1)) < self.erase
-        cropped[erased] = np.round(np.array(self.fill) * 255).astype(np.uint8)
-        return to_images(cropped)
+        fill = np.round(np.array(self.fill) * 255).astype(np.uint8)
+        return Changes(rows, columns, self.pad, erased, fill)
 
     def _offsets(self, rng: np.random.Generator, size: int) -> Ints:
         return rng.integers(0, 2 * self.pad + 1, (size, 1))

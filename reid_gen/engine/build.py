@@ -1,8 +1,9 @@
-"""From settings to objects: the only file of the engine that knows the configuration."""
+"""From settings to an experiment; with build_parts the only file of the engine to know them."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -11,14 +12,17 @@ import numpy as np
 import torch
 from typing_extensions import assert_never
 
-from reid_gen.cluster.assign import EpsRule, FixedEps, ShareEps, pseudo_labels
+from reid_gen.cluster.assign import EpsRule, FixedEps, PseudoLabels, ShareEps, pseudo_labels
 from reid_gen.config import schema
 from reid_gen.data.datasets import load_dataset
 from reid_gen.data.loaders import ImageLoader
-from reid_gen.data.sampling import identity_batches
 from reid_gen.data.transforms import Augmentation
+from reid_gen.engine.build_parts import build_generator, build_learners
+from reid_gen.engine.checkpoint import load_encoder_for
+from reid_gen.engine.contrast import ContrastTerms, Pairs
 from reid_gen.engine.evaluate import Evaluator, labelled_splits
 from reid_gen.engine.loop import Trainer
+from reid_gen.engine.pools import Pool
 from reid_gen.engine.progress import Progress
 from reid_gen.engine.runtime import Runtime
 from reid_gen.engine.stages import Stage
@@ -26,7 +30,7 @@ from reid_gen.errors import UserError
 from reid_gen.evaluation.quality import clustering_quality
 from reid_gen.memory.bank import MemoryBank
 from reid_gen.models.encoder import EncoderCard, IdentityEncoder, create_encoder
-from reid_gen.types import Dataset, Image, LabelledSplit
+from reid_gen.types import Dataset, Floats, Image, Ints, LabelledSplit
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,8 @@ def build_experiment(config: schema.Config, progress: Progress) -> Experiment:
     torch.manual_seed(config.seed)
     card = encoder_card(config)
     encoder = create_encoder(card, config.encoder.weights, config.encoder.ghost_batch)
+    if config.start_from is not None:
+        encoder.load_state_dict(load_encoder_for(card, config.start_from).state_dict())
     return Experiment(
         trainer=_trainer(config, dataset, encoder.to(runtime.device), runtime, progress),
         card=card,
@@ -76,6 +82,7 @@ def encoder_card(config: schema.Config) -> EncoderCard:
         height=config.data.height,
         width=config.data.width,
         last_stride=config.encoder.last_stride,
+        embedding=config.encoder.embedding,
     )
 
 
@@ -112,49 +119,67 @@ def _trainer(
     runtime: Runtime,
     progress: Progress,
 ) -> Trainer:
-    cluster, memory, stages = config.clustering, config.memory, config.stages
+    generator = build_generator(config, encoder, dataset, runtime.device)
     pids = dataset.train_pids
+    pool = _pool(config, dataset)
+    gan = {} if config.generator is None else config.generator.weights.model_dump()
     return Trainer(
         encoder=encoder,
-        optimizer=torch.optim.Adam(
-            [parameter for parameter in encoder.parameters() if parameter.requires_grad],
-            lr=stages[0].learning_rate,
-            fused=True,
-        ),
-        loader=_loader(config.data, dataset.train),
+        learners=build_learners(config, encoder, generator),
+        generator=generator,
+        generator_batch=pool.batch if config.generator is None else config.generator.batch,
+        pool=pool,
+        source=_source(config),
         augmentation=Augmentation(
             flip=config.augment.flip,
             pad=config.augment.pad,
             erase=config.augment.erase,
             fill=tuple(encoder.mean.flatten().tolist()),
         ),
-        cluster=partial(
-            pseudo_labels,
-            eps=_eps(cluster.eps),
-            k1=cluster.k1,
-            k1_counts_self=cluster.k1_counts_self,
-            k2=cluster.k2,
-            min_samples=cluster.min_samples,
+        cluster=_cluster(config.clustering),
+        fill_bank=partial(MemoryBank, **config.memory.model_dump()),
+        contrast=partial(
+            ContrastTerms,
+            temperature=config.loss.temperature,
+            weights=config.loss.weights.model_dump(),
+            pairs=Pairs(**config.loss.pairs.model_dump()),
         ),
-        fill_bank=partial(
-            MemoryBank,
-            instance_momentum=memory.instance_momentum,
-            prototype_momentum=memory.prototype_momentum,
-        ),
-        draw_batches=partial(
-            identity_batches,
-            batch=config.sampler.batch,
-            instances=config.sampler.instances,
-            camids=_camids(dataset) if config.sampler.camera_aware else None,
-        ),
-        temperature=config.loss.temperature,
-        weights=config.loss.weights.model_dump(),
-        stages=tuple(Stage(**stage.model_dump()) for stage in stages),
+        weights={**config.loss.weights.model_dump(), **gan},
+        stages=tuple(Stage(**stage.model_dump()) for stage in config.stages),
         seed=config.seed,
         extract_batch=config.evaluation.batch,
         runtime=runtime,
         progress=progress,
         quality=None if pids is None else partial(clustering_quality, pids=pids),
+    )
+
+
+def _pool(config: schema.Config, dataset: Dataset) -> Pool:
+    return Pool(
+        loader=_loader(config.data, dataset.train),
+        batch=config.sampler.batch,
+        instances=config.sampler.instances,
+        camids=_camids(dataset) if config.sampler.camera_aware else None,
+    )
+
+
+def _source(config: schema.Config) -> tuple[Pool, Ints] | None:
+    """Images of the source data set with their pids, numbered from 0."""
+    if config.source is None:
+        return None
+    dataset = load_dataset(config.source.name, config.source.root)
+    assert dataset.train_pids is not None
+    return _pool(config, dataset), np.unique(dataset.train_pids, return_inverse=True)[1]
+
+
+def _cluster(settings: schema.Clustering) -> Callable[[Floats], PseudoLabels]:
+    return partial(
+        pseudo_labels,
+        eps=_eps(settings.eps),
+        k1=settings.k1,
+        k1_counts_self=settings.k1_counts_self,
+        k2=settings.k2,
+        min_samples=settings.min_samples,
     )
 
 
@@ -168,7 +193,7 @@ def _eps(rule: schema.FixedEps | schema.ShareEps) -> EpsRule:
             assert_never(rule)
 
 
-def _camids(dataset: Dataset) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+def _camids(dataset: Dataset) -> Ints:
     camids = [image.camid for image in dataset.train]
     if None in camids:
         raise UserError(
@@ -181,11 +206,11 @@ def _camids(dataset: Dataset) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
 def protocol(config: schema.Config, dataset: Dataset) -> dict[str, Any]:
     """What a reader must know to compare the run's numbers."""
     return {
-        "labels_used": "none",
+        "labels_used": "none" if config.source is None else f"of {config.source.name} (source)",
         "camera_ids_used": "sampler" if config.sampler.camera_aware else "none in training",
         "selection": "last epoch",
         "input": f"{config.data.height} x {config.data.width}",
-        "start_weights": config.encoder.weights or "random",
+        "start_weights": str(config.start_from or config.encoder.weights or "random"),
         "batch_norm_batch": config.encoder.ghost_batch or config.sampler.batch,
         "seed": config.seed,
         "notes": list(dataset.notes),

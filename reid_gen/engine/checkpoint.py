@@ -11,7 +11,7 @@ from typing import Any
 
 import safetensors.torch
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from reid_gen.errors import UserError
 from reid_gen.files import written_aside
@@ -19,8 +19,8 @@ from reid_gen.models.encoder import EncoderCard, IdentityEncoder, create_encoder
 from reid_gen.models.weights import load_strictly, read_weights
 
 FORMAT = 1
-ENCODER = "encoder.safetensors"
-BANK = "bank.safetensors"
+WEIGHTS = ".safetensors"
+ENCODER = f"encoder{WEIGHTS}"
 CARD = "card.json"
 RESUME = "resume.pt"
 LAST = "last"
@@ -29,7 +29,7 @@ LAST = "last"
 def save_checkpoint(
     target: Path,
     *,
-    encoder: IdentityEncoder,
+    networks: Mapping[str, nn.Module],
     card: EncoderCard,
     about: Mapping[str, Any],
     bank: Mapping[str, Tensor],
@@ -39,8 +39,8 @@ def save_checkpoint(
 
     Args:
         target: The folder, such as ``runs/NAME/last``.
-        encoder: Its weights.
-        card: What its weights belong to.
+        networks: The identity encoder under ``encoder``, and others; each goes to its own file.
+        card: What the encoder's weights belong to.
         about: More for the card: metrics, data fingerprint, settings.
         bank: Memory of the last epoch (``features``, ``labels``); empty before the first.
         resume: What only a resumed run needs.
@@ -49,11 +49,9 @@ def save_checkpoint(
         UserError: If it cannot be written; an older checkpoint there stays as it was.
     """
     with written_aside(target) as aside:
-        weights = {name: value.contiguous().cpu() for name, value in encoder.state_dict().items()}
-        _save_tensors(weights, aside / ENCODER)
-        _save_tensors(
-            {name: value.contiguous().cpu() for name, value in bank.items()}, aside / BANK
-        )
+        tensors = {name: network.state_dict() for name, network in networks.items()}
+        for name, state in {**tensors, "bank": bank}.items():
+            _save_tensors(state, aside / f"{name}{WEIGHTS}")
         (aside / RESUME).write_bytes(_pickled(resume))
         described = {
             "format": FORMAT,
@@ -71,8 +69,27 @@ def _pickled(content: Mapping[str, Any]) -> bytes:
     return buffer.getvalue()
 
 
-def _save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
-    path.write_bytes(safetensors.torch.save(tensors))
+def _save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
+    ready = {name: value.contiguous().cpu() for name, value in tensors.items()}
+    path.write_bytes(safetensors.torch.save(ready))
+
+
+def load_networks(path: Path, networks: Mapping[str, nn.Module], *, if_there: bool = False) -> None:
+    """Load the networks of a run or checkpoint folder.
+
+    Args:
+        path: The folder.
+        networks: By the names they were saved under; changed in place.
+        if_there: Whether a network that has no file may stay as it is.
+
+    Raises:
+        UserError: If there is no checkpoint, or a network does not fit.
+    """
+    folder = find_checkpoint(path)
+    for name, network in networks.items():
+        file = folder / f"{name}{WEIGHTS}"
+        if file.is_file() or not if_there:
+            load_strictly(network, read_weights(file), str(file))
 
 
 def find_checkpoint(path: Path) -> Path:

@@ -1,4 +1,4 @@
-"""The training loop: extract, cluster, fill the memory bank, contrast; again."""
+"""The training loop: extract, cluster, fill the memory bank; draw, judge, contrast; again."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import resource
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -16,50 +15,50 @@ from torch import Tensor
 from reid_gen.cluster.assign import PseudoLabels
 from reid_gen.data.images import unreadable_error
 from reid_gen.data.loaders import ImageLoader
+from reid_gen.data.sampling import shuffled_batches
+from reid_gen.data.sidecar import Bring, Brought
 from reid_gen.data.transforms import Augmentation
+from reid_gen.engine.batches import prepare
+from reid_gen.engine.contrast import ContrastTerms
+from reid_gen.engine.pools import Pool, steps
 from reid_gen.engine.progress import Progress
 from reid_gen.engine.runtime import Runtime
 from reid_gen.engine.seed import generator
 from reid_gen.engine.stages import Place, Stage
-from reid_gen.engine.steps import ContrastStep
+from reid_gen.engine.steps import DISCRIMINATOR, GENERATOR, IDENTITY, Learner, TrainingStep
 from reid_gen.errors import UserError
 from reid_gen.evaluation.features import extract_features
+from reid_gen.generators.protocol import ViewGenerator
 from reid_gen.memory.bank import MemoryBank
 from reid_gen.models.encoder import IdentityEncoder
-from reid_gen.types import Floats, Ints, Scalars
+from reid_gen.types import Floats, Image, Ints, Scalars
 
-
-class DrawBatches(Protocol):
-    """:func:`~reid_gen.data.sampling.identity_batches` with its settings filled in."""
-
-    def __call__(
-        self, labels: Ints, *, iterations: int, rng: np.random.Generator
-    ) -> Iterator[Ints]:
-        """Yield rows [P * K] of each batch."""
-        ...
+Record = dict[str, float | int | str]
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """What one epoch leaves: its measurements and its memory bank."""
+    """What one epoch leaves: its measurements and its memory bank, if it had one."""
 
-    record: dict[str, float | int | str]
-    bank: MemoryBank
+    record: Record
+    bank: MemoryBank | None
 
 
 @dataclass
 class Trainer:
-    """Trains an encoder on images without labels.
+    """Trains an encoder on images without labels, and what draws views for it.
 
     Attributes:
         encoder: E_id.
-        optimizer: Of its parameters.
-        loader: The N training images.
+        learners: All that stages may train, by name.
+        generator: Source of views; None for the baseline.
+        generator_batch: Images per batch of a stage that trains the generator alone.
+        pool: The training images.
+        source: Images of another data set with their true labels [N], for stages that learn those.
         augmentation: Random changes of a training image.
         cluster: From features [N, D] to pseudo labels.
-        fill_bank: From features [N, D] and pseudo labels [N] to a memory bank.
-        draw_batches: From pseudo labels to batches of rows.
-        temperature: Of the contrastive loss.
+        fill_bank: From features [N, D] and labels [N] to a memory bank.
+        contrast: From a memory bank to the contrastive terms.
         weights: Weight of each loss term.
         stages: Of the run.
         seed: Of the run.
@@ -70,13 +69,15 @@ class Trainer:
     """
 
     encoder: IdentityEncoder
-    optimizer: torch.optim.Optimizer
-    loader: ImageLoader
+    learners: Mapping[str, Learner]
+    generator: ViewGenerator | None
+    generator_batch: int
+    pool: Pool
+    source: tuple[Pool, Ints] | None
     augmentation: Augmentation
     cluster: Callable[[Floats], PseudoLabels]
     fill_bank: Callable[[Tensor, Tensor], MemoryBank]
-    draw_batches: DrawBatches
-    temperature: float
+    contrast: Callable[[MemoryBank], ContrastTerms]
     weights: Mapping[str, float]
     stages: Sequence[Stage]
     seed: int
@@ -94,35 +95,43 @@ class Trainer:
         Raises:
             UserError: If images do not decode, clustering collapses or the loss is not finite.
         """
-        start = time.perf_counter()
         stage = self.stages[place.stage]
-        features = self._extract(place)
-        extracted = time.perf_counter()
-        found = self._pseudo_labels(features)
-        clustered = time.perf_counter()
-        device = self.runtime.device
-        bank = self.fill_bank(
-            torch.from_numpy(features).to(device), torch.from_numpy(found.labels).to(device)
-        )
-        losses = self._descend(place, stage, bank, found.labels)
-        trained = time.perf_counter()
-        record: dict[str, float | int | str] = {
-            "stage": stage.name,
-            **found.summary(),
-            **(self.quality(found.labels) if self.quality else {}),
-            **losses,
-            "learning_rate": stage.rate(place.epoch),
-            "seconds_extract": extracted - start,
-            "seconds_cluster": clustered - extracted,
-            "seconds_train": trained - clustered,
-            "peak_memory_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
-        }
-        return Epoch(record, bank)
+        record: Record = {"stage": stage.name}
+        bank = None
+        if IDENTITY not in stage.trains:
+            losses = self._descend(place, stage, self.pool.loader, self._plainly(stage, place))
+        else:
+            pool, labels, bank = self._labelled(place, stage, record)
+            drawn = pool.by_label(labels, stage.iterations, generator(self.seed, place.total))
+            losses = self._descend(place, stage, pool.loader, drawn, self.contrast(bank))
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+        return Epoch({**record, **losses, "peak_memory_gib": peak}, bank)
 
-    def _extract(self, place: Place) -> Floats:
-        """Features of all training images, [N, D]; the processes share the work."""
-        shares = np.array_split(np.arange(len(self.loader.images)), self.runtime.processes)
-        mine = self.loader.part(shares[self.runtime.rank])
+    def _labelled(
+        self, place: Place, stage: Stage, record: Record
+    ) -> tuple[Pool, Ints, MemoryBank]:
+        """Images with labels and the memory bank of an epoch; adds what was found to the record."""
+        start = time.perf_counter()
+        pool, labels = self.pool, None
+        if stage.labels == "source":
+            assert self.source is not None
+            pool, labels = self.source
+        features = self._extract(pool.loader, place)
+        extracted = time.perf_counter()
+        record["seconds_extract"] = extracted - start
+        if labels is None:
+            found = self._pseudo_labels(features)
+            labels = found.labels
+            record |= {**found.summary(), **(self.quality(labels) if self.quality else {})}
+            record["seconds_cluster"] = time.perf_counter() - extracted
+        record["learning_rate"] = stage.rate(place.epoch)
+        on_device = (torch.from_numpy(some).to(self.runtime.device) for some in (features, labels))
+        return pool, labels, self.fill_bank(*on_device)
+
+    def _extract(self, loader: ImageLoader, place: Place) -> Floats:
+        """Features of all images, [N, D]; the processes share the work."""
+        shares = np.array_split(np.arange(len(loader.images)), self.runtime.processes)
+        mine = loader.part(shares[self.runtime.rank])
         with self.progress.task(f"epoch {place.total + 1}: extract", len(mine.images)) as advance:
             extracted = extract_features(
                 self.encode, mine, batch=self.extract_batch, advance=advance
@@ -146,41 +155,87 @@ class Trainer:
             )
         return found
 
+    def _plainly(self, stage: Stage, place: Place) -> Iterator[Ints]:
+        """Batches of images that can get views, for a generator that learns alone."""
+        assert self.generator is not None
+        rows = np.flatnonzero(self.generator.usable(self.pool.loader.images))
+        if not len(rows):
+            raise UserError(
+                f"none of the {len(self.pool.loader.images)} training images has a body to trust; "
+                "lower generator.least_score, or make better bodies with `reid-gen meshes`"
+            )
+        return shuffled_batches(
+            rows,
+            batch=self.generator_batch,
+            iterations=stage.iterations or steps(len(rows), self.generator_batch),
+            rng=generator(self.seed, place.total),
+        )
+
     def _descend(
-        self, place: Place, stage: Stage, bank: MemoryBank, labels: Ints
-    ) -> dict[str, float]:
-        """Take the stage's iterations; returns the mean of every loss term."""
-        step = ContrastStep(
-            self.encoder,
-            self.optimizer,
-            bank,
-            temperature=self.temperature,
+        self,
+        place: Place,
+        stage: Stage,
+        loader: ImageLoader,
+        batches: Iterator[Ints],
+        contrast: ContrastTerms | None = None,
+    ) -> Record:
+        """Take the stage's steps; returns the mean of every loss term, and the time."""
+        start = time.perf_counter()
+        step = TrainingStep(
+            encoder=self.encoder,
+            learners=self._learners(place, stage),
+            generator=self.generator,
+            contrast=contrast,
             weights=self.weights,
             runtime=self.runtime,
         )
-        for group in self.optimizer.param_groups:
-            group["lr"], group["weight_decay"] = stage.rate(place.epoch), stage.weight_decay
-        rank, device = self.runtime.rank, self.runtime.device
-        batches = self.draw_batches(
-            labels, iterations=stage.iterations, rng=generator(self.seed, place.total)
-        )
-        mine = (np.array_split(rows, self.runtime.processes)[rank] for rows in batches)
+        rank = self.runtime.rank
+        mine = [np.array_split(rows, self.runtime.processes)[rank] for rows in batches]
         changes = generator(self.seed, place.total, rank, 1)
-        totals: dict[str, float] = {}
-        self.encoder.train()
-        with self.progress.task(f"epoch {place.total + 1}: train", stage.iterations) as advance:
-            for batch in self.loader.read(mine):
-                if batch.failures:
-                    raise unreadable_error(list(batch.failures))
-                images = self.augmentation(batch.pixels, changes).to(device)
-                terms = step(images, torch.from_numpy(batch.index).to(device))
+        totals: dict[str, list[float]] = {}
+        reading = loader.read(mine, self._bring(place, stage))
+        with self.progress.task(f"epoch {place.total + 1}: train", len(mine)) as advance:
+            for number, decoded in enumerate(reading):
+                batch = prepare(decoded, self.augmentation, changes, self.runtime.device)
+                terms = step(batch, number)
+                _refuse_nonsense(terms, place)
                 for name, value in terms.items():
-                    totals[name] = totals.get(name, 0.0) + value
-                if not math.isfinite(sum(terms.values())):
-                    raise UserError(
-                        f"the loss is {dict(terms)} in epoch {place.total + 1}; lower "
-                        "learning_rate of the stage, then resume the run's last checkpoint"
-                    )
+                    totals.setdefault(name, []).append(value)
                 advance(1)
         self.runtime.average_statistics(self.encoder)
-        return {f"loss_{name}": total / stage.iterations for name, total in totals.items()}
+        means: Record = {f"loss_{name}": float(np.mean(found)) for name, found in totals.items()}
+        return {**means, "seconds_train": time.perf_counter() - start}
+
+    def _learners(self, place: Place, stage: Stage) -> dict[str, Learner]:
+        """Who learns in a stage, at its learning rates; all others are frozen."""
+        wanted = set(stage.trains) | ({DISCRIMINATOR} if GENERATOR in stage.trains else set())
+        for name, learner in self.learners.items():
+            learner.learns(name in wanted)
+            for group in learner.optimizer.param_groups:
+                if name == IDENTITY:
+                    group["weight_decay"] = stage.weight_decay
+                    group["lr"] = stage.rate(place.epoch)
+                else:
+                    group["lr"] = stage.generator_learning_rate
+        self.encoder.train(IDENTITY in wanted)
+        return {name: learner for name, learner in self.learners.items() if name in wanted}
+
+    def _bring(self, place: Place, stage: Stage) -> Bring | None:
+        """What the generator wants beside the images; random by place alone."""
+        source = self.generator
+        if source is None or not (stage.views or GENERATOR in stage.trains):
+            return None
+
+        def bring(images: Sequence[Image], number: int) -> Brought:
+            seed = [self.seed, place.total, self.runtime.rank, 2, number]
+            return source.bring(images, np.random.default_rng(seed))
+
+        return bring
+
+
+def _refuse_nonsense(terms: Scalars, place: Place) -> None:
+    if not math.isfinite(sum(terms.values())):
+        raise UserError(
+            f"the loss is {dict(terms)} in epoch {place.total + 1}; lower the learning rates of "
+            "the stage, then resume the run's last checkpoint"
+        )

@@ -15,24 +15,25 @@ from pathlib import Path
 import numpy as np
 import timm
 import torch
+from torch import nn
 
 from reid_gen import __version__
 from reid_gen.engine.build import Experiment
 from reid_gen.engine.checkpoint import (
     ENCODER,
     LAST,
+    load_networks,
     load_resume,
     save_checkpoint,
 )
 from reid_gen.engine.journal import Journal
-from reid_gen.engine.loop import Epoch
+from reid_gen.engine.loop import Epoch, Record
 from reid_gen.engine.stages import Place, places
+from reid_gen.engine.steps import IDENTITY
 from reid_gen.errors import UserError
 from reid_gen.files import cannot_write
-from reid_gen.models.weights import load_strictly, read_weights
 
 CONFIG = "config.yaml"
-Record = dict[str, float | int | str]
 
 
 def start_run(experiment: Experiment, run: Path, config_text: str) -> None:
@@ -88,9 +89,9 @@ def resume_run(experiment: Experiment, run: Path) -> None:
             f"the training images are not those that {run} was started with; "
             "restore the data set, or start a new run"
         )
-    encoder = experiment.trainer.encoder
-    load_strictly(encoder, read_weights(folder / ENCODER), str(folder / ENCODER))
-    experiment.trainer.optimizer.load_state_dict(state["optimizer"])
+    load_networks(folder, _networks(experiment))
+    for name, learner in experiment.trainer.learners.items():
+        learner.optimizer.load_state_dict(state["optimizers"][name])
     _train(experiment, run, int(state["epoch"]))
 
 
@@ -142,24 +143,37 @@ def _save(
     experiment: Experiment, run: Path, epochs: int, record: Record, epoch: Epoch | None
 ) -> None:
     trainer = experiment.trainer
+    bank = epoch.bank if epoch else None
     save_checkpoint(
         run / LAST,
-        encoder=trainer.encoder,
+        networks=_networks(experiment),
         card=experiment.card,
         about={**experiment.about, "epochs": epochs, "metrics": record},
-        bank={"features": epoch.bank.features, "labels": epoch.bank.labels} if epoch else {},
+        bank={"features": bank.features, "labels": bank.labels} if bank else {},
         resume={
             "epoch": epochs,
-            "optimizer": trainer.optimizer.state_dict(),
+            "optimizers": {
+                name: learner.optimizer.state_dict() for name, learner in trainer.learners.items()
+            },
             "data": experiment.about["data"]["sha256"],
         },
     )
 
 
+def _networks(experiment: Experiment) -> dict[str, nn.Module]:
+    """All networks of a run, by the names of their files."""
+    learners = experiment.trainer.learners
+    return {
+        "encoder" if name == IDENTITY else name: learner.network
+        for name, learner in learners.items()
+    }
+
+
 def _line(place: Place, record: Mapping[str, float | int | str]) -> str:
     """One line per epoch, for people."""
     counts = ("clusters", "outliers", "largest_cluster")
-    words = [f"epoch {place.total + 1}", *(f"{name} {record[name]}" for name in counts)]
+    words = [f"epoch {place.total + 1}"]
+    words += [f"{name} {record[name]}" for name in counts if name in record]
     words += [f"{name} {value:.3f}" for name, value in record.items() if name.startswith("loss_")]
     words += [f"{name} {record[name]:.3f}" for name in ("nmi", "ari", "purity") if name in record]
     words += [f"{n} {100 * float(record[n]):.1f}" for n in ("mAP", "rank1") if n in record]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -13,20 +14,29 @@ class Stage:
     Attributes:
         name: For the journal.
         epochs: How many.
-        iterations: Optimiser steps per epoch.
-        learning_rate: After the warm-up, before any decay.
-        weight_decay: Of the optimiser.
+        iterations: Optimiser steps per epoch; None passes once over the images that may be drawn.
+        trains: ``identity``, ``generator`` (with its discriminator) or both.
+        labels: Whose the labels are that the identity encoder learns from: ``clusters``, or
+            ``source`` for the true ones of another data set.
+        views: Whether generated views are contrasted too, by a generator that need not learn.
+        learning_rate: Of the identity encoder, after the warm-up, before any decay.
+        weight_decay: Of its optimiser.
         warmup_epochs: Epochs over which the learning rate rises linearly to its value.
         decay_every: Epochs after which it is multiplied by 0.1; None never does.
+        generator_learning_rate: Of generator and discriminator.
     """
 
     name: str
     epochs: int
-    iterations: int
+    iterations: int | None
+    trains: tuple[str, ...]
+    labels: Literal["clusters", "source"]
+    views: bool
     learning_rate: float
     weight_decay: float
     warmup_epochs: int
     decay_every: int | None
+    generator_learning_rate: float
 
     def rate(self, epoch: int) -> float:
         """Learning rate of an epoch inside this stage, counted from 0."""

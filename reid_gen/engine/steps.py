@@ -2,79 +2,140 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from reid_gen.engine.contrast import Anchors, ContrastTerms
 from reid_gen.engine.runtime import Runtime
-from reid_gen.losses.contrast import multi_positive_nce
-from reid_gen.memory.bank import MemoryBank
-from reid_gen.models.encoder import IdentityEncoder
+from reid_gen.generators.protocol import Sources, Terms, ViewGenerator, Views
+from reid_gen.models.encoder import Encoded, IdentityEncoder
 from reid_gen.types import Scalars
 
+IDENTITY, GENERATOR, DISCRIMINATOR = "identity", "generator", "discriminator"
 
-class ContrastStep:
-    """Pull images towards their cluster in the memory bank, push them from the others.
 
-    Args:
-        encoder: E_id, in training mode.
-        optimizer: Of its parameters.
-        bank: Memory bank of the epoch.
-        temperature: Of the contrastive loss.
-        weights: Weight of each term; a term of weight 0 is not computed.
+@dataclass(frozen=True)
+class Batch:
+    """One training batch.
+
+    Attributes:
+        images: As the identity encoder sees them, in 0..1, [B, 3, H, W].
+        index: Their rows among the training images, [B].
+        sources: Those that get views; None if there are none.
+    """
+
+    images: Tensor
+    index: Tensor
+    sources: Sources | None = None
+
+
+@dataclass(frozen=True)
+class Learner:
+    """A network and the optimiser of its parameters."""
+
+    network: nn.Module
+    optimizer: Optimizer
+
+    def learns(self, whether: bool) -> None:
+        """Let gradients reach the optimiser's parameters, or keep them out."""
+        for group in self.optimizer.param_groups:
+            for parameter in group["params"]:
+                parameter.requires_grad_(whether)
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """Views with what they were drawn from."""
+
+    sources: Sources
+    seen: Encoded
+    views: Views
+
+
+@dataclass
+class TrainingStep:
+    """Draws views, trains who judges them, then who draws them and who recognises people.
+
+    Attributes:
+        encoder: E_id; frozen if it is not among the learners.
+        learners: What is trained, by name: ``identity``, ``generator``, ``discriminator``.
+        generator: Source of views; None for the baseline.
+        contrast: Terms with the memory bank; None if the identity encoder does not learn.
+        weights: Of all terms.
         runtime: Device and precision.
     """
 
-    def __init__(
-        self,
-        encoder: IdentityEncoder,
-        optimizer: Optimizer,
-        bank: MemoryBank,
-        *,
-        temperature: float,
-        weights: Mapping[str, float],
-        runtime: Runtime,
-    ) -> None:
-        self.encoder = encoder
-        self.optimizer = optimizer
-        self.bank = bank
-        self.temperature = temperature
-        self.weights = weights
-        self.runtime = runtime
-        self._terms = {"prototype": self._prototype, "instance": self._instance}
+    encoder: IdentityEncoder
+    learners: Mapping[str, Learner]
+    generator: ViewGenerator | None
+    contrast: ContrastTerms | None
+    weights: Mapping[str, float]
+    runtime: Runtime
 
-    def __call__(self, images: Tensor, index: Tensor) -> Scalars:
-        """Take one step on images [B, 3, H, W] that are rows ``index`` [B] of the bank."""
+    def __call__(self, batch: Batch, number: int) -> Scalars:
+        """Take step ``number`` of the epoch."""
         with self.runtime.autocast():
-            f = self.encoder(images)  # f = E_id(x)
-        terms = {
-            name: term(f, index) for name, term in self._terms.items() if self.weights[name] > 0
-        }
-        self._descend(terms)  # sum_k w_k L_k
-        self.bank.update(self.runtime.gather(index), self.runtime.gather(f.detach()))
-        return {name: float(value.detach()) for name, value in terms.items()}
+            (seen,) = self.encode(batch.images)  # f, F = E_id(x)
+            drawn = self._draw(batch.sources, seen)  # x' = G(E_str(m'), F);  f', F' = E_id(x')
+            judged = self._judge(drawn, number)
+        self._descend(judged, DISCRIMINATOR)  # L_D
+        with self.runtime.autocast():
+            terms = {**self._contrasted(batch, seen, drawn), **self._generated(drawn)}
+        self._descend(terms, IDENTITY, GENERATOR)  # sum_k w_k L_k
+        if self.contrast is not None:
+            gather = self.runtime.gather
+            self.contrast.bank.update(gather(batch.index), gather(seen.feature.detach()))
+        return {name: float(value.detach()) for name, value in {**judged, **terms}.items()}
 
-    def _prototype(self, f: Tensor, index: Tensor) -> Tensor:
-        """Cluster Contrast's term: InfoNCE against all prototypes."""
-        return multi_positive_nce(
-            f @ self.bank.prototypes.T,
-            self.bank.prototype_positives(index),
-            temperature=self.temperature,
-        )
+    def encode(self, *images: Tensor) -> Sequence[Encoded]:
+        """Encode batches [b, 3, H, W]: at once when frozen, else each with its own statistics."""
+        if self.encoder.training:
+            return [self.encoder.encode(some) for some in images]
+        found = self.encoder.encode(torch.cat(images))
+        ends = list(accumulate(len(some) for some in images))
+        return [found.at(slice(*pair)) for pair in pairwise([0, *ends])]
 
-    def _instance(self, f: Tensor, index: Tensor) -> Tensor:
-        """Every image of the cluster is a positive, every other image a negative."""
-        return multi_positive_nce(
-            f @ self.bank.features.T,
-            self.bank.instance_positives(index),
-            temperature=self.temperature,
-        )
+    def _draw(self, sources: Sources | None, seen: Encoded) -> _Drawn | None:
+        if self.generator is None or sources is None:
+            return None
+        own = seen.at(sources.places)
+        learning = GENERATOR in self.learners
+        return _Drawn(sources, own, self.generator.views(sources, own, self.encode, learning))
 
-    def _descend(self, terms: Mapping[str, Tensor]) -> None:
-        self.optimizer.zero_grad(set_to_none=True)
+    def _judge(self, drawn: _Drawn | None, number: int) -> Terms:
+        if self.generator is None or drawn is None or DISCRIMINATOR not in self.learners:
+            return {}
+        self.learners[DISCRIMINATOR].learns(True)
+        return self.generator.discriminator_terms(drawn.sources, drawn.views, number)
+
+    def _generated(self, drawn: _Drawn | None) -> Terms:
+        if self.generator is None or drawn is None or GENERATOR not in self.learners:
+            return {}
+        self.learners[DISCRIMINATOR].learns(False)
+        return self.generator.generator_terms(drawn.sources, drawn.views, drawn.seen)
+
+    def _contrasted(self, batch: Batch, seen: Encoded, drawn: _Drawn | None) -> Terms:
+        if self.contrast is None:
+            return {}
+        if drawn is None:
+            return self.contrast(Anchors(seen.feature, batch.index))
+        places = drawn.sources.places.repeat_interleave(drawn.views.images.shape[1])
+        view = drawn.views.encoded.feature
+        return self.contrast(Anchors(seen.feature, batch.index, view, places))
+
+    def _descend(self, terms: Terms, *names: str) -> None:
+        if not terms:
+            return
+        learners = [self.learners[name] for name in names if name in self.learners]
+        for learner in learners:
+            learner.optimizer.zero_grad(set_to_none=True)
         total = torch.stack([self.weights[name] * value for name, value in terms.items()]).sum()
         total.backward()  # type: ignore[no-untyped-call]
-        self.runtime.average_gradients(self.encoder)
-        self.optimizer.step()
+        for learner in learners:
+            self.runtime.average_gradients(learner.network)
+            learner.optimizer.step()

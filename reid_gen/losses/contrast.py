@@ -60,3 +60,29 @@ def multi_positive_nce(
             log_all = logits.logsumexp(dim=1, keepdim=True)
     log_share = torch.where(is_positive, logits - log_all, 0.0)
     return -(target * log_share).sum(dim=1).mean()
+
+
+def pair_nce(
+    similarity: Tensor, against: Tensor, negative: Tensor, *, temperature: float
+) -> Tensor:
+    """InfoNCE of one positive each, which need not be among the negatives' columns (GCL, eq. 6-8).
+
+    ``-log(exp s / (exp s + sum_neg exp a_n))``, everything divided by the temperature.
+
+    Args:
+        similarity: Of each query with its positive, [Q].
+        against: Of each query with all rows, [Q, N].
+        negative: Which of these are its negatives, [Q, N] bool.
+        temperature: Divides the similarities; above 0.
+
+    Returns:
+        Scalar: mean over the queries.
+
+    Raises:
+        ValueError: If the temperature is not above 0.
+    """
+    joined = torch.cat([similarity.unsqueeze(1), against], dim=1)
+    first = torch.ones_like(negative[:, :1])
+    positive = torch.cat([first, torch.zeros_like(negative)], dim=1)
+    candidate = torch.cat([first, negative], dim=1)
+    return multi_positive_nce(joined, positive, candidate, temperature=temperature)

@@ -13,6 +13,9 @@ from reid_gen.models.normalisation import use_ghost_batches
 from reid_gen.models.pooling import POOLINGS
 from reid_gen.models.weights import load_strictly, read_weights, weight_file
 
+STRIPES = 4
+"""Of the part features."""
+
 
 @dataclass(frozen=True)
 class EncoderCard:
@@ -24,6 +27,7 @@ class EncoderCard:
         height: Rows of the input images.
         width: Columns of the input images.
         last_stride: 1 or 2 for convolutional backbones, None for transformers.
+        embedding: Length that a linear layer brings features to; None has none.
     """
 
     backbone: str
@@ -31,10 +35,29 @@ class EncoderCard:
     height: int
     width: int
     last_stride: int | None = 1
+    embedding: int | None = None
 
     def as_dict(self) -> dict[str, str | int | None]:
         """The card as plain values, for JSON."""
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """What the identity encoder says of images.
+
+    Attributes:
+        feature: Unit features for re-ID, [B, D] float32.
+        parts: Mean of the backbone's map in horizontal stripes, top first, for a generator,
+            [B, C, STRIPES].
+    """
+
+    feature: Tensor
+    parts: Tensor
+
+    def at(self, places: Tensor | slice) -> Encoded:
+        """Those of some of the images."""
+        return Encoded(self.feature[places], self.parts[places])
 
 
 class IdentityEncoder(nn.Module):
@@ -46,12 +69,18 @@ class IdentityEncoder(nn.Module):
 
     mean: Tensor
     std: Tensor
+    channels: int
+    """C, of the backbone's map."""
 
-    def __init__(self, backbone: Backbone, pooling: str, channels: int) -> None:
+    def __init__(
+        self, backbone: Backbone, pooling: str, channels: int, embedding: int | None = None
+    ) -> None:
         super().__init__()
+        self.channels = channels
         self.backbone = backbone.network
         self.pooling = POOLINGS[pooling]()
-        self.neck = nn.BatchNorm1d(channels)
+        self.embedding = nn.Linear(channels, embedding) if embedding else nn.Identity()
+        self.neck = nn.BatchNorm1d(embedding or channels)
         self.neck.bias.requires_grad_(False)
         self.register_buffer("mean", torch.tensor(backbone.mean).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(backbone.std).view(1, 3, 1, 1))
@@ -63,9 +92,21 @@ class IdentityEncoder(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Encode RGB images in 0..1, [B, 3, H, W], to unit features [B, D] in float32."""
+        return self._feature(self._map(images))
+
+    def encode(self, images: Tensor) -> Encoded:
+        """Encode RGB images in 0..1, [B, 3, H, W], for re-ID and for a generator."""
+        found = self._map(images)
+        stripes = F.adaptive_avg_pool2d(found, (STRIPES, 1)).flatten(2)
+        return Encoded(self._feature(found), stripes)
+
+    def _map(self, images: Tensor) -> Tensor:
         x = (images - self.mean) / self.std
-        pooled = self.pooling(self.backbone(x.contiguous(memory_format=torch.channels_last)))
-        return F.normalize(self.neck(pooled).float(), dim=1)
+        found: Tensor = self.backbone(x.contiguous(memory_format=torch.channels_last))
+        return found
+
+    def _feature(self, found: Tensor) -> Tensor:
+        return F.normalize(self.neck(self.embedding(self.pooling(found))).float(), dim=1)
 
 
 def create_encoder(
@@ -99,7 +140,7 @@ def create_encoder(
             backbone.network, read_weights(file), str(file), left_out=(backbone.classifier,)
         )
     channels = feature_channels(backbone.network, card.height, card.width)
-    encoder = IdentityEncoder(backbone, card.pooling, channels)
+    encoder = IdentityEncoder(backbone, card.pooling, channels, card.embedding)
     if ghost_batch is not None:
         use_ghost_batches(encoder, ghost_batch)
     return encoder.to(memory_format=torch.channels_last)

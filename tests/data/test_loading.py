@@ -89,7 +89,8 @@ def test_fewer_clusters_than_p_make_a_smaller_batch():
 
 def augment(pixels, seed=0, flip=0.0, pad=0, erase=0.0):
     change = Augmentation(flip=flip, pad=pad, erase=erase, fill=(0.5, 0.0, 1.0))
-    return change(pixels, np.random.default_rng(seed))
+    changes = change.draw(*pixels.shape[:3], np.random.default_rng(seed))
+    return to_images(changes.erase(changes.move(pixels)))
 
 
 def pictures():

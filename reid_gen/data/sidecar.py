@@ -1,0 +1,38 @@
+"""What a batch may bring beside its images: pictures that belong to some of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from reid_gen.types import Floats, Image, Ints
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Pictures of one kind, not yet moved as augmentation moves their images.
+
+    Attributes:
+        values: [b, H, W, C] float32.
+        margin: Value of what lies outside.
+    """
+
+    values: Floats
+    margin: float
+
+
+@dataclass(frozen=True)
+class Brought:
+    """Pictures for some images of a batch.
+
+    Attributes:
+        places: Which images of the batch they belong to, [b].
+        pictures: By name, a picture for each of these.
+    """
+
+    places: Ints
+    pictures: Mapping[str, Pictures]
+
+
+Bring = Callable[[Sequence[Image], int], Brought]
+"""From the images of a batch and its number to what it brings; called in the loader's threads."""

@@ -1,0 +1,113 @@
+"""From settings to the generator and to who learns."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from typing_extensions import assert_never
+
+from reid_gen.body.model import load_body
+from reid_gen.body.structure import KINDS
+from reid_gen.body.table import load_table
+from reid_gen.body.views import StructureMaps
+from reid_gen.config import schema
+from reid_gen.engine.checkpoint import load_networks
+from reid_gen.engine.steps import DISCRIMINATOR, GENERATOR, IDENTITY, Learner
+from reid_gen.generators.gan.mesh_gan import MeshGan
+from reid_gen.generators.gan.turns import Angles, AnyAngle, Steps, TurnedMaps
+from reid_gen.generators.protocol import ViewGenerator
+from reid_gen.models.decoder import Decoder, initialise_generator
+from reid_gen.models.discriminator import MultiScaleDiscriminator
+from reid_gen.models.encoder import IdentityEncoder
+from reid_gen.models.structure import StructureEncoder
+from reid_gen.types import Dataset
+
+
+def build_generator(
+    config: schema.Config, encoder: IdentityEncoder, dataset: Dataset, device: torch.device
+) -> ViewGenerator | None:
+    """The configured source of views, with the weights of the run to start from if it has some.
+
+    Raises:
+        UserError: If bodies are missing or belong to other images, or weights do not fit.
+    """
+    settings = config.generator
+    if settings is None:
+        return None
+    table = load_table(settings.bodies / "train.npz")
+    table.of([image.key for image in dataset.train])
+    maps = StructureMaps(table, load_body(settings.body), config.data.height, config.data.width)
+    generator = mesh_gan(settings, encoder, maps)
+    networks = {GENERATOR: generator.networks, DISCRIMINATOR: generator.discriminator}
+    if config.start_from is not None:
+        load_networks(config.start_from, networks, if_there=True)
+    for network in networks.values():
+        network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return generator
+
+
+def mesh_gan(settings: schema.MeshGan, encoder: IdentityEncoder, maps: StructureMaps) -> MeshGan:
+    """GCL's generator with fresh networks."""
+    structure = StructureEncoder(KINDS[settings.map].channels, **settings.structure.model_dump())
+    decoder = Decoder(structure.out_channels, encoder.channels, hidden=settings.decoder.hidden)
+    for network in (structure, decoder):
+        initialise_generator(network)
+    judge = settings.discriminator
+    return MeshGan(
+        structure,
+        decoder,
+        MultiScaleDiscriminator(judge.width, judge.blocks, judge.scales),
+        TurnedMaps(
+            maps, settings.map, _angles(settings.angles), settings.least_score, settings.batch
+        ),
+        mean=encoder.mean,
+        std=encoder.std,
+        stripes=settings.stripes,
+        feature_of_view=settings.feature_of_view,
+        penalty_every=judge.penalty_every,
+    )
+
+
+def _angles(settings: schema.StepTurns | schema.AnyTurn) -> Angles:
+    match settings:
+        case schema.StepTurns():
+            return Steps(settings.every, settings.last)
+        case schema.AnyTurn():
+            return AnyAngle(settings.least)
+        case _:
+            assert_never(settings)
+
+
+def build_learners(
+    config: schema.Config, encoder: IdentityEncoder, generator: ViewGenerator | None
+) -> dict[str, Learner]:
+    """Every network with the optimiser that its stages use."""
+    learners = {IDENTITY: Learner(encoder, _identity_optimizer(config, encoder))}
+    if generator is None or config.generator is None:
+        return learners
+    for name, network in (
+        (GENERATOR, generator.networks),
+        (DISCRIMINATOR, generator.discriminator),
+    ):
+        adam = torch.optim.Adam(
+            network.parameters(),
+            betas=(0.0, 0.999),
+            weight_decay=config.generator.weight_decay,
+            fused=True,
+        )
+        learners[name] = Learner(network, adam)
+    return learners
+
+
+def _identity_optimizer(config: schema.Config, encoder: nn.Module) -> torch.optim.Optimizer:
+    parameters = [parameter for parameter in encoder.parameters() if parameter.requires_grad]
+    rate = config.stages[0].learning_rate
+    match config.encoder.optimizer:
+        case schema.Adam():
+            return torch.optim.Adam(parameters, lr=rate, fused=True)
+        case schema.Sgd(momentum=momentum):
+            return torch.optim.SGD(
+                parameters, lr=rate, momentum=momentum, nesterov=momentum > 0, fused=True
+            )
+        case _:
+            assert_never(config.encoder.optimizer)

@@ -1,0 +1,154 @@
+"""The contrastive head: terms that tie images, their views and the memory bank together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from reid_gen.generators.protocol import Terms
+from reid_gen.losses.contrast import multi_positive_nce, pair_nce
+from reid_gen.memory.bank import MemoryBank
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """How GCL's three pair terms are made; the defaults are ours, the release's are the others.
+
+    Attributes:
+        negatives: Random rows of other labels per image (GCL: 8,192); None takes all.
+        live: Whether a view's own positive is the image's feature of this step, with gradient; the
+            release takes the image's row of the bank.
+        own_negatives: Whether the real image is pushed from the negatives itself; in the release
+            its term borrows the view's, so that it is only ever pulled.
+    """
+
+    negatives: int | None = None
+    live: bool = True
+    own_negatives: bool = True
+
+
+@dataclass(frozen=True)
+class Anchors:
+    """Features of a batch.
+
+    Attributes:
+        real: Of its images, [B, D].
+        index: Their rows in the bank, [B].
+        view: Of their views, [b V, D]; None where there are none.
+        places: The image of each view, [b V] in 0..B-1.
+    """
+
+    real: Tensor
+    index: Tensor
+    view: Tensor | None = None
+    places: Tensor | None = None
+
+
+class ContrastTerms:
+    """All terms of weight above 0, by name.
+
+    ``prototype`` and ``view_prototype`` contrast images and views with the clusters' prototypes,
+    ``instance`` images with all images' rows; ``view_instance``, ``view_cluster`` and
+    ``real_cluster`` are GCL's three (section 3.3).
+
+    Args:
+        bank: Memory bank of the epoch.
+        temperature: Of every term.
+        weights: Weight of each term; a term of weight 0 is not computed.
+        pairs: How GCL's terms are made.
+    """
+
+    def __init__(
+        self, bank: MemoryBank, temperature: float, weights: Mapping[str, float], pairs: Pairs
+    ) -> None:
+        self.bank = bank
+        self.temperature = temperature
+        self.weights = weights
+        self.pairs = pairs
+
+    def __call__(self, anchors: Anchors) -> Terms:
+        """Terms of a batch; those of views are absent if it has none."""
+        f, index = anchors.real, anchors.index
+        terms: dict[str, Callable[[], Tensor]] = {
+            "prototype": lambda: self._prototype(f, index),
+            "instance": lambda: self._instance(f, index),
+        }
+        if anchors.view is not None and anchors.places is not None:
+            f_new, own = anchors.view, f[anchors.places]
+            rows = index[anchors.places]
+            terms["view_prototype"] = lambda: self._prototype(f_new, rows)
+            if any(self.weights[name] > 0 for name in PAIR_TERMS):
+                terms |= self._pair_terms(f_new, own, rows)
+        return {name: term() for name, term in terms.items() if self.weights[name] > 0}
+
+    def _prototype(self, f: Tensor, index: Tensor) -> Tensor:
+        """Cluster Contrast's term: InfoNCE against all prototypes."""
+        return multi_positive_nce(
+            f @ self.bank.prototypes.T,
+            self.bank.prototype_positives(index),
+            temperature=self.temperature,
+        )
+
+    def _instance(self, f: Tensor, index: Tensor) -> Tensor:
+        """Every image of the cluster is a positive, every other image a negative."""
+        return multi_positive_nce(
+            f @ self.bank.features.T,
+            self.bank.instance_positives(index),
+            temperature=self.temperature,
+        )
+
+    def _pair_terms(
+        self, f_new: Tensor, f: Tensor, rows: Tensor
+    ) -> dict[str, Callable[[], Tensor]]:
+        """GCL's three terms of views [b, D] and their images [b, D], rows [b] of the bank."""
+        memory = self.bank.features
+        negative = draw_negatives(self.bank.labels, rows, self.pairs.negatives)
+        of_view = f_new @ memory.T
+        of_real = f @ memory.T if self.pairs.own_negatives else of_view
+        itself = f if self.pairs.live else memory[rows]
+
+        def pair(anchor: Tensor, positive: Tensor, against: Tensor) -> Tensor:
+            similarity = (anchor * positive).sum(dim=1)
+            return pair_nce(similarity, against, negative, temperature=self.temperature)
+
+        mates = (memory[draw_mates(self.bank.labels, rows)] for _ in range(2))
+        mate, mate_of_view = mates
+        return {
+            "view_instance": lambda: pair(f_new, itself, of_view),
+            "view_cluster": lambda: pair(f_new, mate_of_view, of_view),
+            "real_cluster": lambda: pair(f, mate, of_real),
+        }
+
+
+PAIR_TERMS = ("view_instance", "view_cluster", "real_cluster")
+
+
+def draw_negatives(labels: Tensor, rows: Tensor, count: int | None) -> Tensor:
+    """Mark random rows of other labels; outliers are everybody's negatives.
+
+    Args:
+        labels: Pseudo labels of the bank, [N]; -1 is an outlier.
+        rows: Of the anchors, [b].
+        count: Negatives per anchor, fewer where there are not so many; None marks all.
+
+    Returns:
+        [b, N] bool.
+    """
+    others = labels[rows].unsqueeze(1) != labels
+    others |= (labels == -1) & (torch.arange(len(labels), device=rows.device) != rows.unsqueeze(1))
+    if count is None or count >= others.shape[1]:
+        return others
+    ranked = torch.rand(others.shape, device=rows.device).masked_fill(~others, -1)
+    chosen = ranked.topk(count, dim=1).indices
+    return others & torch.zeros_like(others).scatter_(1, chosen, True)
+
+
+def draw_mates(labels: Tensor, rows: Tensor) -> Tensor:
+    """A random row of the same cluster for each row [b], maybe itself; an outlier's is itself."""
+    mates = (labels[rows].unsqueeze(1) == labels) & (labels != -1)
+    ranked = torch.rand(mates.shape, device=rows.device).masked_fill(~mates, -1)
+    found = ranked.argmax(dim=1)
+    return torch.where(labels[rows] == -1, rows, found)

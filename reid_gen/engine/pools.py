@@ -1,0 +1,51 @@
+"""Where batches come from: images, and how they are drawn by label or without."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from reid_gen.data.loaders import ImageLoader
+from reid_gen.data.sampling import identity_batches, shuffled_batches
+from reid_gen.types import OUTLIER, Ints
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Training images, and how batches of them are drawn.
+
+    Attributes:
+        loader: The N images.
+        batch: Images per batch.
+        instances: Images per cluster in a batch; None draws clustered images plainly.
+        camids: Camera of each image, [N], if a cluster's images are to be spread over them.
+    """
+
+    loader: ImageLoader
+    batch: int
+    instances: int | None
+    camids: Ints | None = None
+
+    def by_label(
+        self, labels: Ints, iterations: int | None, rng: np.random.Generator
+    ) -> Iterator[Ints]:
+        """Batches of clustered images; without ``iterations`` about each once."""
+        clustered = np.flatnonzero(labels != OUTLIER)
+        count = iterations or steps(len(clustered), self.batch)
+        if self.instances is None:
+            return shuffled_batches(clustered, batch=self.batch, iterations=count, rng=rng)
+        return identity_batches(
+            labels,
+            batch=self.batch,
+            instances=self.instances,
+            iterations=count,
+            rng=rng,
+            camids=self.camids,
+        )
+
+
+def steps(rows: int, batch: int) -> int:
+    """Whole batches in a pass over some rows, at least 1."""
+    return max(1, rows // batch)

@@ -1,0 +1,1 @@
+"""Sources of new views of a person, behind one protocol."""

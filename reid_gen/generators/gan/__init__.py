@@ -1,0 +1,1 @@
+"""The mesh-guided GAN of GCL."""

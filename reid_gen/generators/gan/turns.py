@@ -1,0 +1,94 @@
+"""Body maps for a batch: as the images show the people, and turned by random angles."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reid_gen.body.structure import KINDS
+from reid_gen.body.views import StructureMaps
+from reid_gen.data.sidecar import Brought, Pictures
+from reid_gen.types import Floats, Image
+
+HERE, TURNED = "here", "turned"
+"""Names of the two maps that are brought."""
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Turns by a multiple of ``every`` degrees, up to ``last``.
+
+    GCL's figures show 45 to 315 degrees; its release draws up to 270.
+    """
+
+    every: int = 45
+    last: int = 315
+
+    def draw(self, rng: np.random.Generator, count: int) -> Floats:
+        """Degrees, [count]."""
+        return (rng.integers(1, self.last // self.every + 1, count) * self.every).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class AnyAngle:
+    """Turns by any angle that is at least ``least`` degrees away from none."""
+
+    least: float = 20.0
+
+    def draw(self, rng: np.random.Generator, count: int) -> Floats:
+        """Degrees, [count]."""
+        return rng.uniform(self.least, 360 - self.least, count).astype(np.float32)
+
+
+Angles = Steps | AnyAngle
+
+
+class TurnedMaps:
+    """Draws the maps that a batch needs.
+
+    Args:
+        maps: Bodies of the training images.
+        kind: A key of ``structure.KINDS``.
+        angles: How far bodies are turned.
+        least_score: Images with less confident bodies get no views.
+        most: Images of a batch that get views, drawn at random; None takes all that can.
+    """
+
+    def __init__(
+        self,
+        maps: StructureMaps,
+        kind: str,
+        angles: Angles,
+        least_score: float,
+        most: int | None,
+    ) -> None:
+        self.maps = maps
+        self.kind = kind
+        self.angles = angles
+        self.least_score = least_score
+        self.most = most
+
+    def usable(self, images: Sequence[Image]) -> NDArray[np.bool_]:
+        """Which images have a body to trust, [N].
+
+        Raises:
+            UserError: If the table lacks an image.
+        """
+        return self.maps.table.of([image.key for image in images]).score >= self.least_score
+
+    def __call__(self, images: Sequence[Image], rng: np.random.Generator) -> Brought:
+        """Maps of some of the images, in -1..1."""
+        places = rng.permutation(np.flatnonzero(self.usable(images)))[: self.most]
+        keys = [images[place].key for place in places]
+        degrees = np.concatenate(
+            [np.zeros(len(keys), np.float32), self.angles.draw(rng, len(keys))]
+        )
+        if not keys:
+            return Brought(places, {})
+        both = np.moveaxis(self.maps(self.kind, keys * 2, degrees), 1, -1)
+        here, turned = np.split(both, 2)
+        margin = KINDS[self.kind].background
+        return Brought(places, {HERE: Pictures(here, margin), TURNED: Pictures(turned, margin)})

@@ -1,0 +1,93 @@
+"""What a source of new views offers to the training step, whatever it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from reid_gen.data.sidecar import Brought
+from reid_gen.models.encoder import Encoded
+from reid_gen.types import Image
+
+Terms = Mapping[str, Tensor]
+"""Unweighted loss terms by name, each a scalar."""
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The images that get views.
+
+    Attributes:
+        places: Where in the batch they stand, [b].
+        images: Whole ones (nothing erased) in 0..1, [b, 3, H, W].
+        pictures: What the loader brought, moved as the images are, [b, C, H, W] each.
+    """
+
+    places: Tensor
+    images: Tensor
+    pictures: Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Views:
+    """New views of images.
+
+    Attributes:
+        images: Not bounded, about 0..1, [b, V, 3, H, W].
+        encoded: What the identity encoder says of them, [b * V].
+        others: More drawn pictures by name, [b, 3, H, W] each, that the generator's terms need.
+        others_encoded: What the identity encoder says of those.
+    """
+
+    images: Tensor
+    encoded: Encoded
+    others: Mapping[str, Tensor] = field(default_factory=dict)
+    others_encoded: Mapping[str, Encoded] = field(default_factory=dict)
+
+
+class Encode(Protocol):
+    """The identity encoder as the step has set it: frozen or learning."""
+
+    def __call__(self, *images: Tensor) -> Sequence[Encoded]:
+        """Encode one or more batches [b, 3, H, W], each with its own batch statistics."""
+        ...
+
+
+class ViewGenerator(Protocol):
+    """Makes views, and the losses that train what makes them.
+
+    Attributes:
+        networks: What the generator's optimiser trains; empty for one that reads views from disk.
+        discriminator: What the discriminator's optimiser trains; likewise.
+    """
+
+    networks: nn.Module
+    discriminator: nn.Module
+
+    def usable(self, images: Sequence[Image]) -> NDArray[np.bool_]:
+        """Which images can get views, [N]."""
+        ...
+
+    def bring(self, images: Sequence[Image], rng: np.random.Generator) -> Brought:
+        """Choose which images of a batch get views, and make what that needs; runs in a thread."""
+        ...
+
+    def views(self, sources: Sources, encoded: Encoded, encode: Encode, learning: bool) -> Views:
+        """Draw views of images that are encoded already.
+
+        When ``learning``, gradients pass and ``others`` are drawn; else the pictures are constants.
+        """
+        ...
+
+    def discriminator_terms(self, sources: Sources, views: Views, step: int) -> Terms:
+        """Losses of the discriminator at step ``step`` of the epoch; none if there is none."""
+        ...
+
+    def generator_terms(self, sources: Sources, views: Views, encoded: Encoded) -> Terms:
+        """Losses of generator and, when it learns, identity encoder; none if nothing is trained."""
+        ...

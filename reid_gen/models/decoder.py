@@ -1,0 +1,71 @@
+"""The decoder G: draws a person from structure and part features."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from reid_gen.models.blocks import SLOPE, ConvBlock, StyledBlock
+
+
+class Decoder(nn.Module):
+    """Draws pictures; stripe j of the part features drives block j through AdaIN.
+
+    Args:
+        channels: Of the structure; GCL has 128.
+        part: Length of one stripe's feature; GCL has 2,048.
+        stripes: Stripes, and so styled blocks; GCL has 4.
+        hidden: Width of the networks from part feature to scale and shift; GCL has 512.
+    """
+
+    def __init__(
+        self, channels: int = 128, part: int = 2048, stripes: int = 4, hidden: int = 512
+    ) -> None:
+        super().__init__()
+        self.scales = nn.ModuleList(_mlp(part, hidden, 2 * channels) for _ in range(stripes))
+        self.shifts = nn.ModuleList(_mlp(part, hidden, 2 * channels) for _ in range(stripes))
+        self.blocks = nn.ModuleList(StyledBlock(channels) for _ in range(stripes))
+        half, quarter = channels // 2, channels // 4
+        self.out = nn.Sequential(
+            nn.Upsample(scale_factor=2),
+            ConvBlock(channels, half, 5, norm="layer"),
+            nn.Upsample(scale_factor=2),
+            ConvBlock(half, quarter, 5, norm="layer"),
+            ConvBlock(quarter, quarter),
+            ConvBlock(quarter, quarter),
+            nn.Conv2d(quarter, 3, 1),
+        )
+
+    def forward(self, structure: Tensor, parts: Tensor) -> Tensor:
+        """Draw structure [B, C, h, w] of part features [B, stripes, part] as [B, 3, 4 h, 4 w].
+
+        Values are not bounded: they are colours normalised as the identity encoder's input is.
+        """
+        x = structure
+        for j, block in enumerate(self.blocks):
+            scale, shift = (mlp[j](parts[:, j]).unflatten(1, (2, -1)) for mlp in self._styles())
+            x = block(x, scale, shift)
+        picture: Tensor = self.out(x)
+        return picture
+
+    def _styles(self) -> tuple[nn.ModuleList, nn.ModuleList]:
+        return self.scales, self.shifts
+
+
+def _mlp(before: int, hidden: int, after: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Linear(before, hidden),
+        nn.LeakyReLU(SLOPE),
+        nn.Linear(hidden, hidden),
+        nn.LeakyReLU(SLOPE),
+        nn.Linear(hidden, after),
+    )
+
+
+def initialise_generator(module: nn.Module) -> None:
+    """Kaiming normal weights by fan-in and biases of 0, for structure encoder and decoder."""
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            nn.init.kaiming_normal_(layer.weight, a=0, mode="fan_in")
+            if layer.bias is not None:
+                torch.nn.init.zeros_(layer.bias)

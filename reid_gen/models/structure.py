@@ -1,0 +1,63 @@
+"""The structure encoder E_str: what a body map says of pose and viewpoint."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from reid_gen.models.blocks import ConvBlock, ResidualBlock
+
+_RATES = (3, 6, 9)
+
+
+class StructureEncoder(nn.Module):
+    """Maps body pictures [B, C, H, W] in -1..1 to structure [B, 8 width, H / 4, W / 4].
+
+    Args:
+        channels: C of the pictures.
+        width: Channels of the first layer; GCL has 16.
+        blocks: Residual blocks; GCL has 4.
+        pyramid: Whether dilated convolutions see far at the end, as in GCL; else one 1 x 1 does.
+    """
+
+    def __init__(
+        self, channels: int = 1, width: int = 16, blocks: int = 4, pyramid: bool = True
+    ) -> None:
+        super().__init__()
+        self.out_channels = 8 * width
+        inner = 4 * width
+        self.layers = nn.Sequential(
+            ConvBlock(channels, width, stride=2, norm="instance"),
+            ConvBlock(width, 2 * width, norm="instance"),
+            ConvBlock(2 * width, 2 * width, norm="instance"),
+            ConvBlock(2 * width, inner, stride=2, norm="instance"),
+            *(ResidualBlock(inner, "instance") for _ in range(blocks)),
+            _Pyramid(inner) if pyramid else ConvBlock(inner, self.out_channels, 1, norm="instance"),
+        )
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Encode pictures."""
+        structure: Tensor = self.layers(pictures)
+        return structure
+
+
+class _Pyramid(nn.Module):
+    """Views of one map at growing distances, side by side (ASPP, Chen et al., 2017)."""
+
+    def __init__(self, inner: int) -> None:
+        super().__init__()
+        quarter = inner // 2
+        self.near = ConvBlock(inner, quarter, 1, norm="instance")
+        self.far = nn.ModuleList(
+            nn.Sequential(
+                ConvBlock(inner, quarter, 1, norm="instance"),
+                ConvBlock(quarter, quarter, dilation=rate, norm="instance"),
+            )
+            for rate in _RATES
+        )
+        self.fuse = ConvBlock(4 * quarter, 2 * inner, 1, norm="instance")
+
+    def forward(self, x: Tensor) -> Tensor:
+        joined = torch.cat([self.near(x), *(branch(x) for branch in self.far)], dim=1)
+        fused: Tensor = self.fuse(joined)
+        return fused
