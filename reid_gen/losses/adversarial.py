@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from reid_gen.losses.precision import precise
+
 
 def real_loss(maps: Sequence[Tensor]) -> Tensor:
     """``sum_s mean (D_s - 1)^2`` (Mao et al., 2017): real pictures for D, drawn ones for G.
@@ -17,7 +19,7 @@ def real_loss(maps: Sequence[Tensor]) -> Tensor:
     Returns:
         Scalar.
     """
-    return torch.stack([(judged.float() - 1).square().mean() for judged in maps]).sum()
+    return torch.stack([(precise(judged) - 1).square().mean() for judged in maps]).sum()
 
 
 def fake_loss(maps: Sequence[Tensor]) -> Tensor:
@@ -29,7 +31,7 @@ def fake_loss(maps: Sequence[Tensor]) -> Tensor:
     Returns:
         Scalar.
     """
-    return torch.stack([judged.float().square().mean() for judged in maps]).sum()
+    return torch.stack([precise(judged).square().mean() for judged in maps]).sum()
 
 
 def gradient_penalty(maps: Sequence[Tensor], pictures: Tensor) -> Tensor:
@@ -44,6 +46,6 @@ def gradient_penalty(maps: Sequence[Tensor], pictures: Tensor) -> Tensor:
     """
     penalties = []
     for judged in maps:
-        (gradient,) = torch.autograd.grad(judged.float().sum(), pictures, create_graph=True)
-        penalties.append(gradient.float().square().sum(dim=(1, 2, 3)).mean())
+        (gradient,) = torch.autograd.grad(precise(judged).sum(), pictures, create_graph=True)
+        penalties.append(precise(gradient).square().sum(dim=(1, 2, 3)).mean())
     return torch.stack(penalties).sum()

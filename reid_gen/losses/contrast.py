@@ -7,6 +7,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from reid_gen.losses.precision import precise
+
 
 def multi_positive_nce(
     similarity: Tensor,
@@ -43,7 +45,7 @@ def multi_positive_nce(
     """
     if temperature <= 0:
         raise ValueError(f"temperature must be above 0, got {temperature}")
-    logits = similarity.to(torch.promote_types(similarity.dtype, torch.float32)) / temperature
+    logits = precise(similarity) / temperature
     nothing = torch.finfo(logits.dtype).min / 4  # -inf would make NaN gradients of an empty sum
     weight = positive.to(logits.dtype)
     if candidate is not None:

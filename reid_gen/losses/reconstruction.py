@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from reid_gen.losses.precision import precise
+
 
 def mean_absolute(found: Tensor, wanted: Tensor) -> Tensor:
     """``mean |found - wanted|`` over all elements; no gradient reaches ``wanted``.
@@ -17,4 +19,4 @@ def mean_absolute(found: Tensor, wanted: Tensor) -> Tensor:
     Returns:
         Scalar, in float32.
     """
-    return (found.float() - wanted.detach().float()).abs().mean()
+    return (precise(found) - precise(wanted.detach())).abs().mean()

@@ -12,7 +12,15 @@ SLOPE = 0.2
 Norm = Literal["none", "instance", "layer"]
 
 
-class ConvBlock(nn.Sequential):
+def conv_block(
+    before: int,
+    after: int,
+    kernel: int = 3,
+    stride: int = 1,
+    dilation: int = 1,
+    norm: Norm = "none",
+    activate: bool = True,
+) -> nn.Sequential:
     """Reflection padding, convolution, normalisation, LeakyReLU.
 
     Args:
@@ -25,32 +33,21 @@ class ConvBlock(nn.Sequential):
             scale (at first uniform in 0..1) and a shift per channel.
         activate: Whether LeakyReLU comes last.
     """
-
-    def __init__(
-        self,
-        before: int,
-        after: int,
-        kernel: int = 3,
-        stride: int = 1,
-        dilation: int = 1,
-        norm: Norm = "none",
-        activate: bool = True,
-    ) -> None:
-        pad = dilation * (kernel // 2)
-        layers: list[nn.Module] = [nn.ReflectionPad2d(pad)] if pad else []
-        layers.append(nn.Conv2d(before, after, kernel, stride, dilation=dilation))
-        match norm:
-            case "instance":
-                layers.append(nn.InstanceNorm2d(after))
-            case "layer":
-                whole = nn.GroupNorm(1, after)
-                nn.init.uniform_(whole.weight)
-                layers.append(whole)
-            case "none":
-                pass
-        if activate:
-            layers.append(nn.LeakyReLU(SLOPE))
-        super().__init__(*layers)
+    pad = dilation * (kernel // 2)
+    layers: list[nn.Module] = [nn.ReflectionPad2d(pad)] if pad else []
+    layers.append(nn.Conv2d(before, after, kernel, stride, dilation=dilation))
+    match norm:
+        case "instance":
+            layers.append(nn.InstanceNorm2d(after))
+        case "layer":
+            whole = nn.GroupNorm(1, after)
+            nn.init.uniform_(whole.weight)
+            layers.append(whole)
+        case "none":
+            pass
+    if activate:
+        layers.append(nn.LeakyReLU(SLOPE))
+    return nn.Sequential(*layers)
 
 
 class ResidualBlock(nn.Module):
@@ -59,8 +56,8 @@ class ResidualBlock(nn.Module):
     def __init__(self, channels: int, norm: Norm) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            ConvBlock(channels, channels, norm=norm),
-            ConvBlock(channels, channels, norm=norm, activate=False),
+            conv_block(channels, channels, norm=norm),
+            conv_block(channels, channels, norm=norm, activate=False),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -74,8 +71,8 @@ class StyledBlock(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.first = ConvBlock(channels, channels, activate=False)
-        self.second = ConvBlock(channels, channels, activate=False)
+        self.first = conv_block(channels, channels, activate=False)
+        self.second = conv_block(channels, channels, activate=False)
 
     def forward(self, x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
         """Pass x [B, C, H, W] with scale and shift [B, 2, C] of the two normalisations."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from reid_gen.models.blocks import SLOPE, ConvBlock, StyledBlock
+from reid_gen.models.blocks import SLOPE, StyledBlock, conv_block
 
 
 class Decoder(nn.Module):
@@ -28,11 +28,11 @@ class Decoder(nn.Module):
         half, quarter = channels // 2, channels // 4
         self.out = nn.Sequential(
             nn.Upsample(scale_factor=2),
-            ConvBlock(channels, half, 5, norm="layer"),
+            conv_block(channels, half, 5, norm="layer"),
             nn.Upsample(scale_factor=2),
-            ConvBlock(half, quarter, 5, norm="layer"),
-            ConvBlock(quarter, quarter),
-            ConvBlock(quarter, quarter),
+            conv_block(half, quarter, 5, norm="layer"),
+            conv_block(quarter, quarter),
+            conv_block(quarter, quarter),
             nn.Conv2d(quarter, 3, 1),
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from reid_gen.models.blocks import ConvBlock, ResidualBlock
+from reid_gen.models.blocks import ResidualBlock, conv_block
 
 
 class MultiScaleDiscriminator(nn.Module):
@@ -38,11 +38,11 @@ class MultiScaleDiscriminator(nn.Module):
 
 def _one_scale(width: int, blocks: int) -> nn.Sequential:
     return nn.Sequential(
-        ConvBlock(3, width, 1),
-        ConvBlock(width, width),
-        ConvBlock(width, width, stride=2),
-        ConvBlock(width, width),
-        ConvBlock(width, 2 * width, stride=2),
+        conv_block(3, width, 1),
+        conv_block(width, width),
+        conv_block(width, width, stride=2),
+        conv_block(width, width),
+        conv_block(width, 2 * width, stride=2),
         *(ResidualBlock(2 * width, "none") for _ in range(blocks)),
         nn.Conv2d(2 * width, 1, 1),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from reid_gen.models.blocks import ConvBlock, ResidualBlock
+from reid_gen.models.blocks import ResidualBlock, conv_block
 
 _RATES = (3, 6, 9)
 
@@ -27,12 +27,14 @@ class StructureEncoder(nn.Module):
         self.out_channels = 8 * width
         inner = 4 * width
         self.layers = nn.Sequential(
-            ConvBlock(channels, width, stride=2, norm="instance"),
-            ConvBlock(width, 2 * width, norm="instance"),
-            ConvBlock(2 * width, 2 * width, norm="instance"),
-            ConvBlock(2 * width, inner, stride=2, norm="instance"),
+            conv_block(channels, width, stride=2, norm="instance"),
+            conv_block(width, 2 * width, norm="instance"),
+            conv_block(2 * width, 2 * width, norm="instance"),
+            conv_block(2 * width, inner, stride=2, norm="instance"),
             *(ResidualBlock(inner, "instance") for _ in range(blocks)),
-            _Pyramid(inner) if pyramid else ConvBlock(inner, self.out_channels, 1, norm="instance"),
+            _Pyramid(inner)
+            if pyramid
+            else conv_block(inner, self.out_channels, 1, norm="instance"),
         )
 
     def forward(self, pictures: Tensor) -> Tensor:
@@ -47,15 +49,15 @@ class _Pyramid(nn.Module):
     def __init__(self, inner: int) -> None:
         super().__init__()
         quarter = inner // 2
-        self.near = ConvBlock(inner, quarter, 1, norm="instance")
+        self.near = conv_block(inner, quarter, 1, norm="instance")
         self.far = nn.ModuleList(
             nn.Sequential(
-                ConvBlock(inner, quarter, 1, norm="instance"),
-                ConvBlock(quarter, quarter, dilation=rate, norm="instance"),
+                conv_block(inner, quarter, 1, norm="instance"),
+                conv_block(quarter, quarter, dilation=rate, norm="instance"),
             )
             for rate in _RATES
         )
-        self.fuse = ConvBlock(4 * quarter, 2 * inner, 1, norm="instance")
+        self.fuse = conv_block(4 * quarter, 2 * inner, 1, norm="instance")
 
     def forward(self, x: Tensor) -> Tensor:
         joined = torch.cat([self.near(x), *(branch(x) for branch in self.far)], dim=1)

@@ -203,7 +203,7 @@ def test_estimates_are_fitted_to_key_points(root, weights, tmp_path):
         (["--from", "a", "--weights", "b"], "give one of the two"),
         (["--from", "a"], "--body, an SMPL model, goes with bodies that others' programs estimate"),
         (["--weights", "a.pt"], "--body, an SMPL model, goes with"),
-        (["--body", "a"], "without these leave it out"),
+        (["--body", "a"], "and else leave it out"),
     ],
 )
 def test_contradictions_are_refused(root, tmp_path, capsys, words, message):

@@ -1,4 +1,4 @@
-"""Contrastive losses as double loops from the papers; Python floats."""
+"""Losses as loops from the papers; Python floats."""
 
 import math
 
@@ -25,3 +25,47 @@ def info_nce(similarity, target, temperature):
         raised = [math.exp(float(value) / temperature) for value in row]
         rows.append(-math.log(raised[positive] / sum(raised)))
     return sum(rows) / len(rows)
+
+
+def gcl_pair(anchor, positive, memory, negatives, temperature):
+    """One of GCL's three terms: InfoNCE of vectors, each with its own positive and negatives."""
+    total = 0.0
+    for z, p, chosen in zip(anchor, positive, negatives, strict=True):
+        raised = math.exp(_dot(z, p) / temperature)
+        against = sum(math.exp(_dot(z, memory[n]) / temperature) for n in chosen)
+        total -= math.log(raised / (raised + against))
+    return total / len(anchor)
+
+
+def least_squares(maps, wanted):
+    """Mao et al., 2017, summed over scales: mean squared distance from what D should say."""
+    total = 0.0
+    for judged in maps:
+        values = [float(value) for value in judged.flatten()]
+        total += sum((value - wanted) ** 2 for value in values) / len(values)
+    return total
+
+
+def mean_absolute(found, wanted):
+    """Mean of |found - wanted| over all elements."""
+    pairs = list(zip(found.flatten().tolist(), wanted.flatten().tolist(), strict=True))
+    return sum(abs(one - other) for one, other in pairs) / len(pairs)
+
+
+def penalty(judge, pictures, step=1e-5):
+    """R1 by central differences: mean over pictures of the squared gradient of the summed map."""
+    total = 0.0
+    for picture in pictures:
+        flat = picture.detach().flatten()
+        for place in range(len(flat)):
+            moved = []
+            for sign in (1, -1):
+                other = flat.clone()
+                other[place] += sign * step
+                moved.append(judge(other.view(1, *picture.shape)).sum().item())
+            total += ((moved[0] - moved[1]) / (2 * step)) ** 2
+    return total / len(pictures)
+
+
+def _dot(one, other):
+    return sum(float(a) * float(b) for a, b in zip(one, other, strict=True))

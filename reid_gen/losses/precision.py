@@ -1,0 +1,11 @@
+"""The precision in which losses are computed."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def precise(values: Tensor) -> Tensor:
+    """The same values in float32, or in their own type if that is finer."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))

@@ -1,0 +1,110 @@
+"""A generator and its surroundings small enough for a test."""
+
+import numpy as np
+import torch
+from torch import nn
+
+from reid_gen.body.model import load_body
+from reid_gen.body.table import BodyTable
+from reid_gen.body.views import StructureMaps
+from reid_gen.engine.contrast import ContrastTerms, Pairs
+from reid_gen.engine.runtime import Runtime
+from reid_gen.engine.steps import DISCRIMINATOR, GENERATOR, IDENTITY, Batch, Learner, TrainingStep
+from reid_gen.generators.gan.mesh_gan import MeshGan
+from reid_gen.generators.gan.turns import AnyAngle, TurnedMaps
+from reid_gen.generators.protocol import Sources
+from reid_gen.memory.bank import MemoryBank
+from reid_gen.models.decoder import Decoder, initialise_generator
+from reid_gen.models.discriminator import MultiScaleDiscriminator
+from reid_gen.models.encoder import EncoderCard, create_encoder
+from reid_gen.models.structure import StructureEncoder
+from reid_gen.types import Image
+
+HEIGHT, WIDTH = 64, 32
+GAN_WEIGHTS = {
+    "image": 5.0, "cycle": 5.0, "feature": 5.0, "adversarial": 1.0,
+    "fake": 1.0, "real": 1.0, "penalty": 0.01,
+}  # fmt: skip
+
+
+def people(count):
+    return [Image(f"train/{n:04d}.jpg", None) for n in range(count)]
+
+
+def bodies(images, score=None):
+    """People who stand in the middle, seen from all sides."""
+    count = len(images)
+    pose = np.zeros((count, 24, 3), np.float32)
+    pose[:, 0, 1] = np.linspace(0, 5, count)
+    camera = np.tile(np.array([0.9, 0, 0], np.float32), (count, 1))
+    score = np.ones(count, np.float32) if score is None else np.asarray(score, np.float32)
+    size = np.tile([HEIGHT, WIDTH], (count, 1))
+    shape = np.zeros((count, 10), np.float32)
+    return BodyTable(tuple(i.key for i in images), pose, shape, camera, score, size, "test")
+
+
+def turned_maps(images, score=None, most=None, kind="parts", angles=None):
+    maps = StructureMaps(bodies(images, score), load_body(None), HEIGHT, WIDTH)
+    return TurnedMaps(maps, kind, angles or AnyAngle(), 0.3, most)
+
+
+def make_encoder():
+    return create_encoder(EncoderCard("resnet10t", "gem", HEIGHT, WIDTH))
+
+
+def make_gan(encoder, images, **options):
+    structure = StructureEncoder(3, 4, pyramid=False)
+    decoder = Decoder(32, encoder.channels, hidden=8)
+    for network in (structure, decoder):
+        initialise_generator(network)
+    maps = turned_maps(images)
+    judge = MultiScaleDiscriminator(4, blocks=1, scales=2)
+    options = {"mean": encoder.mean, "std": encoder.std, **options}
+    return MeshGan(structure, decoder, judge, maps, **options)
+
+
+def make_batch(images, seed=0):
+    """All images, each with its two maps."""
+    source = torch.Generator().manual_seed(seed)
+    count = len(images)
+    pictures = torch.rand(count, 3, HEIGHT, WIDTH, generator=source)
+    maps = torch.rand(2, count, 3, HEIGHT, WIDTH, generator=source) * 2 - 1
+    rows = torch.arange(count)
+    named = {"here": maps[0], "turned": maps[1]}
+    return Batch(pictures, rows, Sources(rows, pictures, named))
+
+
+def make_bank(encoder, labels):
+    torch.manual_seed(5)
+    features = nn.functional.normalize(torch.randn(len(labels), encoder.feature_size), dim=1)
+    return MemoryBank(features, torch.tensor(labels), 0.2, 0.1)
+
+
+def learners_of(encoder, gan, rate=1e-3):
+    networks = {IDENTITY: encoder, GENERATOR: gan.networks, DISCRIMINATOR: gan.discriminator}
+    return {
+        name: Learner(
+            network,
+            torch.optim.SGD([p for p in network.parameters() if p.requires_grad], lr=rate),
+        )
+        for name, network in networks.items()
+    }
+
+
+def make_step(encoder, gan, names, labels, weights, pairs=None, rate=1e-3):
+    """A step whose learners are the named ones."""
+    weights = {
+        **dict.fromkeys(("prototype", "instance", "view_prototype"), 0.0),
+        **dict.fromkeys(("view_instance", "view_cluster", "real_cluster"), 0.0),
+        **GAN_WEIGHTS,
+        **weights,
+    }
+    learners = learners_of(encoder, gan, rate)
+    for name, learner in learners.items():
+        learner.learns(name in names)
+    encoder.train(IDENTITY in names)
+    contrast = None
+    if IDENTITY in names:
+        contrast = ContrastTerms(make_bank(encoder, labels), 0.1, weights, pairs or Pairs())
+    wanted = {name: learner for name, learner in learners.items() if name in names}
+    return TrainingStep(encoder, wanted, gan, contrast, weights, Runtime("fp32"))

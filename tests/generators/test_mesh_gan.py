@@ -1,0 +1,166 @@
+import numpy as np
+import pytest
+import torch
+
+from reid_gen.engine.steps import DISCRIMINATOR, GENERATOR, IDENTITY
+from reid_gen.generators.gan.turns import HERE, TURNED, AnyAngle, Steps
+from reid_gen.losses.adversarial import fake_loss, gradient_penalty, real_loss
+from tests.generators.scenes import (
+    HEIGHT,
+    WIDTH,
+    make_batch,
+    make_encoder,
+    make_gan,
+    make_step,
+    people,
+    turned_maps,
+)  # fmt: skip
+
+WARM_UP = {GENERATOR, DISCRIMINATOR}
+
+
+def count_images(network, name="forward"):
+    """Count the calls of a network and the images in them."""
+    counts = []
+    plain = getattr(network, name)
+
+    def counted(x, *others):
+        counts.append(len(x))
+        return plain(x, *others)
+
+    setattr(network, name, counted)
+    return counts
+
+
+def test_a_warm_up_step_passes_each_network_as_often_as_needed_and_no_more():
+    images = people(4)
+    encoder = make_encoder()
+    gan = make_gan(encoder, images)
+    counts = {
+        "E_id": count_images(encoder, "encode"),
+        "E_str": count_images(gan.structure),
+        "G": count_images(gan.decoder),
+        "D": count_images(gan.discriminator),
+    }
+    step = make_step(encoder, gan, WARM_UP, [0, 0, 1, 1], {})
+    step(make_batch(images), 0)
+    passes = {name: sum(found) / 4 for name, found in counts.items()}
+    # The release passes D nine times: for three fakes, each with the real images, and G's side.
+    assert passes == {"E_id": 4, "E_str": 2, "G": 3, "D": 7}
+    assert len(counts["E_id"]) == 3
+    assert len(counts["D"]) == 3
+
+
+def test_the_discriminators_loss_equals_the_releases_with_its_nine_passes():
+    images = people(3)
+    encoder = make_encoder().eval()
+    gan = make_gan(encoder, images, penalty_every=1)
+    batch = make_batch(images)
+    seen = encoder.encode(batch.images)
+    views = gan.views(batch.sources, seen, lambda *x: [encoder.encode(i) for i in x], True)
+    ours = gan.discriminator_terms(batch.sources, views, 0)
+    total = ours["fake"] + ours["real"] + 0.01 * ours["penalty"]
+    theirs = 0.0
+    for fake in (views.others["rebuilt"], views.images[:, 0], views.others["cycled"]):
+        real = ((batch.images - encoder.mean) / encoder.std).requires_grad_()
+        judged = gan.discriminator(real)
+        theirs = theirs + fake_loss(gan.discriminator((fake - encoder.mean) / encoder.std))
+        theirs = theirs + real_loss(judged) + 0.01 * gradient_penalty(judged, real)
+    assert total.item() == pytest.approx(theirs.item(), rel=1e-5)
+
+
+def test_the_penalty_comes_now_and_then_and_counts_as_much_more():
+    images = people(3)
+    encoder = make_encoder().eval()
+    lazy, eager = make_gan(encoder, images), make_gan(encoder, images, penalty_every=1)
+    eager.discriminator = lazy.discriminator
+    batch = make_batch(images)
+    seen = encoder.encode(batch.images)
+    views = lazy.views(batch.sources, seen, lambda *x: [encoder.encode(i) for i in x], True)
+    first = lazy.discriminator_terms(batch.sources, views, 0)["penalty"]
+    assert "penalty" not in lazy.discriminator_terms(batch.sources, views, 1)
+    assert "penalty" in lazy.discriminator_terms(batch.sources, views, 16)
+    each = eager.discriminator_terms(batch.sources, views, 1)["penalty"]
+    assert first.item() == pytest.approx(16 * each.item(), rel=1e-5)
+
+
+def test_stripes_of_the_body_or_interleaved_channels_as_in_the_release():
+    encoder = make_encoder()
+    gan = make_gan(encoder, people(2))
+    given = []
+    gan.decoder.forward = lambda structure, parts: given.append(parts) or torch.zeros(1)
+    parts = torch.arange(2 * 6 * 4.0).view(2, 6, 4)
+    gan.draw(torch.zeros(2), parts)
+    gan.stripes = "interleaved"
+    gan.draw(torch.zeros(2), parts)
+    body, interleaved = given
+    assert torch.equal(body[:, 1], parts[:, :, 1])
+    flat = parts.reshape(2, 24)  # the release cuts the flattened features into four
+    assert torch.equal(interleaved, torch.stack(flat.chunk(4, 1), 1))
+
+
+def test_tying_the_views_features_too_adds_a_term():
+    images = people(3)
+    encoder = make_encoder().eval()
+    both = make_gan(encoder, images)
+    batch = make_batch(images)
+    seen = encoder.encode(batch.images)
+    views = both.views(batch.sources, seen, lambda *x: [encoder.encode(i) for i in x], True)
+    tied = both.generator_terms(batch.sources, views, seen)["feature"]
+    both.feature_of_view = False
+    loose = both.generator_terms(batch.sources, views, seen)["feature"]
+    extra = (views.encoded.parts - seen.parts).abs().mean()
+    assert tied.item() == pytest.approx((loose + extra).item(), rel=1e-5)
+
+
+def test_maps_show_people_as_they_are_and_turned_and_are_the_same_for_the_same_seed():
+    images = people(5)
+    maps = turned_maps(images)
+    brought, again = (maps(images, np.random.default_rng(3)) for _ in range(2))
+    assert sorted(brought.places) == list(range(5))
+    here, turned = brought.pictures[HERE], brought.pictures[TURNED]
+    assert here.values.shape == turned.values.shape == (5, HEIGHT, WIDTH, 3)
+    assert not np.array_equal(here.values, turned.values)
+    np.testing.assert_array_equal(turned.values, again.pictures[TURNED].values)
+    exact = maps.maps("parts", [images[p].key for p in brought.places], np.zeros(5, np.float32))
+    np.testing.assert_array_equal(here.values, np.moveaxis(exact, 1, -1))
+    assert here.margin == -1
+
+
+def test_images_without_a_body_to_trust_get_no_views():
+    images = people(6)
+    maps = turned_maps(images, score=[1, 0.1, 1, 0.29, 0.3, 0])
+    assert maps.usable(images).tolist() == [True, False, True, False, True, False]
+    assert sorted(maps(images, np.random.default_rng(0)).places) == [0, 2, 4]
+    nobody = turned_maps(images, score=[0] * 6)(images, np.random.default_rng(0))
+    assert len(nobody.places) == 0
+
+
+def test_only_some_images_of_a_large_batch_get_views_others_each_time():
+    images = people(12)
+    maps = turned_maps(images, most=4)
+    chosen = [tuple(sorted(maps(images, np.random.default_rng(s)).places)) for s in range(4)]
+    assert all(len(places) == 4 for places in chosen)
+    assert len(set(chosen)) > 1
+
+
+def test_angles_are_steps_or_any():
+    rng = np.random.default_rng(0)
+    steps = Steps(45, 315).draw(rng, 1000)
+    assert set(steps) == {45, 90, 135, 180, 225, 270, 315}
+    assert 315 not in Steps(45, 270).draw(rng, 1000)
+    some = AnyAngle(20).draw(rng, 1000)
+    assert some.min() >= 20
+    assert some.max() <= 340
+    assert len(set(some)) > 900
+
+
+def test_a_batch_without_any_body_trains_the_identity_encoder_alone():
+    images = people(4)
+    encoder = make_encoder()
+    gan = make_gan(encoder, images)
+    everybody = {IDENTITY, GENERATOR, DISCRIMINATOR}
+    step = make_step(encoder, gan, everybody, [0, 0, 1, 1], {"prototype": 1.0, "view_prototype": 1})
+    whole = make_batch(images)
+    scalars = step(type(whole)(whole.images, whole.index), 0)
+    assert set(scalars) == {"prototype"}

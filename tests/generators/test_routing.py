@@ -1,0 +1,85 @@
+"""Which network each loss term may move: the table in docs/gcl.md, asserted."""
+
+import pytest
+import torch
+
+from reid_gen.engine.steps import DISCRIMINATOR, GENERATOR, IDENTITY
+from tests.generators.scenes import make_batch, make_encoder, make_gan, make_step, people
+
+EVERYBODY = {IDENTITY, GENERATOR, DISCRIMINATOR}
+WARM_UP = {GENERATOR, DISCRIMINATOR}
+LABELS = [0, 0, 1, 1]
+JOINT = {
+    "prototype": {IDENTITY},
+    "instance": {IDENTITY},
+    "view_prototype": {IDENTITY, GENERATOR},
+    "view_instance": {IDENTITY, GENERATOR},
+    "view_cluster": {IDENTITY, GENERATOR},
+    "real_cluster": {IDENTITY},
+    "image": {IDENTITY, GENERATOR},
+    "cycle": {IDENTITY, GENERATOR},
+    "feature": {IDENTITY, GENERATOR},
+    "adversarial": {IDENTITY, GENERATOR},
+    "fake": {DISCRIMINATOR},
+    "real": {DISCRIMINATOR},
+    "penalty": {DISCRIMINATOR},
+}
+
+
+def moved_by(term, names):
+    """Who has moved after a step in which only this term has a weight."""
+    torch.manual_seed(0)
+    images = people(4)
+    encoder = make_encoder()
+    gan = make_gan(encoder, images)
+    weights = dict.fromkeys(JOINT, 0.0) | {term: 1.0}
+    step = make_step(encoder, gan, names, LABELS, weights, rate=1.0)
+    networks = {IDENTITY: encoder, GENERATOR: gan.networks, DISCRIMINATOR: gan.discriminator}
+    before = {name: [p.detach().clone() for p in n.parameters()] for name, n in networks.items()}
+    scalars = step(make_batch(images), 0)
+    assert term in scalars
+    return {
+        name
+        for name, network in networks.items()
+        if any(
+            not torch.equal(a, b) for a, b in zip(before[name], network.parameters(), strict=True)
+        )
+    }
+
+
+@pytest.mark.parametrize("term", list(JOINT))
+def test_in_the_joint_stage_a_term_moves_these_and_no_others(term):
+    assert moved_by(term, EVERYBODY) == JOINT[term]
+
+
+@pytest.mark.parametrize("term", ["image", "cycle", "feature", "adversarial", "fake", "penalty"])
+def test_while_the_generator_warms_up_the_identity_encoder_never_moves(term):
+    assert moved_by(term, WARM_UP) == JOINT[term] - {IDENTITY}
+
+
+@pytest.mark.parametrize("term", ["view_prototype", "view_instance", "view_cluster"])
+def test_views_of_a_frozen_generator_move_the_identity_encoder_alone(term):
+    assert moved_by(term, {IDENTITY}) == {IDENTITY}
+
+
+def test_a_frozen_identity_encoder_keeps_its_statistics():
+    images = people(4)
+    encoder = make_encoder()
+    before = {name: value.clone() for name, value in encoder.state_dict().items()}
+    step = make_step(encoder, make_gan(encoder, images), WARM_UP, LABELS, {})
+    step(make_batch(images), 0)
+    assert all(torch.equal(before[name], value) for name, value in encoder.state_dict().items())
+
+
+def test_the_target_of_a_feature_term_is_a_constant():
+    """The image's own part features must not move towards those of what was drawn."""
+    images = people(4)
+    encoder = make_encoder().eval()
+    gan = make_gan(encoder, images)
+    batch = make_batch(images)
+    seen = encoder.encode(batch.images)
+    constant = type(seen)(seen.feature.detach(), seen.parts.detach().requires_grad_())
+    views = gan.views(batch.sources, constant, lambda *x: [encoder.encode(i) for i in x], True)
+    target = type(seen)(seen.feature, seen.parts.detach().requires_grad_())
+    gan.generator_terms(batch.sources, views, target)["feature"].backward()
+    assert target.parts.grad is None

@@ -1,0 +1,96 @@
+import numpy as np
+import pytest
+import torch
+
+from reid_gen.models.blocks import adaptive_instance_norm, conv_block
+from reid_gen.models.decoder import Decoder, initialise_generator
+from reid_gen.models.discriminator import MultiScaleDiscriminator
+from reid_gen.models.encoder import EncoderCard, create_encoder
+from reid_gen.models.structure import StructureEncoder
+
+
+def parameters(network):
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def test_networks_of_papers_size_have_its_numbers_of_parameters():
+    decoder = Decoder()
+    styles = parameters(decoder.scales) + parameters(decoder.shifts)
+    assert parameters(StructureEncoder()) == 380_544  # 0.381 million
+    assert parameters(decoder) - styles == 1_455_555  # 1.456 million
+    assert styles == 11_544_576  # 11.54 million
+    assert parameters(MultiScaleDiscriminator()) == 1_025_571  # 3 x 0.342 million
+    card = EncoderCard("resnet50", "avg", 256, 128, embedding=512)
+    assert parameters(create_encoder(card)) == 24_558_144  # 24.56 million
+
+
+@pytest.mark.parametrize(("height", "width"), [(256, 128), (128, 64)])
+def test_every_size_passes(height, width):
+    structure, decoder = StructureEncoder(3, 4), Decoder(32, 8, hidden=8)
+    found = structure(torch.randn(2, 3, height, width))
+    assert found.shape == (2, 32, height // 4, width // 4)
+    picture = decoder(found, torch.randn(2, 4, 8))
+    assert picture.shape == (2, 3, height, width)
+    maps = MultiScaleDiscriminator(4)(picture)
+    quarter = [(height // 4 >> s, width // 4 >> s) for s in range(3)]
+    assert [tuple(judged.shape[2:]) for judged in maps] == quarter
+
+
+def test_adain_gives_every_channel_the_stated_spread_and_mean():
+    rng = np.random.default_rng(0)
+    x, scale, shift = (
+        rng.normal(2, 3, (2, 3, 5, 4)),
+        rng.normal(size=(2, 3)),
+        rng.normal(size=(2, 3)),
+    )
+    wanted = np.empty_like(x)
+    for image in range(2):
+        for channel in range(3):
+            plane = x[image, channel]
+            spread = np.sqrt(((plane - plane.mean()) ** 2).mean() + 1e-5)
+            wanted[image, channel] = (
+                scale[image, channel] * (plane - plane.mean()) / spread + shift[image, channel]
+            )
+    found = adaptive_instance_norm(*(torch.from_numpy(array) for array in (x, scale, shift)))
+    np.testing.assert_allclose(found.numpy(), wanted, atol=1e-12)
+
+
+def test_layer_norm_is_over_channels_and_places_with_a_scale_per_channel():
+    torch.manual_seed(0)
+    block = conv_block(2, 3, norm="layer", activate=False)
+    x = torch.randn(2, 2, 6, 5)
+    plain = block[:2](x)
+    whole = plain.flatten(1)
+    centred = plain - whole.mean(1)[:, None, None, None]
+    wanted = centred / (whole.var(1, unbiased=False) + 1e-5).sqrt()[:, None, None, None]
+    wanted = wanted * block[2].weight[:, None, None]
+    torch.testing.assert_close(block(x), wanted)
+    assert ((block[2].weight >= 0) & (block[2].weight <= 1)).all()
+
+
+def test_stripe_j_drives_block_j():
+    torch.manual_seed(0)
+    decoder = Decoder(16, 8, hidden=8).eval()
+    initialise_generator(decoder)
+    seen = []
+    for block in decoder.blocks:
+        block.register_forward_hook(lambda module, given, made: seen.append(made.detach()))
+    structure, parts = torch.randn(1, 16, 4, 4), torch.randn(1, 4, 8)
+    decoder(structure, parts)
+    parts[:, 2] += 1
+    decoder(structure, parts)
+    first, second = seen[:4], seen[4:]
+    assert all(torch.equal(first[j], second[j]) for j in (0, 1))
+    assert not any(torch.equal(first[j], second[j]) for j in (2, 3))
+
+
+def test_part_features_are_the_means_of_the_maps_stripes():
+    encoder = create_encoder(EncoderCard("resnet18", "avg", 128, 64)).eval()
+    images = torch.rand(2, 3, 128, 64)
+    found = encoder.encode(images)
+    torch.testing.assert_close(found.feature, encoder(images))
+    with torch.no_grad():
+        whole = encoder.backbone((images - encoder.mean) / encoder.std)
+    for stripe in range(4):
+        rows = whole[:, :, 2 * stripe : 2 * stripe + 2]
+        torch.testing.assert_close(found.parts[:, :, stripe].detach(), rows.mean((2, 3)))
