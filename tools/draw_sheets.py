@@ -12,8 +12,8 @@ from reid_gen.body.model import built_in
 from reid_gen.body.structure import KINDS
 from reid_gen.body.table import BodyTable
 from reid_gen.body.views import StructureMaps
+from reid_gen.data.images import save_picture
 from reid_gen.pedestrians.studio import Studio, Take
-from reid_gen.report.sheets import save_picture
 from reid_gen.types import Pixels
 
 ROOT = Path(__file__).parents[1]

@@ -59,9 +59,10 @@ def check(name: str, root: Path) -> None:
 def sheet(name: str, root: Path, out: Path, force: bool) -> None:
     """Draw people of data set NAME's gallery, a row each, across cameras."""
     from reid_gen.data.datasets import load_dataset
+    from reid_gen.data.images import save_picture
     from reid_gen.engine.evaluate import labelled_splits
     from reid_gen.files import refuse_existing
-    from reid_gen.report.sheets import people_sheet, save_picture
+    from reid_gen.report.sheets import people_sheet
 
     refuse_existing(out, force)
     _, gallery = labelled_splits(load_dataset(name, root))

@@ -43,12 +43,13 @@ def evaluate(
 ) -> None:
     """Measure CMC, mAP and mINP on query and gallery."""
     from reid_gen.config.load import load_config
+    from reid_gen.data.images import save_picture
     from reid_gen.engine.checkpoint import find_checkpoint
     from reid_gen.engine.run import CONFIG
     from reid_gen.errors import UserError
     from reid_gen.evaluation.tables import results_table
     from reid_gen.files import refuse_existing, write_bytes
-    from reid_gen.report.sheets import ranked_sheet, save_picture
+    from reid_gen.report.sheets import ranked_sheet
 
     for made in (output, sheet):
         if made is not None:

@@ -84,8 +84,8 @@ def meshes(
         click.echo(f"{split}: {len(table.keys):,} bodies, mean score {table.score.mean():.2f}")
     click.echo(f"{low:,} scores are below {LOW}: {out / LISTED}")
     if sheet is not None:
+        from reid_gen.data.images import save_picture
         from reid_gen.report.bodies import bodies_sheet
-        from reid_gen.report.sheets import save_picture
 
         save_picture(bodies_sheet(splits["train"], tables["train"], model), sheet)
 

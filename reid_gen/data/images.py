@@ -1,13 +1,15 @@
-"""Decoding image files: the only place that opens one."""
+"""Image files: the only place that opens or writes one."""
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
 from PIL import Image as Pillow
 
 from reid_gen.errors import UserError, name_some
+from reid_gen.files import write_bytes
 from reid_gen.types import Pixels
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
@@ -59,6 +61,20 @@ def size_of(path: Path) -> tuple[int, int]:
             return file.height, file.width
     except (OSError, SyntaxError, ValueError, Pillow.DecompressionBombError) as error:
         raise UnreadableImage(path, str(error).split("\n")[0]) from error
+
+
+def save_picture(pixels: Pixels, path: Path) -> None:
+    """Write display colours [h, w, 3] as a PNG or JPEG file.
+
+    Raises:
+        UserError: If the name ends otherwise, or the file cannot be written.
+    """
+    kind = {".png": "PNG", ".jpg": "JPEG"}.get(path.suffix.lower())
+    if kind is None:
+        raise UserError(f"{path}: pictures are .png or .jpg; give a name that ends so")
+    file = io.BytesIO()
+    Pillow.fromarray(pixels).save(file, format=kind, quality=90)
+    write_bytes(path, file.getvalue())
 
 
 def unreadable_error(failures: list[UnreadableImage]) -> UserError:

@@ -20,6 +20,13 @@ def to_images(pixels: Pixels) -> Tensor:
     return torch.from_numpy(pixels).permute(0, 3, 1, 2).to(torch.float32).div_(255)
 
 
+def as_sheet(images: Tensor) -> Pixels:
+    """Lay images [R, V, 3, H, W], about 0..1, out in rows: pixels [R H, V W, 3]."""
+    rows, columns, _, height, width = images.shape
+    flat = images.permute(0, 3, 1, 4, 2).reshape(rows * height, columns * width, 3)
+    return flat.clamp(0, 1).mul(255).round().to(torch.uint8).cpu().numpy()
+
+
 @dataclass(frozen=True)
 class Changes:
     """Random changes of one batch, drawn; also for pictures that belong to its images.

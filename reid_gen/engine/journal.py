@@ -9,6 +9,9 @@ from types import TracebackType
 
 from torch.utils.tensorboard import SummaryWriter
 
+from reid_gen.data.images import save_picture
+from reid_gen.types import Pixels
+
 METRICS = "metrics.jsonl"
 
 
@@ -27,6 +30,7 @@ class Journal:
         aside = self._file.with_suffix(".partial")
         aside.write_text("".join(kept), encoding="utf-8")
         aside.replace(self._file)
+        self._views = run / "views"
         self._board = SummaryWriter(str(run / "tensorboard"), purge_step=epoch)
 
     def write(self, epoch: int, record: Mapping[str, float | int | str]) -> None:
@@ -37,6 +41,11 @@ class Journal:
             if not isinstance(value, str):
                 self._board.add_scalar(name, value, epoch + 1)
         self._board.flush()
+
+    def show(self, epoch: int, sheet: Pixels) -> None:
+        """Add a contact sheet [h, w, 3] of an epoch."""
+        save_picture(sheet, self._views / f"epoch_{epoch + 1:04d}.png")
+        self._board.add_image("views", sheet, epoch + 1, dataformats="HWC")
 
     def __enter__(self) -> Journal:
         return self

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from reid_gen.cluster.assign import PseudoLabels
@@ -17,7 +18,7 @@ from reid_gen.data.images import unreadable_error
 from reid_gen.data.loaders import ImageLoader
 from reid_gen.data.sampling import shuffled_batches
 from reid_gen.data.sidecar import Bring, Brought
-from reid_gen.data.transforms import Augmentation
+from reid_gen.data.transforms import Augmentation, as_sheet
 from reid_gen.engine.batches import prepare
 from reid_gen.engine.contrast import ContrastTerms
 from reid_gen.engine.pools import Pool, steps
@@ -30,9 +31,12 @@ from reid_gen.errors import UserError
 from reid_gen.evaluation.features import extract_features
 from reid_gen.generators.protocol import ViewGenerator
 from reid_gen.memory.bank import MemoryBank
-from reid_gen.models.encoder import IdentityEncoder
-from reid_gen.types import Floats, Image, Ints, Scalars
+from reid_gen.models.encoder import Encoded, IdentityEncoder
+from reid_gen.types import Floats, Image, Ints, Pixels, Scalars
 
+SHOWN = 8
+"""Rows of a contact sheet."""
+PLAIN = Augmentation(flip=0, pad=0, erase=0, fill=(0, 0, 0))
 Record = dict[str, float | int | str]
 
 
@@ -97,6 +101,8 @@ class Trainer:
         """
         stage = self.stages[place.stage]
         record: Record = {"stage": stage.name}
+        if self._draws_views(stage):
+            record["without_body"] = int((~self._usable()).sum())
         bank = None
         if IDENTITY not in stage.trains:
             losses = self._descend(place, stage, self.pool.loader, self._plainly(stage, place))
@@ -157,8 +163,7 @@ class Trainer:
 
     def _plainly(self, stage: Stage, place: Place) -> Iterator[Ints]:
         """Batches of images that can get views, for a generator that learns alone."""
-        assert self.generator is not None
-        rows = np.flatnonzero(self.generator.usable(self.pool.loader.images))
+        rows = np.flatnonzero(self._usable())
         if not len(rows):
             raise UserError(
                 f"none of the {len(self.pool.loader.images)} training images has a body to trust; "
@@ -206,6 +211,35 @@ class Trainer:
         means: Record = {f"loss_{name}": float(np.mean(found)) for name, found in totals.items()}
         return {**means, "seconds_train": time.perf_counter() - start}
 
+    def show(self, stage: Stage) -> Pixels | None:
+        """A contact sheet of views of some training images, [h, w, 3], if the stage has views.
+
+        Rows are images; the first column is the image, the others are the generator's.
+        """
+        if self.generator is None or not self._draws_views(stage):
+            return None
+        images = self.pool.loader.images
+        usable = np.flatnonzero(self._usable())
+        rows = usable[np.unique(np.linspace(0, len(usable) - 1, SHOWN).astype(int))]
+        decoded = next(self.pool.loader.read([rows]))
+        batch = prepare(decoded, PLAIN, np.random.default_rng(0), self.runtime.device)
+
+        def encode(*several: Tensor) -> list[Encoded]:
+            return [self.encoder.encode(some) for some in several]
+
+        self.encoder.eval()
+        with torch.no_grad(), self.runtime.autocast():
+            columns = self.generator.show(batch.images, [images[row].key for row in rows], encode)
+        return as_sheet(torch.cat([batch.images.unsqueeze(1), columns.float()], dim=1))
+
+    def _draws_views(self, stage: Stage) -> bool:
+        return self.generator is not None and (stage.views or GENERATOR in stage.trains)
+
+    def _usable(self) -> NDArray[np.bool_]:
+        """Which training images can get views, [N]."""
+        assert self.generator is not None
+        return self.generator.usable(self.pool.loader.images)
+
     def _learners(self, place: Place, stage: Stage) -> dict[str, Learner]:
         """Who learns in a stage, at its learning rates; all others are frozen."""
         wanted = set(stage.trains) | ({DISCRIMINATOR} if GENERATOR in stage.trains else set())
@@ -223,7 +257,7 @@ class Trainer:
     def _bring(self, place: Place, stage: Stage) -> Bring | None:
         """What the generator wants beside the images; random by place alone."""
         source = self.generator
-        if source is None or not (stage.views or GENERATOR in stage.trains):
+        if source is None or not self._draws_views(stage):
             return None
 
         def bring(images: Sequence[Image], number: int) -> Brought:

@@ -118,6 +118,9 @@ def _train(experiment: Experiment, run: Path, start: int) -> None:
             record["seconds"] = time.perf_counter() - began
             if journal is not None:
                 journal.write(place.total, record)
+                sheet = trainer.show(trainer.stages[place.stage])
+                if sheet is not None:
+                    journal.show(place.total, sheet)
                 _save(experiment, run, place.total + 1, record, epoch)
                 trainer.progress.say(_line(place, record))
     if is_main:

@@ -84,6 +84,13 @@ class ViewGenerator(Protocol):
         """
         ...
 
+    def show(self, images: Tensor, keys: Sequence[str], encode: Encode) -> Tensor:
+        """Columns of a contact sheet for images [B, 3, H, W] of the training set: [B, n, 3, H, W].
+
+        Constants, not bounded, about 0..1.
+        """
+        ...
+
     def discriminator_terms(self, sources: Sources, views: Views, step: int) -> Terms:
         """Losses of the discriminator at step ``step`` of the epoch; none if there is none."""
         ...

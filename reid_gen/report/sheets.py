@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
-from PIL import Image as Pillow
 
 from reid_gen.data.images import UnreadableImage, decode, unreadable_error
-from reid_gen.errors import UserError
-from reid_gen.files import write_bytes
 from reid_gen.types import Floats, Image, Ints, LabelledSplit, Pixels
 
 HEIGHT, WIDTH = 128, 64
@@ -79,20 +74,6 @@ def ranked_sheet(
         frames = [(gallery.images[place], GREEN if same[place] else RED) for place in ranked]
         rows.append([(query.images[row], BLUE), *frames])
     return _sheet(rows)
-
-
-def save_picture(pixels: Pixels, path: Path) -> None:
-    """Write display colours [h, w, 3] as a PNG or JPEG file.
-
-    Raises:
-        UserError: If the name ends otherwise, or the file cannot be written.
-    """
-    kind = {".png": "PNG", ".jpg": "JPEG"}.get(path.suffix.lower())
-    if kind is None:
-        raise UserError(f"{path}: pictures are .png or .jpg; give a name that ends so")
-    file = io.BytesIO()
-    Pillow.fromarray(pixels).save(file, format=kind, quality=90)
-    write_bytes(path, file.getvalue())
 
 
 def _spread(count: int, wanted: int) -> Ints:

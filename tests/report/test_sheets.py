@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
+from reid_gen.data.images import save_picture
 from reid_gen.errors import UserError
 from reid_gen.report.sheets import (
     BLUE,
@@ -12,7 +13,6 @@ from reid_gen.report.sheets import (
     WIDTH,
     people_sheet,
     ranked_sheet,
-    save_picture,
 )
 from reid_gen.types import Image, LabelledSplit
 

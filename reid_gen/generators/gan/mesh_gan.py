@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from reid_gen.data.sidecar import Brought
-from reid_gen.generators.gan.turns import HERE, TURNED, TurnedMaps
+from reid_gen.generators.gan.turns import HERE, TURNED, TURNS, TurnedMaps
 from reid_gen.generators.protocol import Encode, Sources, Terms, Views
 from reid_gen.losses.adversarial import fake_loss, gradient_penalty, real_loss
 from reid_gen.losses.reconstruction import mean_absolute
@@ -107,6 +107,26 @@ class MeshGan:
             others={REBUILT: rebuilt, CYCLED: cycled},
             others_encoded={REBUILT: of_rebuilt, CYCLED: of_cycled},
         )
+
+    @torch.no_grad()
+    def turned(self, parts: Tensor, maps: Tensor) -> Tensor:
+        """Draw people with part features [B, C, 4] on V maps each, [B, V, C', H, W].
+
+        Returns:
+            Constants [B, V, 3, H, W], not bounded, about 0..1.
+        """
+        views = maps.shape[1]
+        drawn = self.draw(self.structure(maps.flatten(0, 1)), parts.repeat_interleave(views, 0))
+        return drawn.view(len(parts), views, *drawn.shape[1:])
+
+    @torch.no_grad()
+    def show(self, images: Tensor, keys: Sequence[str], encode: Encode) -> Tensor:
+        """What is rebuilt, seven turns by 45 degrees, and what comes back from half a turn."""
+        maps = self.maps.around(keys).to(images.device)
+        (seen,) = encode(images)
+        turns = self.turned(seen.parts, maps)
+        (of_back,) = encode(turns[:, len(TURNS) // 2])
+        return torch.cat([turns, self.turned(of_back.parts, maps[:, :1])], dim=1)
 
     def discriminator_terms(self, sources: Sources, views: Views, step: int) -> Terms:
         """Least squares for real pictures and for the three kinds drawn; the penalty now and then.

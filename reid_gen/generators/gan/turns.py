@@ -6,13 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from reid_gen.body.structure import KINDS
 from reid_gen.body.views import StructureMaps
 from reid_gen.data.sidecar import Brought, Pictures
 from reid_gen.types import Floats, Image
 
+TURNS = np.arange(0, 360, 45, dtype=np.float32)
+"""Degrees that contact sheets show."""
 HERE, TURNED = "here", "turned"
 """Names of the two maps that are brought."""
 
@@ -78,6 +82,12 @@ class TurnedMaps:
             UserError: If the table lacks an image.
         """
         return self.maps.table.of([image.key for image in images]).score >= self.least_score
+
+    def around(self, keys: Sequence[str]) -> Tensor:
+        """Maps of B images from all sides, at ``TURNS``: [B, 8, C, H, W]."""
+        every = [key for key in keys for _ in TURNS]
+        maps = torch.from_numpy(self.maps(self.kind, every, np.tile(TURNS, len(keys))))
+        return maps.view(len(keys), len(TURNS), *maps.shape[1:])
 
     def __call__(self, images: Sequence[Image], rng: np.random.Generator) -> Brought:
         """Maps of some of the images, in -1..1."""

@@ -1,0 +1,149 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from reid_gen.body.table import save_table
+from reid_gen.config.dump import dump_config
+from reid_gen.data.datasets import load_dataset
+from reid_gen.engine import run as run_module
+from reid_gen.engine.journal import read_metrics
+from reid_gen.engine.run import resume_run, start_run
+from reid_gen.errors import UserError
+from reid_gen.models.weights import read_weights
+from tests.data.real_format import make_market
+from tests.engine.small import CONFIG, experiment
+from tests.generators.scenes import bodies
+
+GENERATOR = """\
+generator:
+  kind: mesh_gan
+  bodies: {bodies}
+  batch: 4
+  structure: {{width: 4, blocks: 1, pyramid: false}}
+  decoder: {{hidden: 8}}
+  discriminator: {{width: 4, blocks: 1, scales: 2}}
+loss: {{weights: {{prototype: 1.0, view_prototype: 0.5, view_instance: 0.5}}}}
+"""
+STAGES = """\
+  - {name: generator, trains: [generator], epochs: 1, iterations: 2}
+  - {name: joint, trains: [identity, generator], epochs: 1, iterations: 2}
+  - {name: frozen, views: true, epochs: 1, iterations: 2}
+"""
+FILES = ("encoder", "generator", "discriminator")
+
+
+@pytest.fixture
+def config(tmp_path):
+    root = make_market(tmp_path / "data")
+    images = load_dataset("market1501", root).train
+    score = np.where(np.arange(len(images)) % 6 == 0, 0.1, 0.9)
+    save_table(bodies(images, score), tmp_path / "bodies" / "train.npz")
+    text = CONFIG.replace("epochs: 2, iterations: 4", "epochs: 1, iterations: 2")
+    before, after = text.format(runs=tmp_path / "runs", root=root).split("evaluation:")
+    made = GENERATOR.format(bodies=tmp_path / "bodies")
+    file = tmp_path / "joint.yaml"
+    file.write_text(f"{before}{STAGES}{made}evaluation:{after}")
+    return file
+
+
+def train(config, *overrides):
+    made, settings = experiment(config, *overrides)
+    run = settings.runs / settings.name
+    start_run(made, run, dump_config(settings))
+    return run
+
+
+def same_weights(one, other):
+    states = [
+        [read_weights(run / "last" / f"{name}.safetensors") for name in FILES]
+        for run in (one, other)
+    ]
+    return all(torch.equal(a[key], b[key]) for a, b in zip(*states, strict=True) for key in a)
+
+
+def test_stages_train_whom_they_name_and_leave_sheets_and_weights(config):
+    run = train(config)
+    records = read_metrics(run)[1:]
+    assert [record["stage"] for record in records] == ["identity", "generator", "joint", "frozen"]
+    of_gan = {f"loss_{name}" for name in ("image", "cycle", "feature", "adversarial", "fake")}
+    of_views = {"loss_view_prototype", "loss_view_instance"}
+    identity, generator, joint, frozen = ({*record} for record in records)
+    assert not identity & (of_gan | of_views)
+    assert of_gan <= generator
+    assert not generator & (of_views | {"clusters", "loss_prototype"})
+    assert of_gan | of_views | {"clusters", "loss_prototype"} <= joint
+    assert of_views <= frozen
+    assert not frozen & of_gan
+    sheets = sorted(path.name for path in (run / "views").iterdir())
+    assert sheets == ["epoch_0002.png", "epoch_0003.png", "epoch_0004.png"]
+    assert records[1]["without_body"] == records[2]["without_body"] == 8
+    files = {path.name for path in (run / "last").iterdir()}
+    assert {f"{name}.safetensors" for name in FILES} <= files
+
+
+def test_a_resumed_joint_run_equals_an_uninterrupted_one_bit_for_bit(config, monkeypatch):
+    whole = train(config, "name=whole")
+    saves = []
+    save = run_module._save
+
+    def stop_after_the_generators_epoch(*arguments):
+        save(*arguments)
+        saves.append(arguments)
+        if len(saves) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(run_module, "_save", stop_after_the_generators_epoch)
+    with pytest.raises(KeyboardInterrupt):
+        train(config, "name=cut")
+    monkeypatch.undo()
+    cut = whole.with_name("cut")
+    assert json.loads((cut / "last" / "card.json").read_text())["epochs"] == 2
+    resume_run(experiment(config, "name=cut")[0], cut)
+    assert same_weights(whole, cut)
+
+
+def test_a_run_starts_from_another_ones_encoder_and_generator(config):
+    first = train(config, "name=first")
+    made, _ = experiment(config, "name=second", f"start_from={first}")
+    for name, learner in made.trainer.learners.items():
+        file = "encoder" if name == "identity" else name
+        saved = read_weights(first / "last" / f"{file}.safetensors")
+        own = learner.network.state_dict()
+        assert all(torch.equal(saved[key], own[key]) for key in saved)
+
+
+def test_a_stage_learns_from_the_labels_of_a_source_data_set(config, tmp_path):
+    source = make_market(tmp_path / "source", seed=9)
+    text = config.read_text().replace(
+        "stages:\n", f"source: {{name: market1501, root: {source}}}\nstages:\n"
+        "  - {name: source, labels: source, epochs: 1, iterations: 3}\n"
+    )  # fmt: skip
+    config.write_text(text)
+    run = train(config)
+    first = read_metrics(run)[1]
+    assert first["stage"] == "source"
+    assert "clusters" not in first
+    assert first["loss_prototype"] > 0
+    card = json.loads((run / "last" / "card.json").read_text())
+    assert card["protocol"]["labels_used"] == "of market1501 (source)"
+
+
+def test_missing_bodies_and_bodies_of_other_images_are_named(config, tmp_path):
+    with pytest.raises(UserError, match=r"no body parameters at .*train.npz; make them with"):
+        experiment(config, f"generator.bodies={tmp_path / 'nowhere'}")
+    other = load_dataset("market1501", make_market(tmp_path / "other", people=3)).train
+    save_table(bodies(other), tmp_path / "others" / "train.npz")
+    with pytest.raises(UserError, match="no body parameters for .* the file belongs to other"):
+        experiment(config, f"generator.bodies={tmp_path / 'others'}")
+
+
+def test_a_generator_without_a_single_body_to_trust_is_refused(config):
+    with pytest.raises(UserError, match="none of the 48 training images has a body to trust"):
+        train(config, "generator.least_score=0.95")
+
+
+def test_a_loss_that_is_no_number_stops_with_a_way_out(config):
+    with pytest.raises(UserError, match=r"the loss is .*nan.* lower the learning rates"):
+        train(config, "stages.0.learning_rate=1e30", "stages.0.iterations=4")
