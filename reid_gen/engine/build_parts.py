@@ -13,10 +13,12 @@ from reid_gen.body.views import StructureMaps
 from reid_gen.config import schema
 from reid_gen.engine.checkpoint import load_networks
 from reid_gen.engine.steps import DISCRIMINATOR, GENERATOR, IDENTITY, Learner
+from reid_gen.errors import UserError
 from reid_gen.generators.gan.mesh_gan import MeshGan
+from reid_gen.generators.gan.painter import Painter
 from reid_gen.generators.gan.turns import Angles, AnyAngle, Steps, TurnedMaps
 from reid_gen.generators.protocol import ViewGenerator
-from reid_gen.models.decoder import Decoder, initialise_generator
+from reid_gen.models.decoder import Decoder
 from reid_gen.models.discriminator import MultiScaleDiscriminator
 from reid_gen.models.encoder import IdentityEncoder
 from reid_gen.models.structure import StructureEncoder
@@ -35,7 +37,12 @@ def build_generator(
     if settings is None:
         return None
     table = load_table(settings.bodies / "train.npz")
-    table.of([image.key for image in dataset.train])
+    scores = table.of([image.key for image in dataset.train]).score
+    if scores.max() < settings.least_score:
+        raise UserError(
+            f"none of the {len(scores)} training images has a body to trust; lower "
+            "generator.least_score, or make better bodies with `reid-gen meshes`"
+        )
     maps = StructureMaps(table, load_body(settings.body), config.data.height, config.data.width)
     generator = mesh_gan(settings, encoder, maps)
     networks = {GENERATOR: generator.networks, DISCRIMINATOR: generator.discriminator}
@@ -48,24 +55,22 @@ def build_generator(
 
 def mesh_gan(settings: schema.MeshGan, encoder: IdentityEncoder, maps: StructureMaps) -> MeshGan:
     """GCL's generator with fresh networks."""
-    structure = StructureEncoder(KINDS[settings.map].channels, **settings.structure.model_dump())
-    decoder = Decoder(structure.out_channels, encoder.channels, hidden=settings.decoder.hidden)
-    for network in (structure, decoder):
-        initialise_generator(network)
     judge = settings.discriminator
+    angles = _angles(settings.angles)
     return MeshGan(
-        structure,
-        decoder,
+        build_painter(settings, encoder),
         MultiScaleDiscriminator(judge.width, judge.blocks, judge.scales),
-        TurnedMaps(
-            maps, settings.map, _angles(settings.angles), settings.least_score, settings.batch
-        ),
-        mean=encoder.mean,
-        std=encoder.std,
-        stripes=settings.stripes,
+        TurnedMaps(maps, settings.map, angles, settings.least_score, settings.batch),
         feature_of_view=settings.feature_of_view,
         penalty_every=judge.penalty_every,
     )
+
+
+def build_painter(settings: schema.MeshGan, encoder: IdentityEncoder) -> Painter:
+    """What draws, with fresh weights."""
+    structure = StructureEncoder(KINDS[settings.map].channels, **settings.structure.model_dump())
+    decoder = Decoder(structure.out_channels, encoder.channels, hidden=settings.decoder.hidden)
+    return Painter(structure, decoder, encoder.mean, encoder.std, settings.stripes)
 
 
 def _angles(settings: schema.StepTurns | schema.AnyTurn) -> Angles:

@@ -164,11 +164,6 @@ class Trainer:
     def _plainly(self, stage: Stage, place: Place) -> Iterator[Ints]:
         """Batches of images that can get views, for a generator that learns alone."""
         rows = np.flatnonzero(self._usable())
-        if not len(rows):
-            raise UserError(
-                f"none of the {len(self.pool.loader.images)} training images has a body to trust; "
-                "lower generator.least_score, or make better bodies with `reid-gen meshes`"
-            )
         return shuffled_batches(
             rows,
             batch=self.generator_batch,

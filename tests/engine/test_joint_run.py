@@ -135,13 +135,13 @@ def test_missing_bodies_and_bodies_of_other_images_are_named(config, tmp_path):
         experiment(config, f"generator.bodies={tmp_path / 'nowhere'}")
     other = load_dataset("market1501", make_market(tmp_path / "other", people=3)).train
     save_table(bodies(other), tmp_path / "others" / "train.npz")
-    with pytest.raises(UserError, match="no body parameters for .* the file belongs to other"):
+    with pytest.raises(UserError, match=r"no body parameters for .* the file belongs to other"):
         experiment(config, f"generator.bodies={tmp_path / 'others'}")
 
 
 def test_a_generator_without_a_single_body_to_trust_is_refused(config):
     with pytest.raises(UserError, match="none of the 48 training images has a body to trust"):
-        train(config, "generator.least_score=0.95")
+        experiment(config, "generator.least_score=0.95")
 
 
 def test_a_loss_that_is_no_number_stops_with_a_way_out(config):

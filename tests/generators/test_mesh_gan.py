@@ -38,8 +38,8 @@ def test_a_warm_up_step_passes_each_network_as_often_as_needed_and_no_more():
     gan = make_gan(encoder, images)
     counts = {
         "E_id": count_images(encoder, "encode"),
-        "E_str": count_images(gan.structure),
-        "G": count_images(gan.decoder),
+        "E_str": count_images(gan.painter.structure),
+        "G": count_images(gan.painter.decoder),
         "D": count_images(gan.discriminator),
     }
     step = make_step(encoder, gan, WARM_UP, [0, 0, 1, 1], {})
@@ -86,13 +86,13 @@ def test_the_penalty_comes_now_and_then_and_counts_as_much_more():
 
 def test_stripes_of_the_body_or_interleaved_channels_as_in_the_release():
     encoder = make_encoder()
-    gan = make_gan(encoder, people(2))
+    painter = make_gan(encoder, people(2)).painter
     given = []
-    gan.decoder.forward = lambda structure, parts: given.append(parts) or torch.zeros(1)
+    painter.decoder.forward = lambda structure, parts: given.append(parts) or torch.zeros(1)
     parts = torch.arange(2 * 6 * 4.0).view(2, 6, 4)
-    gan.draw(torch.zeros(2), parts)
-    gan.stripes = "interleaved"
-    gan.draw(torch.zeros(2), parts)
+    painter.draw(torch.zeros(2), parts)
+    painter.stripes = "interleaved"
+    painter.draw(torch.zeros(2), parts)
     body, interleaved = given
     assert torch.equal(body[:, 1], parts[:, :, 1])
     flat = parts.reshape(2, 24)  # the release cuts the flattened features into four

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 import torch
@@ -11,36 +10,29 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from reid_gen.data.sidecar import Brought
+from reid_gen.generators.gan.painter import Painter
 from reid_gen.generators.gan.turns import HERE, TURNED, TURNS, TurnedMaps
 from reid_gen.generators.protocol import Encode, Sources, Terms, Views
 from reid_gen.losses.adversarial import fake_loss, gradient_penalty, real_loss
 from reid_gen.losses.reconstruction import mean_absolute
-from reid_gen.models.decoder import Decoder
 from reid_gen.models.discriminator import MultiScaleDiscriminator
 from reid_gen.models.encoder import Encoded
-from reid_gen.models.structure import StructureEncoder
 from reid_gen.types import Image
 
 REBUILT, CYCLED = "rebuilt", "cycled"
 
 
 class MeshGan:
-    """Structure encoder, decoder and discriminator, and the losses that train them.
+    """The losses that train painter and discriminator.
 
     With x an image, m its body map and m' the turned one, F its part features (GCL, section 3)::
 
         x_rebuilt = G(E_str(m), F)    x_view = G(E_str(m'), F)    x_cycled = G(E_str(m), F_view)
 
     Args:
-        structure: E_str.
-        decoder: G.
+        painter: E_str and G.
         discriminator: D.
         maps: What the loader brings.
-        mean: Of the identity encoder's input colours, [1, 3, 1, 1]; pictures are drawn, compared
-            and judged in colours normalised so.
-        std: Likewise.
-        stripes: ``body`` gives the decoder's block j the j-th stripe of the body; ``interleaved``
-            what GCL's release gives: the j-th quarter of the channels, in all stripes.
         feature_of_view: Whether the view's part features must equal the image's too (the paper
             ties them; the release does not).
         penalty_every: Steps between gradient penalties, which then count as much more.
@@ -48,25 +40,17 @@ class MeshGan:
 
     def __init__(
         self,
-        structure: StructureEncoder,
-        decoder: Decoder,
+        painter: Painter,
         discriminator: MultiScaleDiscriminator,
         maps: TurnedMaps,
         *,
-        mean: Tensor,
-        std: Tensor,
-        stripes: Literal["body", "interleaved"] = "body",
         feature_of_view: bool = True,
         penalty_every: int = 16,
     ) -> None:
-        self.structure = structure
-        self.decoder = decoder
+        self.painter = painter
         self.discriminator: nn.Module = discriminator
-        self.networks: nn.Module = nn.ModuleDict({"structure": structure, "decoder": decoder})
+        self.networks: nn.Module = painter
         self.maps = maps
-        self.mean = mean
-        self.std = std
-        self.stripes = stripes
         self.feature_of_view = feature_of_view
         self.penalty_every = penalty_every
 
@@ -78,28 +62,21 @@ class MeshGan:
         """Maps of bodies as they are and turned."""
         return self.maps(images, rng)
 
-    def draw(self, structure: Tensor, parts: Tensor) -> Tensor:
-        """Draw structure [B, C, h, w] with part features [B, C', 4], to images about 0..1."""
-        if self.stripes == "body":
-            per_block = parts.transpose(1, 2)
-        else:
-            per_block = parts.reshape(len(parts), parts.shape[2], parts.shape[1])
-        picture: Tensor = self.decoder(structure, per_block)
-        return picture.float() * self.std + self.mean
-
     def views(self, sources: Sources, encoded: Encoded, encode: Encode, learning: bool) -> Views:
         """One view per image, at a random angle; when learning, what is rebuilt and cycled too."""
         if not learning:
             with torch.no_grad():
-                view = self.draw(self.structure(sources.pictures[TURNED]), encoded.parts)
+                view = self.painter.draw(
+                    self.painter.structure(sources.pictures[TURNED]), encoded.parts
+                )
             (of_view,) = encode(view)
             return Views(view.unsqueeze(1), of_view)
         maps = torch.cat([sources.pictures[HERE], sources.pictures[TURNED]])
-        structure = self.structure(maps)
-        drawn = self.draw(structure, torch.cat([encoded.parts, encoded.parts]))
+        structure = self.painter.structure(maps)
+        drawn = self.painter.draw(structure, torch.cat([encoded.parts, encoded.parts]))
         rebuilt, view = drawn.chunk(2)
         of_rebuilt, of_view = encode(rebuilt, view)
-        cycled = self.draw(structure.chunk(2)[0], of_view.parts)
+        cycled = self.painter.draw(structure.chunk(2)[0], of_view.parts)
         (of_cycled,) = encode(cycled)
         return Views(
             images=view.unsqueeze(1),
@@ -109,32 +86,21 @@ class MeshGan:
         )
 
     @torch.no_grad()
-    def turned(self, parts: Tensor, maps: Tensor) -> Tensor:
-        """Draw people with part features [B, C, 4] on V maps each, [B, V, C', H, W].
-
-        Returns:
-            Constants [B, V, 3, H, W], not bounded, about 0..1.
-        """
-        views = maps.shape[1]
-        drawn = self.draw(self.structure(maps.flatten(0, 1)), parts.repeat_interleave(views, 0))
-        return drawn.view(len(parts), views, *drawn.shape[1:])
-
-    @torch.no_grad()
     def show(self, images: Tensor, keys: Sequence[str], encode: Encode) -> Tensor:
         """What is rebuilt, seven turns by 45 degrees, and what comes back from half a turn."""
         maps = self.maps.around(keys).to(images.device)
         (seen,) = encode(images)
-        turns = self.turned(seen.parts, maps)
+        turns = self.painter.turned(seen.parts, maps)
         (of_back,) = encode(turns[:, len(TURNS) // 2])
-        return torch.cat([turns, self.turned(of_back.parts, maps[:, :1])], dim=1)
+        return torch.cat([turns, self.painter.turned(of_back.parts, maps[:, :1])], dim=1)
 
     def discriminator_terms(self, sources: Sources, views: Views, step: int) -> Terms:
         """Least squares for real pictures and for the three kinds drawn; the penalty now and then.
 
         Real pictures are judged once and count three times, as if once per kind.
         """
-        fakes = self._normalised(torch.cat(self._kinds(views)).detach())
-        real = self._normalised(sources.images)
+        fakes = self.painter.normalised(torch.cat(self._kinds(views)).detach())
+        real = self.painter.normalised(sources.images)
         penalised = step % self.penalty_every == 0
         judged = self.discriminator(real.requires_grad_(penalised))
         terms = {"fake": 3 * fake_loss(self.discriminator(fakes)), "real": 3 * real_loss(judged)}
@@ -145,8 +111,10 @@ class MeshGan:
     def generator_terms(self, sources: Sources, views: Views, encoded: Encoded) -> Terms:
         """Image, cycle, feature and adversarial terms (GCL, section 3.2)."""
         kinds = torch.cat(self._kinds(views))
-        real = self._normalised(sources.images)
-        rebuilt, cycled = (self._normalised(views.others[name]) for name in (REBUILT, CYCLED))
+        real = self.painter.normalised(sources.images)
+        rebuilt, cycled = (
+            self.painter.normalised(views.others[name]) for name in (REBUILT, CYCLED)
+        )
         tied = [views.others_encoded[REBUILT], views.others_encoded[CYCLED]]
         if self.feature_of_view:
             tied.append(views.encoded)
@@ -155,11 +123,8 @@ class MeshGan:
             "image": mean_absolute(rebuilt, real),
             "cycle": mean_absolute(cycled, real),
             "feature": torch.stack(features).sum(),
-            "adversarial": 2 * 3 * real_loss(self.discriminator(self._normalised(kinds))),
+            "adversarial": 2 * 3 * real_loss(self.discriminator(self.painter.normalised(kinds))),
         }
 
     def _kinds(self, views: Views) -> list[Tensor]:
         return [views.others[REBUILT], views.images[:, 0], views.others[CYCLED]]
-
-    def _normalised(self, images: Tensor) -> Tensor:
-        return (images - self.mean) / self.std
