@@ -16,6 +16,8 @@ COMMANDS = {
     "extract": "extract:extract",
     "data": "data:data",
     "meshes": "meshes:meshes",
+    "views": "views:views",
+    "evaluate-views": "evaluate_views:evaluate_views",
     "config": "config:config",
 }
 """Name on the command line -> module and function."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 from torch import nn
 from typing_extensions import assert_never
@@ -11,7 +13,9 @@ from reid_gen.body.structure import KINDS
 from reid_gen.body.table import load_table
 from reid_gen.body.views import StructureMaps
 from reid_gen.config import schema
-from reid_gen.engine.checkpoint import load_networks
+from reid_gen.engine.artist import Artist
+from reid_gen.engine.checkpoint import load_encoder, load_networks
+from reid_gen.engine.runtime import Runtime
 from reid_gen.engine.steps import DISCRIMINATOR, GENERATOR, IDENTITY, Learner
 from reid_gen.errors import UserError
 from reid_gen.generators.gan.mesh_gan import MeshGan
@@ -71,6 +75,27 @@ def build_painter(settings: schema.MeshGan, encoder: IdentityEncoder) -> Painter
     structure = StructureEncoder(KINDS[settings.map].channels, **settings.structure.model_dump())
     decoder = Decoder(structure.out_channels, encoder.channels, hidden=settings.decoder.hidden)
     return Painter(structure, decoder, encoder.mean, encoder.std, settings.stripes)
+
+
+def build_artist(config: schema.Config, checkpoint: Path) -> Artist:
+    """What draws views with the networks of a run.
+
+    Raises:
+        UserError: If the run has no generator, or its weights cannot be loaded.
+    """
+    if config.generator is None:
+        raise UserError(
+            f"{checkpoint} has no generator; give a run that trained one, such as gcl_pedestrians"
+        )
+    runtime = Runtime(config.encoder.precision)
+    encoder, card = load_encoder(checkpoint)
+    painter = build_painter(config.generator, encoder)
+    load_networks(checkpoint, {GENERATOR: painter})
+    for network in (encoder, painter):
+        network.to(runtime.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    body = load_body(config.generator.body)
+    size = card.height, card.width
+    return Artist(encoder, painter, config.generator.map, body, *size, runtime)
 
 
 def _angles(settings: schema.StepTurns | schema.AnyTurn) -> Angles:

@@ -1,0 +1,110 @@
+"""``reid-gen evaluate-views``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from reid_gen.config.schema import Config
+    from reid_gen.engine.evaluate_views import Truth
+    from reid_gen.evaluation.features import Encode
+
+PATH = click.Path(path_type=Path)
+
+
+@click.command("evaluate-views")
+@click.argument("run", type=PATH)
+@click.option("--degrees", default="90,180,270", show_default=True, help="Turns.")
+@click.option("--queries", type=int, default=200, show_default=True, help="Query images turned.")
+@click.option(
+    "--judge", type=PATH, help="Run whose encoder says who is who; else RUN's start weights."
+)
+@click.option(
+    "--inception", type=PATH, help="inception-2015-12-05.pt: measure FID with it, not the judge."
+)
+@click.option("--json", "output", type=PATH, help="Write the scores here.")
+@click.option("--force", is_flag=True, help="Overwrite the file given with --json.")
+def evaluate_views(
+    run: Path,
+    degrees: str,
+    queries: int,
+    judge: Path | None,
+    inception: Path | None,
+    output: Path | None,
+    force: bool,
+) -> None:
+    """Measure the views that RUN's generator draws of query images.
+
+    Each score stands beside those of the input image itself and of the mean of the person's gallery
+    images, and, on rendered pedestrians, of the true turned view.
+    """
+    from reid_gen.body.table import load_table
+    from reid_gen.cli.views import parse_degrees
+    from reid_gen.config.load import load_config
+    from reid_gen.data.datasets import load_dataset
+    from reid_gen.engine.build_parts import build_artist
+    from reid_gen.engine.checkpoint import find_checkpoint
+    from reid_gen.engine.evaluate import labelled_splits
+    from reid_gen.engine.evaluate_views import ViewEvaluator, some_queries, views_table
+    from reid_gen.engine.run import CONFIG
+    from reid_gen.evaluation.inception import load_inception
+    from reid_gen.files import refuse_existing, write_bytes
+
+    if output is not None:
+        refuse_existing(output, force)
+    angles = parse_degrees(degrees)
+    checkpoint = find_checkpoint(run)
+    config = load_config(checkpoint.parent / CONFIG, ())
+    artist = build_artist(config, checkpoint)
+    dataset = load_dataset(config.data.name, config.data.root)
+    query, gallery = labelled_splits(dataset)
+    assert config.generator is not None
+    recognise = _judge(config, judge)
+    evaluator = ViewEvaluator(
+        query=some_queries(query, queries),
+        gallery=gallery,
+        table=load_table(config.generator.bodies / "query.npz"),
+        judge=recognise,
+        features=recognise if inception is None else load_inception(inception),
+        truth=_truth(config),
+        degrees=angles,
+    )
+    scores = evaluator(artist)
+    click.echo(views_table(scores, "FID" if inception else "Frechet (judge)"))
+    if output is not None:
+        content = {name: found.as_dict() for name, found in scores.items()}
+        about = {
+            "degrees": degrees,
+            "queries": len(evaluator.query.images),
+            "frechet_features": str(inception or "judge"),
+            "judge": str(judge or config.encoder.weights),
+        }
+        write_bytes(output, (json.dumps({**about, "scores": content}, indent=2) + "\n").encode())
+
+
+def _judge(config: Config, run: Path | None) -> Encode:
+    """An encoder that never saw generated images."""
+    import torch
+
+    from reid_gen.engine.build import encoder_card
+    from reid_gen.engine.checkpoint import load_encoder_for
+    from reid_gen.engine.runtime import Runtime
+    from reid_gen.models.encoder import create_encoder
+
+    card = encoder_card(config)
+    torch.manual_seed(config.seed)
+    encoder = (
+        create_encoder(card, config.encoder.weights) if run is None else load_encoder_for(card, run)
+    )
+    return Runtime("fp32").encoder(encoder)
+
+
+def _truth(config: Config) -> Truth | None:
+    """True turned views, of rendered pedestrians only."""
+    from reid_gen.pedestrians.album import Album
+
+    return Album(config.data.root).view if config.data.name == "pedestrians" else None

@@ -1,0 +1,121 @@
+"""The people of any images, drawn from any side with the networks of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from reid_gen.body.model import BodyModel
+from reid_gen.body.recover import Recovery
+from reid_gen.body.table import BodyTable, join_tables
+from reid_gen.body.views import StructureMaps
+from reid_gen.data.images import unreadable_error
+from reid_gen.data.loaders import DecodedBatch, ImageLoader
+from reid_gen.data.transforms import to_images
+from reid_gen.engine.runtime import Runtime
+from reid_gen.errors import UserError, name_some
+from reid_gen.generators.gan.painter import Painter
+from reid_gen.models.encoder import IdentityEncoder
+from reid_gen.types import Floats, Image
+
+BATCH = 32
+
+
+@dataclass(frozen=True)
+class Artist:
+    """Draws views.
+
+    Attributes:
+        encoder: E_id.
+        painter: E_str and G.
+        kind: Of the body maps, a key of ``structure.KINDS``.
+        body: What the parameters of bodies are of.
+        height: Of images.
+        width: Of images.
+        runtime: Device and precision.
+    """
+
+    encoder: IdentityEncoder
+    painter: Painter
+    kind: str
+    body: BodyModel
+    height: int
+    width: int
+    runtime: Runtime
+
+    def views(
+        self, images: Sequence[Image], table: BodyTable, degrees: Floats
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Draw all images turned by V angles each, a batch at a time.
+
+        Args:
+            images: B in all.
+            table: Their bodies.
+            degrees: V angles.
+
+        Yields:
+            Images in 0..1, [b, 3, H, W], and their views in 0..1, [b, V, 3, H, W].
+
+        Raises:
+            UserError: If an image does not decode or has no body.
+        """
+        maps = StructureMaps(table, self.body, self.height, self.width)
+        self.encoder.eval()
+        for batch in whole_batches(ImageLoader(images, self.height, self.width, 2)):
+            keys = [images[row].key for row in batch.index for _ in degrees]
+            drawn = torch.from_numpy(maps(self.kind, keys, np.tile(degrees, len(batch.index))))
+            drawn = drawn.view(len(batch.index), len(degrees), *drawn.shape[1:])
+            device = self.runtime.device
+            pictures = to_images(batch.pixels).to(device)
+            with torch.no_grad(), self.runtime.autocast():
+                parts = self.encoder.encode(pictures).parts
+                views = self.painter.turned(parts, drawn.to(device))
+            yield pictures.cpu(), views.float().clamp(0, 1).cpu()
+
+
+def recover_bodies(images: Sequence[Image], recovery: Recovery) -> BodyTable:
+    """Bodies of a few images.
+
+    Raises:
+        UserError: If an image does not decode.
+    """
+    loader = ImageLoader(images, recovery.height, recovery.width, 2)
+    return join_tables(
+        [
+            recovery(tuple(images[row].key for row in batch.index), batch.pixels)
+            for batch in whole_batches(loader)
+        ]
+    )
+
+
+def named_as_in(table: BodyTable, images: Sequence[Image]) -> tuple[Image, ...]:
+    """The images under the keys of a table that end in their file names.
+
+    Raises:
+        UserError: If the table has no body for an image.
+    """
+    keys = {PurePosixPath(key).name: key for key in table.keys}
+    missing = [str(image.path) for image in images if image.path.name not in keys]
+    if missing:
+        raise UserError(
+            f"the table has no body for {len(missing)} of {len(images)} images: "
+            f"{name_some(missing)}; give the table of their split, or leave --bodies out"
+        )
+    return tuple(replace(image, key=keys[image.path.name]) for image in images)
+
+
+def whole_batches(loader: ImageLoader) -> Iterator[DecodedBatch]:
+    """All batches of a loader.
+
+    Raises:
+        UserError: If an image does not decode.
+    """
+    for batch in loader.in_order(BATCH):
+        if batch.failures:
+            raise unreadable_error(list(batch.failures))
+        yield batch

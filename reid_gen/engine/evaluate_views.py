@@ -1,0 +1,174 @@
+"""Generated views against what a camera would have seen, and against what needs no generator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from reid_gen.body.table import BodyTable
+from reid_gen.data.loaders import ImageLoader
+from reid_gen.data.transforms import to_images
+from reid_gen.engine.artist import BATCH, Artist, whole_batches
+from reid_gen.evaluation.features import Encode
+from reid_gen.evaluation.generation import frechet_distance, likeness
+from reid_gen.evaluation.ranking import evaluate_ranking
+from reid_gen.types import Floats, Ints, LabelledSplit, Pixels
+
+Truth = Callable[[str, float], Pixels]
+"""The crop of a key with its person turned by some degrees, [H, W, 3]."""
+
+
+@dataclass(frozen=True)
+class ViewScores:
+    """What was measured of one way to make views.
+
+    Attributes:
+        ssim: To the true turned view, -1..1; None where there is no truth.
+        psnr: To the same, decibels.
+        frechet: Distance to the gallery's images in the space of the features that are named.
+        identity: Share of views whose nearest gallery image (own camera's dropped) is the same
+            person: rank-1 of the judge.
+        mean_ap: mAP of the same ranking, 0..1.
+    """
+
+    ssim: float | None
+    psnr: float | None
+    frechet: float
+    identity: float
+    mean_ap: float
+
+    def as_dict(self) -> dict[str, float | None]:
+        """Plain values, for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class _Reference:
+    """The gallery's features for the judge and for the distance, and each query's mean image."""
+
+    judged: Floats
+    pictured: Floats
+    means: Tensor
+
+
+@dataclass(frozen=True)
+class ViewEvaluator:
+    """Measures views of query images.
+
+    Attributes:
+        query: Whose people are turned.
+        gallery: Real images.
+        table: Bodies of the query images.
+        judge: Recognises people; must never have seen generated images.
+        features: Those of the Frechet distance.
+        truth: The true views, where they are known.
+        degrees: Turns, [V].
+    """
+
+    query: LabelledSplit
+    gallery: LabelledSplit
+    table: BodyTable
+    judge: Encode
+    features: Encode
+    truth: Truth | None
+    degrees: Floats
+
+    def __call__(self, artist: Artist) -> dict[str, ViewScores]:
+        """Scores of generated views and of two trivial stand-ins for them, by name.
+
+        Raises:
+            UserError: If an image does not decode or has no body.
+        """
+        shown = list(artist.views(self.query.images, self.table, self.degrees))
+        real = torch.cat([pictures for pictures, _ in shown])
+        turns = len(self.degrees)
+        reference = self._reference(real)
+        ways = {
+            "generated": torch.cat([some for _, some in shown]),
+            "input": real.unsqueeze(1).expand(-1, turns, -1, -1, -1),
+            "mean_of_others": reference.means.unsqueeze(1).expand(-1, turns, -1, -1, -1),
+        }
+        true = self._true(real)
+        if true is not None:
+            ways = {"true": true, **ways}
+        return {name: self._score(way.flatten(0, 1), true, reference) for name, way in ways.items()}
+
+    def _reference(self, like: Tensor) -> _Reference:
+        """What the gallery gives, in one pass over its images."""
+        height, width = like.shape[2:]
+        pids, places = np.unique(self.query.pids, return_inverse=True)
+        sums = torch.zeros(len(pids), 3, height, width)
+        judged, pictured = [], []
+        for batch in whole_batches(ImageLoader(self.gallery.images, height, width, 2)):
+            images = to_images(batch.pixels)
+            judged.append(self.judge(images).cpu())
+            pictured.append(self.features(images).cpu())
+            own = self.gallery.pids[batch.index]
+            known = np.isin(own, pids)
+            rows = torch.from_numpy(np.searchsorted(pids, own[known]))
+            sums.index_add_(0, rows, images[torch.from_numpy(known)])
+        counts = torch.from_numpy((self.gallery.pids[:, None] == pids).sum(0)).clamp(min=1)
+        means = (sums / counts.view(-1, 1, 1, 1))[torch.from_numpy(places)]
+        return _Reference(torch.cat(judged).numpy(), torch.cat(pictured).numpy(), means)
+
+    def _true(self, like: Tensor) -> Tensor | None:
+        """True views [Q, V, 3, H, W]."""
+        if self.truth is None:
+            return None
+        pixels = [
+            self.truth(image.key, float(angle))
+            for image in self.query.images
+            for angle in self.degrees
+        ]
+        images = to_images(np.stack(pixels))
+        return images.view(len(like), len(self.degrees), *like.shape[1:])
+
+    def _score(self, views: Tensor, true: Tensor | None, reference: _Reference) -> ViewScores:
+        """Score views [Q V, 3, H, W] against truth and gallery features."""
+        ssim, psnr = (None, None) if true is None else likeness(views, true.flatten(0, 1))
+        turns = len(self.degrees)
+        ranking = evaluate_ranking(
+            self._encoded(self.judge, views),
+            reference.judged,
+            _each(self.query.pids, turns),
+            self.gallery.pids,
+            _each(self.query.camids, turns),
+            self.gallery.camids,
+        )
+        frechet = frechet_distance(self._encoded(self.features, views), reference.pictured)
+        return ViewScores(ssim, psnr, frechet, ranking.cmc[1], ranking.mean_ap)
+
+    @staticmethod
+    def _encoded(encode: Encode, images: Tensor) -> Floats:
+        found = [encode(some).float().cpu() for some in torch.split(images, BATCH)]
+        features: Floats = torch.cat(found).numpy()
+        return features
+
+
+def _each(values: Ints, times: int) -> Ints:
+    return np.repeat(values, times)
+
+
+def some_queries(query: LabelledSplit, count: int) -> LabelledSplit:
+    """``count`` of the queries, or all, evenly spread."""
+    rows = np.unique(np.linspace(0, len(query.images) - 1, min(count, len(query.images))).round())
+    chosen = rows.astype(np.int64)
+    return LabelledSplit(tuple(query.images[row] for row in chosen), query.pids[chosen])
+
+
+def views_table(scores: Mapping[str, ViewScores], distance: str) -> str:
+    """Scores as aligned text, a row per way to make views."""
+    heads = ("SSIM", "PSNR", distance, "identity", "mAP")
+    lines = [f"{'':<15}" + "".join(f"{head:>17}" for head in heads)]
+    for name, found in scores.items():
+        alike = ("-", "-")
+        if found.ssim is not None and found.psnr is not None:
+            alike = (f"{found.ssim:.3f}", f"{found.psnr:.2f}")
+        shares = (f"{100 * share:.1f}" for share in (found.identity, found.mean_ap))
+        cells = (*alike, f"{found.frechet:.4f}", *shares)
+        lines.append(f"{name:<15}" + "".join(f"{cell:>17}" for cell in cells))
+    return "\n".join(lines)

@@ -1,0 +1,67 @@
+"""How good drawn pictures are: likeness to the truth, and Frechet distance between sets."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import linalg
+from torch import Tensor
+from torchmetrics.functional.image import (
+    peak_signal_noise_ratio,
+    structural_similarity_index_measure,
+)
+
+from reid_gen.types import Floats
+
+
+def likeness(found: Tensor, wanted: Tensor) -> tuple[float, float]:
+    """Mean SSIM (Wang et al., 2004; window of 11, sigma 1.5) and mean PSNR in decibels.
+
+    Args:
+        found: Images in 0..1, [B, 3, H, W].
+        wanted: Likewise.
+
+    Returns:
+        SSIM in -1..1 and PSNR.
+    """
+    ssim = structural_similarity_index_measure(found, wanted, data_range=1.0)
+    psnr = peak_signal_noise_ratio(
+        found, wanted, data_range=1.0, dim=(1, 2, 3), reduction="elementwise_mean"
+    )
+    assert isinstance(ssim, torch.Tensor)
+    return float(ssim), float(psnr)
+
+
+def frechet_distance(one: Floats, other: Floats) -> float:
+    """``|m - m'|^2 + tr(S + S' - 2 (S S')^(1/2))`` of two sets of features (Heusel et al., 2017).
+
+    With the features of the Inception network of 2015 this is FID; with those of another network
+    it is comparable only among sets measured with the same.
+
+    Args:
+        one: [N, D].
+        other: [M, D].
+
+    Returns:
+        The distance, at least 0.
+    """
+    (mean, covariance), (mean_other, covariance_other) = (_moments(some) for some in (one, other))
+    # The square root of a product of covariances has the trace of this symmetric one.
+    root = _root(covariance)
+    middle = root @ covariance_other @ root
+    trace = np.sqrt(np.clip(linalg.eigvalsh(middle), 0, None)).sum()
+    apart = ((mean - mean_other) ** 2).sum()
+    both = np.trace(covariance) + np.trace(covariance_other)
+    return float(max(0.0, apart + both - 2 * trace))
+
+
+def _moments(features: Floats) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    exact = features.astype(np.float64)
+    return exact.mean(0), np.cov(exact, rowvar=False)
+
+
+def _root(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    values, vectors = linalg.eigh(matrix)
+    root: NDArray[np.float64] = (vectors * np.sqrt(np.clip(values, 0, None))) @ vectors.T
+    return root
