@@ -1,0 +1,145 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from reid_gen.cli.main import main
+from reid_gen.pedestrians.album import render_album
+from reid_gen.pedestrians.plan import Size
+
+CONFIG = """\
+name: tiny
+seed: 3
+runs: {runs}
+data: {{name: pedestrians, root: {root}, height: 64, width: 32, workers: 2}}
+encoder: {{backbone: resnet18, ghost_batch: 16, precision: fp32}}
+augment: {{pad: 0, erase: 0.0}}
+generator:
+  kind: mesh_gan
+  bodies: {root}/bodies
+  batch: 4
+  structure: {{width: 4, blocks: 1, pyramid: false}}
+  decoder: {{hidden: 8}}
+  discriminator: {{width: 4, blocks: 1, scales: 2}}
+stages:
+  - {{name: generator, trains: [generator], epochs: 1, iterations: 3}}
+evaluation: {{batch: 32}}
+"""
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("views")
+    render_album(folder / "people", Size(3, 3, 2, 9, 5, 12, 2), seed=3, height=64, width=32)
+    file = folder / "tiny.yaml"
+    file.write_text(CONFIG.format(runs=folder / "runs", root=folder / "people"))
+    main(["train", "--config", str(file)])
+    return folder / "runs" / "tiny"
+
+
+@pytest.fixture
+def crops(run):
+    return sorted((run.parents[1] / "people" / "query").glob("*.jpg"))[:3]
+
+
+def failure(capsys, *words):
+    with pytest.raises(SystemExit) as stopped:
+        main([str(word) for word in words])
+    assert stopped.value.code == 1
+    return capsys.readouterr().err.strip()
+
+
+def test_a_sheet_has_a_row_per_image_with_the_views_that_were_asked_for(run, crops, tmp_path):
+    out = tmp_path / "sheet.png"
+    main(["views", str(run), *map(str, crops), "--out", str(out), "--degrees", "90,180"])
+    sheet = np.asarray(Image.open(out))
+    assert sheet.shape == (3 * 64, 3 * 32, 3)
+    first = np.asarray(Image.open(crops[0]))
+    np.testing.assert_array_equal(sheet[:64, :32], first)
+
+
+def test_known_bodies_take_the_place_of_estimated_ones(run, crops, tmp_path):
+    table = run.parents[1] / "people" / "bodies" / "query.npz"
+    for name, words in (("known.png", ["--bodies", str(table)]), ("estimated.png", [])):
+        main(["views", str(run), str(crops[0]), "--out", str(tmp_path / name), *words])
+    known, estimated = (
+        np.asarray(Image.open(tmp_path / name)) for name in ("known.png", "estimated.png")
+    )
+    assert not np.array_equal(known, estimated)
+
+
+def test_an_animated_turn_goes_once_around(run, crops, tmp_path):
+    out = tmp_path / "turn.gif"
+    main(["views", str(run), *map(str, crops), "--out", str(out)])
+    with Image.open(out) as turn:
+        assert turn.n_frames == 36
+        assert turn.size == (3 * 32, 64)
+
+
+def test_an_mp4_is_written_where_its_encoder_is_installed(run, crops, tmp_path):
+    pytest.importorskip("imageio_ffmpeg", reason="the video extra is not installed")
+    out = tmp_path / "turn.mp4"
+    main(["views", str(run), str(crops[0]), "--out", str(out)])
+    assert out.read_bytes()[4:8] == b"ftyp"
+
+
+def test_views_are_scored_beside_the_truth_and_two_stand_ins(run, tmp_path, capsys):
+    out = tmp_path / "scores.json"
+    main(["evaluate-views", str(run), "--queries", "4", "--json", str(out)])
+    printed = capsys.readouterr().out
+    found = json.loads(out.read_text())
+    assert list(found["scores"]) == ["true", "generated", "input", "mean_of_others"]
+    assert all(name in printed for name in found["scores"])
+    true, generated = found["scores"]["true"], found["scores"]["generated"]
+    assert true["ssim"] == pytest.approx(1)
+    assert -1 <= generated["ssim"] < 1
+    assert generated["frechet"] > 0
+    assert found["queries"] == 4
+
+
+def test_fid_takes_the_inception_network_of_a_file(run, tmp_path, capsys):
+    class Inception(torch.nn.Module):
+        def forward(self, x: torch.Tensor, return_features: bool) -> torch.Tensor:
+            assert return_features
+            assert x.shape[2] == 299
+            return x.float().mean((2, 3))
+
+    file = tmp_path / "inception.pt"
+    torch.jit.script(Inception()).save(str(file))
+    main(["evaluate-views", str(run), "--queries", "3", "--inception", str(file)])
+    assert "FID" in capsys.readouterr().out
+    other = tmp_path / "other.pt"
+    other.write_bytes(b"no network")
+    message = failure(capsys, "evaluate-views", run, "--inception", other)
+    assert "is no TorchScript file" in message
+    assert "inception-2015-12-05.pt" in message
+
+
+def test_faults_are_one_line_each(run, crops, tmp_path, capsys):
+    one = crops[0]
+    out = tmp_path / "a.png"
+    assert "must end in .png, .jpg, .gif, .mp4" in failure(
+        capsys, "views", run, one, "--out", tmp_path / "a.webp"
+    )
+    assert "--degrees 90;180" in failure(
+        capsys, "views", run, one, "--out", out, "--degrees", "90;180"
+    )
+    table = run.parents[1] / "people" / "bodies" / "train.npz"
+    message = failure(capsys, "views", run, one, "--out", out, "--bodies", table)
+    assert message.startswith("error: the table has no body for 1 of 1 images")
+    assert not out.exists()
+    out.write_bytes(b"kept")
+    assert "exists; give --force" in failure(capsys, "views", run, one, "--out", out)
+    assert out.read_bytes() == b"kept"
+
+
+def test_a_run_without_a_generator_is_refused(run, crops, tmp_path, capsys):
+    plain = tmp_path / "plain"
+    plain.mkdir()
+    (plain / "last").symlink_to(run / "last")
+    head = CONFIG.format(runs=tmp_path, root=tmp_path).split("generator:")[0]
+    (plain / "config.yaml").write_text(f"{head}stages: [{{name: identity, epochs: 1}}]\n")
+    message = failure(capsys, "views", plain, crops[0], "--out", tmp_path / "a.png")
+    assert "has no generator; give a run that trained one" in message

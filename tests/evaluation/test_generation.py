@@ -1,0 +1,39 @@
+import numpy as np
+import pytest
+import torch
+from scipy import linalg
+
+from reid_gen.evaluation.generation import frechet_distance, likeness
+
+
+def test_the_distance_equals_its_formula_with_the_root_of_the_product():
+    rng = np.random.default_rng(0)
+    one = rng.normal(size=(60, 5)) @ rng.normal(size=(5, 5))
+    other = rng.normal(1, 2, (80, 5)) @ rng.normal(size=(5, 5))
+    (m, s), (n, t) = ((x.mean(0), np.cov(x, rowvar=False)) for x in (one, other))
+    wanted = ((m - n) ** 2).sum() + np.trace(s + t - 2 * linalg.sqrtm(s @ t).real)
+    assert frechet_distance(one, other) == pytest.approx(wanted, rel=1e-9)
+
+
+def test_a_set_is_no_distance_from_itself_and_a_shift_counts_squared():
+    features = np.random.default_rng(1).normal(size=(50, 4))
+    assert frechet_distance(features, features) == pytest.approx(0, abs=1e-9)
+    assert frechet_distance(features, features + 3) == pytest.approx(4 * 9, rel=1e-9)
+
+
+def test_fewer_images_than_features_give_no_nan():
+    rng = np.random.default_rng(2)
+    found = frechet_distance(rng.normal(size=(4, 20)), rng.normal(size=(6, 20)))
+    assert np.isfinite(found)
+    assert found > 0
+
+
+def test_psnr_is_that_of_the_mean_over_images_and_ssim_of_equal_images_is_one():
+    torch.manual_seed(0)
+    wanted = torch.rand(3, 3, 32, 16)
+    found = (wanted + 0.1 * torch.randn(3, 3, 32, 16)).clamp(0, 1)
+    ssim, psnr = likeness(found, wanted)
+    errors = ((found - wanted) ** 2).mean((1, 2, 3))
+    assert psnr == pytest.approx((10 * torch.log10(1 / errors)).mean().item(), rel=1e-5)
+    assert 0 < ssim < 1
+    assert likeness(wanted, wanted)[0] == pytest.approx(1)
