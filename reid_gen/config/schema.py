@@ -124,6 +124,8 @@ class Weights(Section):
     view_instance: NotNegative = 0.0
     view_cluster: NotNegative = 0.0
     real_cluster: NotNegative = 0.0
+    mixed: NotNegative = 0.0
+    """Of GCL+; needs ``generator.mix``."""
 
 
 class Pairs(Section):
@@ -216,6 +218,8 @@ class MeshGan(Section):
     """What drives one block of the decoder: a stripe of the body, or channels of all (release)."""
     feature_of_view: bool = True
     """Tie the view's part features to the image's too (paper, not release)."""
+    mix: Annotated[float, Field(gt=0)] | None = None
+    """GCL+: alpha of the Beta that mixes two people's part features (0.6); null never mixes."""
     structure: Structure = Structure()
     decoder: Decoder = Decoder()
     discriminator: Discriminator = Discriminator()
@@ -292,9 +296,11 @@ class Config(Section):
                 raise ValueError(
                     "a stage with views or that trains the generator needs a generator"
                 )
+        elif self.generator.mix is None and self.loss.weights.mixed > 0:
+            raise ValueError("loss.weights.mixed needs generator.mix, such as 0.6")
         if self.source is None and any(stage.labels == "source" for stage in self.stages):
             raise ValueError("a stage with labels: source needs a source section")
         return self
 
 
-VIEW_TERMS = ("view_prototype", "view_instance", "view_cluster", "real_cluster")
+VIEW_TERMS = ("view_prototype", "view_instance", "view_cluster", "real_cluster", "mixed")

@@ -19,6 +19,7 @@ from reid_gen.engine.runtime import Runtime
 from reid_gen.engine.steps import DISCRIMINATOR, GENERATOR, IDENTITY, Learner
 from reid_gen.errors import UserError
 from reid_gen.generators.gan.mesh_gan import MeshGan
+from reid_gen.generators.gan.mixing import Mixing
 from reid_gen.generators.gan.painter import Painter
 from reid_gen.generators.gan.turns import Angles, AnyAngle, Steps, TurnedMaps
 from reid_gen.generators.protocol import ViewGenerator
@@ -67,6 +68,7 @@ def mesh_gan(settings: schema.MeshGan, encoder: IdentityEncoder, maps: Structure
         TurnedMaps(maps, settings.map, angles, settings.least_score, settings.batch),
         feature_of_view=settings.feature_of_view,
         penalty_every=judge.penalty_every,
+        mixing=None if settings.mix is None else Mixing(settings.mix),
     )
 
 

@@ -31,6 +31,21 @@ class Pairs:
 
 
 @dataclass(frozen=True)
+class Blend:
+    """Features of pictures that mix two people.
+
+    Attributes:
+        feature: [b, D].
+        rows: Rows in the bank of the images that each was mixed of, [b, 2].
+        share: Of the first of these, [b] in 0..1.
+    """
+
+    feature: Tensor
+    rows: Tensor
+    share: Tensor
+
+
+@dataclass(frozen=True)
 class Anchors:
     """Features of a batch.
 
@@ -39,12 +54,14 @@ class Anchors:
         index: Their rows in the bank, [B].
         view: Of their views, [b V, D]; None where there are none.
         places: The image of each view, [b V] in 0..B-1.
+        mixed: Pictures of two people at once.
     """
 
     real: Tensor
     index: Tensor
     view: Tensor | None = None
     places: Tensor | None = None
+    mixed: Blend | None = None
 
 
 class ContrastTerms:
@@ -52,7 +69,7 @@ class ContrastTerms:
 
     ``prototype`` and ``view_prototype`` contrast images and views with the clusters' prototypes,
     ``instance`` images with all images' rows; ``view_instance``, ``view_cluster`` and
-    ``real_cluster`` are GCL's three (section 3.3).
+    ``real_cluster`` are GCL's three (section 3.3); ``mixed`` is GCL+'s.
 
     Args:
         bank: Memory bank of the epoch.
@@ -82,6 +99,9 @@ class ContrastTerms:
             terms["view_prototype"] = lambda: self._prototype(f_new, rows)
             if any(self.weights[name] > 0 for name in PAIR_TERMS):
                 terms |= self._pair_terms(f_new, own, rows)
+        if anchors.mixed is not None:
+            mixed = anchors.mixed
+            terms["mixed"] = lambda: self._mixed(mixed)
         return {name: term() for name, term in terms.items() if self.weights[name] > 0}
 
     def _prototype(self, f: Tensor, index: Tensor) -> Tensor:
@@ -90,6 +110,17 @@ class ContrastTerms:
             f @ self.bank.prototypes.T,
             self.bank.prototype_positives(index),
             temperature=self.temperature,
+        )
+
+    def _mixed(self, blend: Blend) -> Tensor:
+        """Cross entropy with both people's clusters as a soft label (GCL+)."""
+        first, second = (self.bank.prototype_positives(rows) for rows in blend.rows.T)
+        share = blend.share.unsqueeze(1)
+        return multi_positive_nce(
+            blend.feature @ self.bank.prototypes.T,
+            share * first + (1 - share) * second,
+            temperature=self.temperature,
+            denominator="shared",
         )
 
     def _instance(self, f: Tensor, index: Tensor) -> Tensor:

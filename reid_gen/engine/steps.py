@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from reid_gen.engine.contrast import Anchors, ContrastTerms
+from reid_gen.engine.contrast import Anchors, Blend, ContrastTerms
 from reid_gen.engine.runtime import Runtime
 from reid_gen.generators.protocol import Sources, Terms, ViewGenerator, Views
 from reid_gen.models.encoder import Encoded, IdentityEncoder
@@ -125,8 +125,13 @@ class TrainingStep:
         if drawn is None:
             return self.contrast(Anchors(seen.feature, batch.index))
         places = drawn.sources.places.repeat_interleave(drawn.views.images.shape[1])
-        view = drawn.views.encoded.feature
-        return self.contrast(Anchors(seen.feature, batch.index, view, places))
+        view, mixed = drawn.views.encoded.feature, drawn.views.mixed
+        blend = None
+        if mixed is not None:
+            own = batch.index[drawn.sources.places]
+            rows = torch.stack([own, own[mixed.partners]], dim=1)
+            blend = Blend(mixed.encoded.feature, rows, mixed.share)
+        return self.contrast(Anchors(seen.feature, batch.index, view, places, blend))
 
     def _descend(self, terms: Terms, *names: str) -> None:
         if not terms:

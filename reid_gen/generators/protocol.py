@@ -34,6 +34,21 @@ class Sources:
 
 
 @dataclass(frozen=True)
+class Mixed:
+    """Pictures of two people at once.
+
+    Attributes:
+        encoded: What the identity encoder says of them, [b].
+        partners: The image whose features were mixed into each one's, [b] in 0..b-1.
+        share: How much of each picture is its own image, [b] in 0.5..1.
+    """
+
+    encoded: Encoded
+    partners: Tensor
+    share: Tensor
+
+
+@dataclass(frozen=True)
 class Views:
     """New views of images.
 
@@ -42,12 +57,14 @@ class Views:
         encoded: What the identity encoder says of them, [b * V].
         others: More drawn pictures by name, [b, 3, H, W] each, that the generator's terms need.
         others_encoded: What the identity encoder says of those.
+        mixed: Pictures that mix people, if the generator makes them.
     """
 
     images: Tensor
     encoded: Encoded
     others: Mapping[str, Tensor] = field(default_factory=dict)
     others_encoded: Mapping[str, Encoded] = field(default_factory=dict)
+    mixed: Mixed | None = None
 
 
 class Encode(Protocol):

@@ -2,13 +2,23 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from reid_gen.engine.contrast import Anchors, ContrastTerms, Pairs, draw_mates, draw_negatives
+from reid_gen.engine.contrast import (
+    Anchors,
+    Blend,
+    ContrastTerms,
+    Pairs,
+    draw_mates,
+    draw_negatives,
+)
 from reid_gen.memory.bank import MemoryBank
 from tests.reference.losses import gcl_pair
 
 LABELS = torch.tensor([0, 0, 0, 1, 1, 2, 2, -1, -1])
 ROWS = torch.tensor([0, 3, 5])
-NAMES = ("prototype", "instance", "view_prototype", "view_instance", "view_cluster", "real_cluster")
+NAMES = (
+    *("prototype", "instance", "view_prototype", "view_instance", "view_cluster", "real_cluster"),
+    "mixed",
+)
 
 
 @pytest.fixture
@@ -103,7 +113,7 @@ def test_a_batch_without_views_has_no_terms_of_views(bank, anchors):
 def test_a_batch_of_a_single_cluster_gives_finite_terms(bank, anchors):
     rows = torch.tensor([0, 1, 2])
     found = terms(bank, Anchors(anchors.real, rows, anchors.view, anchors.places), Pairs())
-    assert set(found) == set(NAMES)
+    assert set(found) == set(NAMES) - {"mixed"}
     assert all(torch.isfinite(value) for value in found.values())
 
 
@@ -114,3 +124,17 @@ def test_a_bank_of_a_single_cluster_has_no_negatives_and_pulls_nothing(anchors):
     found = terms(bank, anchors, Pairs(negatives=4))
     assert all(torch.isfinite(value) for value in found.values())
     assert found["view_instance"].item() == 0
+
+
+def test_a_picture_of_two_people_is_pulled_to_both_clusters_by_their_shares(bank, anchors):
+    share = torch.tensor([0.8, 0.6, 0.5])
+    rows = torch.tensor([[0, 3], [5, 1], [3, 4]])  # the last two share a cluster
+    blend = Blend(anchors.real, rows, share)
+    found = terms(bank, Anchors(anchors.real, ROWS, mixed=blend), Pairs())["mixed"]
+    total = 0.0
+    for n in range(3):
+        logits = bank.prototypes @ anchors.real[n] / 0.3
+        log_share = logits - logits.logsumexp(0)
+        for row, weight in zip(rows[n], (share[n], 1 - share[n]), strict=True):
+            total -= weight * log_share[LABELS[row]]
+    assert found.item() == pytest.approx(total.item() / 3, rel=1e-5)

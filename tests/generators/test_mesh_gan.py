@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from reid_gen.engine.steps import DISCRIMINATOR, GENERATOR, IDENTITY
+from reid_gen.generators.gan.mixing import Mixing
 from reid_gen.generators.gan.turns import HERE, TURNED, AnyAngle, Steps
 from reid_gen.losses.adversarial import fake_loss, gradient_penalty, real_loss
 from tests.generators.scenes import (
@@ -164,3 +165,24 @@ def test_a_batch_without_any_body_trains_the_identity_encoder_alone():
     whole = make_batch(images)
     scalars = step(type(whole)(whole.images, whole.index), 0)
     assert set(scalars) == {"prototype"}
+
+
+def test_mixing_draws_two_people_in_the_pose_of_the_first():
+    torch.manual_seed(0)
+    images = people(4)
+    encoder = make_encoder().eval()
+    gan = make_gan(encoder, images, mixing=Mixing(0.6))
+    batch = make_batch(images)
+    seen = encoder.encode(batch.images)
+    views = gan.views(batch.sources, seen, lambda *x: [encoder.encode(i) for i in x], True)
+    mixed = views.mixed
+    assert sorted(mixed.partners.tolist()) == [0, 1, 2, 3]
+    assert ((mixed.share >= 0.5) & (mixed.share <= 1)).all()
+    own = mixed.share.view(-1, 1, 1)
+    parts = own * seen.parts + (1 - own) * seen.parts[mixed.partners]
+    here = gan.painter.structure(batch.sources.pictures[HERE])
+    torch.testing.assert_close(views.others["mixed"], gan.painter.draw(here, parts))
+    # A fourth kind of drawn picture, so everything adversarial counts four times.
+    terms = gan.discriminator_terms(batch.sources, views, 1)
+    judged = gan.discriminator(gan.painter.normalised(batch.images))
+    assert terms["real"].item() == pytest.approx(4 * real_loss(judged).item(), rel=1e-5)

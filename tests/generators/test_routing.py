@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from reid_gen.engine.steps import DISCRIMINATOR, GENERATOR, IDENTITY
+from reid_gen.generators.gan.mixing import Mixing
 from tests.generators.scenes import make_batch, make_encoder, make_gan, make_step, people
 
 EVERYBODY = {IDENTITY, GENERATOR, DISCRIMINATOR}
@@ -16,6 +17,7 @@ JOINT = {
     "view_instance": {IDENTITY, GENERATOR},
     "view_cluster": {IDENTITY, GENERATOR},
     "real_cluster": {IDENTITY},
+    "mixed": {IDENTITY, GENERATOR},
     "image": {IDENTITY, GENERATOR},
     "cycle": {IDENTITY, GENERATOR},
     "feature": {IDENTITY, GENERATOR},
@@ -31,7 +33,7 @@ def moved_by(term, names):
     torch.manual_seed(0)
     images = people(4)
     encoder = make_encoder()
-    gan = make_gan(encoder, images)
+    gan = make_gan(encoder, images, mixing=Mixing(0.6))
     weights = dict.fromkeys(JOINT, 0.0) | {term: 1.0}
     step = make_step(encoder, gan, names, LABELS, weights, rate=1.0)
     networks = {IDENTITY: encoder, GENERATOR: gan.networks, DISCRIMINATOR: gan.discriminator}

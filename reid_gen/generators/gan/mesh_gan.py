@@ -10,16 +10,17 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from reid_gen.data.sidecar import Brought
+from reid_gen.generators.gan.mixing import Mixing, mix
 from reid_gen.generators.gan.painter import Painter
 from reid_gen.generators.gan.turns import HERE, TURNED, TURNS, TurnedMaps
-from reid_gen.generators.protocol import Encode, Sources, Terms, Views
+from reid_gen.generators.protocol import Encode, Mixed, Sources, Terms, Views
 from reid_gen.losses.adversarial import fake_loss, gradient_penalty, real_loss
 from reid_gen.losses.reconstruction import mean_absolute
 from reid_gen.models.discriminator import MultiScaleDiscriminator
 from reid_gen.models.encoder import Encoded
 from reid_gen.types import Image
 
-REBUILT, CYCLED = "rebuilt", "cycled"
+REBUILT, CYCLED, MIXED = "rebuilt", "cycled", "mixed"
 
 
 class MeshGan:
@@ -36,6 +37,7 @@ class MeshGan:
         feature_of_view: Whether the view's part features must equal the image's too (the paper
             ties them; the release does not).
         penalty_every: Steps between gradient penalties, which then count as much more.
+        mixing: GCL+'s identity-side augmentation; None has none.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class MeshGan:
         *,
         feature_of_view: bool = True,
         penalty_every: int = 16,
+        mixing: Mixing | None = None,
     ) -> None:
         self.painter = painter
         self.discriminator: nn.Module = discriminator
@@ -53,6 +56,7 @@ class MeshGan:
         self.maps = maps
         self.feature_of_view = feature_of_view
         self.penalty_every = penalty_every
+        self.mixing = mixing
 
     def usable(self, images: Sequence[Image]) -> NDArray[np.bool_]:
         """Which images have a body to trust, [N]."""
@@ -76,13 +80,20 @@ class MeshGan:
         drawn = self.painter.draw(structure, torch.cat([encoded.parts, encoded.parts]))
         rebuilt, view = drawn.chunk(2)
         of_rebuilt, of_view = encode(rebuilt, view)
-        cycled = self.painter.draw(structure.chunk(2)[0], of_view.parts)
+        here, _ = structure.chunk(2)
+        cycled = self.painter.draw(here, of_view.parts)
         (of_cycled,) = encode(cycled)
+        others, mixed = {REBUILT: rebuilt, CYCLED: cycled}, None
+        if self.mixing is not None:
+            partners, share = self.mixing(len(here), here.device)
+            others[MIXED] = self.painter.draw(here, mix(encoded.parts, partners, share))
+            mixed = Mixed(encode(others[MIXED])[0], partners, share)
         return Views(
             images=view.unsqueeze(1),
             encoded=of_view,
-            others={REBUILT: rebuilt, CYCLED: cycled},
+            others=others,
             others_encoded={REBUILT: of_rebuilt, CYCLED: of_cycled},
+            mixed=mixed,
         )
 
     @torch.no_grad()
@@ -95,22 +106,24 @@ class MeshGan:
         return torch.cat([turns, self.painter.turned(of_back.parts, maps[:, :1])], dim=1)
 
     def discriminator_terms(self, sources: Sources, views: Views, step: int) -> Terms:
-        """Least squares for real pictures and for the three kinds drawn; the penalty now and then.
+        """Least squares for real pictures and for every kind drawn; the penalty now and then.
 
         Real pictures are judged once and count three times, as if once per kind.
         """
-        fakes = self.painter.normalised(torch.cat(self._kinds(views)).detach())
+        kinds = self._kinds(views)
+        fakes = self.painter.normalised(torch.cat(kinds).detach())
         real = self.painter.normalised(sources.images)
         penalised = step % self.penalty_every == 0
         judged = self.discriminator(real.requires_grad_(penalised))
-        terms = {"fake": 3 * fake_loss(self.discriminator(fakes)), "real": 3 * real_loss(judged)}
+        terms = {"fake": fake_loss(self.discriminator(fakes)), "real": real_loss(judged)}
         if penalised:
-            terms["penalty"] = 3 * self.penalty_every * gradient_penalty(judged, real)
-        return terms
+            terms["penalty"] = self.penalty_every * gradient_penalty(judged, real)
+        return {name: len(kinds) * value for name, value in terms.items()}
 
     def generator_terms(self, sources: Sources, views: Views, encoded: Encoded) -> Terms:
         """Image, cycle, feature and adversarial terms (GCL, section 3.2)."""
-        kinds = torch.cat(self._kinds(views))
+        kinds = self._kinds(views)
+        judged = self.discriminator(self.painter.normalised(torch.cat(kinds)))
         real = self.painter.normalised(sources.images)
         rebuilt, cycled = (
             self.painter.normalised(views.others[name]) for name in (REBUILT, CYCLED)
@@ -123,8 +136,8 @@ class MeshGan:
             "image": mean_absolute(rebuilt, real),
             "cycle": mean_absolute(cycled, real),
             "feature": torch.stack(features).sum(),
-            "adversarial": 2 * 3 * real_loss(self.discriminator(self.painter.normalised(kinds))),
+            "adversarial": 2 * len(kinds) * real_loss(judged),
         }
 
     def _kinds(self, views: Views) -> list[Tensor]:
-        return [views.others[REBUILT], views.images[:, 0], views.others[CYCLED]]
+        return [views.images[:, 0], *views.others.values()]
