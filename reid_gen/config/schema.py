@@ -28,19 +28,6 @@ class Data(Section):
     workers: PositiveInt = 4
 
 
-class Adam(Section):
-    """Adam."""
-
-    kind: Literal["adam"]
-
-
-class Sgd(Section):
-    """Stochastic gradient descent with Nesterov momentum."""
-
-    kind: Literal["sgd"]
-    momentum: Share = 0.9
-
-
 class Encoder(Section):
     """The identity encoder."""
 
@@ -56,7 +43,6 @@ class Encoder(Section):
     precision: Literal["bf16", "fp32"] = "bf16"
     embedding: PositiveInt | None = None
     """Length that a linear layer brings features to before the neck (GCL: 512); null has none."""
-    optimizer: Annotated[Adam | Sgd, Field(discriminator="kind")] = Adam(kind="adam")
 
 
 class Augment(Section):
@@ -254,6 +240,13 @@ class Stage(Section):
     decay_every: PositiveInt | None = 20
     """Epochs after which the learning rate is multiplied by 0.1; null never does."""
     generator_learning_rate: Positive = 1e-4
+    optimizer: Literal["adam", "sgd"] = "adam"
+    """Of the identity encoder; ``sgd`` has Nesterov momentum 0.9."""
+    augment: Augment | None = None
+    """This and the next three replace the run's own for this stage; null keeps those."""
+    sampler: Sampler | None = None
+    clustering: Clustering | None = None
+    loss: Loss | None = None
 
 
 class Evaluation(Section):
@@ -289,7 +282,12 @@ class Config(Section):
     @model_validator(mode="after")
     def _parts_fit(self) -> Config:
         if self.generator is None:
-            contrasted = [name for name in VIEW_TERMS if getattr(self.loss.weights, name) > 0]
+            contrasted = [
+                name
+                for loss in (self.loss, *(stage.loss or self.loss for stage in self.stages))
+                for name in VIEW_TERMS
+                if getattr(loss.weights, name) > 0
+            ]
             if contrasted:
                 raise ValueError(f"loss.weights.{contrasted[0]} needs a generator section")
             if any(stage.views or "generator" in stage.trains for stage in self.stages):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any
 
@@ -17,18 +17,20 @@ from reid_gen.config import schema
 from reid_gen.data.datasets import load_dataset
 from reid_gen.data.loaders import ImageLoader
 from reid_gen.data.transforms import Augmentation
-from reid_gen.engine.build_parts import build_generator, build_learners
+from reid_gen.engine.build_parts import build_generator, build_identity, build_learners
 from reid_gen.engine.checkpoint import load_encoder_for
 from reid_gen.engine.contrast import ContrastTerms, Pairs
 from reid_gen.engine.evaluate import Evaluator, labelled_splits
 from reid_gen.engine.loop import Trainer
 from reid_gen.engine.pools import Pool
 from reid_gen.engine.progress import Progress
+from reid_gen.engine.recipe import Recipe
 from reid_gen.engine.runtime import Runtime
 from reid_gen.engine.stages import Stage
 from reid_gen.errors import UserError
 from reid_gen.evaluation.quality import clustering_quality
 from reid_gen.memory.bank import MemoryBank
+from reid_gen.models.backbone import Colour
 from reid_gen.models.encoder import EncoderCard, IdentityEncoder, create_encoder
 from reid_gen.types import Dataset, Floats, Image, Ints, LabelledSplit
 
@@ -121,31 +123,21 @@ def _trainer(
 ) -> Trainer:
     generator = build_generator(config, encoder, dataset, runtime.device)
     pids = dataset.train_pids
-    pool = _pool(config, dataset)
-    gan = {} if config.generator is None else config.generator.weights.model_dump()
+    fill: Colour = tuple(encoder.mean.flatten().tolist())
+    settings = config.generator
     return Trainer(
         encoder=encoder,
-        learners=build_learners(config, encoder, generator),
+        identity=build_identity(config, encoder),
+        learners=build_learners(settings, generator),
         generator=generator,
-        generator_batch=pool.batch if config.generator is None else config.generator.batch,
-        pool=pool,
-        source=_source(config),
-        augmentation=Augmentation(
-            flip=config.augment.flip,
-            pad=config.augment.pad,
-            erase=config.augment.erase,
-            fill=tuple(encoder.mean.flatten().tolist()),
+        generator_batch=config.sampler.batch if settings is None else settings.batch,
+        loader=_loader(config.data, dataset.train),
+        recipes=_recipes(config, dataset, fill),
+        stages=tuple(
+            Stage(**{field.name: getattr(stage, field.name) for field in fields(Stage)})
+            for stage in config.stages
         ),
-        cluster=_cluster(config.clustering),
         fill_bank=partial(MemoryBank, **config.memory.model_dump()),
-        contrast=partial(
-            ContrastTerms,
-            temperature=config.loss.temperature,
-            weights=config.loss.weights.model_dump(),
-            pairs=Pairs(**config.loss.pairs.model_dump()),
-        ),
-        weights={**config.loss.weights.model_dump(), **gan},
-        stages=tuple(Stage(**stage.model_dump()) for stage in config.stages),
         seed=config.seed,
         extract_batch=config.evaluation.batch,
         runtime=runtime,
@@ -154,22 +146,50 @@ def _trainer(
     )
 
 
-def _pool(config: schema.Config, dataset: Dataset) -> Pool:
-    return Pool(
-        loader=_loader(config.data, dataset.train),
-        batch=config.sampler.batch,
-        instances=config.sampler.instances,
-        camids=_camids(dataset) if config.sampler.camera_aware else None,
+def _recipes(config: schema.Config, dataset: Dataset, fill: Colour) -> tuple[Recipe, ...]:
+    """What each stage learns from: its own settings, or else the run's."""
+    source = None if config.source is None else _source(config.source)
+    return tuple(
+        _recipe(config, stage, source if stage.labels == "source" else dataset, fill)
+        for stage in config.stages
     )
 
 
-def _source(config: schema.Config) -> tuple[Pool, Ints] | None:
-    """Images of the source data set with their pids, numbered from 0."""
-    if config.source is None:
-        return None
-    dataset = load_dataset(config.source.name, config.source.root)
+def _recipe(
+    config: schema.Config, stage: schema.Stage, dataset: Dataset | None, fill: Colour
+) -> Recipe:
+    assert dataset is not None
+    sampler, loss = stage.sampler or config.sampler, stage.loss or config.loss
+    gan = {} if config.generator is None else config.generator.weights.model_dump()
+    labels = None
+    if stage.labels == "source" and dataset.train_pids is not None:
+        labels = np.unique(dataset.train_pids, return_inverse=True)[1].astype(np.int64)
+    return Recipe(
+        pool=Pool(
+            loader=_loader(config.data, dataset.train),
+            batch=sampler.batch,
+            instances=sampler.instances,
+            camids=_camids(dataset) if sampler.camera_aware else None,
+        ),
+        labels=labels,
+        optimizer=stage.optimizer,
+        augmentation=Augmentation(**(stage.augment or config.augment).model_dump(), fill=fill),
+        cluster=_cluster(stage.clustering or config.clustering),
+        contrast=partial(
+            ContrastTerms,
+            temperature=loss.temperature,
+            weights=loss.weights.model_dump(),
+            pairs=Pairs(**loss.pairs.model_dump()),
+        ),
+        weights={**loss.weights.model_dump(), **gan},
+    )
+
+
+def _source(settings: schema.Source) -> Dataset:
+    """The source data set, whose labels may be read."""
+    dataset = load_dataset(settings.name, settings.root)
     assert dataset.train_pids is not None
-    return _pool(config, dataset), np.unique(dataset.train_pids, return_inverse=True)[1]
+    return dataset
 
 
 def _cluster(settings: schema.Clustering) -> Callable[[Floats], PseudoLabels]:
@@ -205,9 +225,10 @@ def _camids(dataset: Dataset) -> Ints:
 
 def protocol(config: schema.Config, dataset: Dataset) -> dict[str, Any]:
     """What a reader must know to compare the run's numbers."""
+    cameras = [(stage.sampler or config.sampler).camera_aware for stage in config.stages]
     return {
         "labels_used": "none" if config.source is None else f"of {config.source.name} (source)",
-        "camera_ids_used": "sampler" if config.sampler.camera_aware else "none in training",
+        "camera_ids_used": "sampler" if any(cameras) else "none in training",
         "selection": "last epoch",
         "input": f"{config.data.height} x {config.data.width}",
         "start_weights": str(config.start_from or config.encoder.weights or "random"),

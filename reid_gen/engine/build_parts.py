@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from torch import nn
 from typing_extensions import assert_never
 
 from reid_gen.body.model import load_body
@@ -16,7 +15,7 @@ from reid_gen.config import schema
 from reid_gen.engine.artist import Artist
 from reid_gen.engine.checkpoint import load_encoder, load_networks
 from reid_gen.engine.runtime import Runtime
-from reid_gen.engine.steps import DISCRIMINATOR, GENERATOR, IDENTITY, Learner
+from reid_gen.engine.steps import DISCRIMINATOR, GENERATOR, Learner
 from reid_gen.errors import UserError
 from reid_gen.generators.gan.mesh_gan import MeshGan
 from reid_gen.generators.gan.mixing import Mixing
@@ -110,36 +109,39 @@ def _angles(settings: schema.StepTurns | schema.AnyTurn) -> Angles:
             assert_never(settings)
 
 
-def build_learners(
-    config: schema.Config, encoder: IdentityEncoder, generator: ViewGenerator | None
-) -> dict[str, Learner]:
-    """Every network with the optimiser that its stages use."""
-    learners = {IDENTITY: Learner(encoder, _identity_optimizer(config, encoder))}
-    if generator is None or config.generator is None:
-        return learners
-    for name, network in (
-        (GENERATOR, generator.networks),
-        (DISCRIMINATOR, generator.discriminator),
-    ):
-        adam = torch.optim.Adam(
-            network.parameters(),
-            betas=(0.0, 0.999),
-            weight_decay=config.generator.weight_decay,
-            fused=True,
-        )
-        learners[name] = Learner(network, adam)
-    return learners
-
-
-def _identity_optimizer(config: schema.Config, encoder: nn.Module) -> torch.optim.Optimizer:
+def build_identity(config: schema.Config, encoder: IdentityEncoder) -> dict[str, Learner]:
+    """The identity encoder with every optimiser that a stage uses, by its name."""
     parameters = [parameter for parameter in encoder.parameters() if parameter.requires_grad]
     rate = config.stages[0].learning_rate
-    match config.encoder.optimizer:
-        case schema.Adam():
-            return torch.optim.Adam(parameters, lr=rate, fused=True)
-        case schema.Sgd(momentum=momentum):
-            return torch.optim.SGD(
-                parameters, lr=rate, momentum=momentum, nesterov=momentum > 0, fused=True
-            )
-        case _:
-            assert_never(config.encoder.optimizer)
+    made: dict[str, Learner] = {}
+    for kind in sorted({stage.optimizer for stage in config.stages}):
+        optimizer: torch.optim.Optimizer
+        if kind == "adam":
+            optimizer = torch.optim.Adam(parameters, lr=rate, fused=True)
+        else:
+            optimizer = torch.optim.SGD(parameters, rate, momentum=0.9, nesterov=True, fused=True)
+        made[kind] = Learner(encoder, optimizer)
+    return made
+
+
+def build_learners(
+    settings: schema.MeshGan | None, generator: ViewGenerator | None
+) -> dict[str, Learner]:
+    """Generator and discriminator with their optimisers."""
+    if generator is None or settings is None:
+        return {}
+    return {
+        name: Learner(
+            network,
+            torch.optim.Adam(
+                network.parameters(),
+                betas=(0.0, 0.999),
+                weight_decay=settings.weight_decay,
+                fused=True,
+            ),
+        )
+        for name, network in (
+            (GENERATOR, generator.networks),
+            (DISCRIMINATOR, generator.discriminator),
+        )
+    }

@@ -21,8 +21,9 @@ from reid_gen.data.sidecar import Bring, Brought
 from reid_gen.data.transforms import Augmentation, as_sheet
 from reid_gen.engine.batches import prepare
 from reid_gen.engine.contrast import ContrastTerms
-from reid_gen.engine.pools import Pool, steps
+from reid_gen.engine.pools import steps
 from reid_gen.engine.progress import Progress
+from reid_gen.engine.recipe import Recipe
 from reid_gen.engine.runtime import Runtime
 from reid_gen.engine.seed import generator
 from reid_gen.engine.stages import Place, Stage
@@ -54,17 +55,14 @@ class Trainer:
 
     Attributes:
         encoder: E_id.
-        learners: All that stages may train, by name.
+        identity: The encoder with its optimiser, by the optimiser's name.
+        learners: ``generator`` and ``discriminator``, if there are any.
         generator: Source of views; None for the baseline.
         generator_batch: Images per batch of a stage that trains the generator alone.
-        pool: The training images.
-        source: Images of another data set with their true labels [N], for stages that learn those.
-        augmentation: Random changes of a training image.
-        cluster: From features [N, D] to pseudo labels.
-        fill_bank: From features [N, D] and labels [N] to a memory bank.
-        contrast: From a memory bank to the contrastive terms.
-        weights: Weight of each loss term.
+        loader: The training images.
+        recipes: What each stage learns from.
         stages: Of the run.
+        fill_bank: From features [N, D] and labels [N] to a memory bank.
         seed: Of the run.
         extract_batch: Images per pass outside training.
         runtime: Device, precision and processes.
@@ -73,17 +71,14 @@ class Trainer:
     """
 
     encoder: IdentityEncoder
+    identity: Mapping[str, Learner]
     learners: Mapping[str, Learner]
     generator: ViewGenerator | None
     generator_batch: int
-    pool: Pool
-    source: tuple[Pool, Ints] | None
-    augmentation: Augmentation
-    cluster: Callable[[Floats], PseudoLabels]
-    fill_bank: Callable[[Tensor, Tensor], MemoryBank]
-    contrast: Callable[[MemoryBank], ContrastTerms]
-    weights: Mapping[str, float]
+    loader: ImageLoader
+    recipes: Sequence[Recipe]
     stages: Sequence[Stage]
+    fill_bank: Callable[[Tensor, Tensor], MemoryBank]
     seed: int
     extract_batch: int
     runtime: Runtime
@@ -105,34 +100,31 @@ class Trainer:
             record["without_body"] = int((~self._usable()).sum())
         bank = None
         if IDENTITY not in stage.trains:
-            losses = self._descend(place, stage, self.pool.loader, self._plainly(stage, place))
+            losses = self._descend(place, self.loader, self._plainly(stage, place))
         else:
-            pool, labels, bank = self._labelled(place, stage, record)
-            drawn = pool.by_label(labels, stage.iterations, generator(self.seed, place.total))
-            losses = self._descend(place, stage, pool.loader, drawn, self.contrast(bank))
+            recipe = self.recipes[place.stage]
+            labels, bank = self._labelled(place, recipe, record)
+            rng = generator(self.seed, place.total)
+            drawn = recipe.pool.by_label(labels, stage.iterations, rng)
+            losses = self._descend(place, recipe.pool.loader, drawn, recipe.contrast(bank))
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
         return Epoch({**record, **losses, "peak_memory_gib": peak}, bank)
 
-    def _labelled(
-        self, place: Place, stage: Stage, record: Record
-    ) -> tuple[Pool, Ints, MemoryBank]:
-        """Images with labels and the memory bank of an epoch; adds what was found to the record."""
+    def _labelled(self, place: Place, recipe: Recipe, record: Record) -> tuple[Ints, MemoryBank]:
+        """Labels and the memory bank of an epoch; adds what was found to the record."""
         start = time.perf_counter()
-        pool, labels = self.pool, None
-        if stage.labels == "source":
-            assert self.source is not None
-            pool, labels = self.source
-        features = self._extract(pool.loader, place)
+        features = self._extract(recipe.pool.loader, place)
         extracted = time.perf_counter()
         record["seconds_extract"] = extracted - start
+        labels = recipe.labels
         if labels is None:
-            found = self._pseudo_labels(features)
+            found = self._pseudo_labels(features, recipe)
             labels = found.labels
             record |= {**found.summary(), **(self.quality(labels) if self.quality else {})}
             record["seconds_cluster"] = time.perf_counter() - extracted
-        record["learning_rate"] = stage.rate(place.epoch)
+        record["learning_rate"] = self.stages[place.stage].rate(place.epoch)
         on_device = (torch.from_numpy(some).to(self.runtime.device) for some in (features, labels))
-        return pool, labels, self.fill_bank(*on_device)
+        return labels, self.fill_bank(*on_device)
 
     def _extract(self, loader: ImageLoader, place: Place) -> Floats:
         """Features of all images, [N, D]; the processes share the work."""
@@ -148,9 +140,9 @@ class Trainer:
             raise unreadable_error(failures)
         return np.concatenate([part.features for part in parts])
 
-    def _pseudo_labels(self, features: Floats) -> PseudoLabels:
+    def _pseudo_labels(self, features: Floats, recipe: Recipe) -> PseudoLabels:
         """Cluster on one process, so that all see the same labels."""
-        found = self.runtime.from_main(self.cluster(features) if self.runtime.is_main else None)
+        found = self.runtime.from_main(recipe.cluster(features) if self.runtime.is_main else None)
         assert found is not None
         if found.clusters < 2:
             raise UserError(
@@ -174,19 +166,19 @@ class Trainer:
     def _descend(
         self,
         place: Place,
-        stage: Stage,
         loader: ImageLoader,
         batches: Iterator[Ints],
         contrast: ContrastTerms | None = None,
     ) -> Record:
         """Take the stage's steps; returns the mean of every loss term, and the time."""
         start = time.perf_counter()
+        stage, recipe = self.stages[place.stage], self.recipes[place.stage]
         step = TrainingStep(
             encoder=self.encoder,
-            learners=self._learners(place, stage),
+            learners=self._learners(place),
             generator=self.generator,
             contrast=contrast,
-            weights=self.weights,
+            weights=recipe.weights,
             runtime=self.runtime,
         )
         rank = self.runtime.rank
@@ -196,7 +188,7 @@ class Trainer:
         reading = loader.read(mine, self._bring(place, stage))
         with self.progress.task(f"epoch {place.total + 1}: train", len(mine)) as advance:
             for number, decoded in enumerate(reading):
-                batch = prepare(decoded, self.augmentation, changes, self.runtime.device)
+                batch = prepare(decoded, recipe.augmentation, changes, self.runtime.device)
                 terms = step(batch, number)
                 _refuse_nonsense(terms, place)
                 for name, value in terms.items():
@@ -213,10 +205,10 @@ class Trainer:
         """
         if self.generator is None or not self._draws_views(stage):
             return None
-        images = self.pool.loader.images
+        images = self.loader.images
         usable = np.flatnonzero(self._usable())
         rows = usable[np.unique(np.linspace(0, len(usable) - 1, SHOWN).astype(int))]
-        decoded = next(self.pool.loader.read([rows]))
+        decoded = next(self.loader.read([rows]))
         batch = prepare(decoded, PLAIN, np.random.default_rng(0), self.runtime.device)
 
         def encode(*several: Tensor) -> list[Encoded]:
@@ -233,12 +225,14 @@ class Trainer:
     def _usable(self) -> NDArray[np.bool_]:
         """Which training images can get views, [N]."""
         assert self.generator is not None
-        return self.generator.usable(self.pool.loader.images)
+        return self.generator.usable(self.loader.images)
 
-    def _learners(self, place: Place, stage: Stage) -> dict[str, Learner]:
+    def _learners(self, place: Place) -> dict[str, Learner]:
         """Who learns in a stage, at its learning rates; all others are frozen."""
+        stage = self.stages[place.stage]
+        learners = {IDENTITY: self.identity[self.recipes[place.stage].optimizer], **self.learners}
         wanted = set(stage.trains) | ({DISCRIMINATOR} if GENERATOR in stage.trains else set())
-        for name, learner in self.learners.items():
+        for name, learner in learners.items():
             learner.learns(name in wanted)
             for group in learner.optimizer.param_groups:
                 if name == IDENTITY:
@@ -247,7 +241,7 @@ class Trainer:
                 else:
                     group["lr"] = stage.generator_learning_rate
         self.encoder.train(IDENTITY in wanted)
-        return {name: learner for name, learner in self.learners.items() if name in wanted}
+        return {name: learner for name, learner in learners.items() if name in wanted}
 
     def _bring(self, place: Place, stage: Stage) -> Bring | None:
         """What the generator wants beside the images; random by place alone."""

@@ -29,7 +29,6 @@ from reid_gen.engine.checkpoint import (
 from reid_gen.engine.journal import Journal
 from reid_gen.engine.loop import Epoch, Record
 from reid_gen.engine.stages import Place, places
-from reid_gen.engine.steps import IDENTITY
 from reid_gen.errors import UserError
 from reid_gen.files import cannot_write
 
@@ -90,8 +89,8 @@ def resume_run(experiment: Experiment, run: Path) -> None:
             "restore the data set, or start a new run"
         )
     load_networks(folder, _networks(experiment))
-    for name, learner in experiment.trainer.learners.items():
-        learner.optimizer.load_state_dict(state["optimizers"][name])
+    for name, optimizer in _optimizers(experiment).items():
+        optimizer.load_state_dict(state["optimizers"][name])
     _train(experiment, run, int(state["epoch"]))
 
 
@@ -145,7 +144,6 @@ def _scores(experiment: Experiment) -> Record:
 def _save(
     experiment: Experiment, run: Path, epochs: int, record: Record, epoch: Epoch | None
 ) -> None:
-    trainer = experiment.trainer
     bank = epoch.bank if epoch else None
     save_checkpoint(
         run / LAST,
@@ -156,7 +154,7 @@ def _save(
         resume={
             "epoch": epochs,
             "optimizers": {
-                name: learner.optimizer.state_dict() for name, learner in trainer.learners.items()
+                name: optimizer.state_dict() for name, optimizer in _optimizers(experiment).items()
             },
             "data": experiment.about["data"]["sha256"],
         },
@@ -165,11 +163,15 @@ def _save(
 
 def _networks(experiment: Experiment) -> dict[str, nn.Module]:
     """All networks of a run, by the names of their files."""
-    learners = experiment.trainer.learners
-    return {
-        "encoder" if name == IDENTITY else name: learner.network
-        for name, learner in learners.items()
-    }
+    trainer = experiment.trainer
+    others = {name: learner.network for name, learner in trainer.learners.items()}
+    return {"encoder": trainer.encoder, **others}
+
+
+def _optimizers(experiment: Experiment) -> dict[str, torch.optim.Optimizer]:
+    trainer = experiment.trainer
+    identity = {f"identity_{kind}": learner for kind, learner in trainer.identity.items()}
+    return {name: made.optimizer for name, made in {**identity, **trainer.learners}.items()}
 
 
 def _line(place: Place, record: Mapping[str, float | int | str]) -> str:

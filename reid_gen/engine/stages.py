@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -16,8 +15,6 @@ class Stage:
         epochs: How many.
         iterations: Optimiser steps per epoch; None passes once over the images that may be drawn.
         trains: ``identity``, ``generator`` (with its discriminator) or both.
-        labels: Whose the labels are that the identity encoder learns from: ``clusters``, or
-            ``source`` for the true ones of another data set.
         views: Whether generated views are contrasted too, by a generator that need not learn.
         learning_rate: Of the identity encoder, after the warm-up, before any decay.
         weight_decay: Of its optimiser.
@@ -30,7 +27,6 @@ class Stage:
     epochs: int
     iterations: int | None
     trains: tuple[str, ...]
-    labels: Literal["clusters", "source"]
     views: bool
     learning_rate: float
     weight_decay: float

@@ -107,10 +107,11 @@ def test_a_resumed_joint_run_equals_an_uninterrupted_one_bit_for_bit(config, mon
 def test_a_run_starts_from_another_ones_encoder_and_generator(config):
     first = train(config, "name=first")
     made, _ = experiment(config, "name=second", f"start_from={first}")
-    for name, learner in made.trainer.learners.items():
-        file = "encoder" if name == "identity" else name
-        saved = read_weights(first / "last" / f"{file}.safetensors")
-        own = learner.network.state_dict()
+    networks = run_module._networks(made)
+    assert set(networks) == set(FILES)
+    for name, network in networks.items():
+        saved = read_weights(first / "last" / f"{name}.safetensors")
+        own = network.state_dict()
         assert all(torch.equal(saved[key], own[key]) for key in saved)
 
 

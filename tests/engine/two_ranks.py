@@ -11,8 +11,11 @@ from tests.engine.small import experiment
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    made, _ = experiment(Path(sys.argv[1]), "encoder.ghost_batch=8", "stages.0.iterations=3")
-    made.trainer.augmentation = type(made.trainer.augmentation)(0.0, 0, 0.0, (0.0, 0.0, 0.0))
+    made, _ = experiment(
+        Path(sys.argv[1]),
+        *("encoder.ghost_batch=8", "stages.0.iterations=3"),
+        *("augment.flip=0.0", "augment.pad=0", "augment.erase=0.0"),
+    )
     epoch = made.trainer.epoch(Place(0, 0, 0))
     state = made.trainer.encoder.state_dict()
     digest = hashlib.sha256()

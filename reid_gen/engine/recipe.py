@@ -1,0 +1,37 @@
+"""What a stage learns from, and by which terms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from reid_gen.cluster.assign import PseudoLabels
+from reid_gen.data.transforms import Augmentation
+from reid_gen.engine.contrast import ContrastTerms
+from reid_gen.engine.pools import Pool
+from reid_gen.memory.bank import MemoryBank
+from reid_gen.types import Floats, Ints
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The parts of a run's settings that a stage may have its own of.
+
+    Attributes:
+        pool: Images that it learns from.
+        labels: Their true labels [N], for a source data set; None clusters them.
+        optimizer: Of the identity encoder.
+        augmentation: Random changes of an image.
+        cluster: From features [N, D] to pseudo labels.
+        contrast: From a memory bank to the contrastive terms.
+        weights: Weight of every loss term.
+    """
+
+    pool: Pool
+    labels: Ints | None
+    optimizer: Literal["adam", "sgd"]
+    augmentation: Augmentation
+    cluster: Callable[[Floats], PseudoLabels]
+    contrast: Callable[[MemoryBank], ContrastTerms]
+    weights: Mapping[str, float]
