@@ -5,17 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+from pydantic import Field, PositiveInt, model_validator
 
-Share = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0)]
-NotNegative = Annotated[float, Field(ge=0)]
-
-
-class Section(BaseModel):
-    """Base of all sections: immutable, no unknown keys, no silent conversion."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+from reid_gen.config.generators import MeshGan
+from reid_gen.config.section import NotNegative, Positive, Section, Share
 
 
 class Data(Section):
@@ -131,86 +124,6 @@ class Loss(Section):
     temperature: Positive = 0.05
     weights: Weights = Weights()
     pairs: Pairs = Pairs()
-
-
-class StepTurns(Section):
-    """Turns by multiples of an angle."""
-
-    kind: Literal["steps"]
-    every: Annotated[int, Field(ge=1, le=180)] = 45
-    last: Annotated[int, Field(ge=1, le=359)] = 315
-    """GCL's release never draws 315."""
-
-
-class AnyTurn(Section):
-    """Turns by any angle."""
-
-    kind: Literal["any"]
-    least: Annotated[float, Field(ge=0, lt=180)] = 20.0
-
-
-class Structure(Section):
-    """The structure encoder."""
-
-    width: PositiveInt = 16
-    blocks: PositiveInt = 4
-    pyramid: bool = True
-    """Dilated convolutions at the end, as in GCL."""
-
-
-class Decoder(Section):
-    """The decoder; its channels follow from the structure encoder's width."""
-
-    hidden: PositiveInt = 512
-
-
-class Discriminator(Section):
-    """The discriminator."""
-
-    width: PositiveInt = 32
-    blocks: PositiveInt = 4
-    scales: PositiveInt = 3
-    penalty_every: PositiveInt = 16
-    """Steps between gradient penalties, which then count as much more."""
-
-
-class GanWeights(Section):
-    """Weight of each term of the mesh GAN."""
-
-    image: NotNegative = 5.0
-    cycle: NotNegative = 5.0
-    feature: NotNegative = 5.0
-    adversarial: NotNegative = 1.0
-    fake: NotNegative = 1.0
-    real: NotNegative = 1.0
-    penalty: NotNegative = 0.01
-
-
-class MeshGan(Section):
-    """GCL's generator: people drawn on their bodies turned."""
-
-    kind: Literal["mesh_gan"]
-    bodies: Annotated[Path, Field(strict=False)]
-    """Folder that `reid-gen meshes` made."""
-    body: Annotated[Path | None, Field(strict=False)] = None
-    """SMPL model if the bodies are SMPL's; null for the built-in one."""
-    map: Literal["grey", "depth", "normals", "parts", "silhouette"] = "parts"
-    angles: Annotated[StepTurns | AnyTurn, Field(discriminator="kind")] = AnyTurn(kind="any")
-    least_score: Share = 0.3
-    """Images with less confident bodies are trained without views."""
-    batch: PositiveInt = 16
-    """Images per step that get views."""
-    stripes: Literal["body", "interleaved"] = "body"
-    """What drives one block of the decoder: a stripe of the body, or channels of all (release)."""
-    feature_of_view: bool = True
-    """Tie the view's part features to the image's too (paper, not release)."""
-    mix: Annotated[float, Field(gt=0)] | None = None
-    """GCL+: alpha of the Beta that mixes two people's part features (0.6); null never mixes."""
-    structure: Structure = Structure()
-    decoder: Decoder = Decoder()
-    discriminator: Discriminator = Discriminator()
-    weights: GanWeights = GanWeights()
-    weight_decay: NotNegative = 5e-4
 
 
 class Source(Section):

@@ -11,7 +11,7 @@ from reid_gen.body.model import load_body
 from reid_gen.body.structure import KINDS
 from reid_gen.body.table import load_table
 from reid_gen.body.views import StructureMaps
-from reid_gen.config import schema
+from reid_gen.config import generators, schema
 from reid_gen.engine.artist import Artist
 from reid_gen.engine.checkpoint import load_encoder, load_networks
 from reid_gen.engine.runtime import Runtime
@@ -57,7 +57,9 @@ def build_generator(
     return generator
 
 
-def mesh_gan(settings: schema.MeshGan, encoder: IdentityEncoder, maps: StructureMaps) -> MeshGan:
+def mesh_gan(
+    settings: generators.MeshGan, encoder: IdentityEncoder, maps: StructureMaps
+) -> MeshGan:
     """GCL's generator with fresh networks."""
     judge = settings.discriminator
     angles = _angles(settings.angles)
@@ -71,7 +73,7 @@ def mesh_gan(settings: schema.MeshGan, encoder: IdentityEncoder, maps: Structure
     )
 
 
-def build_painter(settings: schema.MeshGan, encoder: IdentityEncoder) -> Painter:
+def build_painter(settings: generators.MeshGan, encoder: IdentityEncoder) -> Painter:
     """What draws, with fresh weights."""
     structure = StructureEncoder(KINDS[settings.map].channels, **settings.structure.model_dump())
     decoder = Decoder(structure.out_channels, encoder.channels, hidden=settings.decoder.hidden)
@@ -99,11 +101,11 @@ def build_artist(config: schema.Config, checkpoint: Path) -> Artist:
     return Artist(encoder, painter, config.generator.map, body, *size, runtime)
 
 
-def _angles(settings: schema.StepTurns | schema.AnyTurn) -> Angles:
+def _angles(settings: generators.StepTurns | generators.AnyTurn) -> Angles:
     match settings:
-        case schema.StepTurns():
+        case generators.StepTurns():
             return Steps(settings.every, settings.last)
-        case schema.AnyTurn():
+        case generators.AnyTurn():
             return AnyAngle(settings.least)
         case _:
             assert_never(settings)
@@ -125,7 +127,7 @@ def build_identity(config: schema.Config, encoder: IdentityEncoder) -> dict[str,
 
 
 def build_learners(
-    settings: schema.MeshGan | None, generator: ViewGenerator | None
+    settings: generators.MeshGan | None, generator: ViewGenerator | None
 ) -> dict[str, Learner]:
     """Generator and discriminator with their optimisers."""
     if generator is None or settings is None:
