@@ -30,12 +30,14 @@ class Image:
         path: Where the file lies.
         camid: Camera, counted from 0; None where unknown.
         frame: Frame number inside the camera's recording; None where unknown.
+        recording: Which of the camera's recordings that is, from 1 in the order of time.
     """
 
     key: str
     path: Path
     camid: int | None = None
     frame: int | None = None
+    recording: int = 1
 
 
 @dataclass(frozen=True, slots=True)

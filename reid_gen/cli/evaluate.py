@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from reid_gen.config.schema import Config
     from reid_gen.engine.evaluate import Evaluator
     from reid_gen.evaluation.features import Encode
+    from reid_gen.types import Image, Ints
 
 
 @click.command()
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     help="Run folder, checkpoint folder or weight file; left out: the start weights of the config.",
 )
 @click.option("--rerank", is_flag=True, help="Measure k-reciprocal re-ranking too.")
+@click.option(
+    "--temporal", is_flag=True, help="Rank by camera and time too (JVTC+); needs a run's clusters."
+)
 @click.option("--flip", is_flag=True, help="Average features with those of the mirrored image.")
 @click.option("--json", "output", type=click.Path(path_type=Path), help="Write the results here.")
 @click.option(
@@ -36,6 +40,7 @@ def evaluate(
     overrides: tuple[str, ...],
     checkpoint: Path | None,
     rerank: bool,
+    temporal: bool,
     flip: bool,
     output: Path | None,
     sheet: Path | None,
@@ -62,9 +67,12 @@ def evaluate(
         overrides = (*overrides, "evaluation.rerank=true")
     if flip:
         overrides = (*overrides, "evaluation.flip=true")
-    evaluator, encode = _build(load_config(config, overrides), checkpoint)
+    settings = load_config(config, overrides)
+    evaluator, encode = _build(settings, checkpoint)
     features = evaluator.features(encode)
     results = evaluator.score(*features)
+    if temporal:
+        results += (evaluator.score_with_time(*features, *_clusters(settings, checkpoint)),)
     click.echo(results_table(results))
     if output is not None:
         content = json.dumps([result.as_dict() for result in results], indent=2) + "\n"
@@ -94,3 +102,21 @@ def _build(config: Config, checkpoint: Path | None) -> tuple[Evaluator, Encode]:
         else load_encoder_for(card, checkpoint)
     )
     return evaluator, Runtime(config.encoder.precision).encoder(encoder)
+
+
+def _clusters(config: Config, checkpoint: Path | None) -> tuple[tuple[Image, ...], Ints]:
+    """Training images and their pseudo labels in the last epoch of a run."""
+    from reid_gen.data.datasets import load_dataset
+    from reid_gen.engine.checkpoint import load_labels
+    from reid_gen.errors import UserError
+
+    if checkpoint is None:
+        raise UserError("--temporal learns times from the clusters of a run; give --checkpoint RUN")
+    images = load_dataset(config.data.name, config.data.root).train
+    labels = load_labels(checkpoint)
+    if len(labels) != len(images):
+        raise UserError(
+            f"{checkpoint} clustered {len(labels)} training images and {config.data.root} has "
+            f"{len(images)}; evaluate the run on its own data set"
+        )
+    return images, labels

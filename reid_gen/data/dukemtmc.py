@@ -40,7 +40,7 @@ def read(root: Path) -> Dataset:
 
 
 def _parse(pid: str, camera: str, frame: str) -> Parsed:
-    return int(pid), int(camera) - 1, int(frame)
+    return int(pid), int(camera) - 1, int(frame), 1
 
 
 _RULE = NameRule(re.compile(r"(\d{4})_c([1-8])_f(\d+)\.jpg"), "0001_c2_f0046182.jpg", _parse)

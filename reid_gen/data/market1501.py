@@ -24,7 +24,7 @@ def read(root: Path) -> Dataset:
     """Read Market-1501 in any of its usual layouts.
 
     Junk (pid -1) is dropped, distractors (pid 0) stay in the gallery. Frame numbers restart with
-    every sequence of a camera; the sequence is kept in the key only.
+    every sequence of a camera, which is the image's recording.
 
     Args:
         root: The folder of the splits, or one of those above it.
@@ -41,7 +41,7 @@ def read(root: Path) -> Dataset:
 
 
 def _parse(pid: str, camera: str, sequence: str, frame: str, box: str) -> Parsed:
-    return int(pid), int(camera) - 1, int(frame)
+    return int(pid), int(camera) - 1, int(frame), int(sequence)
 
 
 _RULE = NameRule(

@@ -108,7 +108,7 @@ def _listed(file: Path, images: Path) -> Iterator[Path]:
 
 def _parse(pid: str, camera: str) -> Parsed:
     # No frame: its number restarts in each of a camera's recordings, so it orders nothing.
-    return int(pid), int(camera) - 1, None
+    return int(pid), int(camera) - 1, None, 1
 
 
 _LIST_RULE = NameRule(

@@ -38,7 +38,7 @@ def read(root: Path) -> Dataset:
 
 
 def _parse(pid: str, camera: str, sequence: str, frame: str, box: str) -> Parsed:
-    return int(pid), int(camera) - 1, int(frame)
+    return int(pid), int(camera) - 1, int(frame), int(sequence)
 
 
 _RULE = NameRule(

@@ -22,8 +22,8 @@ BOX_FOLDERS = ("bounding_box_train", "query", "bounding_box_test")
 Splits = tuple[LabelledSplit, LabelledSplit, LabelledSplit]
 """Train, query and gallery."""
 
-Parsed = tuple[int, int, int | None]
-"""pid, camid counted from 0, frame."""
+Parsed = tuple[int, int, int | None, int]
+"""pid, camid counted from 0, frame, recording."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class NameRule:
     Attributes:
         pattern: Of the whole basename; its groups are what ``parse`` takes.
         example: A good name, for messages.
-        parse: From groups to pid, camid and frame.
+        parse: From groups to pid, camid, frame and recording.
     """
 
     pattern: re.Pattern[str]
@@ -146,5 +146,5 @@ def labelled(root: Path, files: Iterable[tuple[Path, Parsed]]) -> LabelledSplit:
         for path, parsed in files
         if parsed[0] != JUNK
     )
-    images = tuple(Image(key, path, camid, frame) for key, path, (_, camid, frame) in kept)
+    images = tuple(Image(key, path, *parsed[1:]) for key, path, parsed in kept)
     return LabelledSplit(images, np.array([parsed[0] for _, _, parsed in kept], dtype=np.int64))

@@ -17,10 +17,12 @@ from reid_gen.errors import UserError
 from reid_gen.files import written_aside
 from reid_gen.models.encoder import EncoderCard, IdentityEncoder, create_encoder
 from reid_gen.models.weights import load_strictly, read_weights
+from reid_gen.types import Ints
 
 FORMAT = 1
 WEIGHTS = ".safetensors"
 ENCODER = f"encoder{WEIGHTS}"
+BANK = f"bank{WEIGHTS}"
 CARD = "card.json"
 RESUME = "resume.pt"
 LAST = "last"
@@ -143,6 +145,23 @@ def load_encoder(path: Path) -> tuple[IdentityEncoder, EncoderCard]:
     encoder = create_encoder(card)
     load_strictly(encoder, read_weights(file), str(file))
     return encoder.eval(), card
+
+
+def load_labels(path: Path) -> Ints:
+    """Pseudo labels of a run's last epoch, [N].
+
+    Raises:
+        UserError: If there is no checkpoint, or its last epoch clustered nothing.
+    """
+    file = find_checkpoint(path) / BANK
+    bank = read_weights(file)
+    if "labels" not in bank:
+        raise UserError(
+            f"{file} holds no pseudo labels: the last epoch clustered nothing; give a run that "
+            "ended with a stage that trains the identity encoder"
+        )
+    labels: Ints = bank["labels"].numpy()
+    return labels
 
 
 def load_encoder_for(card: EncoderCard, path: Path) -> IdentityEncoder:

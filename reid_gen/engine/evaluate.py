@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from reid_gen.data.loaders import ImageLoader
@@ -11,7 +11,9 @@ from reid_gen.errors import UserError
 from reid_gen.evaluation.features import Encode, extract_features
 from reid_gen.evaluation.ranking import RankingResult, evaluate_distances, evaluate_ranking
 from reid_gen.evaluation.rerank import VARIANT, rerank
-from reid_gen.types import Dataset, Floats, LabelledSplit
+from reid_gen.evaluation.temporal import VARIANT as TEMPORAL
+from reid_gen.evaluation.temporal import joint_distances, moments, travel_times
+from reid_gen.types import Dataset, Floats, Image, Ints, LabelledSplit
 
 MakeLoader = Callable[[LabelledSplit], ImageLoader]
 
@@ -65,6 +67,28 @@ class Evaluator:
         if self.reranked:
             results.append(evaluate_distances(rerank(query, gallery), *labels, reranking=VARIANT))
         return tuple(results)
+
+    def score_with_time(
+        self, query: Floats, gallery: Floats, train: Sequence[Image], labels: Ints
+    ) -> RankingResult:
+        """Scores by features [Q, D] and [G, D] and by the times at which people are likely to pass.
+
+        Args:
+            query: Features.
+            gallery: Features.
+            train: Training images.
+            labels: Their pseudo labels, from which times of travel between cameras are learnt, [N].
+
+        Raises:
+            UserError: If an image has no camera or frame.
+        """
+        asked, kept = (moments(split.images) for split in (self.query, self.gallery))
+        known = moments(train)
+        cameras = 1 + max(int(some.camids.max()) for some in (asked, kept, known))
+        likelihood = travel_times(known, labels, cameras)
+        distances = joint_distances(query, gallery, asked, kept, likelihood)
+        own = (self.query.pids, self.gallery.pids, self.query.camids, self.gallery.camids)
+        return evaluate_distances(distances, *own, reranking=TEMPORAL)
 
     def _features(self, split: LabelledSplit, encode: Encode) -> Floats:
         loader = self.make_loader(split)

@@ -94,3 +94,18 @@ def test_evaluate_without_a_checkpoint_measures_the_start_weights(run, capsys):
     first = json.loads((run / "metrics.jsonl").read_text().splitlines()[0])
     shown = capsys.readouterr().out.splitlines()[1].split()
     assert float(shown[1]) == pytest.approx(100 * first["mAP"], abs=0.01)
+
+
+def test_evaluate_ranks_by_time_too_with_the_clusters_of_the_run(run, tmp_path, capsys):
+    output = tmp_path / "result.json"
+    call("evaluate", "--checkpoint", run, "--temporal", "--json", output)
+    assert "visual-temporal (JVTC+)" in capsys.readouterr().out
+    plain, joint = json.loads(output.read_text())
+    assert joint["reranking"] == "visual-temporal (JVTC+)"
+    assert joint["valid_queries"] == plain["valid_queries"]
+
+
+def test_times_need_the_clusters_of_a_run(run, capsys):
+    with pytest.raises(SystemExit):
+        call("evaluate", "--config", run / "config.yaml", "--temporal")
+    assert "--temporal learns times from the clusters of a run" in capsys.readouterr().err
