@@ -103,21 +103,19 @@ class Kind:
 
     Attributes:
         channels: Of a map.
-        background: Value where there is no body.
         draw: From meshes and what is seen of them to maps, [B, H, W, C].
     """
 
     channels: int
-    background: float
     draw: Callable[[Mesh, Fragments], Floats]
 
 
 KINDS: dict[str, Kind] = {
-    "grey": Kind(1, 1, _grey),
-    "depth": Kind(1, -1, _depth),
-    "normals": Kind(3, 0, _normals),
-    "parts": Kind(3, -1, _parts),
-    "silhouette": Kind(1, -1, _silhouette),
+    "grey": Kind(1, _grey),
+    "depth": Kind(1, _depth),
+    "normals": Kind(3, _normals),
+    "parts": Kind(3, _parts),
+    "silhouette": Kind(1, _silhouette),
 }
 
 

@@ -9,29 +9,16 @@ from reid_gen.types import Floats, Image, Ints
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """Pictures of one kind, not yet moved as augmentation moves their images.
-
-    Attributes:
-        values: [b, H, W, C] float32.
-        margin: Value of what lies outside.
-    """
-
-    values: Floats
-    margin: float
-
-
-@dataclass(frozen=True)
 class Brought:
     """Pictures for some images of a batch.
 
     Attributes:
         places: Which images of the batch they belong to, [b].
-        pictures: By name, a picture for each of these.
+        pictures: By name, a picture for each of these, [b, H, W, C].
     """
 
     places: Ints
-    pictures: Mapping[str, Pictures]
+    pictures: Mapping[str, Floats]
 
 
 Bring = Callable[[Sequence[Image], int], Brought]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeVar, cast
 
 import numpy as np
@@ -29,41 +29,37 @@ def as_sheet(images: Tensor) -> Pixels:
 
 @dataclass(frozen=True)
 class Changes:
-    """Random changes of one batch, drawn; also for pictures that belong to its images.
+    """Random changes of one batch, drawn.
 
     Attributes:
+        mirrored: Which images are, [B].
         rows: Row of the padded image that each row comes from, [B, H].
-        columns: Column likewise, [B, W].
+        columns: Column likewise, mirrored where the image is, [B, W].
         pad: Width of the padding.
         erased: Where a rectangle is filled, [B, H, W].
         fill: RGB of it in 0..255, [3].
     """
 
+    mirrored: NDArray[np.bool_]
     rows: Ints
     columns: Ints
     pad: int
     erased: NDArray[np.bool_]
     fill: Pixels
 
-    def move(self, pictures: Values, margin: float = 0) -> Values:
-        """Shift and mirror pictures [B, H, W, C]; what lies outside them is ``margin``."""
+    def apply(self, pixels: Pixels) -> Pixels:
+        """Change images [B, H, W, 3]."""
         around = ((0, 0), (self.pad, self.pad), (self.pad, self.pad), (0, 0))
-        padded = np.pad(pictures, around, constant_values=margin)
-        image = np.arange(len(pictures))[:, None, None]
-        return cast(Values, padded[image, self.rows[:, :, None], self.columns[:, None, :]])
+        padded = np.pad(pixels, around)
+        image = np.arange(len(pixels))[:, None, None]
+        moved = padded[image, self.rows[:, :, None], self.columns[:, None, :]]
+        moved[self.erased] = self.fill
+        return moved
 
-    def erase(self, pictures: Pixels) -> Pixels:
-        """Fill the rectangles of moved pictures [B, H, W, 3]."""
-        return np.where(self.erased[..., None], self.fill, pictures)
-
-    def at(self, places: Ints) -> Changes:
-        """The changes of some of the images."""
-        return replace(
-            self,
-            rows=self.rows[places],
-            columns=self.columns[places],
-            erased=self.erased[places],
-        )
+    def mirror(self, pictures: Values, places: Ints) -> Values:
+        """Mirror pictures [b, H, W, C] of some images as those are, and change nothing else."""
+        mirrored = self.mirrored[places, None, None, None]
+        return cast(Values, np.where(mirrored, pictures[:, :, ::-1], pictures))
 
 
 @dataclass(frozen=True)
@@ -91,7 +87,12 @@ class Augmentation:
         erased = _rectangles(rng, size, height, width)
         erased &= rng.random((size, 1, 1)) < self.erase
         fill = np.round(np.array(self.fill) * 255).astype(np.uint8)
-        return Changes(rows, columns, self.pad, erased, fill)
+        return Changes(mirrored, rows, columns, self.pad, erased, fill)
+
+    @property
+    def moves_or_erases(self) -> bool:
+        """Whether images are changed by more than mirroring."""
+        return self.pad > 0 or self.erase > 0
 
     def _offsets(self, rng: np.random.Generator, size: int) -> Ints:
         return rng.integers(0, 2 * self.pad + 1, (size, 1))

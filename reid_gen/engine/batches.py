@@ -8,11 +8,10 @@ from torch import Tensor
 
 from reid_gen.data.images import unreadable_error
 from reid_gen.data.loaders import DecodedBatch
-from reid_gen.data.sidecar import Brought
-from reid_gen.data.transforms import Augmentation, Changes, to_images
+from reid_gen.data.transforms import Augmentation, to_images
 from reid_gen.engine.steps import Batch
 from reid_gen.generators.protocol import Sources
-from reid_gen.types import Floats, Pixels
+from reid_gen.types import Floats
 
 
 def prepare(
@@ -21,7 +20,7 @@ def prepare(
     rng: np.random.Generator,
     device: torch.device,
 ) -> Batch:
-    """Augment a batch; what was brought moves as its images do, but nothing of it is erased.
+    """Augment a batch. What gets views, and what was brought for it, is mirrored and no more.
 
     Args:
         decoded: From the loader.
@@ -39,28 +38,26 @@ def prepare(
         raise unreadable_error(list(decoded.failures))
     size, height, width, _ = decoded.pixels.shape
     changes = augmentation.draw(size, height, width, rng)
-    moved = changes.move(decoded.pixels)
     sources = None
     if decoded.brought is not None and len(decoded.brought.places):
-        sources = _sources(decoded.brought, moved, changes, device)
+        places = decoded.brought.places
+        whole = changes.mirror(decoded.pixels[places], places)
+        sources = Sources(
+            places=torch.from_numpy(places).to(device),
+            images=to_images(whole).to(device),
+            pictures={
+                name: _channels_first(changes.mirror(values, places)).to(device)
+                for name, values in decoded.brought.pictures.items()
+            },
+            as_seen=not augmentation.moves_or_erases,
+        )
     return Batch(
-        images=to_images(changes.erase(moved)).to(device),
+        images=to_images(changes.apply(decoded.pixels)).to(device),
         index=torch.from_numpy(decoded.index).to(device),
         sources=sources,
     )
 
 
-def _sources(brought: Brought, moved: Pixels, changes: Changes, device: torch.device) -> Sources:
-    own = changes.at(brought.places)
-    pictures = {
-        name: _channels_first(own.move(picture.values, picture.margin)).to(device)
-        for name, picture in brought.pictures.items()
-    }
-    places = torch.from_numpy(brought.places).to(device)
-    return Sources(places, to_images(moved[brought.places]).to(device), pictures)
-
-
 def _channels_first(values: Floats) -> Tensor:
-    return (
-        torch.from_numpy(values).permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
-    )
+    moved = torch.from_numpy(values).permute(0, 3, 1, 2)
+    return moved.contiguous(memory_format=torch.channels_last)

@@ -173,7 +173,7 @@ def _recipe(
         ),
         labels=labels,
         optimizer=stage.optimizer,
-        augmentation=Augmentation(**(stage.augment or config.augment).model_dump(), fill=fill),
+        augmentation=_augmentation(config, stage, fill),
         cluster=_cluster(stage.clustering or config.clustering),
         contrast=partial(
             ContrastTerms,
@@ -183,6 +183,13 @@ def _recipe(
         ),
         weights={**loss.weights.model_dump(), **gan},
     )
+
+
+def _augmentation(config: schema.Config, stage: schema.Stage, fill: Colour) -> Augmentation:
+    settings = stage.augment or config.augment
+    if "identity" not in stage.trains:  # a generator draws whole images, so it learns from those
+        return Augmentation(settings.flip, pad=0, erase=0.0, fill=fill)
+    return Augmentation(settings.flip, settings.pad, settings.erase, fill)
 
 
 def _source(settings: schema.Source) -> Dataset:

@@ -103,7 +103,7 @@ class TrainingStep:
     def _draw(self, sources: Sources | None, seen: Encoded) -> _Drawn | None:
         if self.generator is None or sources is None:
             return None
-        own = seen.at(sources.places)
+        own = seen.at(sources.places) if sources.as_seen else self.encode(sources.images)[0]
         learning = GENERATOR in self.learners
         return _Drawn(sources, own, self.generator.views(sources, own, self.encode, learning))
 

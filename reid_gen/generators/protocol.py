@@ -24,13 +24,15 @@ class Sources:
 
     Attributes:
         places: Where in the batch they stand, [b].
-        images: Whole ones (nothing erased) in 0..1, [b, 3, H, W].
-        pictures: What the loader brought, moved as the images are, [b, C, H, W] each.
+        images: Whole ones, mirrored at most, in 0..1, [b, 3, H, W].
+        pictures: What the loader brought, mirrored as they are, [b, C, H, W] each.
+        as_seen: Whether the batch has these very images, so that they are encoded already.
     """
 
     places: Tensor
     images: Tensor
     pictures: Mapping[str, Tensor]
+    as_seen: bool = True
 
 
 @dataclass(frozen=True)

@@ -90,7 +90,7 @@ def test_fewer_clusters_than_p_make_a_smaller_batch():
 def augment(pixels, seed=0, flip=0.0, pad=0, erase=0.0):
     change = Augmentation(flip=flip, pad=pad, erase=erase, fill=(0.5, 0.0, 1.0))
     changes = change.draw(*pixels.shape[:3], np.random.default_rng(seed))
-    return to_images(changes.erase(changes.move(pixels)))
+    return to_images(changes.apply(pixels))
 
 
 def pictures():

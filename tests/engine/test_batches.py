@@ -4,8 +4,8 @@ import torch
 
 from reid_gen.data.images import UnreadableImage
 from reid_gen.data.loaders import DecodedBatch
-from reid_gen.data.sidecar import Brought, Pictures
-from reid_gen.data.transforms import Augmentation
+from reid_gen.data.sidecar import Brought
+from reid_gen.data.transforms import Augmentation, to_images
 from reid_gen.engine.batches import prepare
 from reid_gen.errors import UserError
 
@@ -16,35 +16,34 @@ def decoded(seed=0, brought=None):
 
 
 def bring(batch, places):
-    """The images themselves, so that whatever moves can be compared."""
-    values = batch.pixels[places].astype(np.float32) / 255
-    return Brought(np.array(places), {"copy": Pictures(values, 0.0)})
+    """The images themselves, so that what happens to them can be compared."""
+    return Brought(np.array(places), {"copy": batch.pixels[places].astype(np.float32) / 255})
 
 
-def test_what_was_brought_moves_as_its_images_do_and_nothing_of_it_is_erased():
+def test_what_was_brought_is_mirrored_as_its_images_are_and_nothing_of_it_moved_or_erased():
     plain = decoded()
-    batch = decoded(brought=bring(plain, [3, 0]))
+    batch = decoded(brought=bring(plain, [3, 0, 2, 1]))
     changes = Augmentation(flip=0.5, pad=3, erase=1.0, fill=(1, 0, 1))
     found = prepare(batch, changes, np.random.default_rng(1), torch.device("cpu"))
     assert found.index.tolist() == [10, 11, 12, 13, 14]
-    assert found.sources.places.tolist() == [3, 0]
-    torch.testing.assert_close(found.sources.pictures["copy"], found.sources.images)
-    erased = (found.images[[3, 0]] != found.sources.images).any(1)
-    share = erased.float().mean((1, 2))
-    assert ((share > 0) & (share < 0.5)).all()
+    sources = found.sources
+    assert sources.places.tolist() == [3, 0, 2, 1]
+    assert not sources.as_seen
+    torch.testing.assert_close(sources.pictures["copy"], sources.images)
+    original = to_images(plain.pixels[[3, 0, 2, 1]])
+    kept = [torch.equal(a, b) for a, b in zip(sources.images, original, strict=True)]
+    turned = [torch.equal(a, b.flip(2)) for a, b in zip(sources.images, original, strict=True)]
+    assert [a != b for a, b in zip(kept, turned, strict=True)] == [True] * 4
+    assert any(kept)
+    assert any(turned)
 
 
-def test_outside_a_moved_picture_lies_its_margin():
-    batch = decoded()
-    values = np.zeros((1, 12, 8, 1), np.float32)
-    brought = Brought(np.array([2]), {"map": Pictures(values, 1.0)})
-    changes = Augmentation(flip=0, pad=4, erase=0, fill=(0, 0, 0))
-    rng = np.random.default_rng(3)
-    found = prepare(decoded(brought=brought), changes, rng, torch.device("cpu"))
-    black = (found.sources.images == 0).all(1, keepdim=True)
-    assert black.any()
-    assert torch.equal(found.sources.pictures["map"] == 1, black)
-    assert len(batch.pixels) == 5
+def test_images_that_are_mirrored_at_most_are_those_of_the_batch():
+    batch = decoded(brought=bring(decoded(), [4, 1]))
+    changes = Augmentation(flip=0.5, pad=0, erase=0, fill=(0, 0, 0))
+    found = prepare(batch, changes, np.random.default_rng(3), torch.device("cpu"))
+    assert found.sources.as_seen
+    assert torch.equal(found.sources.images, found.images[[4, 1]])
 
 
 def test_a_batch_for_which_nothing_was_brought_has_no_sources():

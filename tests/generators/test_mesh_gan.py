@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -120,12 +122,11 @@ def test_maps_show_people_as_they_are_and_turned_and_are_the_same_for_the_same_s
     brought, again = (maps(images, np.random.default_rng(3)) for _ in range(2))
     assert sorted(brought.places) == list(range(5))
     here, turned = brought.pictures[HERE], brought.pictures[TURNED]
-    assert here.values.shape == turned.values.shape == (5, HEIGHT, WIDTH, 3)
-    assert not np.array_equal(here.values, turned.values)
-    np.testing.assert_array_equal(turned.values, again.pictures[TURNED].values)
+    assert here.shape == turned.shape == (5, HEIGHT, WIDTH, 3)
+    assert not np.array_equal(here, turned)
+    np.testing.assert_array_equal(turned, again.pictures[TURNED])
     exact = maps.maps("parts", [images[p].key for p in brought.places], np.zeros(5, np.float32))
-    np.testing.assert_array_equal(here.values, np.moveaxis(exact, 1, -1))
-    assert here.margin == -1
+    np.testing.assert_array_equal(here, np.moveaxis(exact, 1, -1))
 
 
 def test_images_without_a_body_to_trust_get_no_views():
@@ -186,3 +187,14 @@ def test_mixing_draws_two_people_in_the_pose_of_the_first():
     terms = gan.discriminator_terms(batch.sources, views, 1)
     judged = gan.discriminator(gan.painter.normalised(batch.images))
     assert terms["real"].item() == pytest.approx(4 * real_loss(judged).item(), rel=1e-5)
+
+
+def test_images_that_the_batch_shows_changed_are_encoded_whole_for_the_generator():
+    images = people(4)
+    encoder = make_encoder()
+    gan = make_gan(encoder, images)
+    counts = count_images(encoder, "encode")
+    step = make_step(encoder, gan, WARM_UP, [0, 0, 1, 1], {})
+    batch = make_batch(images)
+    step(replace(batch, sources=replace(batch.sources, as_seen=False)), 0)
+    assert sum(counts) == 5 * 4

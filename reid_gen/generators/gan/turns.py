@@ -10,9 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from reid_gen.body.structure import KINDS
 from reid_gen.body.views import StructureMaps
-from reid_gen.data.sidecar import Brought, Pictures
+from reid_gen.data.sidecar import Brought
 from reid_gen.types import Floats, Image
 
 TURNS = np.arange(0, 360, 45, dtype=np.float32)
@@ -100,5 +99,4 @@ class TurnedMaps:
             return Brought(places, {})
         both = np.moveaxis(self.maps(self.kind, keys * 2, degrees), 1, -1)
         here, turned = np.split(both, 2)
-        margin = KINDS[self.kind].background
-        return Brought(places, {HERE: Pictures(here, margin), TURNED: Pictures(turned, margin)})
+        return Brought(places, {HERE: here, TURNED: turned})
