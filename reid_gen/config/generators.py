@@ -81,6 +81,8 @@ class MeshGan(Section):
     """What drives one block of the decoder: a stripe of the body, or channels of all (release)."""
     feature_of_view: bool = True
     """Tie the view's part features to the image's too (paper, not release)."""
+    statistics: Literal["real", "all"] = "real"
+    """Whose batch statistics the identity encoder keeps for evaluation (release: all images')."""
     mix: Annotated[float, Field(gt=0)] | None = None
     """GCL+: alpha of the Beta that mixes two people's part features (0.6); null never mixes."""
     structure: Structure = Structure()

@@ -131,6 +131,7 @@ def _trainer(
         learners=build_learners(settings, generator),
         generator=generator,
         generator_batch=config.sampler.batch if settings is None else settings.batch,
+        real_statistics=settings is None or settings.statistics == "real",
         loader=_loader(config.data, dataset.train),
         recipes=_recipes(config, dataset, fill),
         stages=tuple(

@@ -59,6 +59,7 @@ class Trainer:
         learners: ``generator`` and ``discriminator``, if there are any.
         generator: Source of views; None for the baseline.
         generator_batch: Images per batch of a stage that trains the generator alone.
+        real_statistics: Whether the encoder's running statistics come from real images alone.
         loader: The training images.
         recipes: What each stage learns from.
         stages: Of the run.
@@ -75,6 +76,7 @@ class Trainer:
     learners: Mapping[str, Learner]
     generator: ViewGenerator | None
     generator_batch: int
+    real_statistics: bool
     loader: ImageLoader
     recipes: Sequence[Recipe]
     stages: Sequence[Stage]
@@ -180,6 +182,7 @@ class Trainer:
             contrast=contrast,
             weights=recipe.weights,
             runtime=self.runtime,
+            real_statistics=self.real_statistics,
         )
         rank = self.runtime.rank
         mine = [np.array_split(rows, self.runtime.processes)[rank] for rows in batches]

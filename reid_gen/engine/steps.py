@@ -14,6 +14,7 @@ from reid_gen.engine.contrast import Anchors, Blend, ContrastTerms
 from reid_gen.engine.runtime import Runtime
 from reid_gen.generators.protocol import Sources, Terms, ViewGenerator, Views
 from reid_gen.models.encoder import Encoded, IdentityEncoder
+from reid_gen.models.normalisation import keeping_statistics
 from reid_gen.types import Scalars
 
 IDENTITY, GENERATOR, DISCRIMINATOR = "identity", "generator", "discriminator"
@@ -68,6 +69,8 @@ class TrainingStep:
         contrast: Terms with the memory bank; None if the identity encoder does not learn.
         weights: Of all terms.
         runtime: Device and precision.
+        real_statistics: Whether the encoder's running statistics come from real images alone; in
+            GCL's release drawn ones enter too.
     """
 
     encoder: IdentityEncoder
@@ -76,6 +79,7 @@ class TrainingStep:
     contrast: ContrastTerms | None
     weights: Mapping[str, float]
     runtime: Runtime
+    real_statistics: bool = True
 
     def __call__(self, batch: Batch, number: int) -> Scalars:
         """Take step ``number`` of the epoch."""
@@ -105,7 +109,14 @@ class TrainingStep:
             return None
         own = seen.at(sources.places) if sources.as_seen else self.encode(sources.images)[0]
         learning = GENERATOR in self.learners
-        return _Drawn(sources, own, self.generator.views(sources, own, self.encode, learning))
+        views = self.generator.views(sources, own, self._encode_drawn, learning)
+        return _Drawn(sources, own, views)
+
+    def _encode_drawn(self, *images: Tensor) -> Sequence[Encoded]:
+        if not self.real_statistics:
+            return self.encode(*images)
+        with keeping_statistics(self.encoder):
+            return self.encode(*images)
 
     def _judge(self, drawn: _Drawn | None, number: int) -> Terms:
         if self.generator is None or drawn is None or DISCRIMINATOR not in self.learners:

@@ -1,7 +1,9 @@
-"""Ghost batch norm: batch statistics over groups of a stated size."""
+"""Batch norm: statistics over groups of a stated size, and kept from some images."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -62,3 +64,23 @@ def use_ghost_batches(module: nn.Module, size: int) -> None:
         if isinstance(layer, _BatchNorm) and not isinstance(layer, _Ghost):
             layer.__class__ = _ghost_class(type(layer))
             layer.ghost_batch = size  # type: ignore[assignment]
+
+
+@contextmanager
+def keeping_statistics(module: nn.Module) -> Iterator[None]:
+    """Leave the running statistics of every batch norm as they are; batches still use their own.
+
+    So that what a generator draws does not decide how real images are normalised in the end.
+
+    Args:
+        module: That is passed meanwhile.
+    """
+    layers = [layer for layer in module.modules() if isinstance(layer, _BatchNorm)]
+    momenta = [layer.momentum for layer in layers]
+    for layer in layers:
+        layer.momentum = 0.0
+    try:
+        yield
+    finally:
+        for layer, momentum in zip(layers, momenta, strict=True):
+            layer.momentum = momentum

@@ -1,3 +1,4 @@
+from copy import deepcopy
 from dataclasses import replace
 
 import numpy as np
@@ -198,3 +199,21 @@ def test_images_that_the_batch_shows_changed_are_encoded_whole_for_the_generator
     batch = make_batch(images)
     step(replace(batch, sources=replace(batch.sources, as_seen=False)), 0)
     assert sum(counts) == 5 * 4
+
+
+@pytest.mark.parametrize("real_statistics", [True, False])
+def test_drawn_pictures_enter_the_running_statistics_only_if_asked_to(real_statistics):
+    torch.manual_seed(0)
+    images = people(4)
+    encoder = make_encoder()
+    alone = deepcopy(encoder).train()
+    gan = make_gan(encoder, images)
+    everybody = {IDENTITY, GENERATOR, DISCRIMINATOR}
+    step = make_step(encoder, gan, everybody, [0, 0, 1, 1], {"prototype": 1.0}, rate=0.0)
+    step.real_statistics = real_statistics
+    batch = make_batch(images)
+    step(batch, 0)
+    alone.encode(batch.images)
+    same = torch.allclose(encoder.neck.running_mean, alone.neck.running_mean)
+    assert same == real_statistics
+    assert encoder.neck.momentum == alone.neck.momentum
