@@ -72,6 +72,8 @@ def evaluate_views(
         features=recognise if inception is None else load_inception(inception),
         truth=_truth(config),
         degrees=angles,
+        cache=checkpoint.parent / "statistics",
+        features_name=_name(inception or judge, config.encoder.weights),
     )
     scores = evaluator(artist)
     click.echo(views_table(scores, "FID" if inception else "Frechet (judge)"))
@@ -101,6 +103,18 @@ def _judge(config: Config, run: Path | None) -> Encode:
         create_encoder(card, config.encoder.weights) if run is None else load_encoder_for(card, run)
     )
     return Runtime("fp32").encoder(encoder)
+
+
+def _name(file: Path | None, weights: str | None) -> str:
+    """What features are called that a file, or a run's encoder, or start weights give."""
+    import hashlib
+
+    from reid_gen.engine.checkpoint import ENCODER, find_checkpoint
+
+    if file is None:
+        return str(weights)
+    source = file if file.is_file() else find_checkpoint(file) / ENCODER
+    return hashlib.sha256(source.read_bytes()).hexdigest()
 
 
 def _truth(config: Config) -> Truth | None:

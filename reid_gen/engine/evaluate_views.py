@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -14,8 +17,9 @@ from reid_gen.data.loaders import ImageLoader
 from reid_gen.data.transforms import to_images
 from reid_gen.engine.artist import BATCH, Artist, whole_batches
 from reid_gen.evaluation.features import Encode
-from reid_gen.evaluation.generation import frechet_distance, likeness
+from reid_gen.evaluation.generation import Moments, frechet_distance, likeness, moments
 from reid_gen.evaluation.ranking import evaluate_ranking
+from reid_gen.files import write_bytes
 from reid_gen.types import Floats, Ints, LabelledSplit, Pixels
 
 Truth = Callable[[str, float], Pixels]
@@ -48,10 +52,10 @@ class ViewScores:
 
 @dataclass(frozen=True)
 class _Reference:
-    """The gallery's features for the judge and for the distance, and each query's mean image."""
+    """The gallery's features for the judge, moments for the distance, each query's mean image."""
 
     judged: Floats
-    pictured: Floats
+    pictured: Moments
     means: Tensor
 
 
@@ -67,6 +71,8 @@ class ViewEvaluator:
         features: Those of the Frechet distance.
         truth: The true views, where they are known.
         degrees: Turns, [V].
+        cache: Folder that keeps the gallery's moments, by what they are of.
+        features_name: Of the features, as the cache tells them apart.
     """
 
     query: LabelledSplit
@@ -76,6 +82,8 @@ class ViewEvaluator:
     features: Encode
     truth: Truth | None
     degrees: Floats
+    cache: Path
+    features_name: str
 
     def __call__(self, artist: Artist) -> dict[str, ViewScores]:
         """Scores of generated views and of two trivial stand-ins for them, by name.
@@ -102,18 +110,31 @@ class ViewEvaluator:
         height, width = like.shape[2:]
         pids, places = np.unique(self.query.pids, return_inverse=True)
         sums = torch.zeros(len(pids), 3, height, width)
+        cached = self._cached(height, width)
+        known_moments = _load_moments(cached)
         judged, pictured = [], []
         for batch in whole_batches(ImageLoader(self.gallery.images, height, width, 2)):
             images = to_images(batch.pixels)
             judged.append(self.judge(images).cpu())
-            pictured.append(self.features(images).cpu())
+            if known_moments is None:
+                pictured.append(self.features(images).cpu())
             own = self.gallery.pids[batch.index]
             known = np.isin(own, pids)
             rows = torch.from_numpy(np.searchsorted(pids, own[known]))
             sums.index_add_(0, rows, images[torch.from_numpy(known)])
         counts = torch.from_numpy((self.gallery.pids[:, None] == pids).sum(0)).clamp(min=1)
         means = (sums / counts.view(-1, 1, 1, 1))[torch.from_numpy(places)]
-        return _Reference(torch.cat(judged).numpy(), torch.cat(pictured).numpy(), means)
+        if known_moments is None:
+            known_moments = moments(torch.cat(pictured).numpy())
+            _save_moments(known_moments, cached)
+        return _Reference(torch.cat(judged).numpy(), known_moments, means)
+
+    def _cached(self, height: int, width: int) -> Path:
+        """Where the moments of these gallery images, features and size are kept."""
+        digest = hashlib.sha256(f"{self.features_name} {height} {width}".encode())
+        for image in self.gallery.images:
+            digest.update(f"{image.key}\0{image.path.stat().st_size}\n".encode())
+        return self.cache / f"gallery-{digest.hexdigest()[:16]}.npz"
 
     def _true(self, like: Tensor) -> Tensor | None:
         """True views [Q, V, 3, H, W]."""
@@ -139,7 +160,8 @@ class ViewEvaluator:
             _each(self.query.camids, turns),
             self.gallery.camids,
         )
-        frechet = frechet_distance(self._encoded(self.features, views), reference.pictured)
+        drawn = moments(self._encoded(self.features, views))
+        frechet = frechet_distance(drawn, reference.pictured)
         return ViewScores(ssim, psnr, frechet, ranking.cmc[1], ranking.mean_ap)
 
     @staticmethod
@@ -147,6 +169,19 @@ class ViewEvaluator:
         found = [encode(some).float().cpu() for some in torch.split(images, BATCH)]
         features: Floats = torch.cat(found).numpy()
         return features
+
+
+def _load_moments(path: Path) -> Moments | None:
+    if not path.is_file():
+        return None
+    with np.load(path, allow_pickle=False) as file:
+        return Moments(file["mean"], file["covariance"])
+
+
+def _save_moments(found: Moments, path: Path) -> None:
+    file = io.BytesIO()
+    np.savez(file, mean=found.mean, covariance=found.covariance)
+    write_bytes(path, file.getvalue())
 
 
 def _each(values: Ints, times: int) -> Ints:

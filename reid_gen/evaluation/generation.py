@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -33,32 +35,45 @@ def likeness(found: Tensor, wanted: Tensor) -> tuple[float, float]:
     return float(ssim), float(psnr)
 
 
-def frechet_distance(one: Floats, other: Floats) -> float:
+@dataclass(frozen=True)
+class Moments:
+    """Of a set of features.
+
+    Attributes:
+        mean: [D] float64.
+        covariance: [D, D] float64.
+    """
+
+    mean: NDArray[np.float64]
+    covariance: NDArray[np.float64]
+
+
+def moments(features: Floats) -> Moments:
+    """Mean and covariance of features [N, D]."""
+    exact = features.astype(np.float64)
+    return Moments(exact.mean(0), np.cov(exact, rowvar=False))
+
+
+def frechet_distance(one: Moments, other: Moments) -> float:
     """``|m - m'|^2 + tr(S + S' - 2 (S S')^(1/2))`` of two sets of features (Heusel et al., 2017).
 
     With the features of the Inception network of 2015 this is FID; with those of another network
     it is comparable only among sets measured with the same.
 
     Args:
-        one: [N, D].
-        other: [M, D].
+        one: Of a set.
+        other: Of another.
 
     Returns:
         The distance, at least 0.
     """
-    (mean, covariance), (mean_other, covariance_other) = (_moments(some) for some in (one, other))
     # The square root of a product of covariances has the trace of this symmetric one.
-    root = _root(covariance)
-    middle = root @ covariance_other @ root
+    root = _root(one.covariance)
+    middle = root @ other.covariance @ root
     trace = np.sqrt(np.clip(linalg.eigvalsh(middle), 0, None)).sum()
-    apart = ((mean - mean_other) ** 2).sum()
-    both = np.trace(covariance) + np.trace(covariance_other)
+    apart = ((one.mean - other.mean) ** 2).sum()
+    both = np.trace(one.covariance) + np.trace(other.covariance)
     return float(max(0.0, apart + both - 2 * trace))
-
-
-def _moments(features: Floats) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    exact = features.astype(np.float64)
-    return exact.mean(0), np.cov(exact, rowvar=False)
 
 
 def _root(matrix: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -143,3 +143,15 @@ def test_a_run_without_a_generator_is_refused(run, crops, tmp_path, capsys):
     (plain / "config.yaml").write_text(f"{head}stages: [{{name: identity, epochs: 1}}]\n")
     message = failure(capsys, "views", plain, crops[0], "--out", tmp_path / "a.png")
     assert "has no generator; give a run that trained one" in message
+
+
+def test_the_gallerys_statistics_are_kept_for_the_next_time(run, tmp_path):
+    outputs = [tmp_path / name for name in ("one.json", "two.json")]
+    for out in outputs:
+        main(["evaluate-views", str(run), "--queries", "3", "--json", str(out)])
+        kept = {path: path.stat().st_mtime_ns for path in (run / "statistics").iterdir()}
+        if out == outputs[0]:
+            before = kept
+    assert kept == before
+    one, two = (json.loads(out.read_text())["scores"] for out in outputs)
+    assert one == two
