@@ -46,3 +46,34 @@ def test_the_built_in_start_weights_tell_rendered_people_apart(tmp_path):
         (result,) = evaluator(Runtime("fp32").encoder(encoder))
         found[weights] = result.mean_ap
     assert found["rendered"] > found[None] + 0.25
+
+
+GAN = """\
+generator:
+  kind: mesh_gan
+  bodies: {root}/bodies
+  batch: 16
+  structure: {{width: 4, blocks: 1, pyramid: false}}
+  decoder: {{hidden: 32}}
+  discriminator: {{width: 4, blocks: 1, scales: 2}}
+stages:
+  - name: generator
+    trains: [generator]
+    epochs: 2
+    iterations: 25
+    generator_learning_rate: 2.0e-3
+"""
+
+
+def test_the_generator_learns_to_draw_the_people_it_sees(tmp_path):
+    folder = tmp_path / "pedestrians"
+    render_album(folder, Size(6, 2, 2, 36, 4, 6, 2), seed=5, height=64, width=32)
+    config = write_config(tmp_path, folder)
+    before, rest = config.read_text().split("stages:")
+    text = before.replace("market1501", "pedestrians")
+    config.write_text(text + GAN.format(root=folder) + rest[rest.index("evaluation:") :])
+    made, settings = experiment(config, "encoder.backbone=resnet10t", "encoder.weights=rendered")
+    run = settings.runs / settings.name
+    start_run(made, run, dump_config(settings))
+    first, second = read_metrics(run)[1:]
+    assert second["loss_image"] < 0.8 * first["loss_image"]

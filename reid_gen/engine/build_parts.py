@@ -40,6 +40,7 @@ def build_generator(
     settings = config.generator
     if settings is None:
         return None
+    _check_size(config.data, settings)
     table = load_table(settings.bodies / "train.npz")
     scores = table.of([image.key for image in dataset.train]).score
     if scores.max() < settings.least_score:
@@ -55,6 +56,17 @@ def build_generator(
     for network in networks.values():
         network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return generator
+
+
+def _check_size(data: schema.Data, settings: generators.MeshGan) -> None:
+    """Refuse images that the networks cannot take: they halve twice, then look 9 pixels far."""
+    least = 40 if settings.structure.pyramid else 8
+    if data.height % 4 or data.width % 4 or min(data.height, data.width) < least:
+        raise UserError(
+            f"the generator cannot draw {data.height} x {data.width} pixels: data.height and "
+            f"data.width must be multiples of 4 and at least {least}"
+            + ("; generator.structure.pyramid: false needs 8" if least == 40 else "")
+        )
 
 
 def mesh_gan(

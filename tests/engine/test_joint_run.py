@@ -148,3 +148,25 @@ def test_a_generator_without_a_single_body_to_trust_is_refused(config):
 def test_a_loss_that_is_no_number_stops_with_a_way_out(config):
     with pytest.raises(UserError, match=r"the loss is .*nan.* lower the learning rates"):
         train(config, "stages.0.learning_rate=1e30", "stages.0.iterations=4")
+
+
+def test_images_that_the_networks_cannot_take_are_refused(config):
+    with pytest.raises(UserError, match=r"cannot draw 66 x 32 pixels: .* multiples of 4"):
+        experiment(config, "data.height=66")
+    with pytest.raises(UserError, match=r"cannot draw 64 x 32 pixels: .* at least 40; generator"):
+        experiment(config, "generator.structure.pyramid=true")
+
+
+def test_a_term_of_views_needs_a_generator(config):
+    text = config.read_text()
+    head, tail = text.split("generator:\n", 1)
+    config.write_text(
+        head.replace("trains: [generator]", "trains: [identity]") + tail[tail.index("loss:") :]
+    )
+    with pytest.raises(UserError, match=r"loss.weights.view_prototype needs a generator section"):
+        experiment(config)
+
+
+def test_mixing_needs_to_be_switched_on_for_its_term(config):
+    with pytest.raises(UserError, match="loss.weights.mixed needs generator.mix"):
+        experiment(config, "loss.weights.mixed=0.5")
