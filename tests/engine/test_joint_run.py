@@ -168,5 +168,5 @@ def test_a_term_of_views_needs_a_generator(config):
 
 
 def test_mixing_needs_to_be_switched_on_for_its_term(config):
-    with pytest.raises(UserError, match="loss.weights.mixed needs generator.mix"):
+    with pytest.raises(UserError, match=r"loss.weights.mixed needs generator.mix"):
         experiment(config, "loss.weights.mixed=0.5")
