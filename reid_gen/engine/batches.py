@@ -13,6 +13,9 @@ from reid_gen.engine.steps import Batch
 from reid_gen.generators.protocol import Sources
 from reid_gen.types import Floats
 
+FEWEST = 2
+"""Images of a batch that get views, or none does: one alone has no batch statistics."""
+
 
 def prepare(
     decoded: DecodedBatch,
@@ -39,7 +42,7 @@ def prepare(
     size, height, width, _ = decoded.pixels.shape
     changes = augmentation.draw(size, height, width, rng)
     sources = None
-    if decoded.brought is not None and len(decoded.brought.places):
+    if decoded.brought is not None and len(decoded.brought.places) >= FEWEST:
         places = decoded.brought.places
         whole = changes.mirror(decoded.pixels[places], places)
         sources = Sources(

@@ -77,11 +77,12 @@ class Runtime:
         return cast(list[Value], gather_object([value]))
 
     def average_gradients(self, module: nn.Module) -> None:
-        """Replace every gradient by its mean over the processes."""
+        """Replace every gradient by its mean over the processes; one that has none counts as 0."""
         if self.processes > 1:
             for parameter in module.parameters():
-                if parameter.grad is not None:
-                    parameter.grad = self._mean(parameter.grad)
+                if parameter.requires_grad:
+                    own = parameter.grad
+                    parameter.grad = self._mean(torch.zeros_like(parameter) if own is None else own)
 
     def average_statistics(self, module: nn.Module) -> None:
         """Replace floating-point buffers (batch-norm statistics) by their mean over the processes.

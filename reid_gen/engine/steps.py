@@ -145,13 +145,12 @@ class TrainingStep:
         return self.contrast(Anchors(seen.feature, batch.index, view, places, blend))
 
     def _descend(self, terms: Terms, *names: str) -> None:
-        if not terms:
-            return
         learners = [self.learners[name] for name in names if name in self.learners]
         for learner in learners:
             learner.optimizer.zero_grad(set_to_none=True)
-        total = torch.stack([self.weights[name] * value for name, value in terms.items()]).sum()
-        total.backward()  # type: ignore[no-untyped-call]
+        if terms:
+            total = torch.stack([self.weights[name] * value for name, value in terms.items()]).sum()
+            total.backward()  # type: ignore[no-untyped-call]
         for learner in learners:
             self.runtime.average_gradients(learner.network)
             learner.optimizer.step()

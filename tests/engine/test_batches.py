@@ -49,7 +49,8 @@ def test_images_that_are_mirrored_at_most_are_those_of_the_batch():
 def test_a_batch_for_which_nothing_was_brought_has_no_sources():
     changes = Augmentation(flip=0, pad=0, erase=0, fill=(0, 0, 0))
     nothing = Brought(np.zeros(0, np.int64), {})
-    for brought in (None, nothing):
+    one_alone = bring(decoded(), [2])  # has no batch statistics
+    for brought in (None, nothing, one_alone):
         found = prepare(decoded(brought=brought), changes, np.random.default_rng(0), "cpu")
         assert found.sources is None
 

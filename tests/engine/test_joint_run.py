@@ -1,6 +1,5 @@
 import json
 
-import numpy as np
 import pytest
 import torch
 
@@ -13,39 +12,16 @@ from reid_gen.engine.run import resume_run, start_run
 from reid_gen.errors import UserError
 from reid_gen.models.weights import read_weights
 from tests.data.real_format import make_market
-from tests.engine.small import CONFIG, experiment
+from tests.engine.joint import write_joint_config
+from tests.engine.small import experiment
 from tests.generators.scenes import bodies
 
-GENERATOR = """\
-generator:
-  kind: mesh_gan
-  bodies: {bodies}
-  batch: 4
-  structure: {{width: 4, blocks: 1, pyramid: false}}
-  decoder: {{hidden: 8}}
-  discriminator: {{width: 4, blocks: 1, scales: 2}}
-loss: {{weights: {{prototype: 1.0, view_prototype: 0.5, view_instance: 0.5}}}}
-"""
-STAGES = """\
-  - {name: generator, trains: [generator], epochs: 1, iterations: 2}
-  - {name: joint, trains: [identity, generator], epochs: 1, iterations: 2}
-  - {name: frozen, views: true, epochs: 1, iterations: 2}
-"""
 FILES = ("encoder", "generator", "discriminator")
 
 
 @pytest.fixture
 def config(tmp_path):
-    root = make_market(tmp_path / "data")
-    images = load_dataset("market1501", root).train
-    score = np.where(np.arange(len(images)) % 6 == 0, 0.1, 0.9)
-    save_table(bodies(images, score), tmp_path / "bodies" / "train.npz")
-    text = CONFIG.replace("epochs: 2, iterations: 4", "epochs: 1, iterations: 2")
-    before, after = text.format(runs=tmp_path / "runs", root=root).split("evaluation:")
-    made = GENERATOR.format(bodies=tmp_path / "bodies")
-    file = tmp_path / "joint.yaml"
-    file.write_text(f"{before}{STAGES}{made}evaluation:{after}")
-    return file
+    return write_joint_config(tmp_path)
 
 
 def train(config, *overrides):

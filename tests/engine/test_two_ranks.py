@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 
 from tests.data.real_format import make_market
+from tests.engine.joint import write_joint_config
 from tests.engine.small import write_config
 
 ROOT = Path(__file__).parents[2]
 
 
-def launch(config, processes):
+def launch(config, processes, stage=0):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -29,7 +30,7 @@ def launch(config, processes):
     }
     running = [
         subprocess.Popen(
-            [sys.executable, "-m", "tests.engine.two_ranks", str(config)],
+            [sys.executable, "-m", "tests.engine.two_ranks", str(config), str(stage)],
             env=shared
             if processes == 1
             else {**shared, **several, "RANK": str(rank), "LOCAL_RANK": str(rank)},
@@ -41,7 +42,8 @@ def launch(config, processes):
         for rank in range(processes)
     ]
     outputs = [process.communicate(timeout=300) for process in running]
-    assert all(process.returncode == 0 for process in running), outputs
+    failures = [err[-3000:] for _, err in outputs]
+    assert all(process.returncode == 0 for process in running), "\n".join(failures)
     lines = [out.splitlines() for out, _ in outputs]
     return [
         {line.split()[0]: line.split()[1:] for line in one if line[:4] in ("bank", "weig")}
@@ -57,3 +59,9 @@ def test_two_processes_share_bank_and_weights_and_equal_one_process(tmp_path):
     np.testing.assert_allclose(
         np.array(one["weights"], float), np.array(alone["weights"], float), rtol=0.02, atol=0.01
     )
+
+
+def test_two_processes_agree_on_the_generator_too_though_one_may_have_no_views(tmp_path):
+    joint_config = write_joint_config(tmp_path, usable=0.2)
+    one, other = launch(joint_config, 2, stage=2)
+    assert one == other

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from reid_gen.engine.run import _networks
 from reid_gen.engine.stages import Place
 from tests.engine.small import experiment
 
@@ -16,8 +17,13 @@ if __name__ == "__main__":
         *("encoder.ghost_batch=8", "stages.0.iterations=3"),
         *("augment.flip=0.0", "augment.pad=0", "augment.erase=0.0"),
     )
-    epoch = made.trainer.epoch(Place(0, 0, 0))
-    state = made.trainer.encoder.state_dict()
+    stage = int(sys.argv[2])
+    epoch = made.trainer.epoch(Place(stage, 0, stage))
+    state = {
+        f"{name}.{key}": value
+        for name, network in _networks(made).items()
+        for key, value in network.state_dict().items()
+    }
     digest = hashlib.sha256()
     for tensor in (epoch.bank.features, epoch.bank.prototypes, epoch.bank.labels):
         digest.update(tensor.numpy().tobytes())

@@ -1,0 +1,43 @@
+"""A joint run small enough for a test."""
+
+from pathlib import Path
+
+import numpy as np
+
+from reid_gen.body.table import save_table
+from reid_gen.data.datasets import load_dataset
+from tests.data.real_format import make_market
+from tests.engine.small import CONFIG
+from tests.generators.scenes import bodies
+
+GENERATOR = """\
+generator:
+  kind: mesh_gan
+  bodies: {bodies}
+  batch: 4
+  structure: {{width: 4, blocks: 1, pyramid: false}}
+  decoder: {{hidden: 8}}
+  discriminator: {{width: 4, blocks: 1, scales: 2}}
+loss: {{weights: {{prototype: 1.0, view_prototype: 0.5, view_instance: 0.5}}}}
+"""
+STAGES = """\
+  - {name: generator, trains: [generator], epochs: 1, iterations: 2}
+  - {name: joint, trains: [identity, generator], epochs: 1, iterations: 2}
+  - {name: frozen, views: true, epochs: 1, iterations: 2}
+"""
+
+
+def write_joint_config(folder: Path, usable: float = 5 / 6) -> Path:
+    """A configuration file with four stages, its images, and bodies of which a share is usable."""
+    root = make_market(folder / "data")
+    images = load_dataset("market1501", root).train
+    every = round(1 / (1 - usable)) if usable > 0.5 else round(1 / usable)
+    picked = np.arange(len(images)) % every == 0
+    score = np.where(picked != (usable > 0.5), 0.9, 0.1)
+    save_table(bodies(images, score), folder / "bodies" / "train.npz")
+    text = CONFIG.replace("epochs: 2, iterations: 4", "epochs: 1, iterations: 2")
+    before, after = text.format(runs=folder / "runs", root=root).split("evaluation:")
+    made = GENERATOR.format(bodies=folder / "bodies")
+    file = folder / "joint.yaml"
+    file.write_text(f"{before}{STAGES}{made}evaluation:{after}")
+    return file
