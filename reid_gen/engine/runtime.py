@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from typing import Literal, TypeVar, cast
 
@@ -76,13 +76,12 @@ class Runtime:
         """One value of every process, in rank order, on every process."""
         return cast(list[Value], gather_object([value]))
 
-    def average_gradients(self, module: nn.Module) -> None:
+    def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
         """Replace every gradient by its mean over the processes; one that has none counts as 0."""
         if self.processes > 1:
-            for parameter in module.parameters():
-                if parameter.requires_grad:
-                    own = parameter.grad
-                    parameter.grad = self._mean(torch.zeros_like(parameter) if own is None else own)
+            for parameter in parameters:
+                own = parameter.grad
+                parameter.grad = self._mean(torch.zeros_like(parameter) if own is None else own)
 
     def average_statistics(self, module: nn.Module) -> None:
         """Replace floating-point buffers (batch-norm statistics) by their mean over the processes.

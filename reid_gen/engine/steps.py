@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
@@ -44,9 +44,12 @@ class Learner:
 
     def learns(self, whether: bool) -> None:
         """Let gradients reach the optimiser's parameters, or keep them out."""
-        for group in self.optimizer.param_groups:
-            for parameter in group["params"]:
-                parameter.requires_grad_(whether)
+        for parameter in self.parameters():
+            parameter.requires_grad_(whether)
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """Those that the optimiser changes."""
+        return (value for group in self.optimizer.param_groups for value in group["params"])
 
 
 @dataclass(frozen=True)
@@ -152,5 +155,5 @@ class TrainingStep:
             total = torch.stack([self.weights[name] * value for name, value in terms.items()]).sum()
             total.backward()  # type: ignore[no-untyped-call]
         for learner in learners:
-            self.runtime.average_gradients(learner.network)
+            self.runtime.average_gradients(learner.parameters())
             learner.optimizer.step()
