@@ -166,7 +166,7 @@ class Scene:
         }
 
     def _pass(self, call: Callable[..., Tensor], *inputs: Tensor) -> None:
-        with self.runtime.autocast():
+        with self.runtime.drawing():
             made = call(*inputs)
         made.float().sum().backward()
 

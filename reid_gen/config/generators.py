@@ -85,6 +85,7 @@ class MeshGan(Section):
     """Whose batch statistics the identity encoder keeps for evaluation (release: all images')."""
     mix: Annotated[float, Field(gt=0)] | None = None
     """GCL+: alpha of the Beta that mixes two people's part features (0.6); null never mixes."""
+    precision: Literal["bf16", "fp32"] = "bf16"
     structure: Structure = Structure()
     decoder: Decoder = Decoder()
     discriminator: Discriminator = Discriminator()

@@ -74,6 +74,7 @@ class Artist:
             pictures = to_images(batch.pixels).to(device)
             with torch.no_grad(), self.runtime.autocast():
                 parts = self.encoder.encode(pictures).parts
+            with self.runtime.drawing():
                 views = self.painter.turned(parts, drawn.to(device))
             yield pictures.cpu(), views.float().clamp(0, 1).cpu()
 

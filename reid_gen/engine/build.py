@@ -60,7 +60,8 @@ def build_experiment(config: schema.Config, progress: Progress) -> Experiment:
     Raises:
         UserError: If the data set, the weights or a setting do not fit.
     """
-    runtime = Runtime(config.encoder.precision)
+    drawing = "bf16" if config.generator is None else config.generator.precision
+    runtime = Runtime(config.encoder.precision, drawing)
     dataset = load_dataset(config.data.name, config.data.root)
     torch.manual_seed(config.seed)
     card = encoder_card(config)

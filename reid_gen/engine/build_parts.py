@@ -102,7 +102,7 @@ def build_artist(config: schema.Config, checkpoint: Path) -> Artist:
         raise UserError(
             f"{checkpoint} has no generator; give a run that trained one, such as gcl_pedestrians"
         )
-    runtime = Runtime(config.encoder.precision)
+    runtime = Runtime(config.encoder.precision, config.generator.precision)
     encoder, card = load_encoder(checkpoint)
     painter = build_painter(config.generator, encoder)
     load_networks(checkpoint, {GENERATOR: painter})

@@ -215,10 +215,11 @@ class Trainer:
         batch = prepare(decoded, PLAIN, np.random.default_rng(0), self.runtime.device)
 
         def encode(*several: Tensor) -> list[Encoded]:
-            return [self.encoder.encode(some) for some in several]
+            with self.runtime.autocast():
+                return [self.encoder.encode(some) for some in several]
 
         self.encoder.eval()
-        with torch.no_grad(), self.runtime.autocast():
+        with torch.no_grad(), self.runtime.drawing():
             columns = self.generator.show(batch.images, [images[row].key for row in rows], encode)
         return as_sheet(torch.cat([batch.images.unsqueeze(1), columns.float()], dim=1))
 

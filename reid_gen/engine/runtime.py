@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from reid_gen.engine.allocator import keep_freed_memory
 
+Precision = Literal["bf16", "fp32"]
 Value = TypeVar("Value")
 
 
@@ -20,13 +21,14 @@ class Runtime:
     """Where and how tensors are computed.
 
     Args:
-        precision: ``bf16`` runs the networks under bfloat16 autocast (CPU and GPU alike).
+        precision: ``bf16`` runs the identity encoder under bfloat16 autocast (CPU and GPU alike).
+        drawing: The same for the networks of a generator.
     """
 
-    def __init__(self, precision: Literal["bf16", "fp32"] = "fp32") -> None:
+    def __init__(self, precision: Precision = "fp32", drawing: Precision = "bf16") -> None:
         keep_freed_memory()
         self._accelerator = Accelerator(mixed_precision="no")
-        self._autocast = precision == "bf16"
+        self._encoding, self._drawing = precision == "bf16", drawing == "bf16"
 
     @property
     def device(self) -> torch.device:
@@ -49,8 +51,12 @@ class Runtime:
         return self._accelerator.process_index
 
     def autocast(self) -> AbstractContextManager[object]:
-        """Context in which networks run."""
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self._autocast)
+        """Context in which the identity encoder runs."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self._encoding)
+
+    def drawing(self) -> AbstractContextManager[object]:
+        """Context in which a generator's networks run."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self._drawing)
 
     def encoder(self, module: nn.Module) -> Callable[[Tensor], Tensor]:
         """A function from images [B, 3, H, W] in 0..1 to features [B, D], in evaluation mode."""

@@ -86,13 +86,14 @@ class TrainingStep:
 
     def __call__(self, batch: Batch, number: int) -> Scalars:
         """Take step ``number`` of the epoch."""
-        with self.runtime.autocast():
-            (seen,) = self.encode(batch.images)  # f, F = E_id(x)
+        (seen,) = self.encode(batch.images)  # f, F = E_id(x)
+        with self.runtime.drawing():
             drawn = self._draw(batch.sources, seen)  # x' = G(E_str(m'), F);  f', F' = E_id(x')
             judged = self._judge(drawn, number)
         self._descend(judged, DISCRIMINATOR)  # L_D
-        with self.runtime.autocast():
-            terms = {**self._contrasted(batch, seen, drawn), **self._generated(drawn)}
+        terms = self._contrasted(batch, seen, drawn)  # L_vi
+        with self.runtime.drawing():
+            terms = {**terms, **self._generated(drawn)}  # L_G
         self._descend(terms, IDENTITY, GENERATOR)  # sum_k w_k L_k
         if self.contrast is not None:
             gather = self.runtime.gather
@@ -101,9 +102,10 @@ class TrainingStep:
 
     def encode(self, *images: Tensor) -> Sequence[Encoded]:
         """Encode batches [b, 3, H, W]: at once when frozen, else each with its own statistics."""
-        if self.encoder.training:
-            return [self.encoder.encode(some) for some in images]
-        found = self.encoder.encode(torch.cat(images))
+        with self.runtime.autocast():
+            if self.encoder.training:
+                return [self.encoder.encode(some) for some in images]
+            found = self.encoder.encode(torch.cat(images))
         ends = list(accumulate(len(some) for some in images))
         return [found.at(slice(*pair)) for pair in pairwise([0, *ends])]
 

@@ -107,4 +107,4 @@ def make_step(encoder, gan, names, labels, weights, pairs=None, rate=1e-3):
     if IDENTITY in names:
         contrast = ContrastTerms(make_bank(encoder, labels), 0.1, weights, pairs or Pairs())
     wanted = {name: learner for name, learner in learners.items() if name in names}
-    return TrainingStep(encoder, wanted, gan, contrast, weights, Runtime("fp32"))
+    return TrainingStep(encoder, wanted, gan, contrast, weights, Runtime("fp32", "fp32"))

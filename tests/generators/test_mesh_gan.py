@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 
+from reid_gen.engine.runtime import Runtime
 from reid_gen.engine.steps import DISCRIMINATOR, GENERATOR, IDENTITY
 from reid_gen.generators.gan.mixing import Mixing
 from reid_gen.generators.gan.turns import HERE, TURNED, AnyAngle, Steps
@@ -217,3 +218,24 @@ def test_drawn_pictures_enter_the_running_statistics_only_if_asked_to(real_stati
     same = torch.allclose(encoder.neck.running_mean, alone.neck.running_mean)
     assert same == real_statistics
     assert encoder.neck.momentum == alone.neck.momentum
+
+
+def test_similarities_keep_their_digits_when_networks_run_in_bf16():
+    images = people(4)
+    encoder = make_encoder()
+    everybody = {IDENTITY, GENERATOR, DISCRIMINATOR}
+    gan = make_gan(encoder, images)
+    step = make_step(encoder, gan, everybody, [0, 0, 1, 1], {"prototype": 1.0})
+    step.runtime = Runtime("bf16", "bf16")
+    plain, states = step.contrast, []
+
+    class Spy:
+        bank = plain.bank
+
+        def __call__(self, anchors):
+            states.append((torch.is_autocast_enabled("cpu"), anchors.real.dtype))
+            return plain(anchors)
+
+    step.contrast = Spy()
+    step(make_batch(images), 0)
+    assert states == [(False, torch.float32)]
