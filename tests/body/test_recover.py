@@ -47,16 +47,32 @@ def test_crops_without_a_whole_person_score_low(lessons, found):
     assert found.score[~there].mean() < LOW < found.score[there].mean()
 
 
-@pytest.mark.parametrize("kind", ["grey", "noise", "halves of two people"])
-def test_no_person_or_two_score_lower_than_nearly_all_single_people(lessons, found, kind):
+def spoilt(people, kind):
     rng = np.random.default_rng(0)
-    people = lessons.pixels[lessons.person][:16]
-    pixels = {
-        "grey": np.full_like(people, 128),
-        "noise": rng.integers(0, 256, people.shape, dtype=np.uint8),
-        "halves of two people": np.concatenate(
-            [people[:, :, WIDTH // 2 :], people[:, :, : WIDTH // 2]], axis=2
-        ),
-    }[kind]
-    score = MeshRecovery()(tuple(map(str, range(16))), pixels).score
+    half = HEIGHT // 2
+    match kind:
+        case "grey":
+            return np.full_like(people, 128)
+        case "noise":
+            return rng.integers(0, 256, people.shape, dtype=np.uint8)
+        case "halves of two people":
+            return np.roll(people, WIDTH // 2, axis=2)
+        case "two people side by side":
+            return np.concatenate([people[:, :, ::2], np.roll(people, 1, axis=0)[:, :, ::2]], 2)
+        case "cut off below the chest":
+            return people[:, :half].repeat(2, axis=1)
+        case "legs alone":
+            return people[:, half:].repeat(2, axis=1)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *("grey", "noise", "halves of two people", "two people side by side"),
+        *("cut off below the chest", "legs alone"),
+    ],
+)
+def test_nobody_two_people_or_part_of_one_score_lower_than_nearly_all_people(lessons, found, kind):
+    people = spoilt(lessons.pixels[lessons.person][:16], kind)
+    score = MeshRecovery()(tuple(map(str, range(16))), people).score
     assert np.median(score) < np.quantile(found.score[lessons.person], 0.25)
