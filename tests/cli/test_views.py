@@ -155,3 +155,16 @@ def test_the_gallerys_statistics_are_kept_for_the_next_time(run, tmp_path):
     assert kept == before
     one, two = (json.loads(out.read_text())["scores"] for out in outputs)
     assert one == two
+
+
+def test_any_run_may_judge_at_its_own_size(run, tmp_path):
+    file = tmp_path / "judge.yaml"
+    text = CONFIG.format(runs=tmp_path / "runs", root=run.parents[1] / "people")
+    head = text.split("generator:")[0].replace("height: 64, width: 32", "height: 48, width: 32")
+    stage = "{name: source, labels: source, epochs: 1, iterations: 1}"
+    source = f"source: {{name: pedestrians, root: {run.parents[1] / 'people'}}}\n"
+    file.write_text(f"{head}{source}stages: [{stage}]\n")
+    main(["train", "--config", str(file), "--set", "name=judge", "--set", "sampler.instances=4"])
+    words = ["--judge", str(tmp_path / "runs" / "judge"), "--json", str(tmp_path / "a.json")]
+    main(["evaluate-views", str(run), "--queries", "3", *words])
+    assert json.loads((tmp_path / "a.json").read_text())["judge"].endswith("runs/judge")

@@ -108,7 +108,7 @@ class MeshGan:
     def discriminator_terms(self, sources: Sources, views: Views, step: int) -> Terms:
         """Least squares for real pictures and for every kind drawn; the penalty now and then.
 
-        Real pictures are judged once and count three times, as if once per kind.
+        Real pictures are judged once and count as if once per kind.
         """
         kinds = self._kinds(views)
         fakes = self.painter.normalised(torch.cat(kinds).detach())
