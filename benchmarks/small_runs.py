@@ -1,0 +1,133 @@
+"""Short trainings on rendered pedestrians from common starting points, for comparisons."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from reid_gen.cli.main import main as reid_gen
+from reid_gen.engine.journal import read_metrics
+
+CONFIG = """\
+name: {name}
+seed: {seed}
+runs: {out}
+data: {{name: pedestrians, root: {root}, height: 128, width: 64, workers: 2}}
+encoder: {{backbone: {backbone}, weights: {weights}, precision: fp32}}
+augment: {{pad: 5}}
+sampler: {{batch: 64, instances: 8, camera_aware: true}}
+clustering: {{k1: 20, eps: {{kind: fixed, value: 0.5}}}}
+loss: {{weights: {terms}}}
+generator:
+  kind: mesh_gan
+  bodies: {root}/bodies
+  batch: 16
+  structure: {{width: 8}}
+  decoder: {{hidden: 256}}
+  discriminator: {{width: 16}}
+  weights: {{feature: 0.5}}
+start_from: {start}
+stages:
+  - {stage}
+"""
+IDENTITY = "iterations: 40, learning_rate: 3.5e-4"
+WARM = f"{{name: identity, epochs: 6, decay_every: null, {IDENTITY}}}"
+DRAW = (
+    "{name: generator, trains: [generator], epochs: 6, iterations: 200, "
+    "generator_learning_rate: 5.0e-4}"
+)
+BOTH = "trains: [identity, generator], generator_learning_rate: 1.0e-4"
+LAST = f"epochs: 8, decay_every: 6, {IDENTITY}"
+PLAIN = "{prototype: 1.0}"
+VIEWS = "{prototype: 1.0, view_prototype: 0.5}"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training.
+
+    Attributes:
+        stage: Its only stage, as YAML.
+        terms: Weights of the contrastive terms, as YAML.
+        start: Run to start from; None starts from the weights of the backbone.
+        overrides: Settings that differ, as ``--set`` takes them.
+    """
+
+    stage: str
+    terms: str = PLAIN
+    start: str | None = "warm_generator"
+    overrides: Sequence[str] = field(default=())
+
+
+STARTS = {"warm": Run(WARM, start=None), "warm_generator": Run(DRAW, start="warm")}
+"""An identity encoder, and a generator beside it, from which comparisons start."""
+
+
+def options_of(description: str) -> argparse.ArgumentParser:
+    """What every comparison has to be told."""
+    parser = argparse.ArgumentParser(description=description.splitlines()[0])
+    parser.add_argument("--root", type=Path, required=True, help="rendered pedestrians")
+    parser.add_argument("--weights", type=Path, required=True, help="ImageNet weights")
+    parser.add_argument("--backbone", default="mobilenetv2_100_tf", help="that they are of")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the runs")
+    return parser
+
+
+def train(options: argparse.Namespace, name: str, run: Run, seed: int = 1) -> Path:
+    """Do a run if it is not there yet; one that was cut off goes on. Returns its folder."""
+    folder: Path = options.out / name
+    done = folder / "done"
+    if done.exists():
+        return folder
+    if folder.exists():
+        reid_gen(["train", "--resume", str(folder)])
+    else:
+        options.out.mkdir(parents=True, exist_ok=True)
+        file = options.out / f"{name}.yaml"
+        start = "null" if run.start is None else options.out / run.start
+        text = CONFIG.format(
+            name=name, seed=seed, stage=run.stage, terms=run.terms, start=start,
+            out=options.out, root=options.root, backbone=options.backbone, weights=options.weights,
+        )  # fmt: skip
+        file.write_text(text, encoding="utf-8")
+        settings = [word for override in run.overrides for word in ("--set", override)]
+        reid_gen(["train", "--config", str(file), *settings])
+    done.touch()
+    return folder
+
+
+def train_starts(options: argparse.Namespace) -> None:
+    """Do the runs that comparisons start from."""
+    for name, run in STARTS.items():
+        train(options, name, run)
+
+
+def ranking(folder: Path) -> dict[str, float]:
+    """mAP, rank-1 and ARI of a run's last epoch, in percent."""
+    last = read_metrics(folder)[-1]
+    return {key: round(100 * float(last[key]), 2) for key in ("mAP", "rank1", "ari")}
+
+
+def views(folder: Path, judge: Path) -> dict[str, dict[str, float]]:
+    """Scores of a run's views and of their stand-ins, by way and score."""
+    output = folder / "views.json"
+    words = ["evaluate-views", str(folder), "--queries", "90", "--judge", str(judge)]
+    reid_gen([*words, "--json", str(output), "--force"])
+    found: dict[str, dict[str, float]] = json.loads(output.read_text())["scores"]
+    return found
+
+
+def summary(runs: Sequence[dict[str, float]]) -> dict[str, dict[str, object]]:
+    """Mean, standard deviation and values of each measurement over seeds."""
+    return {
+        key: {
+            "mean": round(statistics.mean(run[key] for run in runs), 2),
+            "deviation": round(statistics.stdev(run[key] for run in runs), 2),
+            "runs": [run[key] for run in runs],
+        }
+        for key in runs[0]
+    }
