@@ -16,6 +16,7 @@ COMMANDS = {
     "extract": "extract:extract",
     "data": "data:data",
     "meshes": "meshes:meshes",
+    "generate": "generate:generate",
     "views": "views:views",
     "evaluate-views": "evaluate_views:evaluate_views",
     "config": "config:config",

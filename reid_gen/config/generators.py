@@ -91,3 +91,16 @@ class MeshGan(Section):
     discriminator: Discriminator = Discriminator()
     weights: GanWeights = GanWeights()
     weight_decay: NotNegative = 5e-4
+
+
+class Stored(Section):
+    """Views that `reid-gen generate` made."""
+
+    kind: Literal["stored"]
+    groups: Annotated[Path, Field(strict=False)]
+    members: PositiveInt = 1
+    """Views per image in a step."""
+    batch: PositiveInt = 16
+    """Images per step that get views."""
+    least_identity: Annotated[float, Field(ge=-1, le=1)] = -1.0
+    """Views whose identity score is lower are left out."""

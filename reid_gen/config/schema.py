@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt, model_validator
 
-from reid_gen.config.generators import MeshGan
+from reid_gen.config.generators import MeshGan, Stored
 from reid_gen.config.section import NotNegative, Positive, Section, Share
 
 
@@ -185,7 +185,7 @@ class Config(Section):
     clustering: Clustering = Clustering()
     memory: Memory = Memory()
     loss: Loss = Loss()
-    generator: MeshGan | None = None
+    generator: Annotated[MeshGan | Stored | None, Field(discriminator="kind")] = None
     source: Source | None = None
     start_from: Annotated[Path | None, Field(strict=False)] = None
     """A run whose weights this one starts with."""
@@ -207,8 +207,11 @@ class Config(Section):
                 raise ValueError(
                     "a stage with views or that trains the generator needs a generator"
                 )
-        elif self.generator.mix is None and self.loss.weights.mixed > 0:
+        mixes = isinstance(self.generator, MeshGan) and self.generator.mix is not None
+        if self.generator is not None and self.loss.weights.mixed > 0 and not mixes:
             raise ValueError("loss.weights.mixed needs generator.mix, such as 0.6")
+        if isinstance(self.generator, Stored) and any("generator" in s.trains for s in self.stages):
+            raise ValueError("stored views are not trained; give stages views: true instead")
         if self.source is None and any(stage.labels == "source" for stage in self.stages):
             raise ValueError("a stage with labels: source needs a source section")
         return self

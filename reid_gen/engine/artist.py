@@ -54,9 +54,9 @@ class Artist:
         """Draw all images turned by V angles each, a batch at a time.
 
         Args:
-            images: B in all.
+            images: N in all.
             table: Their bodies.
-            degrees: V angles.
+            degrees: V angles, [V], or those of each image, [N, V].
 
         Yields:
             Images in 0..1, [b, 3, H, W], and their views in 0..1, [b, V, 3, H, W].
@@ -66,10 +66,11 @@ class Artist:
         """
         maps = StructureMaps(table, self.body, self.height, self.width)
         self.encoder.eval()
+        turns = np.broadcast_to(degrees, (len(images), np.shape(degrees)[-1]))
         for batch in whole_batches(ImageLoader(images, self.height, self.width, 2)):
-            keys = [images[row].key for row in batch.index for _ in degrees]
-            drawn = torch.from_numpy(maps(self.kind, keys, np.tile(degrees, len(batch.index))))
-            drawn = drawn.view(len(batch.index), len(degrees), *drawn.shape[1:])
+            keys = [images[row].key for row in batch.index for _ in range(turns.shape[1])]
+            drawn = torch.from_numpy(maps(self.kind, keys, turns[batch.index].ravel()))
+            drawn = drawn.view(len(batch.index), turns.shape[1], *drawn.shape[1:])
             device = self.runtime.device
             pictures = to_images(batch.pixels).to(device)
             with torch.no_grad(), self.runtime.autocast():
@@ -77,6 +78,15 @@ class Artist:
             with self.runtime.drawing():
                 views = self.painter.turned(parts, drawn.to(device))
             yield pictures.cpu(), views.float().clamp(0, 1).cpu()
+
+    def likeness(self, pictures: Tensor, views: Tensor) -> Tensor:
+        """Cosine of each view's feature with its image's: [b, 3, H, W], [b, V, 3, H, W] -> [b, V].
+
+        By the encoder that the views were drawn for: high where it sees the same person.
+        """
+        encode = self.runtime.encoder(self.encoder)
+        own, drawn = encode(pictures), encode(views.flatten(0, 1))
+        return (own[:, None] * drawn.view(*views.shape[:2], -1)).sum(-1).float().cpu()
 
 
 def recover_bodies(images: Sequence[Image], recovery: Recovery) -> BodyTable:

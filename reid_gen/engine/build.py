@@ -13,7 +13,7 @@ import torch
 from typing_extensions import assert_never
 
 from reid_gen.cluster.assign import EpsRule, FixedEps, PseudoLabels, ShareEps, pseudo_labels
-from reid_gen.config import schema
+from reid_gen.config import generators, schema
 from reid_gen.data.datasets import load_dataset
 from reid_gen.data.loaders import ImageLoader
 from reid_gen.data.transforms import Augmentation
@@ -60,7 +60,8 @@ def build_experiment(config: schema.Config, progress: Progress) -> Experiment:
     Raises:
         UserError: If the data set, the weights or a setting do not fit.
     """
-    drawing = "bf16" if config.generator is None else config.generator.precision
+    gan = config.generator if isinstance(config.generator, generators.MeshGan) else None
+    drawing = "bf16" if gan is None else gan.precision
     runtime = Runtime(config.encoder.precision, drawing)
     dataset = load_dataset(config.data.name, config.data.root)
     torch.manual_seed(config.seed)
@@ -126,13 +127,14 @@ def _trainer(
     pids = dataset.train_pids
     fill: Colour = tuple(encoder.mean.flatten().tolist())
     settings = config.generator
+    gan = settings if isinstance(settings, generators.MeshGan) else None
     return Trainer(
         encoder=encoder,
         identity=build_identity(config, encoder),
-        learners=build_learners(settings, generator),
+        learners=build_learners(config, generator),
         generator=generator,
         generator_batch=config.sampler.batch if settings is None else settings.batch,
-        real_statistics=settings is None or settings.statistics == "real",
+        real_statistics=gan is None or gan.statistics == "real",
         loader=_loader(config.data, dataset.train),
         recipes=_recipes(config, dataset, fill),
         stages=tuple(
@@ -162,7 +164,8 @@ def _recipe(
 ) -> Recipe:
     assert dataset is not None
     sampler, loss = stage.sampler or config.sampler, stage.loss or config.loss
-    gan = {} if config.generator is None else config.generator.weights.model_dump()
+    gan = config.generator
+    drawn = gan.weights.model_dump() if isinstance(gan, generators.MeshGan) else {}
     labels = None
     if stage.labels == "source" and dataset.train_pids is not None:
         labels = np.unique(dataset.train_pids, return_inverse=True)[1].astype(np.int64)
@@ -183,7 +186,7 @@ def _recipe(
             weights=loss.weights.model_dump(),
             pairs=Pairs(**loss.pairs.model_dump()),
         ),
-        weights={**loss.weights.model_dump(), **gan},
+        weights={**loss.weights.model_dump(), **drawn},
     )
 
 

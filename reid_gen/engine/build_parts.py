@@ -12,6 +12,7 @@ from reid_gen.body.structure import KINDS
 from reid_gen.body.table import load_table
 from reid_gen.body.views import StructureMaps
 from reid_gen.config import generators, schema
+from reid_gen.data.groups import load_groups
 from reid_gen.engine.artist import Artist
 from reid_gen.engine.checkpoint import load_encoder, load_networks
 from reid_gen.engine.runtime import Runtime
@@ -22,6 +23,7 @@ from reid_gen.generators.gan.mixing import Mixing
 from reid_gen.generators.gan.painter import Painter
 from reid_gen.generators.gan.turns import Angles, AnyAngle, Steps, TurnedMaps
 from reid_gen.generators.protocol import ViewGenerator
+from reid_gen.generators.stored import StoredViews
 from reid_gen.models.decoder import Decoder
 from reid_gen.models.discriminator import MultiScaleDiscriminator
 from reid_gen.models.encoder import IdentityEncoder
@@ -37,9 +39,28 @@ def build_generator(
     Raises:
         UserError: If bodies are missing or belong to other images, or weights do not fit.
     """
-    settings = config.generator
-    if settings is None:
-        return None
+    match config.generator:
+        case None:
+            return None
+        case generators.Stored() as settings:
+            size = config.data.height, config.data.width
+            groups = load_groups(settings.groups)
+            return StoredViews(
+                groups, *size, settings.members, settings.batch, settings.least_identity
+            )
+        case generators.MeshGan() as settings:
+            return _trained_gan(config, settings, encoder, dataset, device)
+        case _:
+            assert_never(config.generator)
+
+
+def _trained_gan(
+    config: schema.Config,
+    settings: generators.MeshGan,
+    encoder: IdentityEncoder,
+    dataset: Dataset,
+    device: torch.device,
+) -> MeshGan:
     _check_size(config.data, settings)
     table = load_table(settings.bodies / "train.npz")
     scores = table.of([image.key for image in dataset.train]).score
@@ -74,7 +95,7 @@ def mesh_gan(
 ) -> MeshGan:
     """GCL's generator with fresh networks."""
     judge = settings.discriminator
-    angles = _angles(settings.angles)
+    angles = build_angles(settings.angles)
     return MeshGan(
         build_painter(settings, encoder),
         MultiScaleDiscriminator(judge.width, judge.blocks, judge.scales),
@@ -98,7 +119,7 @@ def build_artist(config: schema.Config, checkpoint: Path) -> Artist:
     Raises:
         UserError: If the run has no generator, or its weights cannot be loaded.
     """
-    if config.generator is None:
+    if not isinstance(config.generator, generators.MeshGan):
         raise UserError(
             f"{checkpoint} has no generator; give a run that trained one, such as gcl_pedestrians"
         )
@@ -113,7 +134,8 @@ def build_artist(config: schema.Config, checkpoint: Path) -> Artist:
     return Artist(encoder, painter, config.generator.map, body, *size, runtime)
 
 
-def _angles(settings: generators.StepTurns | generators.AnyTurn) -> Angles:
+def build_angles(settings: generators.StepTurns | generators.AnyTurn) -> Angles:
+    """The configured turns."""
     match settings:
         case generators.StepTurns():
             return Steps(settings.every, settings.last)
@@ -138,11 +160,10 @@ def build_identity(config: schema.Config, encoder: IdentityEncoder) -> dict[str,
     return made
 
 
-def build_learners(
-    settings: generators.MeshGan | None, generator: ViewGenerator | None
-) -> dict[str, Learner]:
-    """Generator and discriminator with their optimisers."""
-    if generator is None or settings is None:
+def build_learners(config: schema.Config, generator: ViewGenerator | None) -> dict[str, Learner]:
+    """Generator and discriminator with their optimisers, if there is anything to train."""
+    settings = config.generator
+    if generator is None or not isinstance(settings, generators.MeshGan):
         return {}
     return {
         name: Learner(

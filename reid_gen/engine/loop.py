@@ -99,7 +99,7 @@ class Trainer:
         stage = self.stages[place.stage]
         record: Record = {"stage": stage.name}
         if self._draws_views(stage):
-            record["without_body"] = int((~self._usable()).sum())
+            record["without_views"] = int((~self._usable()).sum())
         bank = None
         if IDENTITY not in stage.trains:
             losses = self._descend(place, self.loader, self._plainly(stage, place))

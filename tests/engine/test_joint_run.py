@@ -54,7 +54,7 @@ def test_stages_train_whom_they_name_and_leave_sheets_and_weights(config):
     assert not frozen & of_gan
     sheets = sorted(path.name for path in (run / "views").iterdir())
     assert sheets == ["epoch_0002.png", "epoch_0003.png", "epoch_0004.png"]
-    assert records[1]["without_body"] == records[2]["without_body"] == 8
+    assert records[1]["without_views"] == records[2]["without_views"] == 8
     files = {path.name for path in (run / "last").iterdir()}
     assert {f"{name}.safetensors" for name in FILES} <= files
 

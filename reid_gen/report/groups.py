@@ -1,0 +1,31 @@
+"""Groups of generated images to look at."""
+
+from __future__ import annotations
+
+from itertools import groupby
+
+import numpy as np
+
+from reid_gen.data.groups import Groups
+from reid_gen.data.images import decode
+from reid_gen.types import Pixels
+
+HEIGHT, WIDTH = 128, 64
+ROWS, COLUMNS = 12, 10
+
+
+def groups_sheet(groups: Groups) -> Pixels:
+    """A row per group, evenly spread over all, [h, w, 3].
+
+    Raises:
+        UnreadableImage: If a file does not decode.
+    """
+    rows = [list(members) for _, members in groupby(groups.members, key=lambda m: m.group)]
+    picked = np.unique(np.linspace(0, len(rows) - 1, min(ROWS, len(rows))).astype(int))
+    columns = min(COLUMNS, max(len(row) for row in rows))
+    sheet = np.full((len(picked) * HEIGHT, columns * WIDTH, 3), 255, np.uint8)
+    for down, place in enumerate(picked):
+        for across, member in enumerate(rows[place][:columns]):
+            cell = sheet[down * HEIGHT :, across * WIDTH :][:HEIGHT, :WIDTH]
+            cell[:] = decode(groups.folder / member.file, HEIGHT, WIDTH)
+    return sheet

@@ -1,0 +1,147 @@
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from reid_gen.cli.main import main
+from reid_gen.data.groups import load_groups
+from reid_gen.engine import generate as module
+from reid_gen.engine.journal import read_metrics
+from reid_gen.models.weights import read_weights
+from tests.cli.conftest import GAN_CONFIG
+
+
+@pytest.fixture(autouse=True)
+def small_parts(monkeypatch):
+    monkeypatch.setattr(module, "PART", 4)
+
+
+def generate(run, out, *words):
+    main(["generate", str(run), "--out", str(out), "--members", "3", *words])
+
+
+def content(folder):
+    return {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def failure(capsys, *words):
+    with pytest.raises(SystemExit) as stopped:
+        main([str(word) for word in words])
+    assert stopped.value.code == 1
+    return capsys.readouterr().err.strip()
+
+
+def test_every_training_image_becomes_a_group_with_a_line_per_view(gan_run, tmp_path, capsys):
+    generate(gan_run, tmp_path / "groups", "--sheet", str(tmp_path / "sheet.png"))
+    groups = load_groups(tmp_path / "groups")
+    assert len(groups.members) == 9 * 3
+    assert {member.group for member in groups.members} == {m.source for m in groups.members}
+    first = groups.members[0]
+    assert first.source.startswith("bounding_box_train/")
+    assert 20 <= first.degrees <= 340
+    assert -1 <= first.identity <= 1
+    with Image.open(groups.folder / first.file) as view:
+        assert view.size == (32, 64)
+    assert Image.open(tmp_path / "sheet.png").size == (3 * 64, 9 * 128)
+    printed = capsys.readouterr().out
+    assert "27 images in 9 groups" in printed
+    assert "identity scores:" in printed
+
+
+def test_killed_at_any_moment_and_started_again_it_gives_the_same_bytes(
+    gan_run, tmp_path, monkeypatch
+):
+    generate(gan_run, tmp_path / "whole")
+    write = module.write_part
+    calls = []
+
+    def interrupted(*arguments):
+        calls.append(arguments)
+        if len(calls) % 2:
+            raise KeyboardInterrupt
+        write(*arguments)
+
+    monkeypatch.setattr(module, "write_part", interrupted)
+    for _ in range(3):
+        with pytest.raises(SystemExit):
+            generate(gan_run, tmp_path / "cut")
+    monkeypatch.undo()
+    monkeypatch.setattr(module, "PART", 4)
+    generate(gan_run, tmp_path / "cut")
+    assert content(tmp_path / "cut") == content(tmp_path / "whole")
+
+
+def test_a_damaged_or_missing_file_is_found_by_check(gan_run, tmp_path, capsys):
+    out = tmp_path / "groups"
+    generate(gan_run, out)
+    files = sorted(out.rglob("*.jpg"))
+    files[0].write_bytes(b"x")
+    files[1].unlink()
+    message = failure(capsys, "generate", gan_run, "--out", out, "--check")
+    assert "2 of 27 images are damaged" in message
+    assert f"{files[0].relative_to(out)} differs from its checksum" in message
+    assert f"{files[1].relative_to(out)} is missing" in message
+
+
+def test_groups_made_otherwise_are_never_mixed(gan_run, tmp_path, capsys):
+    out = tmp_path / "groups"
+    generate(gan_run, out)
+    before = content(out)
+    message = failure(capsys, "generate", gan_run, "--out", out, "--seed", "2")
+    assert "holds groups that were made with other seed, members" in message
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "file").touch()
+    assert "is not empty and holds no groups.json" in failure(
+        capsys, "generate", gan_run, "--out", other
+    )
+    assert content(out) == before
+
+
+def stored_config(gan_run, tmp_path, groups, stage="views: true", **settings):
+    root = gan_run.parents[1] / "people"
+    head = GAN_CONFIG.format(runs=tmp_path / "runs", root=root).split("generator:")[0]
+    generator = {"kind": "stored", "groups": str(groups), "members": 2, "batch": 4, **settings}
+    text = (
+        f"{head}generator: {json.dumps(generator)}\n"
+        "sampler: {batch: 8, instances: 2}\n"
+        f"source: {{name: pedestrians, root: {root}}}\n"
+        "loss: {weights: {prototype: 1.0, view_prototype: 1.0}}\n"
+        f"stages: [{{name: views, labels: source, {stage}, epochs: 1, iterations: 2}}]\n"
+    )
+    file = tmp_path / "stored.yaml"
+    file.write_text(text)
+    return file
+
+
+def test_an_encoder_learns_from_stored_views_and_nothing_draws(gan_run, tmp_path):
+    generate(gan_run, tmp_path / "groups")
+    main(["train", "--config", str(stored_config(gan_run, tmp_path, tmp_path / "groups"))])
+    run = tmp_path / "runs" / "tiny"
+    record = read_metrics(run)[1]
+    assert record["loss_view_prototype"] > 0
+    assert record["without_views"] == 0
+    assert not (run / "last" / "generator.safetensors").exists()
+    assert np.asarray(Image.open(run / "views" / "epoch_0001.png")).shape[1] == 4 * 32
+    assert len(read_weights(run / "last" / "bank.safetensors")["labels"]) == 9
+
+
+def test_views_that_look_like_nobody_can_be_left_out(gan_run, tmp_path, capsys):
+    generate(gan_run, tmp_path / "groups")
+    config = stored_config(gan_run, tmp_path, tmp_path / "groups", least_identity=1.0)
+    message = failure(capsys, "train", "--config", config)
+    assert "has no image with 2 view(s) of identity score 1.0 or more" in message
+
+
+def test_faults_of_stored_views_are_named(gan_run, tmp_path, capsys):
+    config = stored_config(gan_run, tmp_path, tmp_path / "nowhere")
+    assert "no groups at" in failure(capsys, "train", "--config", config)
+    config = stored_config(gan_run, tmp_path, tmp_path / "x", stage="trains: [generator]")
+    message = failure(capsys, "train", "--config", config)
+    assert "stored views are not trained; give stages views: true instead" in message
+    generate(gan_run, tmp_path / "groups")
+    part = next((tmp_path / "groups").glob("part-*"))
+    part.rename(tmp_path / "away")
+    config = stored_config(gan_run, tmp_path, tmp_path / "groups")
+    assert "has 1 of 3 parts still to make" in failure(capsys, "train", "--config", config)

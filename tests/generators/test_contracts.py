@@ -1,0 +1,109 @@
+"""Every source of views keeps to the protocol: one suite for all."""
+
+import hashlib
+import io
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image as Pillow
+
+from reid_gen.data.groups import Member, load_groups, start_groups, write_part
+from reid_gen.data.loaders import DecodedBatch
+from reid_gen.data.transforms import Augmentation
+from reid_gen.engine.batches import prepare
+from reid_gen.generators.stored import StoredViews
+from tests.generators.scenes import HEIGHT, WIDTH, make_encoder, make_gan, people
+
+IMAGES = people(6)
+PLAIN = Augmentation(flip=0.5, pad=0, erase=0, fill=(0, 0, 0))
+
+
+def stored(folder):
+    start_groups(folder, {"parts": 1, "sources": 6})
+    rng = np.random.default_rng(0)
+    made = []
+    for image in IMAGES:
+        for n in range(3):
+            file = io.BytesIO()
+            noise = rng.integers(0, 255, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+            Pillow.fromarray(noise).save(file, "PNG")
+            name = f"part-00000/{image.key[6:10]}_{n}.png"
+            digest = hashlib.sha256(file.getvalue()).hexdigest()
+            member = Member(name, image.key, image.key, 90.0, 0, 0.9, digest)
+            made.append((member, file.getvalue()))
+    write_part(folder, 0, made)
+    return StoredViews(load_groups(folder), HEIGHT, WIDTH, 2, 4, 0.0)
+
+
+@pytest.fixture(params=["mesh_gan", "stored"])
+def scene(request, tmp_path):
+    """Encoder, generator, and how many views it gives per image."""
+    torch.manual_seed(0)
+    encoder = make_encoder()
+    if request.param == "stored":
+        return encoder, stored(tmp_path / "groups"), 2
+    return encoder, make_gan(encoder, IMAGES), 1
+
+
+def sources(generator, seed=0):
+    pixels = np.random.default_rng(seed).integers(0, 255, (6, HEIGHT, WIDTH, 3), dtype=np.uint8)
+    brought = generator.bring(IMAGES, np.random.default_rng(seed))
+    decoded = DecodedBatch(np.arange(6), pixels, (), brought)
+    rng = np.random.default_rng(seed)
+    return prepare(decoded, PLAIN, rng, torch.device("cpu")).sources
+
+
+def drawn(encoder, generator, learning, seed=0):
+    given = sources(generator, seed)
+    seen = encoder.encode(given.images)
+    views = generator.views(given, seen, lambda *x: [encoder.encode(i) for i in x], learning)
+    return given, seen, views
+
+
+def test_views_have_the_shape_of_their_images(scene):
+    encoder, generator, count = scene
+    given, _, views = drawn(encoder, generator, learning=False)
+    assert views.images.shape == (len(given.images), count, 3, HEIGHT, WIDTH)
+    assert views.encoded.feature.shape == (len(given.images) * count, encoder.feature_size)
+
+
+def test_pictures_are_constants_unless_the_generator_learns_but_their_features_are_not(scene):
+    encoder, generator, _ = scene
+    _, _, views = drawn(encoder, generator, learning=False)
+    assert not views.images.requires_grad
+    assert views.encoded.feature.requires_grad
+
+
+def test_terms_are_scalars_and_there_are_none_without_networks(scene):
+    encoder, generator, _ = scene
+    given, seen, views = drawn(encoder, generator, learning=True)
+    terms = {
+        **generator.discriminator_terms(given, views, 0),
+        **generator.generator_terms(given, views, seen),
+    }
+    trained = list(generator.networks.parameters()) + list(generator.discriminator.parameters())
+    assert bool(terms) == bool(trained)
+    assert all(value.ndim == 0 for value in terms.values())
+
+
+def test_the_same_seed_brings_the_same_and_another_one_something_else(scene):
+    encoder, generator, _ = scene
+    one, again, other = (drawn(encoder, generator, False, seed)[2].images for seed in (1, 1, 2))
+    torch.testing.assert_close(one, again)
+    assert one.shape != other.shape or not torch.allclose(one, other)
+
+
+def test_it_says_which_images_can_get_views_and_shows_those(scene):
+    encoder, generator, _ = scene
+    stranger = people(7)[6:]
+    if isinstance(generator, StoredViews):
+        assert generator.usable([*IMAGES, *stranger]).tolist() == [True] * 6 + [False]
+    assert generator.usable(IMAGES).all()
+    keys = [image.key for image in IMAGES[:2]]
+    encoder.eval()
+    images = torch.rand(2, 3, HEIGHT, WIDTH)
+    shown = generator.show(images, keys, lambda *x: [encoder.encode(i) for i in x])
+    assert shown.shape[0] == 2
+    assert shown.shape[2:] == (3, HEIGHT, WIDTH)
+    assert not shown.requires_grad
