@@ -33,7 +33,7 @@ from reid_gen.engine.steps import (
     TrainingStep,
 )
 from reid_gen.generators.gan.mesh_gan import MeshGan
-from reid_gen.generators.gan.painter import Painter
+from reid_gen.generators.gan.painter import MeshPainter
 from reid_gen.generators.protocol import Sources
 from reid_gen.memory.bank import MemoryBank
 from reid_gen.models.decoder import Decoder
@@ -90,7 +90,7 @@ class Scene:
         self.encoder = create_encoder(card, ghost_batch=options.batch).to(device)
         structure = StructureEncoder(KINDS["parts"].channels, options.structure)
         decoder = Decoder(structure.out_channels, self.encoder.channels, hidden=256)
-        painter = Painter(structure, decoder, self.encoder.mean, self.encoder.std)
+        painter = MeshPainter(structure, decoder, self.encoder.mean, self.encoder.std)
         judge = MultiScaleDiscriminator(options.judge)
         for network in (painter, judge):
             network.to(device, memory_format=torch.channels_last)

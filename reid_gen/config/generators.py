@@ -9,6 +9,8 @@ from pydantic import Field, PositiveInt
 
 from reid_gen.config.section import NotNegative, Section, Share
 
+Width = Annotated[int, Field(ge=8, multiple_of=8)]
+
 
 class StepTurns(Section):
     """Turns by multiples of an angle."""
@@ -63,10 +65,9 @@ class GanWeights(Section):
     penalty: NotNegative = 0.01
 
 
-class MeshGan(Section):
-    """GCL's generator: people drawn on their bodies turned."""
+class Drawn(Section):
+    """What generators that draw on bodies have in common."""
 
-    kind: Literal["mesh_gan"]
     bodies: Annotated[Path, Field(strict=False)]
     """Folder that `reid-gen meshes` made."""
     body: Annotated[Path | None, Field(strict=False)] = None
@@ -77,6 +78,13 @@ class MeshGan(Section):
     """Images with less confident bodies are trained without views."""
     batch: PositiveInt = 16
     """Images per step that get views."""
+    precision: Literal["bf16", "fp32"] = "bf16"
+
+
+class MeshGan(Drawn):
+    """GCL's generator: people drawn on their bodies turned."""
+
+    kind: Literal["mesh_gan"]
     stripes: Literal["body", "interleaved"] = "body"
     """What drives one block of the decoder: a stripe of the body, or channels of all (release)."""
     feature_of_view: bool = True
@@ -85,12 +93,43 @@ class MeshGan(Section):
     """Whose batch statistics the identity encoder keeps for evaluation (release: all images')."""
     mix: Annotated[float, Field(gt=0)] | None = None
     """GCL+: alpha of the Beta that mixes two people's part features (0.6); null never mixes."""
-    precision: Literal["bf16", "fp32"] = "bf16"
     structure: Structure = Structure()
     decoder: Decoder = Decoder()
     discriminator: Discriminator = Discriminator()
     weights: GanWeights = GanWeights()
     weight_decay: NotNegative = 5e-4
+
+
+class DiffusionWeights(Section):
+    """Weight of the only term."""
+
+    noise: NotNegative = 1.0
+
+
+class PixelDiffusion(Drawn):
+    """A small diffusion model on pixels; it learns in a stage of its own."""
+
+    kind: Literal["pixel_diffusion"]
+    widths: Annotated[tuple[Width, ...], Field(min_length=2, strict=False)] = (96, 192)
+    """Channels of each level."""
+    layers: PositiveInt = 1
+    """Residual blocks per level."""
+    shuffle: Literal[1, 2, 4] = 4
+    """Side of the blocks of pixels that become channels."""
+    heads: PositiveInt = 4
+    cross: Width = 128
+    """Width of the tokens that are attended to."""
+    drop: Share = 0.1
+    """How often the body, and how often the person, is hidden in training."""
+    average: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    """Decay of the running average that draws."""
+    steps: PositiveInt = 10
+    """Of the sampler."""
+    body_guidance: Annotated[float, Field(ge=0)] = 1.0
+    person_guidance: Annotated[float, Field(ge=0)] = 1.5
+    """1 is none and saves a pass."""
+    weights: DiffusionWeights = DiffusionWeights()
+    weight_decay: NotNegative = 0.01
 
 
 class Stored(Section):

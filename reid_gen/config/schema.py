@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt, model_validator
 
-from reid_gen.config.generators import MeshGan, Stored
+from reid_gen.config.generators import MeshGan, PixelDiffusion, Stored
 from reid_gen.config.section import NotNegative, Positive, Section, Share
 
 
@@ -185,7 +185,9 @@ class Config(Section):
     clustering: Clustering = Clustering()
     memory: Memory = Memory()
     loss: Loss = Loss()
-    generator: Annotated[MeshGan | Stored | None, Field(discriminator="kind")] = None
+    generator: Annotated[MeshGan | PixelDiffusion | Stored | None, Field(discriminator="kind")] = (
+        None
+    )
     source: Source | None = None
     start_from: Annotated[Path | None, Field(strict=False)] = None
     """A run whose weights this one starts with."""
@@ -212,6 +214,13 @@ class Config(Section):
             raise ValueError("loss.weights.mixed needs generator.mix, such as 0.6")
         if isinstance(self.generator, Stored) and any("generator" in s.trains for s in self.stages):
             raise ValueError("stored views are not trained; give stages views: true instead")
+        if isinstance(self.generator, PixelDiffusion) and any(
+            len(set(stage.trains)) > 1 for stage in self.stages
+        ):
+            raise ValueError(
+                "a diffusion model draws nothing while it learns; let it learn in a stage of its "
+                "own, then give stages that train the identity views: true"
+            )
         if self.source is None and any(stage.labels == "source" for stage in self.stages):
             raise ValueError("a stage with labels: source needs a source section")
         return self

@@ -19,7 +19,7 @@ from reid_gen.data.loaders import DecodedBatch, ImageLoader
 from reid_gen.data.transforms import to_images
 from reid_gen.engine.runtime import Runtime
 from reid_gen.errors import UserError, name_some
-from reid_gen.generators.gan.painter import Painter
+from reid_gen.generators.protocol import Painter
 from reid_gen.models.encoder import IdentityEncoder
 from reid_gen.types import Floats, Image
 
@@ -32,7 +32,7 @@ class Artist:
 
     Attributes:
         encoder: E_id.
-        painter: E_str and G.
+        painter: Of a generator.
         kind: Of the body maps, a key of ``structure.KINDS``.
         body: What the parameters of bodies are of.
         height: Of images.
@@ -74,9 +74,9 @@ class Artist:
             device = self.runtime.device
             pictures = to_images(batch.pixels).to(device)
             with torch.no_grad(), self.runtime.autocast():
-                parts = self.encoder.encode(pictures).parts
+                seen = self.encoder.encode(pictures)
             with self.runtime.drawing():
-                views = self.painter.turned(parts, drawn.to(device))
+                views = self.painter.turned(seen, drawn.to(device))
             yield pictures.cpu(), views.float().clamp(0, 1).cpu()
 
     def likeness(self, pictures: Tensor, views: Tensor) -> Tensor:

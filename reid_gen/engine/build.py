@@ -17,7 +17,7 @@ from reid_gen.config import generators, schema
 from reid_gen.data.datasets import load_dataset
 from reid_gen.data.loaders import ImageLoader
 from reid_gen.data.transforms import Augmentation
-from reid_gen.engine.build_parts import build_generator, build_identity, build_learners
+from reid_gen.engine.build_parts import build_generator, build_identity
 from reid_gen.engine.checkpoint import load_encoder_for
 from reid_gen.engine.contrast import ContrastTerms, Pairs
 from reid_gen.engine.evaluate import Evaluator, labelled_splits
@@ -60,9 +60,9 @@ def build_experiment(config: schema.Config, progress: Progress) -> Experiment:
     Raises:
         UserError: If the data set, the weights or a setting do not fit.
     """
-    gan = config.generator if isinstance(config.generator, generators.MeshGan) else None
-    drawing = "bf16" if gan is None else gan.precision
-    runtime = Runtime(config.encoder.precision, drawing)
+    runtime = Runtime(config.encoder.precision)
+    if isinstance(config.generator, generators.Drawn):
+        runtime = Runtime(config.encoder.precision, config.generator.precision)
     dataset = load_dataset(config.data.name, config.data.root)
     torch.manual_seed(config.seed)
     card = encoder_card(config)
@@ -123,7 +123,7 @@ def _trainer(
     runtime: Runtime,
     progress: Progress,
 ) -> Trainer:
-    generator = build_generator(config, encoder, dataset, runtime.device)
+    generator, learners = build_generator(config, encoder, dataset, runtime.device)
     pids = dataset.train_pids
     fill: Colour = tuple(encoder.mean.flatten().tolist())
     settings = config.generator
@@ -131,7 +131,7 @@ def _trainer(
     return Trainer(
         encoder=encoder,
         identity=build_identity(config, encoder),
-        learners=build_learners(config, generator),
+        learners=learners,
         generator=generator,
         generator_batch=config.sampler.batch if settings is None else settings.batch,
         real_statistics=gan is None or gan.statistics == "real",
@@ -164,8 +164,9 @@ def _recipe(
 ) -> Recipe:
     assert dataset is not None
     sampler, loss = stage.sampler or config.sampler, stage.loss or config.loss
-    gan = config.generator
-    drawn = gan.weights.model_dump() if isinstance(gan, generators.MeshGan) else {}
+    drawn: dict[str, float] = {}
+    if isinstance(config.generator, generators.MeshGan | generators.PixelDiffusion):
+        drawn = config.generator.weights.model_dump()
     labels = None
     if stage.labels == "source" and dataset.train_pids is not None:
         labels = np.unique(dataset.train_pids, return_inverse=True)[1].astype(np.int64)

@@ -15,7 +15,7 @@ from reid_gen.data.groups import Member, part_folder, start_groups, write_part
 from reid_gen.data.transforms import as_sheet
 from reid_gen.engine.artist import Artist
 from reid_gen.engine.progress import Progress
-from reid_gen.generators.gan.turns import Angles
+from reid_gen.generators.turns import Angles
 from reid_gen.types import Floats, Image, Pixels
 
 PART = 64

@@ -69,6 +69,14 @@ class Views:
     mixed: Mixed | None = None
 
 
+class Painter(Protocol):
+    """Draws people from any side, outside training."""
+
+    def turned(self, encoded: Encoded, maps: Tensor) -> Tensor:
+        """Draw B people on V maps each, [B, V, C, H, W]; constants [B, V, 3, H, W], about 0..1."""
+        ...
+
+
 class Encode(Protocol):
     """The identity encoder as the step has set it: frozen or learning."""
 

@@ -11,9 +11,9 @@ from reid_gen.engine.contrast import ContrastTerms, Pairs
 from reid_gen.engine.runtime import Runtime
 from reid_gen.engine.steps import DISCRIMINATOR, GENERATOR, IDENTITY, Batch, Learner, TrainingStep
 from reid_gen.generators.gan.mesh_gan import MeshGan
-from reid_gen.generators.gan.painter import Painter
-from reid_gen.generators.gan.turns import AnyAngle, TurnedMaps
+from reid_gen.generators.gan.painter import MeshPainter
 from reid_gen.generators.protocol import Sources
+from reid_gen.generators.turns import AnyAngle, TurnedMaps
 from reid_gen.memory.bank import MemoryBank
 from reid_gen.models.decoder import Decoder
 from reid_gen.models.discriminator import MultiScaleDiscriminator
@@ -57,7 +57,7 @@ def make_gan(encoder, images, **options):
     stripes = options.pop("stripes", "body")
     structure = StructureEncoder(3, 4, pyramid=False)
     decoder = Decoder(32, encoder.channels, hidden=8)
-    painter = Painter(structure, decoder, encoder.mean, encoder.std, stripes)
+    painter = MeshPainter(structure, decoder, encoder.mean, encoder.std, stripes)
     maps = turned_maps(images)
     judge = MultiScaleDiscriminator(4, blocks=1, scales=2)
     return MeshGan(painter, judge, maps, **options)

@@ -8,7 +8,7 @@ import torch
 from reid_gen.engine.runtime import Runtime
 from reid_gen.engine.steps import DISCRIMINATOR, GENERATOR, IDENTITY
 from reid_gen.generators.gan.mixing import Mixing
-from reid_gen.generators.gan.turns import HERE, TURNED, AnyAngle, Steps
+from reid_gen.generators.turns import HERE, TURNED, AnyAngle, Steps
 from reid_gen.losses.adversarial import fake_loss, gradient_penalty, real_loss
 from tests.generators.scenes import (
     HEIGHT,

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from reid_gen.data.sidecar import Brought
 from reid_gen.generators.gan.mixing import Mixing, mix
-from reid_gen.generators.gan.painter import Painter
-from reid_gen.generators.gan.turns import HERE, TURNED, TURNS, TurnedMaps
+from reid_gen.generators.gan.painter import MeshPainter
 from reid_gen.generators.protocol import Encode, Mixed, Sources, Terms, Views
+from reid_gen.generators.turns import HERE, TURNED, TURNS, TurnedMaps
 from reid_gen.losses.adversarial import fake_loss, gradient_penalty, real_loss
 from reid_gen.losses.reconstruction import mean_absolute
 from reid_gen.models.discriminator import MultiScaleDiscriminator
@@ -42,7 +42,7 @@ class MeshGan:
 
     def __init__(
         self,
-        painter: Painter,
+        painter: MeshPainter,
         discriminator: MultiScaleDiscriminator,
         maps: TurnedMaps,
         *,
@@ -101,9 +101,9 @@ class MeshGan:
         """What is rebuilt, seven turns by 45 degrees, and what comes back from half a turn."""
         maps = self.maps.around(keys).to(images.device)
         (seen,) = encode(images)
-        turns = self.painter.turned(seen.parts, maps)
+        turns = self.painter.turned(seen, maps)
         (of_back,) = encode(turns[:, len(TURNS) // 2])
-        return torch.cat([turns, self.painter.turned(of_back.parts, maps[:, :1])], dim=1)
+        return torch.cat([turns, self.painter.turned(of_back, maps[:, :1])], dim=1)
 
     def discriminator_terms(self, sources: Sources, views: Views, step: int) -> Terms:
         """Least squares for real pictures and for every kind drawn; the penalty now and then.

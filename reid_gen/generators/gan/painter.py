@@ -8,12 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from reid_gen.models.decoder import Decoder, initialise_generator
+from reid_gen.models.encoder import Encoded
 from reid_gen.models.structure import StructureEncoder
 
 Stripes = Literal["body", "interleaved"]
 
 
-class Painter(nn.Module):
+class MeshPainter(nn.Module):
     """Draws a person with given part features on a given body map.
 
     Args:
@@ -56,15 +57,11 @@ class Painter(nn.Module):
         return picture.float() * self.std + self.mean
 
     @torch.no_grad()
-    def turned(self, parts: Tensor, maps: Tensor) -> Tensor:
-        """Draw people with part features [B, C, 4] on V maps each, [B, V, C', H, W].
-
-        Returns:
-            Constants [B, V, 3, H, W], not bounded, about 0..1.
-        """
-        views = maps.shape[1]
-        drawn = self.draw(self.structure(maps.flatten(0, 1)), parts.repeat_interleave(views, 0))
-        return drawn.view(len(parts), views, *drawn.shape[1:])
+    def turned(self, encoded: Encoded, maps: Tensor) -> Tensor:
+        """Draw B people on V maps each, [B, V, C, H, W]; constants [B, V, 3, H, W], about 0..1."""
+        parts = encoded.parts.repeat_interleave(maps.shape[1], 0)
+        drawn = self.draw(self.structure(maps.flatten(0, 1)), parts)
+        return drawn.view(*maps.shape[:2], *drawn.shape[1:])
 
     def normalised(self, images: Tensor) -> Tensor:
         """Images about 0..1 as the decoder draws and the discriminator sees them."""

@@ -1,0 +1,68 @@
+"""From settings to GCL's generator."""
+
+from __future__ import annotations
+
+import torch
+
+from reid_gen.body.structure import KINDS
+from reid_gen.config import generators
+from reid_gen.engine.steps import DISCRIMINATOR, GENERATOR, Learner
+from reid_gen.errors import UserError
+from reid_gen.generators.gan.mesh_gan import MeshGan
+from reid_gen.generators.gan.mixing import Mixing
+from reid_gen.generators.gan.painter import MeshPainter
+from reid_gen.generators.turns import TurnedMaps
+from reid_gen.models.decoder import Decoder
+from reid_gen.models.discriminator import MultiScaleDiscriminator
+from reid_gen.models.encoder import IdentityEncoder
+from reid_gen.models.structure import StructureEncoder
+
+
+def build_painter(
+    settings: generators.MeshGan, encoder: IdentityEncoder, height: int, width: int
+) -> MeshPainter:
+    """What draws, with fresh weights.
+
+    Raises:
+        UserError: If it cannot draw images of this size: it halves them twice, and its pyramid
+            looks 9 places far.
+    """
+    pyramid = settings.structure.pyramid
+    least = 40 if pyramid else 8
+    if height % 4 or width % 4 or min(height, width) < least:
+        raise UserError(
+            f"the generator cannot draw {height} x {width} pixels: data.height and data.width must "
+            f"be multiples of 4 and at least {least}"
+            + ("; generator.structure.pyramid: false needs 8" if pyramid else "")
+        )
+    channels = KINDS[settings.map].channels
+    structure = StructureEncoder(channels, **settings.structure.model_dump())
+    hidden = settings.decoder.hidden
+    decoder = Decoder(structure.out_channels, encoder.channels, hidden=hidden)
+    return MeshPainter(structure, decoder, encoder.mean, encoder.std, settings.stripes)
+
+
+def build_generator(
+    settings: generators.MeshGan, painter: MeshPainter, maps: TurnedMaps
+) -> tuple[MeshGan, dict[str, Learner]]:
+    """The generator, and its networks with their optimisers."""
+    judge = settings.discriminator
+    generator = MeshGan(
+        painter,
+        MultiScaleDiscriminator(judge.width, judge.blocks, judge.scales),
+        maps,
+        feature_of_view=settings.feature_of_view,
+        penalty_every=judge.penalty_every,
+        mixing=None if settings.mix is None else Mixing(settings.mix),
+    )
+    networks = {GENERATOR: painter, DISCRIMINATOR: generator.discriminator}
+    decay = settings.weight_decay
+    return generator, {
+        name: Learner(
+            network,
+            torch.optim.Adam(
+                network.parameters(), betas=(0.0, 0.999), weight_decay=decay, fused=True
+            ),
+        )
+        for name, network in networks.items()
+    }

@@ -1,0 +1,137 @@
+"""A small diffusion model on pixels that draws the person of an image on the body turned."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from reid_gen.data.sidecar import Brought
+from reid_gen.generators.diffusion.sampler import (
+    STEPS,
+    Guidance,
+    Looks,
+    looks_of,
+    make_schedule,
+    sample,
+)
+from reid_gen.generators.diffusion.unet import PersonUNet
+from reid_gen.generators.protocol import Encode, Sources, Terms, Views
+from reid_gen.generators.turns import HERE, TURNED, TurnedMaps
+from reid_gen.models.encoder import Encoded
+from reid_gen.types import Image
+
+AT_ONCE = 64
+"""Pictures that are drawn together."""
+
+
+class DiffusionPainter(nn.Module):
+    """Draws people from noise with the running average of a trained network.
+
+    Args:
+        unet: What is trained.
+        decay: Of the average.
+        guidance: Classifier-free guidance.
+        steps: Of the sampler.
+    """
+
+    def __init__(self, unet: PersonUNet, decay: float, guidance: Guidance, steps: int) -> None:
+        super().__init__()
+        self.unet = unet
+        self.average = AveragedModel(unet, multi_avg_fn=get_ema_multi_avg_fn(decay))  # type: ignore[no-untyped-call]
+        self.average.requires_grad_(False)
+        self.schedule = make_schedule()
+        self.guidance = guidance
+        self.steps = steps
+
+    @torch.no_grad()
+    def turned(self, encoded: Encoded, maps: Tensor) -> Tensor:
+        """Draw B people on V maps each, [B, V, C, H, W]; constants [B, V, 3, H, W], about 0..1."""
+        looks = looks_of(encoded, maps)
+        drawn = [
+            sample(self._predict, self.schedule, part, self.guidance, self.steps)
+            for part in _in_parts(looks)
+        ]
+        return torch.cat(drawn).view(*maps.shape[:2], 3, *maps.shape[3:])
+
+    def _predict(self, noisy: Tensor, time: Tensor, looks: Looks) -> Tensor:
+        v: Tensor = self.average(noisy, time, looks.maps, looks.parts, looks.feature)
+        return v
+
+
+class PixelDiffusion:
+    """Trains a network to remove noise from images, given their bodies and looks.
+
+    Its views are drawn without gradient; while it learns there are none, because drawing takes
+    many passes: it learns in a stage of its own.
+
+    Args:
+        painter: What draws.
+        maps: What the loader brings.
+        drop: How often the body, and how often the person, is hidden in training, which guidance
+            needs.
+    """
+
+    def __init__(self, painter: DiffusionPainter, maps: TurnedMaps, drop: float) -> None:
+        self.painter = painter
+        self.networks: nn.Module = painter
+        self.discriminator: nn.Module = nn.Module()
+        self.maps = maps
+        self.drop = drop
+
+    def usable(self, images: Sequence[Image]) -> NDArray[np.bool_]:
+        """Which images have a body to trust, [N]."""
+        return self.maps.usable(images)
+
+    def bring(self, images: Sequence[Image], rng: np.random.Generator) -> Brought:
+        """Maps of bodies as they are and turned."""
+        return self.maps(images, rng)
+
+    def views(self, sources: Sources, encoded: Encoded, encode: Encode, learning: bool) -> Views:
+        """One view per image at a random angle, or none while learning."""
+        if learning:
+            nothing = sources.images[:, None][:, :0]
+            return Views(nothing, encoded.at(slice(0)))
+        view = self.painter.turned(encoded, sources.pictures[TURNED].unsqueeze(1))
+        (of_view,) = encode(view[:, 0])
+        return Views(view, of_view)
+
+    @torch.no_grad()
+    def show(self, images: Tensor, keys: Sequence[str], encode: Encode) -> Tensor:
+        """Eight turns by 45 degrees, the first as the image is."""
+        (seen,) = encode(images)
+        return self.painter.turned(seen, self.maps.around(keys).to(images.device))
+
+    def discriminator_terms(self, sources: Sources, views: Views, step: int) -> Terms:
+        """None: there is no discriminator."""
+        return {}
+
+    def generator_terms(self, sources: Sources, views: Views, encoded: Encoded) -> Terms:
+        """``|v - v(x_t, t)|^2`` at a random time (Salimans and Ho, ICLR 2022).
+
+        The average takes in the network as the step before left it.
+        """
+        painter = self.painter
+        painter.average.update_parameters(painter.unet)
+        clean = 2 * sources.images - 1
+        count, device = len(clean), clean.device
+        time = torch.randint(0, STEPS, (count,)).to(device)
+        noise = torch.randn(clean.shape).to(device)
+        noisy = painter.schedule.add_noise(clean, noise, time)
+        wanted = painter.schedule.get_velocity(clean, noise, time)
+        hidden = (torch.rand(2, count) < self.drop).to(device)
+        looks = Looks(sources.pictures[HERE], encoded.parts.float(), encoded.feature).without(
+            *hidden
+        )
+        found = painter.unet(noisy, time, looks.maps, looks.parts, looks.feature)
+        return {"noise": (found.float() - wanted).square().mean()}
+
+
+def _in_parts(looks: Looks) -> list[Looks]:
+    every = (looks.maps, looks.parts, looks.feature)
+    triples = zip(*(torch.split(values, AT_ONCE) for values in every), strict=True)
+    return [Looks(*triple) for triple in triples]
