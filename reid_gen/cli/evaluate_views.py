@@ -44,7 +44,7 @@ def evaluate_views(
     """
     from reid_gen.body.table import load_table
     from reid_gen.cli.views import parse_degrees
-    from reid_gen.config.generators import MeshGan
+    from reid_gen.config.generators import Drawn
     from reid_gen.config.load import load_config
     from reid_gen.data.datasets import load_dataset
     from reid_gen.engine.build_parts import build_artist
@@ -63,7 +63,7 @@ def evaluate_views(
     artist = build_artist(config, checkpoint)
     dataset = load_dataset(config.data.name, config.data.root)
     query, gallery = labelled_splits(dataset)
-    assert isinstance(config.generator, MeshGan)
+    assert isinstance(config.generator, Drawn)
     recognise = _judge(config, judge)
     evaluator = ViewEvaluator(
         query=some_queries(query, queries),

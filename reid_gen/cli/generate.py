@@ -27,7 +27,7 @@ def generate(
     Example: reid-gen generate runs/gcl_pedestrians --out groups --sheet groups.png
     """
     from reid_gen.body.table import load_table
-    from reid_gen.config.generators import MeshGan
+    from reid_gen.config.generators import Drawn
     from reid_gen.config.load import load_config
     from reid_gen.data.datasets import load_dataset
     from reid_gen.data.groups import check_groups, load_groups
@@ -44,7 +44,7 @@ def generate(
         config = load_config(checkpoint.parent / CONFIG, ())
         artist = build_artist(config, checkpoint)
         settings = config.generator
-        assert isinstance(settings, MeshGan)
+        assert isinstance(settings, Drawn)
         images = load_dataset(config.data.name, config.data.root).train
         table = load_table(settings.bodies / "train.npz")
         trusted = table.of([image.key for image in images]).score >= settings.least_score

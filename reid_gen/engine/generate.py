@@ -15,6 +15,7 @@ from reid_gen.data.groups import Member, part_folder, start_groups, write_part
 from reid_gen.data.transforms import as_sheet
 from reid_gen.engine.artist import Artist
 from reid_gen.engine.progress import Progress
+from reid_gen.engine.seed import generator
 from reid_gen.generators.turns import Angles
 from reid_gen.types import Floats, Image, Pixels
 
@@ -68,7 +69,7 @@ def generate_groups(
         for number, start in enumerate(starts):
             part = images[start : start + PART]
             if not part_folder(folder, number).is_dir():
-                rng = np.random.default_rng([seed, number])
+                rng = generator(seed, number)  # seeds the noise of diffusion models too
                 degrees = np.stack([angles.draw(rng, members) for _ in part])
                 write_part(folder, number, _draw(artist, part, table, degrees, seed, number))
             advance(len(part))

@@ -132,7 +132,8 @@ class TrainingStep:
     def _generated(self, drawn: _Drawn | None) -> Terms:
         if self.generator is None or drawn is None or GENERATOR not in self.learners:
             return {}
-        self.learners[DISCRIMINATOR].learns(False)
+        if DISCRIMINATOR in self.learners:
+            self.learners[DISCRIMINATOR].learns(False)
         return self.generator.generator_terms(drawn.sources, drawn.views, drawn.seen)
 
     def _contrasted(self, batch: Batch, seen: Encoded, drawn: _Drawn | None) -> Terms:

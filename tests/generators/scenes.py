@@ -10,6 +10,9 @@ from reid_gen.body.views import StructureMaps
 from reid_gen.engine.contrast import ContrastTerms, Pairs
 from reid_gen.engine.runtime import Runtime
 from reid_gen.engine.steps import DISCRIMINATOR, GENERATOR, IDENTITY, Batch, Learner, TrainingStep
+from reid_gen.generators.diffusion.pixel import DiffusionPainter, PixelDiffusion
+from reid_gen.generators.diffusion.sampler import Guidance
+from reid_gen.generators.diffusion.unet import PersonUNet
 from reid_gen.generators.gan.mesh_gan import MeshGan
 from reid_gen.generators.gan.painter import MeshPainter
 from reid_gen.generators.protocol import Sources
@@ -61,6 +64,14 @@ def make_gan(encoder, images, **options):
     maps = turned_maps(images)
     judge = MultiScaleDiscriminator(4, blocks=1, scales=2)
     return MeshGan(painter, judge, maps, **options)
+
+
+def make_diffusion(encoder, images, guidance=None):
+    unet = PersonUNet(
+        HEIGHT, WIDTH, 3, encoder.channels, encoder.feature_size, (16, 32), 1, 4, 2, 16
+    )  # fmt: skip
+    painter = DiffusionPainter(unet, 0.9, guidance or Guidance(), steps=2)
+    return PixelDiffusion(painter, turned_maps(images), drop=0.1)
 
 
 def make_batch(images, seed=0):

@@ -1,0 +1,106 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from reid_gen.cli.main import main
+from reid_gen.engine.journal import read_metrics
+from reid_gen.models.weights import read_weights
+from tests.cli.conftest import GAN_CONFIG
+
+GENERATOR = """\
+generator:
+  kind: pixel_diffusion
+  bodies: {root}/bodies
+  batch: 4
+  widths: [16, 32]
+  cross: 16
+  heads: 2
+  steps: 3
+stages:
+  - name: generator
+    trains: [generator]
+    epochs: 2
+    iterations: 15
+    generator_learning_rate: 1.0e-3
+"""
+
+
+@pytest.fixture(scope="module")
+def config(gan_run, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("diffusion")
+    root = gan_run.parents[1] / "people"
+    head = GAN_CONFIG.format(runs=folder / "runs", root=root).split("generator:")[0]
+    file = folder / "diffusion.yaml"
+    file.write_text(head + GENERATOR.format(root=root))
+    return file
+
+
+@pytest.fixture(scope="module")
+def run(config):
+    main(["train", "--config", str(config)])
+    return config.parent / "runs" / "tiny"
+
+
+def test_it_trains_as_a_stage_like_any_other(run):
+    first, second = read_metrics(run)[1:]
+    assert first["loss_noise"] > 0
+    assert second["loss_noise"] < first["loss_noise"]
+    assert np.asarray(Image.open(run / "views" / "epoch_0002.png")).shape == (8 * 64, 9 * 32, 3)
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one_the_average_included(config, run, monkeypatch):
+    from reid_gen.engine import run as run_module
+
+    save = run_module._save
+
+    def stop(*arguments):
+        save(*arguments)
+        if arguments[2] == 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(run_module, "_save", stop)
+    with pytest.raises(SystemExit):
+        main(["train", "--config", str(config), "--set", "name=cut"])
+    monkeypatch.undo()
+    main(["train", "--resume", str(run.with_name("cut"))])
+    whole, cut = (
+        read_weights(run.with_name(name) / "last" / "generator.safetensors")
+        for name in ("tiny", "cut")
+    )
+    assert any(name.startswith("average.") for name in whole)
+    assert all(torch.equal(whole[name], cut[name]) for name in whole)
+
+
+def test_its_views_are_drawn_measured_and_kept_as_the_gans_are(run, gan_run, tmp_path):
+    crop = next((gan_run.parents[1] / "people" / "query").glob("*.jpg"))
+    main(["views", str(run), str(crop), "--out", str(tmp_path / "a.png"), "--degrees", "90"])
+    assert np.asarray(Image.open(tmp_path / "a.png")).shape == (64, 64, 3)
+    words = ["--queries", "3", "--degrees", "180", "--json", str(tmp_path / "a.json")]
+    main(["evaluate-views", str(run), *words])
+    scores = json.loads((tmp_path / "a.json").read_text())["scores"]
+    assert scores["generated"]["ssim"] < scores["true"]["ssim"]
+    for name in ("one", "two"):
+        main(["generate", str(run), "--out", str(tmp_path / name), "--members", "2"])
+    one, two = (sorted((tmp_path / name).rglob("*.jpg")) for name in ("one", "two"))
+    assert len(one) == 18
+    assert [p.read_bytes() for p in one] == [p.read_bytes() for p in two]
+
+
+def test_it_learns_alone_and_halves_what_it_can(config, capsys):
+    def failure(*words):
+        with pytest.raises(SystemExit):
+            main(["train", "--config", str(config), "--set", "name=x", *words])
+        return capsys.readouterr().err
+
+    text = config.read_text()
+    both = config.with_name("both.yaml")
+    both.write_text(text.replace("trains: [generator]", "trains: [identity, generator]"))
+    with pytest.raises(SystemExit):
+        main(["train", "--config", str(both)])
+    assert "draws nothing while it learns" in capsys.readouterr().err
+    message = failure("--set", "data.height=68")
+    assert "cannot draw 68 x 32 pixels" in message
+    assert "multiples of 8 (generator.shuffle, doubled per level of generator.widths)" in message

@@ -1,0 +1,160 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from reid_gen.generators.diffusion.sampler import Guidance, Looks, make_schedule, sample
+from reid_gen.models.encoder import Encoded
+from tests.generators.scenes import make_batch, make_diffusion, make_encoder, people
+
+IMAGES = people(4)
+
+
+def looks(count=4):
+    torch.manual_seed(1)
+    return Looks(torch.rand(count, 3, 16, 8), torch.rand(count, 5, 4), torch.rand(count, 6))
+
+
+class Recording(nn.Module):
+    """Stands for the network: gives what it is told, and keeps what it was asked."""
+
+    def __init__(self):
+        super().__init__()
+        self.asked = []
+
+    def forward(self, noisy, time, maps, parts, feature):
+        self.asked.append((noisy, time, maps, parts, feature))
+        return torch.zeros_like(noisy)
+
+
+def test_the_loss_equals_the_definition_of_v_image_by_image(monkeypatch):
+    encoder = make_encoder().eval()
+    diffusion = make_diffusion(encoder, IMAGES)
+    diffusion.drop = 0.0
+    diffusion.painter.unet = network = Recording()
+    monkeypatch.setattr(diffusion.painter.average, "update_parameters", lambda network: None)
+    batch = make_batch(IMAGES)
+    seen = encoder.encode(batch.images)
+    torch.manual_seed(7)
+    loss = diffusion.generator_terms(batch.sources, None, seen)["noise"]
+    torch.manual_seed(7)
+    time = torch.randint(0, 1000, (4,))
+    noise = torch.randn(batch.images.shape)
+    noisy, times, *_ = network.asked[0]
+    assert torch.equal(times, time)
+    total = 0.0
+    for n in range(4):
+        kept = float(make_schedule().alphas_cumprod[time[n]])
+        clean = 2 * batch.images[n].double() - 1
+        wrong = noise[n].double()
+        x = np.sqrt(kept) * clean + np.sqrt(1 - kept) * wrong
+        torch.testing.assert_close(noisy[n].double(), x, atol=1e-5, rtol=1e-4)
+        v = np.sqrt(kept) * wrong - np.sqrt(1 - kept) * clean
+        total += float((v**2).mean())
+    assert loss.item() == pytest.approx(total / 4, rel=1e-4)
+
+
+def test_the_schedule_ends_in_pure_noise():
+    assert float(make_schedule().alphas_cumprod[-1]) == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("body", "person", "calls"), [(1, 1, 1), (1, 2, 2), (1.5, 1.5, 2), (1.5, 2, 3)]
+)
+def test_guidance_equals_its_formula_with_as_few_passes_as_it_needs(body, person, calls):
+    whole = looks()
+    made = []
+
+    def predict(noisy, time, asked):
+        made.append(asked)
+        shown = asked.maps.mean((1, 2, 3)) + 10 * asked.parts.mean((1, 2)) + asked.feature.mean(1)
+        return noisy + shown.view(-1, 1, 1, 1)
+
+    noisy, time = torch.rand(4, 3, 16, 8), torch.zeros(4)
+    found = Guidance(body, person)(predict, noisy, time, whole)
+    assert len(made) == calls
+    both, alone, nothing = (
+        predict(noisy, time, asked)
+        for asked in (whole, whole.without(False, True), whole.without(True, True))
+    )
+    wanted = nothing + body * (alone - nothing) + person * (both - alone)
+    torch.testing.assert_close(found, wanted)
+
+
+def test_body_and_person_are_hidden_apart_from_each_other():
+    hidden = looks().without(
+        torch.tensor([True, False, False, True]), torch.tensor([False, True, False, True])
+    )
+    assert (hidden.maps == 0).flatten(1).all(1).tolist() == [True, False, False, True]
+    assert (hidden.parts == 0).flatten(1).all(1).tolist() == [False, True, False, True]
+    assert (hidden.feature == 0).all(1).tolist() == [False, True, False, True]
+
+
+def test_a_network_that_knows_the_picture_draws_it_in_a_few_steps():
+    schedule = make_schedule()
+    wanted = torch.rand(4, 3, 16, 8)
+
+    def knows(noisy, time, asked):
+        kept = schedule.alphas_cumprod[time].view(-1, 1, 1, 1)
+        clean = 2 * wanted - 1
+        noise = (noisy - kept.sqrt() * clean) / (1 - kept).sqrt().clamp(min=1e-4)
+        return kept.sqrt() * noise - (1 - kept).sqrt() * clean
+
+    torch.manual_seed(0)
+    drawn = sample(knows, schedule, looks(), Guidance(), steps=8)
+    torch.testing.assert_close(drawn, wanted, atol=0.02, rtol=0)
+
+
+def test_views_are_drawn_by_the_average_which_follows_the_network_slowly():
+    torch.manual_seed(0)
+    encoder = make_encoder().eval()
+    diffusion = make_diffusion(encoder, IMAGES)
+    painter = diffusion.painter
+    start = next(painter.unet.parameters()).detach().clone()
+    with torch.no_grad():
+        for parameter in painter.unet.parameters():
+            parameter.add_(1.0)
+    batch = make_batch(IMAGES)
+    diffusion.generator_terms(batch.sources, None, encoder.encode(batch.images))
+    first = next(painter.average.parameters()).detach().clone()
+    torch.testing.assert_close(first, start + 1)  # the first update takes the network as it is
+    with torch.no_grad():
+        for parameter in painter.unet.parameters():
+            parameter.add_(1.0)
+    diffusion.generator_terms(batch.sources, None, encoder.encode(batch.images))
+    torch.testing.assert_close(next(painter.average.parameters()).detach(), first + 0.1)
+    assert not any(parameter.requires_grad for parameter in painter.average.parameters())
+
+
+def test_the_term_moves_the_network_and_nothing_else():
+    encoder = make_encoder().eval()
+    for parameter in encoder.parameters():
+        parameter.requires_grad_(False)
+    diffusion = make_diffusion(encoder, IMAGES)
+    batch = make_batch(IMAGES)
+    seen = encoder.encode(batch.images)
+    diffusion.generator_terms(batch.sources, None, seen)["noise"].backward()
+    gradients = [p.grad for p in diffusion.painter.unet.parameters() if p.grad is not None]
+    assert sum(float(g.abs().sum()) for g in gradients) > 0
+    assert all(p.grad is None for p in diffusion.painter.average.parameters())
+
+
+def test_another_person_and_another_body_change_what_is_drawn():
+    torch.manual_seed(0)
+    encoder = make_encoder().eval()
+    painter = make_diffusion(encoder, IMAGES).painter
+    for module in painter.average.modules():  # fresh networks ignore what they are given
+        if isinstance(module, nn.Linear | nn.Conv2d):
+            nn.init.normal_(module.weight, std=0.05)
+    maps = torch.rand(2, 1, 3, 64, 32)
+    seen = encoder.encode(torch.rand(2, 3, 64, 32))
+
+    def drawn(who, where):
+        torch.manual_seed(3)
+        return painter.turned(who, where)
+
+    plain = drawn(seen, maps)
+    assert plain.shape == (2, 1, 3, 64, 32)
+    others = Encoded(seen.feature.flip(0), seen.parts.flip(0))
+    assert not torch.allclose(plain, drawn(others, maps), atol=1e-4)
+    assert not torch.allclose(plain, drawn(seen, maps.flip(0)), atol=1e-4)
