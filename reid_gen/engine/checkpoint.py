@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ def save_checkpoint(
     about: Mapping[str, Any],
     bank: Mapping[str, Tensor],
     resume: Mapping[str, Any],
+    save_more: Callable[[Path], None] = lambda folder: None,
 ) -> None:
     """Write a checkpoint folder, all of it or nothing.
 
@@ -46,6 +47,7 @@ def save_checkpoint(
         about: More for the card: metrics, data fingerprint, settings.
         bank: Memory of the last epoch (``features``, ``labels``); empty before the first.
         resume: What only a resumed run needs.
+        save_more: Writes more into the folder that it is given.
 
     Raises:
         UserError: If it cannot be written; an older checkpoint there stays as it was.
@@ -55,6 +57,7 @@ def save_checkpoint(
         for name, state in {**tensors, "bank": bank}.items():
             _save_tensors(state, aside / f"{name}{WEIGHTS}")
         (aside / RESUME).write_bytes(_pickled(resume))
+        save_more(aside)
         described = {
             "format": FORMAT,
             "encoder": card.as_dict(),

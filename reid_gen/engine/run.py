@@ -145,6 +145,8 @@ def _save(
     experiment: Experiment, run: Path, epochs: int, record: Record, epoch: Epoch | None
 ) -> None:
     bank = epoch.bank if epoch else None
+    generator = experiment.trainer.generator
+    more = {} if generator is None else {"save_more": generator.save}
     save_checkpoint(
         run / LAST,
         networks=_networks(experiment),
@@ -158,6 +160,7 @@ def _save(
             },
             "data": experiment.about["data"]["sha256"],
         },
+        **more,
     )
 
 

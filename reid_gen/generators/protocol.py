@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -116,6 +117,10 @@ class ViewGenerator(Protocol):
 
         Constants, not bounded, about 0..1.
         """
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Write what other programs read into a checkpoint, beside the networks' own files."""
         ...
 
     def discriminator_terms(self, sources: Sources, views: Views, step: int) -> Terms:

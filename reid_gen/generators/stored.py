@@ -89,6 +89,9 @@ class StoredViews:
         pixels = np.stack([[self._read(file) for file in files[:columns]] for files in rows])
         return torch.from_numpy(pixels).permute(0, 1, 4, 2, 3).float().to(images.device) / 255
 
+    def save(self, folder: Path) -> None:
+        """Nothing: the groups lie on disk already."""
+
     def discriminator_terms(self, sources: Sources, views: Views, step: int) -> Terms:
         """None: there is no discriminator."""
         return {}

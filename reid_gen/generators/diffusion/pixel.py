@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,11 +12,11 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from reid_gen.data.sidecar import Brought
+from reid_gen.generators.diffusion.looks import Looks, looks_of
+from reid_gen.generators.diffusion.pipeline import save_pipeline
 from reid_gen.generators.diffusion.sampler import (
     STEPS,
     Guidance,
-    Looks,
-    looks_of,
     make_schedule,
     sample,
 )
@@ -59,7 +60,7 @@ class DiffusionPainter(nn.Module):
         return torch.cat(drawn).view(*maps.shape[:2], 3, *maps.shape[3:])
 
     def _predict(self, noisy: Tensor, time: Tensor, looks: Looks) -> Tensor:
-        v: Tensor = self.average(noisy, time, looks.maps, looks.parts, looks.feature)
+        v: Tensor = self.average(noisy, time, looks)
         return v
 
 
@@ -106,6 +107,13 @@ class PixelDiffusion:
         (seen,) = encode(images)
         return self.painter.turned(seen, self.maps.around(keys).to(images.device))
 
+    def save(self, folder: Path) -> None:
+        """Write the average as ``pipeline/``, which diffusers reads."""
+        average = self.painter.average.module
+        assert isinstance(average, PersonUNet)
+        target = folder / "pipeline"
+        save_pipeline(average.unet, self.painter.schedule, average.shuffle, target)
+
     def discriminator_terms(self, sources: Sources, views: Views, step: int) -> Terms:
         """None: there is no discriminator."""
         return {}
@@ -127,7 +135,7 @@ class PixelDiffusion:
         looks = Looks(sources.pictures[HERE], encoded.parts.float(), encoded.feature).without(
             *hidden
         )
-        found = painter.unet(noisy, time, looks.maps, looks.parts, looks.feature)
+        found = painter.unet(noisy, time, looks)
         return {"noise": (found.float() - wanted).square().mean()}
 
 

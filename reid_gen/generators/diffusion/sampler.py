@@ -9,37 +9,10 @@ import torch
 from diffusers import DDPMScheduler, DPMSolverMultistepScheduler
 from torch import Tensor
 
-from reid_gen.models.encoder import Encoded
+from reid_gen.generators.diffusion.looks import Looks
 
 STEPS = 1000
 """Of the schedule that is trained on."""
-
-
-@dataclass(frozen=True)
-class Looks:
-    """What a picture is drawn from.
-
-    Attributes:
-        maps: Body maps in -1..1, [B, C, H, W].
-        parts: Part features, [B, C', stripes].
-        feature: Re-ID features, [B, D].
-    """
-
-    maps: Tensor
-    parts: Tensor
-    feature: Tensor
-
-    def without(self, body: Tensor | bool, person: Tensor | bool) -> Looks:
-        """Zeros in place of the map or the person, of all (bool) or some images ([B] bool)."""
-        keep_body, keep_person = (
-            1 - torch.as_tensor(drop, device=self.maps.device).float().view(-1, 1, 1, 1)
-            for drop in (body, person)
-        )
-        return Looks(
-            self.maps * keep_body,
-            self.parts * keep_person[:, 0],
-            self.feature * keep_person[:, 0, 0],
-        )
 
 
 Predict = Callable[[Tensor, Tensor, Looks], Tensor]
@@ -116,13 +89,3 @@ def sample(
         v = guidance(predict, noisy, times, looks)
         noisy = solver.step(v.float(), time, noisy).prev_sample
     return (noisy + 1) / 2
-
-
-def looks_of(encoded: Encoded, maps: Tensor) -> Looks:
-    """Looks of V maps for each of B people: [B, V, C, H, W] -> B V pictures."""
-    views = maps.shape[1]
-    return Looks(
-        maps.flatten(0, 1),
-        encoded.parts.float().repeat_interleave(views, 0),
-        encoded.feature.float().repeat_interleave(views, 0),
-    )

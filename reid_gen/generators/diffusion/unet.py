@@ -9,6 +9,8 @@ from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from reid_gen.generators.diffusion.looks import Looks
+
 GROUPS = 8
 """Of every group norm; all channels are multiples of it."""
 
@@ -66,24 +68,30 @@ class PersonUNet(nn.Module):
             resnet_time_scale_shift="scale_shift",
         )
 
-    def forward(
-        self, noisy: Tensor, time: Tensor, maps: Tensor, parts: Tensor, feature: Tensor
-    ) -> Tensor:
-        """Predict v.
+    def forward(self, noisy: Tensor, time: Tensor, looks: Looks) -> Tensor:
+        """Predict v, [B, 3, H, W]; see :func:`denoise`."""
+        return denoise(self.unet, self.shuffle, noisy, time, looks)
 
-        Args:
-            noisy: Pictures in about -1..1 with noise, [B, 3, H, W].
-            time: Steps of the schedule, [B] int64.
-            maps: In -1..1, [B, C, H, W].
-            parts: Part features, [B, part, stripes].
-            feature: [B, feature].
 
-        Returns:
-            [B, 3, H, W].
-        """
-        beside = torch.cat([noisy, maps.to(noisy.dtype)], dim=1)
-        laid = F.pixel_unshuffle(beside, self.shuffle)
-        found = self.unet(
-            laid, time, encoder_hidden_states=parts.transpose(1, 2), class_labels=feature
-        ).sample
-        return F.pixel_shuffle(found, self.shuffle)
+def denoise(
+    unet: UNet2DConditionModel, shuffle: int, noisy: Tensor, time: Tensor, looks: Looks
+) -> Tensor:
+    """Predict v with the network of a :class:`PersonUNet`.
+
+    Args:
+        unet: The network.
+        shuffle: Side of the blocks of pixels that are its channels.
+        noisy: Pictures in about -1..1 with noise, [B, 3, H, W].
+        time: Steps of the schedule, [B] int64.
+        looks: Of the B pictures.
+
+    Returns:
+        [B, 3, H, W].
+    """
+    beside = torch.cat([noisy, looks.maps.to(noisy.dtype)], dim=1)
+    tokens = looks.parts.transpose(1, 2)
+    found = unet(
+        F.pixel_unshuffle(beside, shuffle), time,
+        encoder_hidden_states=tokens, class_labels=looks.feature,
+    ).sample  # fmt: skip
+    return F.pixel_shuffle(found, shuffle)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -104,6 +105,9 @@ class MeshGan:
         turns = self.painter.turned(seen, maps)
         (of_back,) = encode(turns[:, len(TURNS) // 2])
         return torch.cat([turns, self.painter.turned(of_back, maps[:, :1])], dim=1)
+
+    def save(self, folder: Path) -> None:
+        """Nothing: the networks' own files say all."""
 
     def discriminator_terms(self, sources: Sources, views: Views, step: int) -> Terms:
         """Least squares for real pictures and for every kind drawn; the penalty now and then.
