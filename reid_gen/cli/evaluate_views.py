@@ -43,32 +43,24 @@ def evaluate_views(
     images, and, on rendered pedestrians, of the true turned view.
     """
     from reid_gen.body.table import load_table
-    from reid_gen.cli.views import parse_degrees
-    from reid_gen.config.generators import Drawn
-    from reid_gen.config.load import load_config
+    from reid_gen.cli.views import open_run, parse_degrees
     from reid_gen.data.datasets import load_dataset
-    from reid_gen.engine.build_parts import build_artist
-    from reid_gen.engine.checkpoint import find_checkpoint
     from reid_gen.engine.evaluate import labelled_splits
     from reid_gen.engine.evaluate_views import ViewEvaluator, some_queries, views_table
-    from reid_gen.engine.run import CONFIG
     from reid_gen.evaluation.inception import load_inception
     from reid_gen.files import refuse_existing, write_bytes
 
     if output is not None:
         refuse_existing(output, force)
     angles = parse_degrees(degrees)
-    checkpoint = find_checkpoint(run)
-    config = load_config(checkpoint.parent / CONFIG, ())
-    artist = build_artist(config, checkpoint)
+    checkpoint, config, drawn, artist = open_run(run)
     dataset = load_dataset(config.data.name, config.data.root)
     query, gallery = labelled_splits(dataset)
-    assert isinstance(config.generator, Drawn)
     recognise = _judge(config, judge)
     evaluator = ViewEvaluator(
         query=some_queries(query, queries),
         gallery=gallery,
-        table=load_table(config.generator.bodies / "query.npz"),
+        table=load_table(drawn.bodies / "query.npz"),
         judge=recognise,
         features=recognise if inception is None else load_inception(inception),
         truth=_truth(config),

@@ -27,24 +27,18 @@ def generate(
     Example: reid-gen generate runs/gcl_pedestrians --out groups --sheet groups.png
     """
     from reid_gen.body.table import load_table
-    from reid_gen.config.generators import Drawn
-    from reid_gen.config.load import load_config
+    from reid_gen.cli.views import open_run
     from reid_gen.data.datasets import load_dataset
     from reid_gen.data.groups import check_groups, load_groups
     from reid_gen.data.images import save_picture
-    from reid_gen.engine.build_parts import build_angles, build_artist
-    from reid_gen.engine.checkpoint import find_checkpoint, read_card
+    from reid_gen.engine.build_parts import build_angles
+    from reid_gen.engine.checkpoint import read_card
     from reid_gen.engine.generate import generate_groups, identity_histogram
     from reid_gen.engine.progress import Terminal
-    from reid_gen.engine.run import CONFIG
     from reid_gen.report.groups import groups_sheet
 
     if not check:
-        checkpoint = find_checkpoint(run)
-        config = load_config(checkpoint.parent / CONFIG, ())
-        artist = build_artist(config, checkpoint)
-        settings = config.generator
-        assert isinstance(settings, Drawn)
+        checkpoint, config, settings, artist = open_run(run)
         images = load_dataset(config.data.name, config.data.root).train
         table = load_table(settings.bodies / "train.npz")
         trusted = table.of([image.key for image in images]).score >= settings.least_score

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from reid_gen.config.generators import Drawn
+    from reid_gen.config.schema import Config
+    from reid_gen.engine.artist import Artist
     from reid_gen.types import Floats
 
 PATH = click.Path(path_type=Path)
@@ -33,12 +36,8 @@ def views(
     """
     from reid_gen.body.recover import MeshRecovery
     from reid_gen.body.table import load_table
-    from reid_gen.config.load import load_config
     from reid_gen.engine.artist import named_as_in, recover_bodies
-    from reid_gen.engine.build_parts import build_artist
-    from reid_gen.engine.checkpoint import find_checkpoint
     from reid_gen.engine.extract import find_images
-    from reid_gen.engine.run import CONFIG
     from reid_gen.files import refuse_existing
     from reid_gen.report.turning import check_name, draw_turns
 
@@ -46,8 +45,7 @@ def views(
     refuse_existing(out, force)
     angles = parse_degrees(degrees)
     found = find_images(images)
-    checkpoint = find_checkpoint(run)
-    artist = build_artist(load_config(checkpoint.parent / CONFIG, ()), checkpoint)
+    artist = open_run(run)[-1]
     if bodies is None:
         table = recover_bodies(found, MeshRecovery())
     else:
@@ -55,6 +53,25 @@ def views(
         found = named_as_in(table, found)
     draw_turns(artist, found, table, angles, out)
     click.echo(f"drew {len(found)} people: {out}")
+
+
+def open_run(run: Path) -> tuple[Path, Config, Drawn, Artist]:
+    """Checkpoint, settings, those of the generator, and the artist of a run that draws.
+
+    Raises:
+        UserError: If there is no such run.
+    """
+    from reid_gen.config.generators import Drawn
+    from reid_gen.config.load import load_config
+    from reid_gen.engine.build_parts import build_artist
+    from reid_gen.engine.checkpoint import find_checkpoint
+    from reid_gen.engine.run import CONFIG
+
+    checkpoint = find_checkpoint(run)
+    config = load_config(checkpoint.parent / CONFIG, ())
+    artist = build_artist(config, checkpoint)
+    assert isinstance(config.generator, Drawn)
+    return checkpoint, config, config.generator, artist
 
 
 def parse_degrees(text: str) -> Floats:

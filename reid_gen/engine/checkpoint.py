@@ -36,7 +36,7 @@ def save_checkpoint(
     about: Mapping[str, Any],
     bank: Mapping[str, Tensor],
     resume: Mapping[str, Any],
-    save_more: Callable[[Path], None] = lambda folder: None,
+    save_more: Callable[[Path], None] | None = None,
 ) -> None:
     """Write a checkpoint folder, all of it or nothing.
 
@@ -57,7 +57,8 @@ def save_checkpoint(
         for name, state in {**tensors, "bank": bank}.items():
             _save_tensors(state, aside / f"{name}{WEIGHTS}")
         (aside / RESUME).write_bytes(_pickled(resume))
-        save_more(aside)
+        if save_more is not None:
+            save_more(aside)
         described = {
             "format": FORMAT,
             "encoder": card.as_dict(),

@@ -136,7 +136,8 @@ class ContrastTerms:
     ) -> dict[str, Callable[[], Tensor]]:
         """GCL's three terms of views [b, D] and their images [b, D], rows [b] of the bank."""
         memory = self.bank.features
-        negative = draw_negatives(self.bank.labels, rows, self.pairs.negatives)
+        positive = self.bank.instance_positives(rows)
+        negative = draw_negatives(positive, self.pairs.negatives)
         of_view = f_new @ memory.T
         of_real = f @ memory.T if self.pairs.own_negatives else of_view
         itself = f if self.pairs.live else memory[rows]
@@ -145,8 +146,7 @@ class ContrastTerms:
             similarity = (anchor * positive).sum(dim=1)
             return pair_nce(similarity, against, negative, temperature=self.temperature)
 
-        mates = (memory[draw_mates(self.bank.labels, rows)] for _ in range(2))
-        mate, mate_of_view = mates
+        mate, mate_of_view = (memory[draw_mates(positive)] for _ in range(2))
         return {
             "view_instance": lambda: pair(f_new, itself, of_view),
             "view_cluster": lambda: pair(f_new, mate_of_view, of_view),
@@ -157,29 +157,25 @@ class ContrastTerms:
 PAIR_TERMS = ("view_instance", "view_cluster", "real_cluster")
 
 
-def draw_negatives(labels: Tensor, rows: Tensor, count: int | None) -> Tensor:
-    """Mark random rows of other labels; outliers are everybody's negatives.
+def draw_negatives(positive: Tensor, count: int | None) -> Tensor:
+    """Mark random rows that are no positives; outliers are everybody's negatives.
 
     Args:
-        labels: Pseudo labels of the bank, [N]; -1 is an outlier.
-        rows: Of the anchors, [b].
+        positive: :meth:`MemoryBank.instance_positives` of the anchors, [b, N] bool.
         count: Negatives per anchor, fewer where there are not so many; None marks all.
 
     Returns:
         [b, N] bool.
     """
-    others = labels[rows].unsqueeze(1) != labels
-    others |= (labels == -1) & (torch.arange(len(labels), device=rows.device) != rows.unsqueeze(1))
+    others = ~positive
     if count is None or count >= others.shape[1]:
         return others
-    ranked = torch.rand(others.shape, device=rows.device).masked_fill(~others, -1)
+    ranked = torch.rand(others.shape, device=others.device).masked_fill(positive, -1)
     chosen = ranked.topk(count, dim=1).indices
     return others & torch.zeros_like(others).scatter_(1, chosen, True)
 
 
-def draw_mates(labels: Tensor, rows: Tensor) -> Tensor:
-    """A random row of the same cluster for each row [b], maybe itself; an outlier's is itself."""
-    mates = (labels[rows].unsqueeze(1) == labels) & (labels != -1)
-    ranked = torch.rand(mates.shape, device=rows.device).masked_fill(~mates, -1)
-    found = ranked.argmax(dim=1)
-    return torch.where(labels[rows] == -1, rows, found)
+def draw_mates(positive: Tensor) -> Tensor:
+    """A random row among the positives [b, N] of each anchor, maybe its own: [b]."""
+    ranked = torch.rand(positive.shape, device=positive.device).masked_fill(~positive, -1)
+    return ranked.argmax(dim=1)

@@ -20,7 +20,7 @@ from reid_gen.evaluation.features import Encode
 from reid_gen.evaluation.generation import Moments, frechet_distance, likeness, moments
 from reid_gen.evaluation.ranking import evaluate_ranking
 from reid_gen.files import write_bytes
-from reid_gen.types import Floats, Ints, LabelledSplit, Pixels
+from reid_gen.types import Floats, LabelledSplit, Pixels
 
 Truth = Callable[[str, float], Pixels]
 """The crop of a key with its person turned by some degrees, [H, W, 3]."""
@@ -155,9 +155,9 @@ class ViewEvaluator:
         ranking = evaluate_ranking(
             self._encoded(self.judge, views),
             reference.judged,
-            _each(self.query.pids, turns),
+            np.repeat(self.query.pids, turns),
             self.gallery.pids,
-            _each(self.query.camids, turns),
+            np.repeat(self.query.camids, turns),
             self.gallery.camids,
         )
         drawn = moments(self._encoded(self.features, views))
@@ -182,10 +182,6 @@ def _save_moments(found: Moments, path: Path) -> None:
     file = io.BytesIO()
     np.savez(file, mean=found.mean, covariance=found.covariance)
     write_bytes(path, file.getvalue())
-
-
-def _each(values: Ints, times: int) -> Ints:
-    return np.repeat(values, times)
 
 
 def some_queries(query: LabelledSplit, count: int) -> LabelledSplit:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image as Pillow
 
 from reid_gen.body.table import BodyTable
 from reid_gen.data.groups import Member, part_folder, start_groups, write_part
@@ -17,10 +15,13 @@ from reid_gen.engine.artist import Artist
 from reid_gen.engine.progress import Progress
 from reid_gen.engine.seed import generator
 from reid_gen.generators.turns import Angles
-from reid_gen.types import Floats, Image, Pixels
+from reid_gen.pedestrians.crops import as_jpeg
+from reid_gen.types import Floats, Image
 
 PART = 64
 """Images per part: what a kill can cost, and what is drawn together."""
+QUALITY = 95
+"""Of the JPEG files."""
 SAME_IDENTITY = "same_identity"
 
 
@@ -91,7 +92,7 @@ def _draw(
         for row in range(len(pictures)):
             key = images[place].key
             for n, view in enumerate(views[row]):
-                content = _jpeg(as_sheet(view[None, None]))
+                content = as_jpeg(as_sheet(view[None, None]), QUALITY)
                 name = f"{place:04d}_{n}.jpg"
                 member = Member(
                     file=f"{part_folder(Path(), number)}/{name}",
@@ -105,12 +106,6 @@ def _draw(
                 made.append((member, content))
             place += 1
     return made
-
-
-def _jpeg(pixels: Pixels) -> bytes:
-    file = io.BytesIO()
-    Pillow.fromarray(pixels).save(file, format="JPEG", quality=95)
-    return file.getvalue()
 
 
 def identity_histogram(scores: Sequence[float], bins: int = 10) -> str:

@@ -146,7 +146,6 @@ def _save(
 ) -> None:
     bank = epoch.bank if epoch else None
     generator = experiment.trainer.generator
-    more = {} if generator is None else {"save_more": generator.save}
     save_checkpoint(
         run / LAST,
         networks=_networks(experiment),
@@ -160,7 +159,7 @@ def _save(
             },
             "data": experiment.about["data"]["sha256"],
         },
-        **more,
+        save_more=None if generator is None else generator.save,
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from reid_gen.models.blocks import SLOPE, StyledBlock, conv_block
@@ -43,13 +42,12 @@ class Decoder(nn.Module):
         """
         x = structure
         for j, block in enumerate(self.blocks):
-            scale, shift = (mlp[j](parts[:, j]).unflatten(1, (2, -1)) for mlp in self._styles())
+            scale, shift = (
+                mlp[j](parts[:, j]).unflatten(1, (2, -1)) for mlp in (self.scales, self.shifts)
+            )
             x = block(x, scale, shift)
         picture: Tensor = self.out(x)
         return picture
-
-    def _styles(self) -> tuple[nn.ModuleList, nn.ModuleList]:
-        return self.scales, self.shifts
 
 
 def _mlp(before: int, hidden: int, after: int) -> nn.Sequential:
@@ -68,4 +66,4 @@ def initialise_generator(module: nn.Module) -> None:
         if isinstance(layer, nn.Conv2d | nn.Linear):
             nn.init.kaiming_normal_(layer.weight, a=0, mode="fan_in")
             if layer.bias is not None:
-                torch.nn.init.zeros_(layer.bias)
+                nn.init.zeros_(layer.bias)

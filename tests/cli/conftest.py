@@ -34,3 +34,11 @@ def gan_run(tmp_path_factory):
     file.write_text(GAN_CONFIG.format(runs=folder / "runs", root=folder / "people"))
     main(["train", "--config", str(file)])
     return folder / "runs" / "tiny"
+
+
+def failure(capsys, *words):
+    """What a command says when it fails, as it must, with exit code 1."""
+    with pytest.raises(SystemExit) as stopped:
+        main([str(word) for word in words])
+    assert stopped.value.code == 1
+    return capsys.readouterr().err.strip()

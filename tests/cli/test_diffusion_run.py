@@ -9,6 +9,7 @@ from reid_gen.cli.main import main
 from reid_gen.engine.journal import read_metrics
 from reid_gen.models.weights import read_weights
 from tests.cli.conftest import GAN_CONFIG
+from tests.engine.small import stop_after
 
 GENERATOR = """\
 generator:
@@ -52,16 +53,7 @@ def test_it_trains_as_a_stage_like_any_other(run):
 
 
 def test_a_resumed_run_equals_an_uninterrupted_one_the_average_included(config, run, monkeypatch):
-    from reid_gen.engine import run as run_module
-
-    save = run_module._save
-
-    def stop(*arguments):
-        save(*arguments)
-        if arguments[2] == 1:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(run_module, "_save", stop)
+    stop_after(1, monkeypatch)
     with pytest.raises(SystemExit):
         main(["train", "--config", str(config), "--set", "name=cut"])
     monkeypatch.undo()

@@ -9,7 +9,7 @@ from reid_gen.data.groups import load_groups
 from reid_gen.engine import generate as module
 from reid_gen.engine.journal import read_metrics
 from reid_gen.models.weights import read_weights
-from tests.cli.conftest import GAN_CONFIG
+from tests.cli.conftest import GAN_CONFIG, failure
 
 
 @pytest.fixture(autouse=True)
@@ -23,13 +23,6 @@ def generate(run, out, *words):
 
 def content(folder):
     return {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
-
-
-def failure(capsys, *words):
-    with pytest.raises(SystemExit) as stopped:
-        main([str(word) for word in words])
-    assert stopped.value.code == 1
-    return capsys.readouterr().err.strip()
 
 
 def test_every_training_image_becomes_a_group_with_a_line_per_view(gan_run, tmp_path, capsys):

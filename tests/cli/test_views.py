@@ -7,6 +7,7 @@ from PIL import Image
 
 from reid_gen.cli.main import main
 from tests.cli.conftest import GAN_CONFIG as CONFIG
+from tests.cli.conftest import failure
 
 
 @pytest.fixture
@@ -17,13 +18,6 @@ def run(gan_run):
 @pytest.fixture
 def crops(run):
     return sorted((run.parents[1] / "people" / "query").glob("*.jpg"))[:3]
-
-
-def failure(capsys, *words):
-    with pytest.raises(SystemExit) as stopped:
-        main([str(word) for word in words])
-    assert stopped.value.code == 1
-    return capsys.readouterr().err.strip()
 
 
 def test_a_sheet_has_a_row_per_image_with_the_views_that_were_asked_for(run, crops, tmp_path):

@@ -1,11 +1,17 @@
 """A training run small enough for a test."""
 
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+from reid_gen.config.dump import dump_config
 from reid_gen.config.load import load_config
 from reid_gen.config.schema import Config
+from reid_gen.engine import run as run_module
 from reid_gen.engine.build import Experiment, build_experiment
 from reid_gen.engine.progress import Silent
+from reid_gen.engine.run import start_run
 
 CONFIG = """\
 name: tiny
@@ -33,3 +39,23 @@ def experiment(config: Path, *overrides: str) -> tuple[Experiment, Config]:
     """Build the run."""
     settings = load_config(config, overrides)
     return build_experiment(settings, Silent()), settings
+
+
+def train(config: Path, *overrides: str) -> Path:
+    """Start the run and give its folder."""
+    made, settings = experiment(config, *overrides)
+    run = settings.runs / settings.name
+    start_run(made, run, dump_config(settings))
+    return run
+
+
+def stop_after(epochs: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Interrupt the next run as soon as so many of its epochs are saved."""
+    save = run_module._save
+
+    def stop(*arguments: Any) -> None:
+        save(*arguments)
+        if arguments[2] == epochs:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(run_module, "_save", stop)

@@ -21,6 +21,10 @@ NAMES = (
 )
 
 
+def positives(rows):
+    return MemoryBank(torch.zeros(9, 4), LABELS, 0.2, 0.1).instance_positives(rows)
+
+
 @pytest.fixture
 def bank():
     torch.manual_seed(0)
@@ -40,22 +44,22 @@ def terms(bank, anchors, pairs, seed=2):
 
 
 def test_negatives_have_other_labels_and_outliers_are_everybodys():
-    negative = draw_negatives(LABELS, torch.tensor([0, 7]), None)
+    negative = draw_negatives(positives(torch.tensor([0, 7])), None)
     assert negative[0].tolist() == [False] * 3 + [True] * 6
     assert negative[1].tolist() == [True] * 7 + [False, True]
 
 
 def test_as_many_negatives_are_drawn_as_asked_for_or_as_there_are():
     torch.manual_seed(0)
-    assert draw_negatives(LABELS, ROWS, 2).sum(1).tolist() == [2, 2, 2]
+    assert draw_negatives(positives(ROWS), 2).sum(1).tolist() == [2, 2, 2]
     # The release stops here: a cluster may leave fewer negatives than are asked for.
-    assert draw_negatives(LABELS, ROWS, 7).sum(1).tolist() == [6, 7, 7]
-    assert draw_negatives(LABELS, ROWS, 8192).sum(1).tolist() == [6, 7, 7]
+    assert draw_negatives(positives(ROWS), 7).sum(1).tolist() == [6, 7, 7]
+    assert draw_negatives(positives(ROWS), 8192).sum(1).tolist() == [6, 7, 7]
 
 
 def test_mates_share_the_cluster_and_an_outlier_has_itself_alone():
     torch.manual_seed(0)
-    seen = {tuple(draw_mates(LABELS, torch.tensor([0, 8])).tolist()) for _ in range(40)}
+    seen = {tuple(draw_mates(positives(torch.tensor([0, 8]))).tolist()) for _ in range(40)}
     assert {mate for mate, _ in seen} == {0, 1, 2}
     assert {mate for _, mate in seen} == {8}
 
@@ -63,8 +67,8 @@ def test_mates_share_the_cluster_and_an_outlier_has_itself_alone():
 def test_gcls_three_terms_equal_loops_as_in_the_release(bank, anchors):
     found = terms(bank, anchors, Pairs(negatives=3, live=False, own_negatives=False))
     torch.manual_seed(2)
-    negative = draw_negatives(LABELS, ROWS, 3)
-    mate, mate_of_view = (bank.features[draw_mates(LABELS, ROWS)] for _ in range(2))
+    negative = draw_negatives(positives(ROWS), 3)
+    mate, mate_of_view = (bank.features[draw_mates(positives(ROWS))] for _ in range(2))
     chosen = [row.nonzero().flatten().tolist() for row in negative]
     z, z_new, memory = anchors.real, anchors.view, bank.features
     wanted = gcl_pair(z_new, memory[ROWS], memory, chosen, 0.3)
@@ -82,11 +86,11 @@ def test_gcls_three_terms_equal_loops_as_in_the_release(bank, anchors):
 
 def test_with_our_defaults_the_live_image_is_the_positive_and_pushed_itself(bank, anchors):
     found = terms(bank, anchors, Pairs())
-    everybody = [row.nonzero().flatten().tolist() for row in draw_negatives(LABELS, ROWS, None)]
+    everybody = [row.nonzero().flatten().tolist() for row in draw_negatives(positives(ROWS), None)]
     wanted = gcl_pair(anchors.view, anchors.real, bank.features, everybody, 0.3)
     assert found["view_instance"].item() == pytest.approx(wanted, rel=1e-5)
     torch.manual_seed(2)
-    mate = bank.features[draw_mates(LABELS, ROWS)]
+    mate = bank.features[draw_mates(positives(ROWS))]
     wanted = gcl_pair(anchors.real, mate, bank.features, everybody, 0.3)
     assert found["real_cluster"].item() == pytest.approx(wanted, rel=1e-5)
 

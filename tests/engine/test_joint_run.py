@@ -4,16 +4,15 @@ import pytest
 import torch
 
 from reid_gen.body.table import save_table
-from reid_gen.config.dump import dump_config
 from reid_gen.data.datasets import load_dataset
 from reid_gen.engine import run as run_module
 from reid_gen.engine.journal import read_metrics
-from reid_gen.engine.run import resume_run, start_run
+from reid_gen.engine.run import resume_run
 from reid_gen.errors import UserError
 from reid_gen.models.weights import read_weights
 from tests.data.real_format import make_market
 from tests.engine.joint import write_joint_config
-from tests.engine.small import experiment
+from tests.engine.small import experiment, stop_after, train
 from tests.generators.scenes import bodies
 
 FILES = ("encoder", "generator", "discriminator")
@@ -22,13 +21,6 @@ FILES = ("encoder", "generator", "discriminator")
 @pytest.fixture
 def config(tmp_path):
     return write_joint_config(tmp_path)
-
-
-def train(config, *overrides):
-    made, settings = experiment(config, *overrides)
-    run = settings.runs / settings.name
-    start_run(made, run, dump_config(settings))
-    return run
 
 
 def same_weights(one, other):
@@ -61,16 +53,7 @@ def test_stages_train_whom_they_name_and_leave_sheets_and_weights(config):
 
 def test_a_resumed_joint_run_equals_an_uninterrupted_one_bit_for_bit(config, monkeypatch):
     whole = train(config, "name=whole")
-    saves = []
-    save = run_module._save
-
-    def stop_after_the_generators_epoch(*arguments):
-        save(*arguments)
-        saves.append(arguments)
-        if len(saves) == 3:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(run_module, "_save", stop_after_the_generators_epoch)
+    stop_after(2, monkeypatch)
     with pytest.raises(KeyboardInterrupt):
         train(config, "name=cut")
     monkeypatch.undo()

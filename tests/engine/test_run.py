@@ -13,19 +13,12 @@ from reid_gen.errors import UserError
 from reid_gen.models.weights import read_weights
 from reid_gen.types import Dataset
 from tests.data.real_format import make_market
-from tests.engine.small import experiment, write_config
+from tests.engine.small import experiment, stop_after, train, write_config
 
 
 @pytest.fixture
 def config(tmp_path):
     return write_config(tmp_path, make_market(tmp_path / "data"))
-
-
-def train(config, *overrides):
-    made, settings = experiment(config, *overrides)
-    run = settings.runs / settings.name
-    start_run(made, run, dump_config(settings))
-    return run
 
 
 def weights(run):
@@ -63,16 +56,7 @@ def test_a_run_leaves_what_a_reader_needs(config):
 def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(config, monkeypatch):
     whole = train(config, "name=whole")
 
-    saves = []
-    save = run_module._save
-
-    def stop_after_the_first_epoch(*arguments):
-        save(*arguments)
-        saves.append(arguments)
-        if len(saves) == 2:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(run_module, "_save", stop_after_the_first_epoch)
+    stop_after(1, monkeypatch)
     with pytest.raises(KeyboardInterrupt):
         train(config, "name=cut")
     monkeypatch.undo()

@@ -52,6 +52,11 @@ def turned_maps(images, score=None, most=None, kind="parts", angles=None):
     return TurnedMaps(maps, kind, angles or AnyAngle(), 0.3, most)
 
 
+def each_by(encoder):
+    """What a step gives its generator to encode with."""
+    return lambda *several: [encoder.encode(images) for images in several]
+
+
 def make_encoder():
     return create_encoder(EncoderCard("resnet10t", "gem", HEIGHT, WIDTH))
 

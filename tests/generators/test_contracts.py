@@ -13,7 +13,15 @@ from reid_gen.data.loaders import DecodedBatch
 from reid_gen.data.transforms import Augmentation
 from reid_gen.engine.batches import prepare
 from reid_gen.generators.stored import StoredViews
-from tests.generators.scenes import HEIGHT, WIDTH, make_diffusion, make_encoder, make_gan, people
+from tests.generators.scenes import (
+    HEIGHT,
+    WIDTH,
+    each_by,
+    make_diffusion,
+    make_encoder,
+    make_gan,
+    people,
+)
 
 IMAGES = people(6)
 PLAIN = Augmentation(flip=0.5, pad=0, erase=0, fill=(0, 0, 0))
@@ -59,7 +67,7 @@ def sources(generator, seed=0):
 def drawn(encoder, generator, learning, seed=0):
     given = sources(generator, seed)
     seen = encoder.encode(given.images)
-    views = generator.views(given, seen, lambda *x: [encoder.encode(i) for i in x], learning)
+    views = generator.views(given, seen, each_by(encoder), learning)
     return given, seen, views
 
 
@@ -109,7 +117,7 @@ def test_it_says_which_images_can_get_views_and_shows_those(scene):
     keys = [image.key for image in IMAGES[:2]]
     encoder.eval()
     images = torch.rand(2, 3, HEIGHT, WIDTH)
-    shown = generator.show(images, keys, lambda *x: [encoder.encode(i) for i in x])
+    shown = generator.show(images, keys, each_by(encoder))
     assert shown.shape[0] == 2
     assert shown.shape[2:] == (3, HEIGHT, WIDTH)
     assert not shown.requires_grad

@@ -5,7 +5,7 @@ import torch
 
 from reid_gen.engine.steps import DISCRIMINATOR, GENERATOR, IDENTITY
 from reid_gen.generators.gan.mixing import Mixing
-from tests.generators.scenes import make_batch, make_encoder, make_gan, make_step, people
+from tests.generators.scenes import each_by, make_batch, make_encoder, make_gan, make_step, people
 
 EVERYBODY = {IDENTITY, GENERATOR, DISCRIMINATOR}
 WARM_UP = {GENERATOR, DISCRIMINATOR}
@@ -81,7 +81,7 @@ def test_the_target_of_a_feature_term_is_a_constant():
     batch = make_batch(images)
     seen = encoder.encode(batch.images)
     constant = type(seen)(seen.feature.detach(), seen.parts.detach().requires_grad_())
-    views = gan.views(batch.sources, constant, lambda *x: [encoder.encode(i) for i in x], True)
+    views = gan.views(batch.sources, constant, each_by(encoder), True)
     target = type(seen)(seen.feature, seen.parts.detach().requires_grad_())
     gan.generator_terms(batch.sources, views, target)["feature"].backward()
     assert target.parts.grad is None
