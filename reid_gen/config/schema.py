@@ -100,6 +100,8 @@ class Weights(Section):
     prototype: NotNegative = 1.0
     instance: NotNegative = 0.0
     view_prototype: NotNegative = 0.0
+    view_align: NotNegative = 0.0
+    """Draws views to their images and pushes nothing away; safe where identity is in doubt."""
     view_instance: NotNegative = 0.0
     view_cluster: NotNegative = 0.0
     real_cluster: NotNegative = 0.0
@@ -226,4 +228,6 @@ class Config(Section):
         return self
 
 
-VIEW_TERMS = ("view_prototype", "view_instance", "view_cluster", "real_cluster", "mixed")
+VIEW_TERMS = (
+    "view_prototype", "view_align", "view_instance", "view_cluster", "real_cluster", "mixed",
+)  # fmt: skip

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from reid_gen.generators.protocol import Terms
-from reid_gen.losses.contrast import multi_positive_nce, pair_nce
+from reid_gen.losses.contrast import alignment, multi_positive_nce, pair_nce
 from reid_gen.memory.bank import MemoryBank
 
 
@@ -54,6 +54,7 @@ class Anchors:
         index: Their rows in the bank, [B].
         view: Of their views, [b V, D]; None where there are none.
         places: The image of each view, [b V] in 0..B-1.
+        worth: How much each view counts, [b V] in 0..1; None is 1.
         mixed: Pictures of two people at once.
     """
 
@@ -61,6 +62,7 @@ class Anchors:
     index: Tensor
     view: Tensor | None = None
     places: Tensor | None = None
+    worth: Tensor | None = None
     mixed: Blend | None = None
 
 
@@ -68,8 +70,9 @@ class ContrastTerms:
     """All terms of weight above 0, by name.
 
     ``prototype`` and ``view_prototype`` contrast images and views with the clusters' prototypes,
-    ``instance`` images with all images' rows; ``view_instance``, ``view_cluster`` and
-    ``real_cluster`` are GCL's three (section 3.3); ``mixed`` is GCL+'s.
+    ``instance`` images with all images' rows; ``view_align`` draws views to their images and pushes
+    nothing (CLSP); ``view_instance``, ``view_cluster`` and ``real_cluster`` are GCL's three
+    (section 3.3); ``mixed`` is GCL+'s.
 
     Args:
         bank: Memory bank of the epoch.
@@ -96,20 +99,23 @@ class ContrastTerms:
         if anchors.view is not None and anchors.places is not None:
             f_new, own = anchors.view, f[anchors.places]
             rows = index[anchors.places]
-            terms["view_prototype"] = lambda: self._prototype(f_new, rows)
+            worth = anchors.worth
+            terms["view_prototype"] = lambda: self._prototype(f_new, rows, worth)
+            terms["view_align"] = lambda: _counted(alignment(f_new, own), worth)
             if any(self.weights[name] > 0 for name in PAIR_TERMS):
-                terms |= self._pair_terms(f_new, own, rows)
+                terms |= self._pair_terms(f_new, own, rows, worth)
         if anchors.mixed is not None:
             mixed = anchors.mixed
             terms["mixed"] = lambda: self._mixed(mixed)
         return {name: term() for name, term in terms.items() if self.weights[name] > 0}
 
-    def _prototype(self, f: Tensor, index: Tensor) -> Tensor:
+    def _prototype(self, f: Tensor, index: Tensor, worth: Tensor | None = None) -> Tensor:
         """Cluster Contrast's term: InfoNCE against all prototypes."""
         return multi_positive_nce(
             f @ self.bank.prototypes.T,
             self.bank.prototype_positives(index),
             temperature=self.temperature,
+            worth=worth,
         )
 
     def _mixed(self, blend: Blend) -> Tensor:
@@ -132,7 +138,7 @@ class ContrastTerms:
         )
 
     def _pair_terms(
-        self, f_new: Tensor, f: Tensor, rows: Tensor
+        self, f_new: Tensor, f: Tensor, rows: Tensor, worth: Tensor | None
     ) -> dict[str, Callable[[], Tensor]]:
         """GCL's three terms of views [b, D] and their images [b, D], rows [b] of the bank."""
         memory = self.bank.features
@@ -144,7 +150,10 @@ class ContrastTerms:
 
         def pair(anchor: Tensor, positive: Tensor, against: Tensor) -> Tensor:
             similarity = (anchor * positive).sum(dim=1)
-            return pair_nce(similarity, against, negative, temperature=self.temperature)
+            counts = None if anchor is f else worth
+            return pair_nce(
+                similarity, against, negative, temperature=self.temperature, worth=counts
+            )
 
         mate, mate_of_view = (memory[draw_mates(positive)] for _ in range(2))
         return {
@@ -152,6 +161,10 @@ class ContrastTerms:
             "view_cluster": lambda: pair(f_new, mate_of_view, of_view),
             "real_cluster": lambda: pair(f, mate, of_real),
         }
+
+
+def _counted(values: Tensor, worth: Tensor | None) -> Tensor:
+    return (values if worth is None else values * worth).mean()
 
 
 PAIR_TERMS = ("view_instance", "view_cluster", "real_cluster")

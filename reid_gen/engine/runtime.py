@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
-from typing import Literal, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 
 import torch
 from accelerate import Accelerator
@@ -74,6 +74,16 @@ class Runtime:
         """Join a tensor [B, ...] of every process, in rank order, to [processes * B, ...]."""
         return cast(Tensor, self._accelerator.gather(tensor))
 
+    def gather_learning(self, tensor: Tensor) -> Tensor:
+        """The same as :meth:`gather`, with gradients of every process's losses back to its owner."""
+        if self.processes == 1:
+            return tensor
+        return cast(Tensor, _Gather.apply(tensor, self))  # type: ignore[no-untyped-call]
+
+    def sum(self, tensor: Tensor) -> Tensor:
+        """Sum of a tensor over the processes."""
+        return cast(Tensor, self._accelerator.reduce(tensor, reduction="sum"))
+
     def from_main(self, value: Value) -> Value:
         """The main process's value, on every process."""
         return cast(Value, broadcast_object_list([value])[0])
@@ -101,3 +111,17 @@ class Runtime:
 
     def _mean(self, tensor: Tensor) -> Tensor:
         return cast(Tensor, self._accelerator.reduce(tensor, reduction="mean"))
+
+
+class _Gather(torch.autograd.Function):
+    """Gathers; what comes back is the sum of all processes' gradients of one's own rows."""
+
+    @staticmethod
+    def forward(ctx: Any, own: Tensor, runtime: Runtime) -> Tensor:
+        ctx.runtime = runtime
+        return runtime.gather(own)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        runtime: Runtime = ctx.runtime
+        return runtime.sum(gradient.contiguous()).chunk(runtime.processes)[runtime.rank], None

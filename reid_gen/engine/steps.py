@@ -148,7 +148,8 @@ class TrainingStep:
             own = batch.index[drawn.sources.places]
             rows = torch.stack([own, own[mixed.partners]], dim=1)
             blend = Blend(mixed.encoded.feature, rows, mixed.share)
-        return self.contrast(Anchors(seen.feature, batch.index, view, places, blend))
+        worth = drawn.views.worth
+        return self.contrast(Anchors(seen.feature, batch.index, view, places, worth, blend))
 
     def _descend(self, terms: Terms, *names: str) -> None:
         learners = [self.learners[name] for name in names if name in self.learners]

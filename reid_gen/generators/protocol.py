@@ -58,6 +58,7 @@ class Views:
     Attributes:
         images: Not bounded, about 0..1, [b, V, 3, H, W].
         encoded: What the identity encoder says of them, [b * V].
+        worth: How much each counts as a positive, [b * V] in 0..1; None is 1.
         others: More drawn pictures by name, [b, 3, H, W] each, that the generator's terms need.
         others_encoded: What the identity encoder says of those.
         mixed: Pictures that mix people, if the generator makes them.
@@ -65,6 +66,7 @@ class Views:
 
     images: Tensor
     encoded: Encoded
+    worth: Tensor | None = None
     others: Mapping[str, Tensor] = field(default_factory=dict)
     others_encoded: Mapping[str, Encoded] = field(default_factory=dict)
     mixed: Mixed | None = None

@@ -17,6 +17,7 @@ def multi_positive_nce(
     *,
     temperature: float,
     denominator: Literal["own", "shared"] = "own",
+    worth: Tensor | None = None,
 ) -> Tensor:
     """Noise-contrastive estimation with any number of weighted positives.
 
@@ -36,6 +37,7 @@ def multi_positive_nce(
         candidate: True where column n may enter the denominator, [Q, N] bool; None means all.
         temperature: Divides the similarities; above 0.
         denominator: See above.
+        worth: What each query's loss is multiplied by, [Q]; None is 1.
 
     Returns:
         Scalar: mean over all queries; a query without positives adds 0.
@@ -47,13 +49,10 @@ def multi_positive_nce(
         raise ValueError(f"temperature must be above 0, got {temperature}")
     logits = precise(similarity) / temperature
     nothing = torch.finfo(logits.dtype).min / 4  # -inf would make NaN gradients of an empty sum
-    weight = positive.to(logits.dtype)
+    target = _target(positive, candidate, logits.dtype)
     if candidate is not None:
-        weight = weight * candidate
         logits = logits.masked_fill(~candidate, nothing)
-    total = weight.sum(dim=1, keepdim=True)
-    target = weight / total.clamp(min=torch.finfo(logits.dtype).tiny)
-    is_positive = weight > 0
+    is_positive = target > 0
     match denominator:
         case "own":
             negatives = logits.masked_fill(is_positive, nothing)
@@ -61,11 +60,58 @@ def multi_positive_nce(
         case "shared":
             log_all = logits.logsumexp(dim=1, keepdim=True)
     log_share = torch.where(is_positive, logits - log_all, 0.0)
-    return -(target * log_share).sum(dim=1).mean()
+    loss = -(target * log_share).sum(dim=1)
+    return (loss if worth is None else loss * worth).mean()
+
+
+def target_entropy(positive: Tensor, candidate: Tensor | None = None) -> Tensor:
+    """The least that :func:`multi_positive_nce` with ``shared`` can be.
+
+    Without it the loss is ``KL(target || softmax)`` (SynCLR, section 3), whose values compare
+    whatever the number of positives. It has no gradient.
+
+    Args:
+        positive: As there, [Q, N].
+        candidate: As there.
+
+    Returns:
+        Scalar: mean over all queries.
+    """
+    target = _target(positive, candidate, torch.float64)
+    return torch.special.entr(target).sum(dim=1).mean()
+
+
+def _target(positive: Tensor, candidate: Tensor | None, dtype: torch.dtype) -> Tensor:
+    """Weights of positives that sum to 1 per query, or to 0 if it has none."""
+    weight = positive.to(dtype)
+    if candidate is not None:
+        weight = weight * candidate
+    total = weight.sum(dim=1, keepdim=True)
+    return weight / total.clamp(min=torch.finfo(dtype).tiny)
+
+
+def alignment(one: Tensor, other: Tensor) -> Tensor:
+    """``2 - 2 cos``, the squared distance of unit features that belong together (CLSP, eq. 7).
+
+    It only pulls: a picture of doubtful identity never pushes anybody away.
+
+    Args:
+        one: Unit features, [B, D].
+        other: Likewise.
+
+    Returns:
+        [B] in 0..4.
+    """
+    return 2 - 2 * (precise(one) * precise(other)).sum(dim=1)
 
 
 def pair_nce(
-    similarity: Tensor, against: Tensor, negative: Tensor, *, temperature: float
+    similarity: Tensor,
+    against: Tensor,
+    negative: Tensor,
+    *,
+    temperature: float,
+    worth: Tensor | None = None,
 ) -> Tensor:
     """InfoNCE of one positive each, which need not be among the negatives' columns (GCL, eq. 6-8).
 
@@ -76,6 +122,7 @@ def pair_nce(
         against: Of each query with all rows, [Q, N].
         negative: Which of these are its negatives, [Q, N] bool.
         temperature: Divides the similarities; above 0.
+        worth: As there.
 
     Returns:
         Scalar: mean over the queries.
@@ -87,4 +134,4 @@ def pair_nce(
     first = torch.ones_like(negative[:, :1])
     positive = torch.cat([first, torch.zeros_like(negative)], dim=1)
     candidate = torch.cat([first, negative], dim=1)
-    return multi_positive_nce(joined, positive, candidate, temperature=temperature)
+    return multi_positive_nce(joined, positive, candidate, temperature=temperature, worth=worth)

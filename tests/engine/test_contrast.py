@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.nn import functional as F
@@ -17,7 +19,7 @@ LABELS = torch.tensor([0, 0, 0, 1, 1, 2, 2, -1, -1])
 ROWS = torch.tensor([0, 3, 5])
 NAMES = (
     *("prototype", "instance", "view_prototype", "view_instance", "view_cluster", "real_cluster"),
-    "mixed",
+    *("view_align", "mixed"),
 )
 
 
@@ -142,3 +144,21 @@ def test_a_picture_of_two_people_is_pulled_to_both_clusters_by_their_shares(bank
         for row, weight in zip(rows[n], (share[n], 1 - share[n]), strict=True):
             total -= weight * log_share[LABELS[row]]
     assert found.item() == pytest.approx(total.item() / 3, rel=1e-5)
+
+
+def test_a_view_counts_as_much_as_it_is_worth(bank, anchors):
+    worth = torch.tensor([1.0, 0.0, 0.5])
+    some = replace(anchors, worth=worth)
+    for name in ("view_prototype", "view_align", "view_instance"):
+        each = [
+            terms(bank, replace(anchors, view=anchors.view[n : n + 1], places=torch.tensor([n])), Pairs())
+            for n in range(3)
+        ]
+        wanted = sum(w * one[name] for w, one in zip(worth, each, strict=True)) / 3
+        torch.testing.assert_close(terms(bank, some, Pairs())[name], wanted)
+    assert terms(bank, some, Pairs())["real_cluster"] > 0
+
+
+def test_alignment_pulls_view_and_image_together(bank, anchors):
+    found = terms(bank, anchors, Pairs())["view_align"]
+    torch.testing.assert_close(found, ((anchors.real - anchors.view) ** 2).sum(1).mean())

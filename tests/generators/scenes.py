@@ -110,7 +110,7 @@ def learners_of(encoder, gan, rate=1e-3):
 def make_step(encoder, gan, names, labels, weights, pairs=None, rate=1e-3):
     """A step whose learners are the named ones."""
     weights = {
-        **dict.fromkeys(("prototype", "instance", "view_prototype"), 0.0),
+        **dict.fromkeys(("prototype", "instance", "view_prototype", "view_align"), 0.0),
         **dict.fromkeys(("view_instance", "view_cluster", "real_cluster", "mixed"), 0.0),
         **GAN_WEIGHTS,
         **weights,

@@ -14,6 +14,7 @@ JOINT = {
     "prototype": {IDENTITY},
     "instance": {IDENTITY},
     "view_prototype": {IDENTITY, GENERATOR},
+    "view_align": {IDENTITY, GENERATOR},
     "view_instance": {IDENTITY, GENERATOR},
     "view_cluster": {IDENTITY, GENERATOR},
     "real_cluster": {IDENTITY},
@@ -59,7 +60,7 @@ def test_while_the_generator_warms_up_the_identity_encoder_never_moves(term):
     assert moved_by(term, WARM_UP) == JOINT[term] - {IDENTITY}
 
 
-@pytest.mark.parametrize("term", ["view_prototype", "view_instance", "view_cluster"])
+@pytest.mark.parametrize("term", ["view_prototype", "view_align", "view_instance", "view_cluster"])
 def test_views_of_a_frozen_generator_move_the_identity_encoder_alone(term):
     assert moved_by(term, {IDENTITY}) == {IDENTITY}
 

@@ -3,8 +3,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reid_gen.losses.contrast import multi_positive_nce
-from tests.reference.losses import info_nce, multi_positive
+from reid_gen.losses.contrast import alignment, multi_positive_nce, target_entropy
+from reid_gen.losses.groups import Members, group_nce
+from tests.reference.losses import info_nce, multi_positive, stable_rep, supcon_out
 
 
 def random_case(seed, queries=5, columns=9):
@@ -60,3 +61,52 @@ def test_low_precision_input_is_computed_in_float32():
 def test_a_temperature_of_zero_is_refused():
     with pytest.raises(ValueError, match="temperature must be above 0, got 0"):
         multi_positive_nce(torch.zeros(1, 2), torch.ones(1, 2), temperature=0)
+
+
+def test_what_a_query_is_worth_multiplies_its_loss():
+    similarity, positive, _ = random_case(3)
+    worth = torch.tensor([0.0, 1.0, 0.5, 2.0, 0.0], dtype=torch.float64)
+    whole = multi_positive_nce(similarity, positive, temperature=0.1, worth=worth)
+    each = [
+        multi_positive_nce(similarity[q : q + 1], positive[q : q + 1], temperature=0.1)
+        for q in range(5)
+    ]
+    assert whole.item() == pytest.approx(sum(w * e for w, e in zip(worth, each)).item() / 5)
+
+
+def members(seed, sizes=(1, 4, 2, 3)):
+    source = torch.Generator().manual_seed(seed)
+    group = torch.tensor([number for number, size in enumerate(sizes) for _ in range(size)])
+    features = torch.randn(len(group), 6, generator=source, dtype=torch.float64)
+    image = torch.randint(0, 8, (len(group),), generator=source)  # some show the same image
+    return Members(torch.nn.functional.normalize(features, dim=1), group, image)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_groups_equal_stable_rep_less_its_floor_and_supcon(seed):
+    some = members(seed)
+    found = group_nce(some, some, temperature=0.1).item()
+    slow, floor = stable_rep(some.feature, some.group, some.image, 0.1)
+    assert found == pytest.approx(slow - floor, rel=1e-9)
+    assert supcon_out(some.feature, some.group, some.image, 0.1) == pytest.approx(slow, rel=1e-9)
+
+
+def test_the_floor_is_reached_when_the_softmax_is_the_target():
+    positive = torch.tensor([[3.0, 1.0, 0.0], [0.0, 0.0, 1.0], [0.0, 0.0, 0.0]]).double()
+    similarity = torch.log(positive.clamp(min=1e-30))
+    loss = multi_positive_nce(similarity, positive, temperature=1.0, denominator="shared")
+    assert loss.item() == pytest.approx(target_entropy(positive).item(), abs=1e-12)
+
+
+def test_the_gradient_for_logits_is_softmax_less_target():
+    similarity, positive, _ = random_case(4)
+    similarity.requires_grad_()
+    multi_positive_nce(similarity, positive, temperature=1.0, denominator="shared").backward()
+    total = positive.sum(1, keepdim=True)
+    wanted = (similarity.softmax(1) * (total > 0) - positive / total.clamp(min=1e-300)) / 5
+    torch.testing.assert_close(similarity.grad, wanted.detach())
+
+
+def test_alignment_is_the_squared_distance_of_unit_features():
+    one, other = members(7).feature, members(8).feature
+    torch.testing.assert_close(alignment(one, other), ((one - other) ** 2).sum(1))

@@ -27,6 +27,32 @@ def info_nce(similarity, target, temperature):
     return sum(rows) / len(rows)
 
 
+def supcon_out(features, group, image, temperature):
+    """Khosla et al., 2020, eq. 2, without candidates of the anchor's own image; no positives: 0."""
+    total = 0.0
+    for i, z in enumerate(features):
+        others = [a for a in range(len(features)) if image[a] != image[i]]
+        below = sum(math.exp(_dot(z, features[a]) / temperature) for a in others)
+        mates = [p for p in others if group[p] == group[i]]
+        for p in mates:
+            total -= math.log(math.exp(_dot(z, features[p]) / temperature) / below) / len(mates)
+    return total / len(features)
+
+
+def stable_rep(features, group, image, temperature):
+    """Tian et al., 2023, eq. 3 as written: cross entropy of p and q; also H(p), its floor."""
+    loss = floor = 0.0
+    for i, z in enumerate(features):
+        others = [a for a in range(len(features)) if image[a] != image[i]]
+        raised = {a: math.exp(_dot(z, features[a]) / temperature) for a in others}
+        matches = sum(1 for a in others if group[a] == group[i])
+        for a in others:
+            p = (1 / matches) if matches and group[a] == group[i] else 0.0
+            loss -= p * math.log(raised[a] / sum(raised.values()))
+            floor -= p * math.log(p) if p else 0.0
+    return loss / len(features), floor / len(features)
+
+
 def gcl_pair(anchor, positive, memory, negatives, temperature):
     """One of GCL's three terms: InfoNCE of vectors, each with its own positive and negatives."""
     total = 0.0
