@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from reid_gen.config.schema import Config
     from reid_gen.engine.evaluate import Evaluator
     from reid_gen.evaluation.features import Encode
-    from reid_gen.types import Image, Ints
+    from reid_gen.types import Floats, Image, Ints
 
 
 @click.command()
@@ -29,6 +29,12 @@ if TYPE_CHECKING:
 @click.option(
     "--temporal", is_flag=True, help="Rank by camera and time too (JVTC+); needs a run's clusters."
 )
+@click.option(
+    "--nfc", is_flag=True, help="Draw features to their mutual nearest neighbours (Pose2ID's NFC)."
+)
+@click.option(
+    "--turned", is_flag=True, help="Add features of eight views by the run's generator (Pose2ID)."
+)
 @click.option("--flip", is_flag=True, help="Average features with those of the mirrored image.")
 @click.option("--json", "output", type=click.Path(path_type=Path), help="Write the results here.")
 @click.option(
@@ -41,6 +47,8 @@ def evaluate(
     checkpoint: Path | None,
     rerank: bool,
     temporal: bool,
+    nfc: bool,
+    turned: bool,
     flip: bool,
     output: Path | None,
     sheet: Path | None,
@@ -52,6 +60,7 @@ def evaluate(
     from reid_gen.engine.checkpoint import find_checkpoint
     from reid_gen.engine.run import CONFIG
     from reid_gen.errors import UserError
+    from reid_gen.evaluation.centralise import NFC, TURNED, by_neighbours
     from reid_gen.evaluation.tables import results_table
     from reid_gen.files import refuse_existing, write_bytes
     from reid_gen.report.sheets import ranked_sheet
@@ -73,6 +82,10 @@ def evaluate(
     results = evaluator.score(*features)
     if temporal:
         results += (evaluator.score_with_time(*features, *_clusters(settings, checkpoint)),)
+    if nfc:
+        results += (evaluator.score_as(NFC, *map(by_neighbours, features)),)
+    if turned:
+        results += (evaluator.score_as(TURNED, *_with_views(checkpoint, evaluator, features)),)
     click.echo(results_table(results))
     if output is not None:
         content = json.dumps([result.as_dict() for result in results], indent=2) + "\n"
@@ -120,3 +133,25 @@ def _clusters(config: Config, checkpoint: Path | None) -> tuple[tuple[Image, ...
             f"{len(images)}; evaluate the run on its own data set"
         )
     return images, labels
+
+
+def _with_views(
+    checkpoint: Path | None, evaluator: Evaluator, features: tuple[Floats, Floats]
+) -> list[Floats]:
+    """Features of query and gallery with those of views by a run's generator."""
+    from reid_gen.body.table import load_table
+    from reid_gen.cli.views import open_run
+    from reid_gen.errors import UserError
+    from reid_gen.evaluation.centralise import by_views
+    from reid_gen.generators.turns import TURNS
+
+    if checkpoint is None:
+        raise UserError("--turned draws views with the generator of a run; give --checkpoint RUN")
+    *_, drawn, artist = open_run(checkpoint)
+    splits = {"query": evaluator.query, "gallery": evaluator.gallery}
+    return [
+        by_views(
+            own, artist.features(split.images, load_table(drawn.bodies / f"{name}.npz"), TURNS)
+        )
+        for own, (name, split) in zip(features, splits.items(), strict=True)
+    ]

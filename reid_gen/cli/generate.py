@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from reid_gen.data.groups import Groups
+    from reid_gen.engine.makers import Maker
+    from reid_gen.engine.scoring import Scorer
+    from reid_gen.types import Image
 
 PATH = click.Path(path_type=Path)
 
@@ -12,47 +19,109 @@ PATH = click.Path(path_type=Path)
 @click.command()
 @click.argument("run", type=PATH)
 @click.option("--out", type=PATH, required=True, help="Folder for the groups.")
+@click.option(
+    "--maker",
+    type=click.Choice(["turned", "anchored", "mosaic"]),
+    default="turned",
+    show_default=True,
+    help="Bodies turned; the same with the image's content alone (CLSP, diffusion); pieces (CLIC).",
+)
 @click.option("--members", type=click.IntRange(1), default=4, show_default=True, help="Per image.")
+@click.option(
+    "--share",
+    type=click.FloatRange(0, 1),
+    default=0.1,
+    show_default=True,
+    help="Of a picture's own content with --maker anchored; the rest is the image's.",
+)
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True)
 @click.option("--check", is_flag=True, help="Only compare every file with its checksum.")
 @click.option("--sheet", type=PATH, help="Draw some groups into a .png or .jpg.")
 def generate(
-    run: Path, out: Path, members: int, seed: int, check: bool, sheet: Path | None
+    run: Path,
+    out: Path,
+    maker: str,
+    members: int,
+    share: float,
+    seed: int,
+    check: bool,
+    sheet: Path | None,
 ) -> None:
-    """Draw views of every training image of RUN, once and for all.
+    """Make positives of every training image of RUN, once and for all.
 
     A killed command goes on where it was and gives the same files. Train on them with a generator
     of kind `stored`.
 
     Example: reid-gen generate runs/gcl_pedestrians --out groups --sheet groups.png
     """
-    from reid_gen.body.table import load_table
-    from reid_gen.cli.views import open_run
-    from reid_gen.data.datasets import load_dataset
     from reid_gen.data.groups import check_groups, load_groups
     from reid_gen.data.images import save_picture
-    from reid_gen.engine.build_parts import build_angles
-    from reid_gen.engine.checkpoint import read_card
-    from reid_gen.engine.generate import generate_groups, identity_histogram
+    from reid_gen.engine.checkpoint import find_checkpoint, read_card
+    from reid_gen.engine.generate import generate_groups
     from reid_gen.engine.progress import Terminal
     from reid_gen.report.groups import groups_sheet
 
     if not check:
-        checkpoint, config, settings, artist = open_run(run)
-        images = load_dataset(config.data.name, config.data.root).train
-        table = load_table(settings.bodies / "train.npz")
-        trusted = table.of([image.key for image in images]).score >= settings.least_score
-        chosen = [image for image, good in zip(images, trusted, strict=True) if good]
+        digest = read_card(find_checkpoint(run))["sha256"][:16]
+        made_by, progress = f"{run.name} {digest}", Terminal()
+        way, scorer, images = (_mosaics if maker == "mosaic" else _drawn)(run, maker, share)
         generate_groups(
-            artist, chosen, table, out,
-            angles=build_angles(settings.angles), members=members, seed=seed,
-            made_by=f"{run.name} {read_card(checkpoint)['sha256'][:16]}", progress=Terminal(),
-        )  # fmt: skip
-        click.echo(f"{len(images) - len(chosen)} of {len(images)} images have no body to trust")
+            way, scorer, images, out, members=members, seed=seed, made_by=made_by, progress=progress
+        )
     groups = load_groups(out)
     check_groups(groups)
-    click.echo(f"{len(groups.members):,} images in {groups.about['sources']:,} groups: {out}")
-    click.echo("identity scores:")
-    click.echo(identity_histogram([member.identity for member in groups.members]))
+    _describe(groups)
     if sheet is not None:
         save_picture(groups_sheet(groups), sheet)
+
+
+def _drawn(run: Path, maker: str, share: float) -> tuple[Maker, Scorer, list[Image]]:
+    """What draws with a run's generator, and the images that have a body to trust."""
+    from reid_gen.body.table import load_table
+    from reid_gen.cli.views import open_run
+    from reid_gen.data.datasets import load_dataset
+    from reid_gen.engine.build_parts import build_angles
+    from reid_gen.engine.makers import Anchored, Turned
+    from reid_gen.engine.scoring import Scorer, StructureJudge
+
+    _, config, settings, artist = open_run(run)
+    images = load_dataset(config.data.name, config.data.root).train
+    table = load_table(settings.bodies / "train.npz")
+    trusted = table.of([image.key for image in images]).score >= settings.least_score
+    chosen = [image for image, good in zip(images, trusted, strict=True) if good]
+    click.echo(f"{len(images) - len(chosen)} of {len(images)} images have no body to trust")
+    angles = build_angles(settings.angles)
+    way: Maker = Turned(artist, table, angles)
+    if maker == "anchored":
+        way = Anchored(artist, table, angles, share)
+    judge = StructureJudge(table, artist.body, artist.height, artist.width)
+    return way, Scorer(artist.runtime.encoder(artist.encoder), judge), chosen
+
+
+def _mosaics(run: Path, maker: str, share: float) -> tuple[Maker, Scorer, list[Image]]:
+    """What cuts images up; only the scores need the run."""
+    from reid_gen.config.load import load_config
+    from reid_gen.data.datasets import load_dataset
+    from reid_gen.engine.checkpoint import find_checkpoint, load_encoder
+    from reid_gen.engine.makers import Mosaics
+    from reid_gen.engine.run import CONFIG
+    from reid_gen.engine.runtime import Runtime
+    from reid_gen.engine.scoring import Scorer
+
+    checkpoint = find_checkpoint(run)
+    config = load_config(checkpoint.parent / CONFIG, ())
+    encoder, _ = load_encoder(checkpoint)
+    images = load_dataset(config.data.name, config.data.root).train
+    scorer = Scorer(Runtime(config.encoder.precision).encoder(encoder), None)
+    return Mosaics(config.data.height, config.data.width), scorer, list(images)
+
+
+def _describe(groups: Groups) -> None:
+    from reid_gen.engine.generate import histogram
+
+    count = groups.about["sources"]
+    click.echo(f"{len(groups.members):,} images in {count:,} groups: {groups.folder}")
+    for name in ("identity", "structure", "difference"):
+        scores = [getattr(member, name) for member in groups.members]
+        if None not in scores:
+            click.echo(f"{name} scores:\n{histogram(scores)}")

@@ -142,4 +142,9 @@ class Stored(Section):
     batch: PositiveInt = 16
     """Images per step that get views."""
     least_identity: Annotated[float, Field(ge=-1, le=1)] = -1.0
-    """Views whose identity score is lower are left out."""
+    """Views whose identity score is lower are left out; the next two likewise."""
+    least_structure: Share = 0.0
+    least_difference: Share = 0.0
+    """Above 0 leaves out copies of the image and of other views."""
+    weigh: bool = False
+    """A view counts as much as its identity score says, at least 0."""

@@ -36,6 +36,8 @@ class Encoder(Section):
     precision: Literal["bf16", "fp32"] = "bf16"
     embedding: PositiveInt | None = None
     """Length that a linear layer brings features to before the neck (GCL: 512); null has none."""
+    pose_token: bool = False
+    """True gives a transformer one more token, which the pose head reads (GenPoCCL)."""
 
 
 class Augment(Section):
@@ -128,6 +130,43 @@ class Loss(Section):
     pairs: Pairs = Pairs()
 
 
+class PoseWeights(Section):
+    """Weight of each term of pre-training on poses."""
+
+    pose: NotNegative = 1.0
+    """L_mp: pictures of one group against all others."""
+    align: NotNegative = 0.0
+    """L_align: two changed views of one picture, by the re-ID feature."""
+    rebuild: NotNegative = 0.0
+    """L_rec: what was hidden of a picture."""
+
+
+class Pose(Section):
+    """Pre-training on groups of pictures that share a pose (GenPoCCL), for stages that train it."""
+
+    groups: Annotated[Path, Field(strict=False)]
+    """Folder that `reid-gen generate` or `reid-gen data groups` made."""
+    batch: PositiveInt = 64
+    instances: Annotated[int, Field(ge=2)] = 4
+    """Pictures of a group in a batch."""
+    hidden: PositiveInt = 1024
+    """Of the pose head, whose feature has length ``size``."""
+    size: PositiveInt = 128
+    weights: PoseWeights = PoseWeights()
+    temperature: Positive = 0.1
+    align_temperature: Positive = 0.2
+    mask: Share = 0.5
+    """Share of patches that are hidden where ``weights.rebuild`` is above 0."""
+
+    @model_validator(mode="after")
+    def _whole_groups(self) -> Pose:
+        if self.batch % self.instances:
+            raise ValueError(f"batch {self.batch} must be a multiple of instances {self.instances}")
+        if not any(self.weights.model_dump().values()):
+            raise ValueError("at least one of pose.weights must be above 0")
+        return self
+
+
 class Source(Section):
     """A data set with labels, for stages with ``labels: source``."""
 
@@ -143,8 +182,9 @@ class Stage(Section):
     iterations: PositiveInt | None = 400
     """Steps per epoch; null passes once over the images that may be drawn."""
     trains: Annotated[
-        tuple[Literal["identity", "generator"], ...], Field(min_length=1, strict=False)
+        tuple[Literal["identity", "generator", "pose"], ...], Field(min_length=1, strict=False)
     ] = ("identity",)
+    """``pose`` trains the encoder with a pose head, on the groups under ``pose``, and alone."""
     labels: Literal["clusters", "source"] = "clusters"
     """``source`` learns from the true labels of the data set under ``source``."""
     views: bool = False
@@ -190,6 +230,7 @@ class Config(Section):
     generator: Annotated[MeshGan | PixelDiffusion | Stored | None, Field(discriminator="kind")] = (
         None
     )
+    pose: Pose | None = None
     source: Source | None = None
     start_from: Annotated[Path | None, Field(strict=False)] = None
     """A run whose weights this one starts with."""
@@ -223,6 +264,11 @@ class Config(Section):
                 "a diffusion model draws nothing while it learns; let it learn in a stage of its "
                 "own, then give stages that train the identity views: true"
             )
+        posing = [stage for stage in self.stages if "pose" in stage.trains]
+        if any(len(stage.trains) > 1 or stage.views for stage in posing):
+            raise ValueError("a stage that trains pose trains nothing else and has no views")
+        if bool(posing) != (self.pose is not None):
+            raise ValueError("a stage that trains pose and a pose section need each other")
         if self.source is None and any(stage.labels == "source" for stage in self.stages):
             raise ValueError("a stage with labels: source needs a source section")
         return self

@@ -16,9 +16,11 @@ from typing import Any
 from reid_gen.errors import UserError, name_some
 from reid_gen.files import write_bytes, written_aside
 
-FORMAT = 1
+FORMAT = 2
 HEADER = "groups.json"
 MANIFEST = "manifest.jsonl"
+SAME_IDENTITY, SAME_POSE = "same_identity", "same_pose"
+"""What the members of a group share: a person, or a pose and what was asked for in words."""
 
 
 @dataclass(frozen=True)
@@ -29,18 +31,24 @@ class Member:
         file: Path below the folder of the groups.
         group: Images with the same name here are positives of each other.
         source: Key of the real image that it was made from.
-        degrees: How far the person was turned.
+        degrees: How far the person was turned; None if bodies had no say.
+        prompt: What was asked for in words; empty if nothing was.
         seed: From which what was random in it came.
-        identity: Cosine of its feature with its source's, by the encoder that made it.
+        identity: Cosine of its feature with its source's, by the encoder that it was made for.
+        structure: Overlap of the body that is seen with the one that was asked for, 0..1.
+        difference: From its source and from the group's members before it, 0..1; 0 is a copy.
         sha256: Of the file.
     """
 
     file: str
     group: str
     source: str
-    degrees: float
+    degrees: float | None
+    prompt: str
     seed: int
     identity: float
+    structure: float | None
+    difference: float
     sha256: str
 
 

@@ -20,10 +20,25 @@ from reid_gen.data.transforms import to_images
 from reid_gen.engine.runtime import Runtime
 from reid_gen.errors import UserError, name_some
 from reid_gen.generators.protocol import Painter
-from reid_gen.models.encoder import IdentityEncoder
+from reid_gen.models.encoder import Encoded, IdentityEncoder
 from reid_gen.types import Floats, Image
 
 BATCH = 32
+
+
+@dataclass(frozen=True)
+class Sitting:
+    """People who are drawn.
+
+    Attributes:
+        pictures: Of them, in 0..1, [b, 3, H, W].
+        seen: What the identity encoder says of these.
+        maps: Of the bodies to draw, [b, V, C, H, W].
+    """
+
+    pictures: Tensor
+    seen: Encoded
+    maps: Tensor
 
 
 @dataclass(frozen=True)
@@ -64,6 +79,24 @@ class Artist:
         Raises:
             UserError: If an image does not decode or has no body.
         """
+        for sitting in self.sittings(images, table, degrees):
+            with self.runtime.drawing():
+                views = self.painter.turned(sitting.seen, sitting.maps)
+            yield sitting.pictures.cpu(), views.float().clamp(0, 1).cpu()
+
+    def sittings(
+        self, images: Sequence[Image], table: BodyTable, degrees: Floats
+    ) -> Iterator[Sitting]:
+        """What pictures of the images are drawn from, a batch at a time.
+
+        Args:
+            images: N in all.
+            table: Their bodies.
+            degrees: V angles, [V], or those of each image, [N, V].
+
+        Raises:
+            UserError: If an image does not decode or has no body.
+        """
         maps = StructureMaps(table, self.body, self.height, self.width)
         self.encoder.eval()
         turns = np.broadcast_to(degrees, (len(images), np.shape(degrees)[-1]))
@@ -75,18 +108,20 @@ class Artist:
             pictures = to_images(batch.pixels).to(device)
             with torch.no_grad(), self.runtime.autocast():
                 seen = self.encoder.encode(pictures)
-            with self.runtime.drawing():
-                views = self.painter.turned(seen, drawn.to(device))
-            yield pictures.cpu(), views.float().clamp(0, 1).cpu()
+            yield Sitting(pictures, seen, drawn.to(device))
 
-    def likeness(self, pictures: Tensor, views: Tensor) -> Tensor:
-        """Cosine of each view's feature with its image's: [b, 3, H, W], [b, V, 3, H, W] -> [b, V].
+    def features(self, images: Sequence[Image], table: BodyTable, degrees: Floats) -> Floats:
+        """Unit features of the views, [N, V, D].
 
-        By the encoder that the views were drawn for: high where it sees the same person.
+        Raises:
+            UserError: If an image does not decode or has no body.
         """
         encode = self.runtime.encoder(self.encoder)
-        own, drawn = encode(pictures), encode(views.flatten(0, 1))
-        return (own[:, None] * drawn.view(*views.shape[:2], -1)).sum(-1).float().cpu()
+        found = [
+            encode(views.flatten(0, 1)).view(*views.shape[:2], -1).float().cpu().numpy()
+            for _, views in self.views(images, table, degrees)
+        ]
+        return np.concatenate(found)
 
 
 def recover_bodies(images: Sequence[Image], recovery: Recovery) -> BodyTable:

@@ -17,12 +17,14 @@ from reid_gen.config import generators, schema
 from reid_gen.data.datasets import load_dataset
 from reid_gen.data.loaders import ImageLoader
 from reid_gen.data.transforms import Augmentation
+from reid_gen.engine import build_pose
 from reid_gen.engine.build_parts import build_generator, build_identity
 from reid_gen.engine.checkpoint import load_encoder_for
 from reid_gen.engine.contrast import ContrastTerms, Pairs
 from reid_gen.engine.evaluate import Evaluator, labelled_splits
 from reid_gen.engine.loop import Trainer
 from reid_gen.engine.pools import Pool
+from reid_gen.engine.pose_step import POSE
 from reid_gen.engine.progress import Progress
 from reid_gen.engine.recipe import Recipe
 from reid_gen.engine.runtime import Runtime
@@ -87,6 +89,7 @@ def encoder_card(config: schema.Config) -> EncoderCard:
         width=config.data.width,
         last_stride=config.encoder.last_stride,
         embedding=config.encoder.embedding,
+        pose_token=config.encoder.pose_token,
     )
 
 
@@ -128,6 +131,10 @@ def _trainer(
     fill: Colour = tuple(encoder.mean.flatten().tolist())
     settings = config.generator
     gan = settings if isinstance(settings, generators.MeshGan) else None
+    pretraining = None
+    if config.pose is not None:
+        pretraining, learner = build_pose.build_pretraining(config, config.pose, encoder, fill)
+        learners = {**learners, POSE: learner}
     return Trainer(
         encoder=encoder,
         identity=build_identity(config, encoder),
@@ -146,6 +153,7 @@ def _trainer(
         extract_batch=config.evaluation.batch,
         runtime=runtime,
         progress=progress,
+        pretraining=pretraining,
         quality=None if pids is None else partial(clustering_quality, pids=pids),
     )
 

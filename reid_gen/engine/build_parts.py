@@ -20,7 +20,7 @@ from reid_gen.engine.runtime import Runtime
 from reid_gen.engine.steps import GENERATOR, Learner
 from reid_gen.errors import UserError
 from reid_gen.generators.protocol import ViewGenerator
-from reid_gen.generators.stored import StoredViews
+from reid_gen.generators.stored import StoredViews, Trust
 from reid_gen.generators.turns import Angles, AnyAngle, Steps, TurnedMaps
 from reid_gen.models.encoder import IdentityEncoder
 from reid_gen.types import Dataset
@@ -47,11 +47,14 @@ def build_generator(
         case None:
             return None, {}
         case generators.Stored() as settings:
-            groups = load_groups(settings.groups)
-            stored = StoredViews(
-                groups, *size, settings.members, settings.batch, settings.least_identity
+            trust = Trust(
+                settings.least_identity,
+                settings.least_structure,
+                settings.least_difference,
+                settings.weigh,
             )
-            return stored, {}
+            groups = load_groups(settings.groups)
+            return StoredViews(groups, *size, settings.members, settings.batch, trust), {}
         case generators.MeshGan() as settings:
             painter = build_gan.build_painter(settings, encoder, *size)
             built = build_gan.build_generator(settings, painter, _maps(config, settings, dataset))

@@ -68,6 +68,15 @@ class Evaluator:
             results.append(evaluate_distances(rerank(query, gallery), *labels, reranking=VARIANT))
         return tuple(results)
 
+    def score_as(self, name: str, query: Floats, gallery: Floats) -> RankingResult:
+        """Scores of features [Q, D] and [G, D] that something was done to.
+
+        Raises:
+            UserError: If no query has a match.
+        """
+        labels = (self.query.pids, self.gallery.pids, self.query.camids, self.gallery.camids)
+        return evaluate_ranking(query, gallery, *labels, reranking=name)
+
     def score_with_time(
         self, query: Floats, gallery: Floats, train: Sequence[Image], labels: Ints
     ) -> RankingResult:

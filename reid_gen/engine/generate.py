@@ -1,20 +1,20 @@
-"""Groups of views of every training image, in parts that outlive a kill."""
+"""Groups of positives of real images, in parts that outlive a kill."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from reid_gen.body.table import BodyTable
-from reid_gen.data.groups import Member, part_folder, start_groups, write_part
+from reid_gen.data.groups import SAME_POSE, Member, part_folder, start_groups, write_part
 from reid_gen.data.transforms import as_sheet
-from reid_gen.engine.artist import Artist
+from reid_gen.engine.makers import Made, Maker
 from reid_gen.engine.progress import Progress
+from reid_gen.engine.scoring import Scorer, Scores
 from reid_gen.engine.seed import generator
-from reid_gen.generators.turns import Angles
+from reid_gen.errors import UserError
 from reid_gen.pedestrians.crops import as_jpeg
 from reid_gen.types import Floats, Image
 
@@ -22,45 +22,51 @@ PART = 64
 """Images per part: what a kill can cost, and what is drawn together."""
 QUALITY = 95
 """Of the JPEG files."""
-SAME_IDENTITY = "same_identity"
 
 
 def generate_groups(
-    artist: Artist,
+    maker: Maker,
+    scorer: Scorer,
     images: Sequence[Image],
-    table: BodyTable,
     folder: Path,
     *,
-    angles: Angles,
     members: int,
     seed: int,
     made_by: str,
     progress: Progress,
 ) -> None:
-    """Draw views of every image; the same arguments give the same bytes, killed or not.
+    """Make positives of every image; the same arguments give the same bytes, killed or not.
 
     Args:
-        artist: Draws them.
+        maker: Makes them.
+        scorer: Says how much they can be trusted.
         images: Sources, each of which becomes a group.
-        table: Their bodies.
         folder: For the groups; parts that are there are kept.
-        angles: How far people are turned.
-        members: Views per image.
-        seed: Of the angles.
+        members: Positives per image.
+        seed: Of all that is random.
         made_by: Names the networks; groups of others are never mixed with these.
         progress: Display.
 
     Raises:
-        UserError: If other groups lie there, images do not decode, or nothing can be written.
+        UserError: If other groups lie there, images do not decode, or nothing can be written; if
+            there is nothing to make, or a group of images that share a pose would have one member.
     """
+    if not images:
+        raise UserError("there is no image to make positives of")
+    if maker.positives == SAME_POSE and members < 2:
+        raise UserError(
+            f"--members {members}: members of a {SAME_POSE} group are positives of each other, so "
+            "a group needs at least 2"
+        )
     digest = hashlib.sha256("\n".join(image.key for image in images).encode()).hexdigest()
     starts = range(0, len(images), PART)
     about = {
-        "kind": SAME_IDENTITY,
+        "kind": maker.positives,
+        "maker": maker.name,
+        **maker.about,
         "made_by": made_by,
         "seed": seed,
         "members": members,
-        "angles": repr(angles),
         "sources": len(images),
         "sources_sha256": digest,
         "parts": len(starts),
@@ -70,46 +76,59 @@ def generate_groups(
         for number, start in enumerate(starts):
             part = images[start : start + PART]
             if not part_folder(folder, number).is_dir():
-                rng = generator(seed, number)  # seeds the noise of diffusion models too
-                degrees = np.stack([angles.draw(rng, members) for _ in part])
-                write_part(folder, number, _draw(artist, part, table, degrees, seed, number))
+                rng = generator(seed, number)
+                place = part_folder(Path(), number)
+                made = maker(part, members, rng)
+                write_part(folder, number, list(_files(part, made, scorer, seed, place)))
             advance(len(part))
 
 
-def _draw(
-    artist: Artist,
-    images: Sequence[Image],
-    table: BodyTable,
-    degrees: Floats,
-    seed: int,
-    number: int,
-) -> list[tuple[Member, bytes]]:
-    """Lines and files of a part, from degrees [P, V]."""
-    made = []
-    place = 0
-    for pictures, views in artist.views(images, table, degrees):
-        likeness = artist.likeness(pictures, views)
-        for row in range(len(pictures)):
-            key = images[place].key
-            for n, view in enumerate(views[row]):
+def _files(
+    images: Sequence[Image], batches: Iterator[Made], scorer: Scorer, seed: int, place: Path
+) -> Iterator[tuple[Member, bytes]]:
+    """Lines and files of a part."""
+    done = 0
+    for made in batches:
+        keys = [image.key for image in images[done : done + len(made.pictures)]]
+        scores = scorer(keys, made)
+        for row, key in enumerate(keys):
+            for n, view in enumerate(made.views[row]):
                 content = as_jpeg(as_sheet(view[None, None]), QUALITY)
-                name = f"{place:04d}_{n}.jpg"
-                member = Member(
-                    file=f"{part_folder(Path(), number)}/{name}",
-                    group=key,
-                    source=key,
-                    degrees=round(float(degrees[place, n]), 3),
-                    seed=seed,
-                    identity=round(float(likeness[row, n]), 4),
-                    sha256=hashlib.sha256(content).hexdigest(),
-                )
-                made.append((member, content))
-            place += 1
-    return made
+                file = str(place / f"{done + row:04d}_{n}.jpg")
+                yield _member(made, scores, (row, n), key, file, seed, content), content
+        done += len(keys)
 
 
-def identity_histogram(scores: Sequence[float], bins: int = 10) -> str:
-    """Identity scores from 0 to 1 as lines of text; lower ones count with the first."""
+def _member(
+    made: Made,
+    scores: Scores,
+    at: tuple[int, int],
+    key: str,
+    file: str,
+    seed: int,
+    content: bytes,
+) -> Member:
+    prompt = made.prompts[at[0]] if made.prompts else ""
+    return Member(
+        file=file,
+        group=f"{key} {prompt}".strip(),
+        source=key,
+        degrees=_rounded(made.degrees, at, 3),
+        prompt=prompt,
+        seed=seed,
+        identity=round(float(scores.identity[at]), 4),
+        structure=_rounded(scores.structure, at, 4),
+        difference=round(float(scores.difference[at]), 4),
+        sha256=hashlib.sha256(content).hexdigest(),
+    )
+
+
+def _rounded(values: Floats | None, at: tuple[int, int], digits: int) -> float | None:
+    return None if values is None else round(float(values[at]), digits)
+
+
+def histogram(scores: Sequence[float], bins: int = 10) -> str:
+    """Scores from 0 to 1 as lines of text; lower ones count with the first."""
     counts, edges = np.histogram(np.clip(scores, 0, 1), bins=bins, range=(0, 1))
     longest = max(1, int(counts.max()))
     return "\n".join(

@@ -15,29 +15,30 @@ from torch import Tensor
 
 from reid_gen.cluster.assign import PseudoLabels
 from reid_gen.data.images import unreadable_error
-from reid_gen.data.loaders import ImageLoader
+from reid_gen.data.loaders import DecodedBatch, ImageLoader
 from reid_gen.data.sampling import shuffled_batches
 from reid_gen.data.sidecar import Bring, Brought
-from reid_gen.data.transforms import Augmentation, as_sheet
 from reid_gen.engine.batches import prepare
 from reid_gen.engine.contrast import ContrastTerms
 from reid_gen.engine.pools import steps
+from reid_gen.engine.pose_step import POSE
+from reid_gen.engine.pretraining import Pretraining
 from reid_gen.engine.progress import Progress
 from reid_gen.engine.recipe import Recipe
 from reid_gen.engine.runtime import Runtime
 from reid_gen.engine.seed import generator
+from reid_gen.engine.sheet import views_sheet
 from reid_gen.engine.stages import Place, Stage
 from reid_gen.engine.steps import DISCRIMINATOR, GENERATOR, IDENTITY, Learner, TrainingStep
 from reid_gen.errors import UserError
 from reid_gen.evaluation.features import extract_features
 from reid_gen.generators.protocol import ViewGenerator
 from reid_gen.memory.bank import MemoryBank
-from reid_gen.models.encoder import Encoded, IdentityEncoder
+from reid_gen.models.encoder import IdentityEncoder
 from reid_gen.types import Floats, Image, Ints, Pixels, Scalars
 
-SHOWN = 8
-"""Rows of a contact sheet."""
-PLAIN = Augmentation(flip=0, pad=0, erase=0, fill=(0, 0, 0))
+PARTNERS = {GENERATOR: DISCRIMINATOR, POSE: IDENTITY}
+"""Who learns with whom."""
 Record = dict[str, float | int | str]
 
 
@@ -56,7 +57,7 @@ class Trainer:
     Attributes:
         encoder: E_id.
         identity: The encoder with its optimiser, by the optimiser's name.
-        learners: ``generator`` and ``discriminator``, if there are any.
+        learners: ``generator`` and ``discriminator``, or ``pose``, if there are any.
         generator: Source of views; None for the baseline.
         generator_batch: Images per batch of a stage that trains the generator alone.
         real_statistics: Whether the encoder's running statistics come from real images alone.
@@ -68,6 +69,7 @@ class Trainer:
         extract_batch: Images per pass outside training.
         runtime: Device, precision and processes.
         progress: Display.
+        pretraining: Groups of pictures that share a pose, if a stage learns from them.
         quality: Display only: agreement of pseudo labels with true pids, where there are any.
     """
 
@@ -85,6 +87,7 @@ class Trainer:
     extract_batch: int
     runtime: Runtime
     progress: Progress
+    pretraining: Pretraining | None = None
     quality: Callable[[Ints], Scalars] | None = None
 
     def __post_init__(self) -> None:
@@ -101,14 +104,17 @@ class Trainer:
         if self._draws_views(stage):
             record["without_views"] = int((~self._usable()).sum())
         bank = None
-        if IDENTITY not in stage.trains:
-            losses = self._descend(place, self.loader, self._plainly(stage, place))
+        recipe = self.recipes[place.stage]
+        if POSE in stage.trains:
+            losses = self._pretrain(place)
+        elif IDENTITY not in stage.trains:
+            drawn = self._plainly(stage, place)
+            losses = self._descend(place, self.loader, drawn, self._step(place, None))
         else:
-            recipe = self.recipes[place.stage]
             labels, bank = self._labelled(place, recipe, record)
-            rng = generator(self.seed, place.total)
-            drawn = recipe.pool.by_label(labels, stage.iterations, rng)
-            losses = self._descend(place, recipe.pool.loader, drawn, recipe.contrast(bank))
+            drawn = recipe.pool.by_label(labels, stage.iterations, self._rng(place))
+            step = self._step(place, recipe.contrast(bank))
+            losses = self._descend(place, recipe.pool.loader, drawn, step)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
         return Epoch({**record, **losses, "peak_memory_gib": peak}, bank)
 
@@ -162,19 +168,28 @@ class Trainer:
             rows,
             batch=self.generator_batch,
             iterations=stage.iterations or steps(len(rows), self.generator_batch),
-            rng=generator(self.seed, place.total),
+            rng=self._rng(place),
         )
 
-    def _descend(
-        self,
-        place: Place,
-        loader: ImageLoader,
-        batches: Iterator[Ints],
-        contrast: ContrastTerms | None = None,
-    ) -> Record:
-        """Take the stage's steps; returns the mean of every loss term, and the time."""
-        start = time.perf_counter()
-        stage, recipe = self.stages[place.stage], self.recipes[place.stage]
+    def _rng(self, place: Place) -> np.random.Generator:
+        """Decides which images an epoch sees, the same on all processes."""
+        return generator(self.seed, place.total)
+
+    def _pretrain(self, place: Place) -> Record:
+        """An epoch on groups of pictures that share a pose."""
+        assert self.pretraining is not None
+        stage, groups = self.stages[place.stage], self.pretraining
+        learners = list(self._learners(place).values())
+        drawn = groups.batches(stage.iterations, self._rng(place))
+        changes = generator(self.seed, place.total, self.runtime.rank, 1)
+        step = groups.step(self.encoder, learners, self.runtime, changes)
+        return self._descend(place, groups.pool.loader, drawn, step)
+
+    def _step(
+        self, place: Place, contrast: ContrastTerms | None
+    ) -> Callable[[DecodedBatch, int], Scalars]:
+        """What is done with each decoded batch of a stage that is no pre-training."""
+        recipe = self.recipes[place.stage]
         step = TrainingStep(
             encoder=self.encoder,
             learners=self._learners(place),
@@ -184,15 +199,30 @@ class Trainer:
             runtime=self.runtime,
             real_statistics=self.real_statistics,
         )
+        changes = generator(self.seed, place.total, self.runtime.rank, 1)
+
+        def prepared(decoded: DecodedBatch, number: int) -> Scalars:
+            batch = prepare(decoded, recipe.augmentation, changes, self.runtime.device)
+            return step(batch, number)
+
+        return prepared
+
+    def _descend(
+        self,
+        place: Place,
+        loader: ImageLoader,
+        batches: Iterator[Ints],
+        step: Callable[[DecodedBatch, int], Scalars],
+    ) -> Record:
+        """Take the stage's steps; returns the mean of every loss term, and the time."""
+        start = time.perf_counter()
         rank = self.runtime.rank
         mine = [np.array_split(rows, self.runtime.processes)[rank] for rows in batches]
-        changes = generator(self.seed, place.total, rank, 1)
         totals: dict[str, list[float]] = {}
-        reading = loader.read(mine, self._bring(place, stage))
+        reading = loader.read(mine, self._bring(place, self.stages[place.stage]))
         with self.progress.task(f"epoch {place.total + 1}: train", len(mine)) as advance:
             for number, decoded in enumerate(reading):
-                batch = prepare(decoded, recipe.augmentation, changes, self.runtime.device)
-                terms = step(batch, number)
+                terms = step(decoded, number)
                 _refuse_nonsense(terms, place)
                 for name, value in terms.items():
                     totals.setdefault(name, []).append(value)
@@ -202,26 +232,10 @@ class Trainer:
         return {**means, "seconds_train": time.perf_counter() - start}
 
     def show(self, stage: Stage) -> Pixels | None:
-        """A contact sheet of views of some training images, [h, w, 3], if the stage has views.
-
-        Rows are images; the first column is the image, the others are the generator's.
-        """
+        """A contact sheet of views of some training images, [h, w, 3], if the stage has views."""
         if self.generator is None or not self._draws_views(stage):
             return None
-        images = self.loader.images
-        usable = np.flatnonzero(self._usable())
-        rows = usable[np.unique(np.linspace(0, len(usable) - 1, SHOWN).astype(int))]
-        decoded = next(self.loader.read([rows]))
-        batch = prepare(decoded, PLAIN, np.random.default_rng(0), self.runtime.device)
-
-        def encode(*several: Tensor) -> list[Encoded]:
-            with self.runtime.autocast():
-                return [self.encoder.encode(some) for some in several]
-
-        self.encoder.eval()
-        with torch.no_grad(), self.runtime.drawing():
-            columns = self.generator.show(batch.images, [images[row].key for row in rows], encode)
-        return as_sheet(torch.cat([batch.images.unsqueeze(1), columns.float()], dim=1))
+        return views_sheet(self.generator, self.encoder, self.loader, self.runtime)
 
     def _draws_views(self, stage: Stage) -> bool:
         return self.generator is not None and (stage.views or GENERATOR in stage.trains)
@@ -235,11 +249,13 @@ class Trainer:
         """Who learns in a stage, at its learning rates; all others are frozen."""
         stage = self.stages[place.stage]
         learners = {IDENTITY: self.identity[self.recipes[place.stage].optimizer], **self.learners}
-        wanted = set(stage.trains) | ({DISCRIMINATOR} if GENERATOR in stage.trains else set())
+        wanted = set(stage.trains) | {
+            partner for name, partner in PARTNERS.items() if name in stage.trains
+        }
         for name, learner in learners.items():
             learner.learns(name in wanted)
             for group in learner.optimizer.param_groups:
-                if name == IDENTITY:
+                if name in (IDENTITY, POSE):
                     group["weight_decay"] = stage.weight_decay
                     group["lr"] = stage.rate(place.epoch)
                 else:

@@ -75,10 +75,10 @@ class Runtime:
         return cast(Tensor, self._accelerator.gather(tensor))
 
     def gather_learning(self, tensor: Tensor) -> Tensor:
-        """The same as :meth:`gather`, with gradients of every process's losses back to its owner."""
+        """The same as :meth:`gather`; gradients of all processes' losses reach its owner."""
         if self.processes == 1:
             return tensor
-        return cast(Tensor, _Gather.apply(tensor, self))  # type: ignore[no-untyped-call]
+        return cast(Tensor, _Gather.apply(tensor, self))
 
     def sum(self, tensor: Tensor) -> Tensor:
         """Sum of a tensor over the processes."""

@@ -64,6 +64,7 @@ def evaluate_ranking(
     *,
     ap: ApRule = "step",
     block: int = _BLOCK,
+    reranking: str = "none",
 ) -> RankingResult:
     """Rank the gallery by cosine similarity for every query, ``block`` queries at a time.
 
@@ -81,6 +82,7 @@ def evaluate_ranking(
         ap: ``step`` sums precision at every hit (all current toolboxes); ``trapezoid`` averages it
             with the precision before the hit (the 2015 MATLAB code).
         block: Queries per matrix product; bounds the memory to ``block`` x G.
+        reranking: Name of what was done to the features.
 
     Returns:
         The scores.
@@ -93,7 +95,7 @@ def evaluate_ranking(
         for start in range(0, len(query), block)
     )
     labels = (query_pids, gallery_pids, query_camids, gallery_camids)
-    return _score(distances, *labels, ap=ap, reranking="none")
+    return _score(distances, *labels, ap=ap, reranking=reranking)
 
 
 def evaluate_distances(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,6 +77,17 @@ class Painter(Protocol):
 
     def turned(self, encoded: Encoded, maps: Tensor) -> Tensor:
         """Draw B people on V maps each, [B, V, C, H, W]; constants [B, V, 3, H, W], about 0..1."""
+        ...
+
+
+@runtime_checkable
+class ContentPainter(Painter, Protocol):
+    """Draws bodies with the content of an image, too."""
+
+    def anchored(
+        self, images: Tensor, encoded: Encoded, here: Tensor, maps: Tensor, share: float
+    ) -> Tensor:
+        """Draw V maps each with the content of B images, [B, V, 3, H, W], about 0..1 (CLSP)."""
         ...
 
 

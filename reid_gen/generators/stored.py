@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +12,45 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from reid_gen.data.groups import Groups
+from reid_gen.data.groups import SAME_IDENTITY, Groups, Member
 from reid_gen.data.images import decode
 from reid_gen.data.sidecar import Brought
 from reid_gen.errors import UserError
 from reid_gen.generators.protocol import Encode, Sources, Terms, Views
 from reid_gen.models.encoder import Encoded
 from reid_gen.types import Floats, Image, Pixels
+
+VIEW, WORTH = "view_", "worth_"
+"""Names of what is brought, with a number."""
+
+
+@dataclass(frozen=True)
+class Trust:
+    """Which views are good enough, and how much they count.
+
+    Attributes:
+        identity: Least identity score.
+        structure: Least overlap with the body that was asked for; views without a body pass.
+        difference: Least difference from the image and from other views.
+        weigh: Whether a view counts as much as its identity score says.
+    """
+
+    identity: float = -1.0
+    structure: float = 0.0
+    difference: float = 0.0
+    weigh: bool = False
+
+    def refuses(self, member: Member) -> str | None:
+        """The score that is too low; None if the view is good enough."""
+        if member.identity < self.identity:
+            return "identity"
+        if member.structure is not None and member.structure < self.structure:
+            return "structure"
+        return "difference" if member.difference < self.difference else None
+
+    def worth(self, member: Member) -> float:
+        """How much a view counts, 0..1."""
+        return min(1.0, max(0.0, member.identity)) if self.weigh else 1.0
 
 
 class StoredViews:
@@ -28,10 +62,13 @@ class StoredViews:
         width: Of images.
         members: Views per image in a step; images with fewer get none.
         most: Images of a batch that get views.
-        least_identity: Views whose identity score is lower are left out.
+        trust: Which views are left out.
 
     Raises:
-        UserError: If no view is left.
+        UserError: If the groups share something else than a person, or no view is left.
+
+    Attributes:
+        counts: Views that are kept, and those left out by each score.
     """
 
     def __init__(
@@ -41,56 +78,73 @@ class StoredViews:
         width: int,
         members: int,
         most: int,
-        least_identity: float,
+        trust: Trust,
     ) -> None:
+        if groups.about["kind"] != SAME_IDENTITY:
+            raise UserError(
+                f"{groups.folder} holds groups of kind {groups.about['kind']}, whose members are "
+                f"different people; views must be of kind {SAME_IDENTITY}"
+            )
+
         self.networks: nn.Module = nn.Module()
         self.discriminator: nn.Module = nn.Module()
         self.height, self.width = height, width
         self.members = members
         self.most = most
-        kept = [member for member in groups.members if member.identity >= least_identity]
-        self.files: dict[str, list[Path]] = {}
-        for member in kept:
-            self.files.setdefault(member.source, []).append(groups.folder / member.file)
-        if not any(len(files) >= members for files in self.files.values()):
+        self.folder = groups.folder
+        self.trust = trust
+        self.counts = dict.fromkeys(("kept", "identity", "structure", "difference"), 0)
+        self.kept: dict[str, list[Member]] = {}
+        for member in groups.members:
+            refused = trust.refuses(member)
+            self.counts[refused or "kept"] += 1
+            if refused is None:
+                self.kept.setdefault(member.source, []).append(member)
+        if not any(len(some) >= members for some in self.kept.values()):
             raise UserError(
-                f"{groups.folder} has no image with {members} view(s) of identity score "
-                f"{least_identity} or more; lower generator.least_identity or generator.members"
+                f"{groups.folder} has no image with {members} view(s) that are good enough "
+                f"({self.counts}); lower generator.least_identity, least_structure, "
+                "least_difference or members"
             )
 
     def usable(self, images: Sequence[Image]) -> NDArray[np.bool_]:
         """Which images have enough views, [N]."""
-        return np.array([len(self.files.get(i.key, ())) >= self.members for i in images])
+        return np.array([len(self.kept.get(i.key, ())) >= self.members for i in images])
 
     def bring(self, images: Sequence[Image], rng: np.random.Generator) -> Brought:
         """Random members of the groups of some images."""
         places = rng.permutation(np.flatnonzero(self.usable(images)))[: self.most]
         chosen = [self._choose(images[place].key, rng) for place in places]
         pictures: dict[str, Floats] = {}
-        for number, files in enumerate(zip(*chosen, strict=True)):
-            pixels = np.stack([self._read(file) for file in files]).astype(np.float32)
-            pictures[f"view_{number}"] = pixels / np.float32(255)
+        for number, members in enumerate(zip(*chosen, strict=True)):
+            pixels = np.stack([self._read(member) for member in members]).astype(np.float32)
+            pictures[f"{VIEW}{number}"] = pixels / np.float32(255)
+            worth = np.array([self.trust.worth(member) for member in members], np.float32)
+            pictures[f"{WORTH}{number}"] = worth[:, None, None, None]
         return Brought(places, pictures)
 
-    def _choose(self, key: str, rng: np.random.Generator) -> list[Path]:
-        files = self.files[key]
-        return [files[n] for n in rng.permutation(len(files))[: self.members]]
+    def _choose(self, key: str, rng: np.random.Generator) -> list[Member]:
+        members = self.kept[key]
+        return [members[n] for n in rng.permutation(len(members))[: self.members]]
 
     def views(self, sources: Sources, encoded: Encoded, encode: Encode, learning: bool) -> Views:
         """The pictures that were brought."""
-        images = torch.stack(list(sources.pictures.values()), dim=1)
+        numbers = range(self.members)
+        images = torch.stack([sources.pictures[f"{VIEW}{n}"] for n in numbers], dim=1)
+        worth = torch.stack([sources.pictures[f"{WORTH}{n}"].flatten() for n in numbers], dim=1)
         (of_views,) = encode(images.flatten(0, 1))
-        return Views(images, of_views)
+        return Views(images, of_views, worth.flatten() if self.trust.weigh else None)
 
     def show(self, images: Tensor, keys: Sequence[str], encode: Encode) -> Tensor:
         """All members of the smallest group, of each image as many."""
-        rows = [self.files[key] for key in keys]
-        columns = min(len(files) for files in rows)
-        pixels = np.stack([[self._read(file) for file in files[:columns]] for files in rows])
+        rows = [self.kept[key] for key in keys]
+        columns = min(len(members) for members in rows)
+        pixels = np.stack([[self._read(one) for one in members[:columns]] for members in rows])
         return torch.from_numpy(pixels).permute(0, 1, 4, 2, 3).float().to(images.device) / 255
 
     def save(self, folder: Path) -> None:
-        """Nothing: the groups lie on disk already."""
+        """How many views were kept, and how many left out for what, as ``views.json``."""
+        (folder / "views.json").write_text(json.dumps(self.counts) + "\n", encoding="utf-8")
 
     def discriminator_terms(self, sources: Sources, views: Views, step: int) -> Terms:
         """None: there is no discriminator."""
@@ -100,5 +154,5 @@ class StoredViews:
         """None: nothing learns to draw."""
         return {}
 
-    def _read(self, file: Path) -> Pixels:
-        return decode(file, self.height, self.width)
+    def _read(self, member: Member) -> Pixels:
+        return decode(self.folder / member.file, self.height, self.width)

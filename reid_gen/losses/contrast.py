@@ -78,7 +78,8 @@ def target_entropy(positive: Tensor, candidate: Tensor | None = None) -> Tensor:
         Scalar: mean over all queries.
     """
     target = _target(positive, candidate, torch.float64)
-    return torch.special.entr(target).sum(dim=1).mean()
+    entropy: Tensor = torch.special.entr(target)
+    return entropy.sum(dim=1).mean()
 
 
 def _target(positive: Tensor, candidate: Tensor | None, dtype: torch.dtype) -> Tensor:

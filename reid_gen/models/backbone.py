@@ -28,26 +28,63 @@ class Backbone:
         mean: Mean of the input's RGB channels, for pixels in 0..1.
         std: Standard deviation of the same.
         classifier: Prefix of the weights that the classifier would have; left out on loading.
+        pose_token: Whether the network gives (map, token [B, C]) instead.
     """
 
     network: nn.Module
     mean: Colour
     std: Colour
     classifier: str
+    pose_token: bool = False
+
+    @property
+    def trunk(self) -> nn.Module:
+        """What weight files are of."""
+        network = self.network
+        return network.network if isinstance(network, TokensAsMap) else network
 
 
-class _TokensAsMap(nn.Module):
+class TokensAsMap(nn.Module):
     """Drops a vision transformer's prefix tokens and lays the rest out as a map."""
+
+    network: nn.Module
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, x: Tensor) -> Tensor:
-        embed = self.network.patch_embed
-        tokens: Tensor = self.network(x)[:, self.network.num_prefix_tokens :]
-        height, width = embed.grid_size  # type: ignore[union-attr,misc]
-        return tokens.transpose(1, 2).reshape(len(x), -1, int(height), int(width))
+        """Map [B, C, h, w] of normalised images."""
+        return self._as_map(self.network(x)[:, self._prefix :])
+
+    @property
+    def _prefix(self) -> int:
+        return int(self.network.num_prefix_tokens)  # type: ignore[arg-type]
+
+    def _as_map(self, tokens: Tensor) -> Tensor:
+        height, width = self.network.patch_embed.grid_size  # type: ignore[union-attr,misc]
+        return tokens.transpose(1, 2).reshape(len(tokens), -1, int(height), int(width))
+
+
+class WithPoseToken(TokensAsMap):
+    """A vision transformer with one more learned token, which is given beside the map (GenPoCCL).
+
+    The token goes in before the first block and has no place of its own in the image.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__(network)
+        self.token = nn.Parameter(torch.zeros(1, 1, int(network.embed_dim)))  # type: ignore[arg-type]
+        nn.init.trunc_normal_(self.token, std=0.02)
+        network.norm_pre.register_forward_hook(self._append)  # type: ignore[union-attr]
+
+    def _append(self, _: nn.Module, __: object, tokens: Tensor) -> Tensor:
+        return torch.cat([tokens, self.token.expand(len(tokens), -1, -1)], dim=1)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        """Map [B, C, h, w] of normalised images, and the token [B, C]."""
+        tokens = self.network(x)
+        return self._as_map(tokens[:, self._prefix : -1]), tokens[:, -1]
 
 
 @dataclass(frozen=True)
@@ -62,6 +99,7 @@ class Request:
             map twice as fine (Luo et al., CVPRW 2019). None for a transformer.
         hub: None for random initialisation; ``imagenet`` for the default public weights; else a
             torchvision weights name (``IMAGENET1K_V1``) or a timm tag (``ra_in1k``). Downloads.
+        pose_token: Whether a transformer gets one more token, for poses.
     """
 
     name: str
@@ -69,6 +107,7 @@ class Request:
     width: int
     last_stride: int | None
     hub: str | None = None
+    pose_token: bool = False
 
 
 def _torchvision_resnet(request: Request) -> Backbone:
@@ -110,13 +149,17 @@ def _timm_vit(request: Request) -> Backbone:
             f"encoder.last_stride {request.last_stride} means nothing for the transformer "
             f"{request.name}; set it to null"
         )
-    backbone = _timm(request, request.name, img_size=(request.height, request.width))
-    return Backbone(
-        _TokensAsMap(backbone.network), backbone.mean, backbone.std, backbone.classifier
-    )
+    made = _timm(request, request.name, img_size=(request.height, request.width))
+    network = (WithPoseToken if request.pose_token else TokensAsMap)(made.network)
+    return Backbone(network, made.mean, made.std, made.classifier, request.pose_token)
 
 
 def _stride(request: Request) -> int:
+    if request.pose_token:
+        raise UserError(
+            f"encoder.pose_token means nothing for the convolutional network {request.name}, whose "
+            "pose head reads the pooled map; set it to false"
+        )
     if request.last_stride is None:
         raise UserError(
             f"encoder.last_stride null means nothing for the convolutional network {request.name}; "
@@ -170,6 +213,6 @@ def feature_channels(network: nn.Module, height: int, width: int) -> int:
     was_training = network.training
     network.eval()
     with torch.no_grad():
-        channels = network(torch.zeros(1, 3, height, width)).shape[1]
+        found = network(torch.zeros(1, 3, height, width))
     network.train(was_training)
-    return int(channels)
+    return int((found[0] if isinstance(found, tuple) else found).shape[1])

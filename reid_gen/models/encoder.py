@@ -28,6 +28,7 @@ class EncoderCard:
         width: Columns of the input images.
         last_stride: 1 or 2 for convolutional backbones, None for transformers.
         embedding: Length that a linear layer brings features to; None has none.
+        pose_token: Whether a transformer has one more token, for poses.
     """
 
     backbone: str
@@ -36,6 +37,7 @@ class EncoderCard:
     width: int
     last_stride: int | None = 1
     embedding: int | None = None
+    pose_token: bool = False
 
     def as_dict(self) -> dict[str, str | int | None]:
         """The card as plain values, for JSON."""
@@ -50,14 +52,22 @@ class Encoded:
         feature: Unit features for re-ID, [B, D] float32.
         parts: Mean of the backbone's map in horizontal stripes, top first, for a generator,
             [B, C, STRIPES].
+        token: What a transformer's pose token has become, [B, C]; None if it has none.
     """
 
     feature: Tensor
     parts: Tensor
+    token: Tensor | None = None
 
     def at(self, places: Tensor | slice) -> Encoded:
         """Those of some of the images."""
-        return Encoded(self.feature[places], self.parts[places])
+        token = None if self.token is None else self.token[places]
+        return Encoded(self.feature[places], self.parts[places], token)
+
+    @property
+    def pose(self) -> Tensor:
+        """What a pose head reads: the pose token, or the mean of the map, [B, C]."""
+        return self.parts.mean(dim=2) if self.token is None else self.token
 
 
 class IdentityEncoder(nn.Module):
@@ -92,18 +102,22 @@ class IdentityEncoder(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Encode RGB images in 0..1, [B, 3, H, W], to unit features [B, D] in float32."""
-        return self._feature(self._map(images))
+        return self._feature(self.look(images)[0])
 
     def encode(self, images: Tensor) -> Encoded:
         """Encode RGB images in 0..1, [B, 3, H, W], for re-ID and for a generator."""
-        found = self._map(images)
-        stripes = F.adaptive_avg_pool2d(found, (STRIPES, 1)).flatten(2)
-        return Encoded(self._feature(found), stripes)
+        return self.read(*self.look(images))
 
-    def _map(self, images: Tensor) -> Tensor:
+    def look(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The backbone's map [B, C, h, w] of RGB images in 0..1, and its pose token if it has."""
         x = (images - self.mean) / self.std
-        found: Tensor = self.backbone(x.contiguous(memory_format=torch.channels_last))
-        return found
+        found = self.backbone(x.contiguous(memory_format=torch.channels_last))
+        return found if isinstance(found, tuple) else (found, None)
+
+    def read(self, found: Tensor, token: Tensor | None = None) -> Encoded:
+        """What a map [B, C, h, w] says, for re-ID, for a generator and for a pose head."""
+        stripes = F.adaptive_avg_pool2d(found, (STRIPES, 1)).flatten(2)
+        return Encoded(self._feature(found), stripes, token)
 
     def _feature(self, found: Tensor) -> Tensor:
         return F.normalize(self.neck(self.embedding(self.pooling(found))).float(), dim=1)
@@ -133,11 +147,12 @@ def create_encoder(
         width=card.width,
         last_stride=card.last_stride,
         hub=None if file else weights,
+        pose_token=card.pose_token,
     )
     backbone = create_backbone(request)
     if file:
         load_strictly(
-            backbone.network, read_weights(file), str(file), left_out=(backbone.classifier,)
+            backbone.trunk, read_weights(file), str(file), left_out=(backbone.classifier,)
         )
     channels = feature_channels(backbone.network, card.height, card.width)
     encoder = IdentityEncoder(backbone, card.pooling, channels, card.embedding)

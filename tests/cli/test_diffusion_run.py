@@ -6,6 +6,7 @@ import torch
 from PIL import Image
 
 from reid_gen.cli.main import main
+from reid_gen.data.groups import load_groups
 from reid_gen.engine.journal import read_metrics
 from reid_gen.models.weights import read_weights
 from tests.cli.conftest import GAN_CONFIG
@@ -79,6 +80,10 @@ def test_its_views_are_drawn_measured_and_kept_as_the_gans_are(run, gan_run, tmp
     one, two = (sorted((tmp_path / name).rglob("*.jpg")) for name in ("one", "two"))
     assert len(one) == 18
     assert [p.read_bytes() for p in one] == [p.read_bytes() for p in two]
+    out = tmp_path / "anchored"
+    main(["generate", str(run), "--out", str(out), "--members", "2", "--maker", "anchored"])
+    assert len(list(out.rglob("*.jpg"))) == 18
+    assert load_groups(out).about["share"] == "0.1"
 
 
 def test_it_learns_alone_and_halves_what_it_can(config, capsys):

@@ -39,7 +39,9 @@ def test_every_training_image_becomes_a_group_with_a_line_per_view(gan_run, tmp_
     assert Image.open(tmp_path / "sheet.png").size == (3 * 64, 9 * 128)
     printed = capsys.readouterr().out
     assert "27 images in 9 groups" in printed
-    assert "identity scores:" in printed
+    for name in ("identity", "structure", "difference"):
+        assert f"{name} scores:" in printed
+    assert 0 <= first.structure <= 1
 
 
 def test_killed_at_any_moment_and_started_again_it_gives_the_same_bytes(
@@ -124,7 +126,36 @@ def test_views_that_look_like_nobody_can_be_left_out(gan_run, tmp_path, capsys):
     generate(gan_run, tmp_path / "groups")
     config = stored_config(gan_run, tmp_path, tmp_path / "groups", least_identity=1.0)
     message = failure(capsys, "train", "--config", config)
-    assert "has no image with 2 view(s) of identity score 1.0 or more" in message
+    assert "has no image with 2 view(s) that are good enough" in message
+    assert "'identity': 27" in message
+
+
+def test_filters_count_what_they_leave_out_and_views_can_weigh_less(gan_run, tmp_path):
+    groups = tmp_path / "groups"
+    generate(gan_run, groups)
+    found = load_groups(groups).members
+    least = {
+        name: sorted(getattr(member, name) for member in found)[9]
+        for name in ("structure", "difference")
+    }
+    settings = {f"least_{name}": value for name, value in least.items()}
+    words = {"members": 1, "weigh": True, **settings}
+    main(["train", "--config", str(stored_config(gan_run, tmp_path, groups, **words))])
+    run = tmp_path / "runs" / "tiny"
+    counts = json.loads((run / "last" / "views.json").read_text())
+    assert counts["structure"] == sum(m.structure < least["structure"] for m in found)
+    assert sum(counts.values()) == 27
+    assert counts["identity"] == 0 < counts["difference"]
+    main(["generate", str(gan_run), "--out", str(tmp_path / "pieces"), "--maker", "mosaic"])
+    members = load_groups(tmp_path / "pieces").members
+    assert len(members) == 9 * 4
+    assert {(m.degrees, m.structure) for m in members} == {(None, None)}
+    assert all(m.difference > 0 for m in members)
+
+
+def test_a_maker_says_which_runs_it_needs(gan_run, tmp_path, capsys):
+    message = failure(capsys, "generate", gan_run, "--out", tmp_path / "x", "--maker", "anchored")
+    assert "--maker anchored needs a run that trained a diffusion model" in message
 
 
 def test_faults_of_stored_views_are_named(gan_run, tmp_path, capsys):

@@ -151,7 +151,11 @@ def test_a_view_counts_as_much_as_it_is_worth(bank, anchors):
     some = replace(anchors, worth=worth)
     for name in ("view_prototype", "view_align", "view_instance"):
         each = [
-            terms(bank, replace(anchors, view=anchors.view[n : n + 1], places=torch.tensor([n])), Pairs())
+            terms(
+                bank,
+                replace(anchors, view=anchors.view[n : n + 1], places=torch.tensor([n])),
+                Pairs(),
+            )
             for n in range(3)
         ]
         wanted = sum(w * one[name] for w, one in zip(worth, each, strict=True)) / 3

@@ -13,7 +13,7 @@ from tests.engine.small import write_config
 ROOT = Path(__file__).parents[2]
 
 
-def launch(config, processes, stage=0):
+def launch(config, processes, stage=0, module="tests.engine.two_ranks"):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -30,7 +30,7 @@ def launch(config, processes, stage=0):
     }
     running = [
         subprocess.Popen(
-            [sys.executable, "-m", "tests.engine.two_ranks", str(config), str(stage)],
+            [sys.executable, "-m", module, str(config), str(stage)],
             env=shared
             if processes == 1
             else {**shared, **several, "RANK": str(rank), "LOCAL_RANK": str(rank)},
@@ -65,3 +65,13 @@ def test_two_processes_agree_on_the_generator_too_though_one_may_have_no_views(t
     joint_config = write_joint_config(tmp_path, usable=0.2)
     one, other = launch(joint_config, 2, stage=2)
     assert one == other
+
+
+def test_the_gradient_of_a_contrast_over_processes_equals_one_process():
+    module = "tests.engine.two_ranks_gather"
+    one, other = launch("", 2, module=module)
+    alone = launch("", 1, module=module)[0]
+    assert one == other
+    found, wanted = (np.array(run["weights"], float) for run in (one, alone))
+    np.testing.assert_allclose(found, wanted, atol=2e-6)
+    assert np.abs(wanted).max() > 0.1

@@ -8,11 +8,11 @@ import pytest
 import torch
 from PIL import Image as Pillow
 
-from reid_gen.data.groups import Member, load_groups, start_groups, write_part
+from reid_gen.data.groups import SAME_IDENTITY, Member, load_groups, start_groups, write_part
 from reid_gen.data.loaders import DecodedBatch
 from reid_gen.data.transforms import Augmentation
 from reid_gen.engine.batches import prepare
-from reid_gen.generators.stored import StoredViews
+from reid_gen.generators.stored import StoredViews, Trust
 from tests.generators.scenes import (
     HEIGHT,
     WIDTH,
@@ -28,7 +28,7 @@ PLAIN = Augmentation(flip=0.5, pad=0, erase=0, fill=(0, 0, 0))
 
 
 def stored(folder):
-    start_groups(folder, {"parts": 1, "sources": 6})
+    start_groups(folder, {"kind": SAME_IDENTITY, "parts": 1, "sources": 6})
     rng = np.random.default_rng(0)
     made = []
     for image in IMAGES:
@@ -38,10 +38,10 @@ def stored(folder):
             Pillow.fromarray(noise).save(file, "PNG")
             name = f"part-00000/{image.key[6:10]}_{n}.png"
             digest = hashlib.sha256(file.getvalue()).hexdigest()
-            member = Member(name, image.key, image.key, 90.0, 0, 0.9, digest)
+            member = Member(name, image.key, image.key, 90.0, "", 0, 0.9, 0.8, 0.1, digest)
             made.append((member, file.getvalue()))
     write_part(folder, 0, made)
-    return StoredViews(load_groups(folder), HEIGHT, WIDTH, 2, 4, 0.0)
+    return StoredViews(load_groups(folder), HEIGHT, WIDTH, 2, 4, Trust())
 
 
 @pytest.fixture(params=["mesh_gan", "stored", "pixel_diffusion"])

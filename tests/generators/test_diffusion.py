@@ -3,6 +3,7 @@ import pytest
 import torch
 from torch import nn
 
+from reid_gen.generators.diffusion.anchored import anchored
 from reid_gen.generators.diffusion.looks import Looks, looks_of
 from reid_gen.generators.diffusion.pipeline import PersonPipeline
 from reid_gen.generators.diffusion.sampler import Guidance, make_schedule, sample
@@ -178,3 +179,29 @@ def test_diffusers_reads_what_is_saved_and_draws_the_same(tmp_path):
     torch.manual_seed(3)
     theirs = pipeline(looks_of(seen, maps), Guidance(1, 2), steps=2)
     torch.testing.assert_close(own, theirs)
+
+
+def test_anchored_pictures_take_the_bottleneck_of_the_image_as_the_definition_says():
+    """CLSP's step, with encoder, bottleneck and decoder called apart."""
+    torch.manual_seed(0)
+    encoder_half, middle, decoder_half = nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 1)
+    network = nn.ModuleList([encoder_half, middle, decoder_half])
+
+    def predict(noisy, time, asked):
+        skip = network[0](noisy) + asked.maps + time.view(-1, 1, 1, 1)
+        return network[2](network[1](skip) + skip)
+
+    schedule, image, own, asked = make_schedule(), torch.rand(4, 3, 16, 8), looks(), looks()
+    time, noisy = torch.full((4,), 400), torch.rand(4, 3, 16, 8)
+    torch.manual_seed(5)
+    found = anchored(predict, network[1], schedule, image, own, 0.3)(noisy, time, asked)
+    torch.manual_seed(5)
+    beside = schedule.add_noise(2 * image - 1, torch.randn(image.shape), time)
+    skip, other = (
+        encoder_half(x) + told.maps + time.view(-1, 1, 1, 1)
+        for x, told in ((noisy, asked), (beside, own))
+    )
+    torch.testing.assert_close(found, decoder_half(0.3 * middle(skip) + 0.7 * middle(other) + skip))
+    whole = anchored(predict, network[1], schedule, image, own, 1.0)(noisy, time, asked)
+    torch.testing.assert_close(whole, predict(noisy, time, asked))
+    assert not network[1]._forward_hooks

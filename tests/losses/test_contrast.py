@@ -71,7 +71,9 @@ def test_what_a_query_is_worth_multiplies_its_loss():
         multi_positive_nce(similarity[q : q + 1], positive[q : q + 1], temperature=0.1)
         for q in range(5)
     ]
-    assert whole.item() == pytest.approx(sum(w * e for w, e in zip(worth, each)).item() / 5)
+    assert whole.item() == pytest.approx(
+        sum(w * e for w, e in zip(worth, each, strict=True)).item() / 5
+    )
 
 
 def members(seed, sizes=(1, 4, 2, 3)):

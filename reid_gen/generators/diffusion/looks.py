@@ -36,6 +36,14 @@ class Looks:
             self.feature * keep_person[:, 0, 0],
         )
 
+    def beside(self, others: Looks) -> Looks:
+        """These and others in one batch."""
+        return Looks(
+            torch.cat([self.maps, others.maps]),
+            torch.cat([self.parts, others.parts]),
+            torch.cat([self.feature, others.feature]),
+        )
+
 
 def looks_of(encoded: Encoded, maps: Tensor) -> Looks:
     """Looks of V maps for each of B people: [B, V, C, H, W] -> B V pictures."""

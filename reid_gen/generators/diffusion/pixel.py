@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from reid_gen.data.sidecar import Brought
+from reid_gen.generators.diffusion.anchored import anchored
 from reid_gen.generators.diffusion.looks import Looks, looks_of
 from reid_gen.generators.diffusion.pipeline import save_pipeline
 from reid_gen.generators.diffusion.sampler import (
@@ -58,6 +59,33 @@ class DiffusionPainter(nn.Module):
             for part in _in_parts(looks)
         ]
         return torch.cat(drawn).view(*maps.shape[:2], 3, *maps.shape[3:])
+
+    @torch.no_grad()
+    def anchored(
+        self, images: Tensor, encoded: Encoded, here: Tensor, maps: Tensor, share: float
+    ) -> Tensor:
+        """Draw bodies with the content of images and no other word of the person (CLSP).
+
+        Args:
+            images: In 0..1, [B, 3, H, W].
+            encoded: Of these.
+            here: Their body maps, [B, C, H, W].
+            maps: To draw, [B, V, C, H, W].
+            share: Of a picture's own content, in 0..1.
+
+        Returns:
+            Constants, about 0..1, [B, V, 3, H, W].
+        """
+        drawn = []
+        network = self.average.module
+        assert isinstance(network, PersonUNet)
+        own = looks_of(encoded, here.unsqueeze(1))
+        for view in maps.unbind(1):
+            asked = Looks(view, own.parts, own.feature).without(False, True)
+            middle = network.unet.mid_block
+            predict = anchored(self._predict, middle, self.schedule, images, own, share)
+            drawn.append(sample(predict, self.schedule, asked, Guidance(), self.steps))
+        return torch.stack(drawn, dim=1)
 
     def _predict(self, noisy: Tensor, time: Tensor, looks: Looks) -> Tensor:
         v: Tensor = self.average(noisy, time, looks)

@@ -1,0 +1,81 @@
+"""From settings to pre-training on poses."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from reid_gen.config import schema
+from reid_gen.data.groups import load_groups
+from reid_gen.data.loaders import ImageLoader
+from reid_gen.data.transforms import Augmentation
+from reid_gen.engine.pools import Pool
+from reid_gen.engine.pretraining import Pretraining
+from reid_gen.engine.steps import Learner
+from reid_gen.errors import UserError
+from reid_gen.models.backbone import Colour
+from reid_gen.models.encoder import IdentityEncoder
+from reid_gen.models.pose import PatchPainter, PoseHead, PoseHeads
+from reid_gen.types import Image, Ints
+
+
+def build_pretraining(
+    config: schema.Config, settings: schema.Pose, encoder: IdentityEncoder, fill: Colour
+) -> tuple[Pretraining, Learner]:
+    """Groups, heads and how they are trained; and the heads with their optimiser.
+
+    Raises:
+        UserError: If there are no groups, one has a single member, or patches do not tile images.
+    """
+    groups = load_groups(settings.groups)
+    images = tuple(Image(member.file, groups.folder / member.file) for member in groups.members)
+    numbers = _numbered([member.group for member in groups.members], str(groups.folder))
+    height, width = config.data.height, config.data.width
+    device = next(encoder.parameters()).device
+    rows, columns = _grid(encoder, torch.zeros(1, 3, height, width, device=device))
+    if height % rows or width % columns:
+        raise UserError(
+            f"the encoder's map has {rows} x {columns} places, which does not divide {height} x "
+            f"{width} pixels; take multiples of 32 for data.height and data.width"
+        )
+    heads = PoseHeads(
+        PoseHead(encoder.channels, settings.hidden, settings.size),
+        PatchPainter(encoder.channels, (height // rows, width // columns)),
+    ).to(device)
+    pretraining = Pretraining(
+        pool=Pool(
+            loader=ImageLoader(images, height, width, config.data.workers),
+            batch=settings.batch,
+            instances=settings.instances,
+        ),
+        groups=numbers,
+        heads=heads,
+        augmentation=Augmentation(0.0, config.augment.pad, config.augment.erase, fill),
+        weights=settings.weights.model_dump(),
+        temperature=settings.temperature,
+        align_temperature=settings.align_temperature,
+        mask=settings.mask,
+    )
+    return pretraining, Learner(heads, torch.optim.Adam(heads.parameters(), fused=True))
+
+
+def _grid(encoder: IdentityEncoder, image: Tensor) -> tuple[int, int]:
+    """Rows and columns of the encoder's map; its statistics stay as they are."""
+    was_training = encoder.training
+    encoder.eval()
+    with torch.no_grad():
+        found, _ = encoder.look(image)
+    encoder.train(was_training)
+    return found.shape[2], found.shape[3]
+
+
+def _numbered(names: list[str], source: str) -> Ints:
+    """Groups as numbers, [N]."""
+    found, numbers, counts = np.unique(names, return_inverse=True, return_counts=True)
+    if counts.min() < 2:
+        raise UserError(
+            f"group '{found[counts.argmin()]}' of {source} has one member, and a positive needs "
+            "another; make groups with --members 2 or more"
+        )
+    return numbers.astype(np.int64)

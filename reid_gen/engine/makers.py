@@ -1,0 +1,167 @@
+"""Ways to make positives of real images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from reid_gen.body.table import BodyTable
+from reid_gen.data.groups import SAME_IDENTITY
+from reid_gen.data.loaders import ImageLoader
+from reid_gen.data.mosaic import mosaic
+from reid_gen.data.transforms import to_images
+from reid_gen.engine.artist import Artist, whole_batches
+from reid_gen.errors import UserError
+from reid_gen.generators.protocol import ContentPainter
+from reid_gen.generators.turns import Angles
+from reid_gen.types import Floats, Image
+
+
+@dataclass(frozen=True)
+class Made:
+    """Positives of some images.
+
+    Attributes:
+        pictures: The images, in 0..1, [b, 3, H, W].
+        views: Their positives, in 0..1, [b, V, 3, H, W].
+        degrees: How far bodies were turned, [b, V]; None if bodies have no say.
+        prompts: What was asked for in words, [b]; empty where nothing was.
+    """
+
+    pictures: Tensor
+    views: Tensor
+    degrees: Floats | None = None
+    prompts: tuple[str, ...] = ()
+
+
+class Maker(Protocol):
+    """Makes positives.
+
+    Attributes:
+        name: For the header of groups.
+        positives: What the members of a group share: ``same_identity`` or ``same_pose``.
+        about: What else decides how they look, for the header.
+    """
+
+    name: str
+    positives: str
+    about: dict[str, str]
+
+    def __call__(
+        self, images: Sequence[Image], members: int, rng: np.random.Generator
+    ) -> Iterator[Made]:
+        """Make ``members`` positives of each image, a batch at a time, in their order.
+
+        Raises:
+            UserError: If an image does not decode, or has no body where one is needed.
+        """
+
+
+class Turned:
+    """The person on the body turned, by any generator that draws.
+
+    Args:
+        artist: Draws.
+        table: Bodies of the images.
+        angles: How far they are turned.
+    """
+
+    name, positives = "turned", SAME_IDENTITY
+
+    def __init__(self, artist: Artist, table: BodyTable, angles: Angles) -> None:
+        self.artist = artist
+        self.table = table
+        self.angles = angles
+        self.about = {"angles": repr(angles)}
+
+    def __call__(
+        self, images: Sequence[Image], members: int, rng: np.random.Generator
+    ) -> Iterator[Made]:
+        """Make ``members`` positives of each image."""
+        degrees = _degrees(self.angles, rng, len(images), members)
+        done = 0
+        for pictures, views in self.artist.views(images, self.table, degrees):
+            yield Made(pictures, views, degrees[done : done + len(pictures)])
+            done += len(pictures)
+
+
+class Anchored:
+    """The body turned with the content of the image, by a diffusion model (CLSP).
+
+    Args:
+        artist: Draws, with a diffusion model.
+        table: Bodies of the images.
+        angles: How far they are turned.
+        share: Of a picture's own content.
+
+    Raises:
+        UserError: If the artist draws otherwise.
+    """
+
+    name, positives = "anchored", SAME_IDENTITY
+
+    def __init__(self, artist: Artist, table: BodyTable, angles: Angles, share: float) -> None:
+        if not isinstance(artist.painter, ContentPainter):
+            raise UserError(
+                "--maker anchored needs a run that trained a diffusion model, such as "
+                "diffusion_pedestrians; with this one use --maker turned"
+            )
+        self.artist = artist
+        self.painter = artist.painter
+        self.table = table
+        self.angles = angles
+        self.share = share
+        self.about = {"angles": repr(angles), "share": str(share)}
+
+    def __call__(
+        self, images: Sequence[Image], members: int, rng: np.random.Generator
+    ) -> Iterator[Made]:
+        """Make ``members`` positives of each image."""
+        degrees = _degrees(self.angles, rng, len(images), members)
+        asked = np.concatenate([np.zeros((len(images), 1), np.float32), degrees], axis=1)
+        done = 0
+        for sitting in self.artist.sittings(images, self.table, asked):
+            here, maps = sitting.maps[:, 0], sitting.maps[:, 1:]
+            with self.artist.runtime.drawing():
+                views = self.painter.anchored(
+                    sitting.pictures, sitting.seen, here, maps, self.share
+                )
+            shown = views.float().clamp(0, 1).cpu()
+            yield Made(sitting.pictures.cpu(), shown, degrees[done : done + len(shown)])
+            done += len(shown)
+
+
+class Mosaics:
+    """Pieces of the image, side by side (CLIC); no network has a part in it.
+
+    Args:
+        height: Of images.
+        width: Of images.
+    """
+
+    name, positives = "mosaic", SAME_IDENTITY
+
+    def __init__(self, height: int, width: int) -> None:
+        self.height, self.width = height, width
+        self.about: dict[str, str] = {}
+
+    def __call__(
+        self, images: Sequence[Image], members: int, rng: np.random.Generator
+    ) -> Iterator[Made]:
+        """Make ``members`` positives of each image."""
+        for batch in whole_batches(ImageLoader(images, self.height, self.width, 2)):
+            made = [mosaic(pixels, rng) for pixels in batch.pixels for _ in range(members)]
+            views = to_images(np.stack(made)).view(
+                len(batch.pixels), members, 3, *made[0].shape[:2]
+            )
+            yield Made(to_images(batch.pixels), views)
+
+
+def _degrees(angles: Angles, rng: np.random.Generator, images: int, members: int) -> Floats:
+    torch.manual_seed(int(rng.integers(2**31)))  # for the noise of diffusion models
+    return np.stack([angles.draw(rng, members) for _ in range(images)])

@@ -1,0 +1,104 @@
+"""How much a made picture can be trusted as a positive."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from reid_gen.body.model import BodyModel, load_body
+from reid_gen.body.recover import MeshRecovery, Recovery
+from reid_gen.body.table import BodyTable
+from reid_gen.body.views import StructureMaps
+from reid_gen.engine.makers import Made
+from reid_gen.evaluation.agreement import least_difference, overlap
+from reid_gen.evaluation.features import Encode
+from reid_gen.types import Floats
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Of the views of some images.
+
+    Attributes:
+        identity: Cosine of a view's feature with its image's, [b, V].
+        structure: Overlap of the body that is seen in a view with the one that was asked for,
+            [b, V] in 0..1; None if none was.
+        difference: From the image and from the views before it, [b, V] in 0..1; 0 is a copy.
+    """
+
+    identity: Floats
+    structure: Floats | None
+    difference: Floats
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """Scores made pictures.
+
+    Attributes:
+        encode: Recognises people: the encoder that pictures are made for.
+        structure: Sees bodies; None if bodies have no say.
+    """
+
+    encode: Encode
+    structure: StructureJudge | None
+
+    def __call__(self, keys: Sequence[str], made: Made) -> Scores:
+        """Scores of views of the images of ``keys``, [b]."""
+        own, drawn = self.encode(made.pictures), self.encode(made.views.flatten(0, 1))
+        identity = (own[:, None] * drawn.view(*made.views.shape[:2], -1)).sum(-1)
+        structure = None
+        if self.structure is not None and made.degrees is not None:
+            structure = self.structure(keys, made.degrees, made.views)
+        return Scores(
+            identity.float().cpu().numpy(),
+            structure,
+            least_difference(made.pictures, made.views),
+        )
+
+
+class StructureJudge:
+    """Compares the body that is seen in a picture with the one that was asked for.
+
+    Args:
+        table: Bodies of the images.
+        body: What their parameters are of.
+        height: Of silhouettes in pixels.
+        width: Of silhouettes in pixels.
+        recovery: Sees bodies.
+    """
+
+    def __init__(
+        self,
+        table: BodyTable,
+        body: BodyModel,
+        height: int,
+        width: int,
+        recovery: Recovery | None = None,
+    ) -> None:
+        self.asked = StructureMaps(table, body, height, width)
+        self.recovery = recovery or MeshRecovery()
+        self.own = load_body(None)
+
+    def __call__(self, keys: Sequence[str], degrees: Floats, views: Tensor) -> Floats:
+        """Overlap of silhouettes (intersection over union) [b, V] of views [b, V, 3, H, W]."""
+        count, members = degrees.shape
+        every = [key for key in keys for _ in range(members)]
+        wanted = self.asked("silhouette", every, degrees.ravel()) > 0
+        size = self.recovery.height, self.recovery.width
+        shown = F.interpolate(views.flatten(0, 1), size, mode="bilinear", antialias=True)
+        pixels = shown.clamp(0, 1).mul(255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+        names = tuple(str(n) for n in range(len(every)))
+        seen = StructureMaps(
+            self.recovery(names, np.ascontiguousarray(pixels)),
+            self.own,
+            self.asked.height,
+            self.asked.width,
+        )
+        found = seen("silhouette", names, np.zeros(len(names), np.float32)) > 0
+        return overlap(found, wanted).reshape(count, members)

@@ -1,0 +1,21 @@
+"""Run by one or two processes: the gradient of a contrast over all of them, for its own rows."""
+
+import torch
+
+from reid_gen.engine.runtime import Runtime
+from reid_gen.losses.groups import Members, group_nce
+
+if __name__ == "__main__":
+    torch.manual_seed(0)
+    runtime = Runtime("fp32")
+    share = slice(runtime.rank, None, runtime.processes)
+    whole = torch.nn.functional.normalize(torch.randn(8, 4), dim=1)
+    own = whole[share].clone().requires_grad_()
+    group, image = torch.arange(8)[share] // 4, torch.arange(8)[share]
+    every = Members(runtime.gather_learning(own), runtime.gather(group), runtime.gather(image))
+    loss = group_nce(Members(own, group, image), every, temperature=0.1)
+    loss.backward()
+    gradient = torch.zeros(8, 4)
+    gradient[share] = own.grad / runtime.processes
+    total = runtime.sum(gradient)
+    print("weights", *(f"{float(value):.6f}" for value in total.flatten()))
