@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -112,6 +112,52 @@ def render(
             workers=workers or os.cpu_count() or 1, progress=advance,
         )  # fmt: skip
     click.echo(f"rendered {size.images:,} crops into {out}")
+
+
+@data.command()
+@click.option(
+    "--share",
+    type=click.Choice(["pose", "looks"]),
+    required=True,
+    help="Of a group: one pose of different people, or one person in different poses.",
+)
+@click.option("--count", type=click.IntRange(1), default=1000, show_default=True, help="Groups.")
+@click.option("--members", type=click.IntRange(1), default=4, show_default=True, help="Of each.")
+@click.option("--seed", type=click.IntRange(0), default=1, show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to make.")
+@click.option("--height", type=int, default=128, show_default=True, help="Pixels of a picture.")
+@click.option("--width", type=int, default=64, show_default=True, help="Pixels of a picture.")
+@click.option("--workers", type=int, help="Processes; all cores by default.")
+@click.option("--sheet", type=click.Path(path_type=Path), help="Draw some into a .png or .jpg.")
+def groups(
+    share: Literal["pose", "looks"],
+    count: int,
+    members: int,
+    seed: int,
+    out: Path,
+    height: int,
+    width: int,
+    workers: int | None,
+    sheet: Path | None,
+) -> None:
+    """Render groups of pedestrians that share a pose, or looks, to learn from.
+
+    A killed command goes on where it was and gives the same files.
+    """
+    import os
+
+    from reid_gen.data.groups import load_groups
+    from reid_gen.data.images import save_picture
+    from reid_gen.engine.progress import Terminal
+    from reid_gen.pedestrians.groups import GroupPlan, render_groups
+    from reid_gen.report.groups import groups_sheet
+
+    plan = GroupPlan(share, count, members, seed, height, width)
+    with Terminal().task("render", count) as advance:
+        render_groups(out, plan, workers=workers or os.cpu_count() or 1, progress=advance)
+    click.echo(f"rendered {count:,} groups of {members}: {out}")
+    if sheet is not None:
+        save_picture(groups_sheet(load_groups(out)), sheet)
 
 
 def _print(report: CheckReport) -> None:

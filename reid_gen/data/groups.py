@@ -25,13 +25,13 @@ SAME_IDENTITY, SAME_POSE = "same_identity", "same_pose"
 
 @dataclass(frozen=True)
 class Member:
-    """One generated image.
+    """One generated image. Scores are None where they mean nothing.
 
     Attributes:
         file: Path below the folder of the groups.
         group: Images with the same name here are positives of each other.
-        source: Key of the real image that it was made from.
-        degrees: How far the person was turned; None if bodies had no say.
+        source: Key of the real image that it was made from; empty if there was none.
+        degrees: How far the person was turned; None if it was not turned.
         prompt: What was asked for in words; empty if nothing was.
         seed: From which what was random in it came.
         identity: Cosine of its feature with its source's, by the encoder that it was made for.
@@ -46,9 +46,9 @@ class Member:
     degrees: float | None
     prompt: str
     seed: int
-    identity: float
+    identity: float | None
     structure: float | None
-    difference: float
+    difference: float | None
     sha256: str
 
 

@@ -42,15 +42,17 @@ class Trust:
 
     def refuses(self, member: Member) -> str | None:
         """The score that is too low; None if the view is good enough."""
-        if member.identity < self.identity:
-            return "identity"
-        if member.structure is not None and member.structure < self.structure:
-            return "structure"
-        return "difference" if member.difference < self.difference else None
+        for name in ("identity", "structure", "difference"):
+            score = getattr(member, name)
+            if score is not None and score < getattr(self, name):
+                return name
+        return None
 
     def worth(self, member: Member) -> float:
         """How much a view counts, 0..1."""
-        return min(1.0, max(0.0, member.identity)) if self.weigh else 1.0
+        if not self.weigh or member.identity is None:
+            return 1.0
+        return min(1.0, max(0.0, member.identity))
 
 
 class StoredViews:
