@@ -84,22 +84,16 @@ def evaluate_views(
 def _judge(config: Config, run: Path | None) -> Encode:
     """An encoder that never saw generated images, of any architecture and size."""
     import torch
-    from torch.nn import functional as F
 
     from reid_gen.engine.build import encoder_card
-    from reid_gen.engine.checkpoint import load_encoder
+    from reid_gen.engine.judge import load_judge
     from reid_gen.engine.runtime import Runtime
     from reid_gen.models.encoder import create_encoder
 
     if run is None:
         torch.manual_seed(config.seed)
         return Runtime("fp32").encoder(create_encoder(encoder_card(config), config.encoder.weights))
-    encoder, card = load_encoder(run)
-    encode = Runtime("fp32").encoder(encoder)
-    size = (card.height, card.width)
-    if size == (config.data.height, config.data.width):
-        return encode
-    return lambda images: encode(F.interpolate(images, size, mode="bicubic", antialias=True))
+    return load_judge(run, Runtime("fp32"))[0]
 
 
 def _name(file: Path | None, weights: str | None) -> str:

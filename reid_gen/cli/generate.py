@@ -17,7 +17,7 @@ PATH = click.Path(path_type=Path)
 
 
 @click.command()
-@click.argument("run", type=PATH)
+@click.argument("source", type=PATH)
 @click.option("--out", type=PATH, required=True, help="Folder for the groups.")
 @click.option(
     "--maker",
@@ -38,7 +38,7 @@ PATH = click.Path(path_type=Path)
 @click.option("--check", is_flag=True, help="Only compare every file with its checksum.")
 @click.option("--sheet", type=PATH, help="Draw some groups into a .png or .jpg.")
 def generate(
-    run: Path,
+    source: Path,
     out: Path,
     maker: str,
     members: int,
@@ -47,32 +47,51 @@ def generate(
     check: bool,
     sheet: Path | None,
 ) -> None:
-    """Make positives of every training image of RUN, once and for all.
+    """Make positives of training images, once and for all.
 
-    A killed command goes on where it was and gives the same files. Train on them with a generator
-    of kind `stored`.
+    SOURCE is a run, whose own generator or --maker makes them of its images, or the YAML file of a
+    public diffusion model. A killed command goes on where it was and gives the same files. Train on
+    them with a generator of kind `stored`, or on groups that share a pose with a `pose` section.
 
     Example: reid-gen generate runs/gcl_pedestrians --out groups --sheet groups.png
     """
     from reid_gen.data.groups import check_groups, load_groups
     from reid_gen.data.images import save_picture
-    from reid_gen.engine.checkpoint import find_checkpoint, read_card
     from reid_gen.engine.generate import generate_groups
     from reid_gen.engine.progress import Terminal
     from reid_gen.report.groups import groups_sheet
 
     if not check:
-        digest = read_card(find_checkpoint(run))["sha256"][:16]
-        made_by, progress = f"{run.name} {digest}", Terminal()
-        way, scorer, images = (_mosaics if maker == "mosaic" else _drawn)(run, maker, share)
+        if source.suffix in (".yaml", ".yml"):
+            way, scorer, images = _pipeline(source)
+            made_by = source.name
+        else:
+            way, scorer, images = (_mosaics if maker == "mosaic" else _drawn)(source, maker, share)
+            made_by = _name(source)
         generate_groups(
-            way, scorer, images, out, members=members, seed=seed, made_by=made_by, progress=progress
-        )
+            way, scorer, images, out,
+            members=members, seed=seed, made_by=made_by, progress=Terminal(),
+        )  # fmt: skip
     groups = load_groups(out)
     check_groups(groups)
     _describe(groups)
     if sheet is not None:
         save_picture(groups_sheet(groups), sheet)
+
+
+def _name(run: Path) -> str:
+    from reid_gen.engine.checkpoint import find_checkpoint, read_card
+
+    return f"{run.name} {read_card(find_checkpoint(run))['sha256'][:16]}"
+
+
+def _pipeline(file: Path) -> tuple[Maker, Scorer, list[Image]]:
+    """A public diffusion model, and the images that have a body to trust."""
+    from reid_gen.config.load import load_settings
+    from reid_gen.config.pipelines import Groups as Settings
+    from reid_gen.engine.build_pipeline import build_groups
+
+    return build_groups(load_settings(file, Settings))
 
 
 def _drawn(run: Path, maker: str, share: float) -> tuple[Maker, Scorer, list[Image]]:

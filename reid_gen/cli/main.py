@@ -17,6 +17,7 @@ COMMANDS = {
     "data": "data:data",
     "meshes": "meshes:meshes",
     "generate": "generate:generate",
+    "tune": "tune:tune",
     "views": "views:views",
     "evaluate-views": "evaluate_views:evaluate_views",
     "config": "config:config",

@@ -6,7 +6,7 @@ import difflib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -20,13 +20,20 @@ from reid_gen.config.schema import Config
 from reid_gen.errors import UserError
 
 Place = tuple[str | int, ...]
+Model = TypeVar("Model", bound=BaseModel)
 
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
+    """Read the configuration file of an experiment; see :func:`load_settings`."""
+    return load_settings(path, Config, overrides)
+
+
+def load_settings(path: Path, model: type[Model], overrides: Sequence[str] = ()) -> Model:
     """Read a configuration file.
 
     Args:
         path: YAML 1.2 file.
+        model: What it may say.
         overrides: ``key.path=value`` each; they win over the file.
 
     Returns:
@@ -41,10 +48,10 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
         **apply_overrides(tree, overrides),
     }
     try:
-        return Config.model_validate(tree)
+        return model.model_validate(tree)
     except ValidationError as error:
         faults = [
-            _describe(fault, tree, origins, str(path))
+            _describe(fault, tree, origins, str(path), model)
             for fault in error.errors()
             if not (fault["type"] == "too_short" and fault["input"])  # follows from a bad item
         ]
@@ -96,14 +103,18 @@ def _plain(node: Any, place: Place, lines: dict[Place, int]) -> Any:
 
 
 def _describe(
-    fault: ErrorDetails, tree: dict[str, Any], origins: dict[Place, str], file: str
+    fault: ErrorDetails,
+    tree: dict[str, Any],
+    origins: dict[Place, str],
+    file: str,
+    model: type[BaseModel],
 ) -> str:
     place = _in_tree(fault["loc"], tree)
     origin = next(
         (origins[place[:n]] for n in range(len(place), 0, -1) if place[:n] in origins), file
     )
     dotted = ".".join(str(part) for part in place)
-    return f"{origin}: {dotted + ': ' if dotted else ''}{_words(fault, place)}"
+    return f"{origin}: {dotted + ': ' if dotted else ''}{_words(fault, place, model)}"
 
 
 def _in_tree(location: Place, tree: dict[str, Any]) -> Place:
@@ -125,13 +136,13 @@ def _child(node: Any, part: str | int) -> Any:
         return None
 
 
-def _words(fault: ErrorDetails, place: Place) -> str:
+def _words(fault: ErrorDetails, place: Place, model: type[BaseModel]) -> str:
     """What is wrong, in the user's words."""
     kind, value, facts = fault["type"], fault.get("input"), fault.get("ctx", {})
     got = f"got {json.dumps(value, default=str)}"
     match kind:
         case "extra_forbidden":
-            return _unknown_key(place)
+            return _unknown_key(place, model)
         case "missing":
             return "this key is missing; add it"
         case "union_tag_invalid":
@@ -159,8 +170,8 @@ def _words(fault: ErrorDetails, place: Place) -> str:
             return f"{rule}, {got}"
 
 
-def _unknown_key(place: Place) -> str:
-    known = _fields(place[:-1])
+def _unknown_key(place: Place, model: type[BaseModel]) -> str:
+    known = _fields(place[:-1], model)
     if place[-1] in known:
         return "this key belongs to another kind than the one given; remove it or change kind"
     close = difflib.get_close_matches(str(place[-1]), known, n=1)
@@ -168,9 +179,9 @@ def _unknown_key(place: Place) -> str:
     return f"unknown key; allowed here: {', '.join(known)}{hint}"
 
 
-def _fields(place: Place) -> list[str]:
+def _fields(place: Place, root: type[BaseModel]) -> list[str]:
     """Names of the keys allowed at a place of the tree, of all members of a union."""
-    models: list[Any] = [Config]
+    models: list[Any] = [root]
     for part in place:
         annotations = [
             model.model_fields[part].annotation

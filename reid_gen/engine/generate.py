@@ -116,7 +116,7 @@ def _member(
         degrees=_rounded(made.degrees, at, 3),
         prompt=prompt,
         seed=seed,
-        identity=round(float(scores.identity[at]), 4),
+        identity=_rounded(scores.identity, at, 4),
         structure=_rounded(scores.structure, at, 4),
         difference=round(float(scores.difference[at]), 4),
         sha256=hashlib.sha256(content).hexdigest(),

@@ -25,13 +25,13 @@ class Scores:
     """Of the views of some images.
 
     Attributes:
-        identity: Cosine of a view's feature with its image's, [b, V].
+        identity: Cosine of a view's feature with its image's, [b, V]; None without an encoder.
         structure: Overlap of the body that is seen in a view with the one that was asked for,
             [b, V] in 0..1; None if none was.
         difference: From the image and from the views before it, [b, V] in 0..1; 0 is a copy.
     """
 
-    identity: Floats
+    identity: Floats | None
     structure: Floats | None
     difference: Floats
 
@@ -41,25 +41,23 @@ class Scorer:
     """Scores made pictures.
 
     Attributes:
-        encode: Recognises people: the encoder that pictures are made for.
+        encode: Recognises people: the encoder that pictures are made for; None if there is none.
         structure: Sees bodies; None if bodies have no say.
     """
 
-    encode: Encode
+    encode: Encode | None
     structure: StructureJudge | None
 
     def __call__(self, keys: Sequence[str], made: Made) -> Scores:
         """Scores of views of the images of ``keys``, [b]."""
-        own, drawn = self.encode(made.pictures), self.encode(made.views.flatten(0, 1))
-        identity = (own[:, None] * drawn.view(*made.views.shape[:2], -1)).sum(-1)
-        structure = None
+        identity = structure = None
+        if self.encode is not None:
+            own, drawn = self.encode(made.pictures), self.encode(made.views.flatten(0, 1))
+            cosine = (own[:, None] * drawn.view(*made.views.shape[:2], -1)).sum(-1)
+            identity = cosine.float().cpu().numpy()
         if self.structure is not None and made.degrees is not None:
             structure = self.structure(keys, made.degrees, made.views)
-        return Scores(
-            identity.float().cpu().numpy(),
-            structure,
-            least_difference(made.pictures, made.views),
-        )
+        return Scores(identity, structure, least_difference(made.pictures, made.views))
 
 
 class StructureJudge:

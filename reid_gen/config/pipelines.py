@@ -1,0 +1,114 @@
+"""What a file may say of groups that a public diffusion model draws."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, PositiveInt, model_validator
+
+from reid_gen.config.generators import AnyTurn, StepTurns
+from reid_gen.config.section import NotNegative, Section, Share
+
+Size = Annotated[int, Field(ge=16, multiple_of=8)]
+
+
+class Control(Section):
+    """One picture of the body that the model is shown."""
+
+    weights: str
+    """Hub id or folder of a ControlNet, or of a T2I-Adapter."""
+    condition: Literal["openpose", "depth", "normal"]
+    scale: NotNegative = 1.0
+    until: Share = 1.0
+    """Share of the steps after which a ControlNet no longer counts."""
+
+
+class ImagePrompt(Section):
+    """IP-Adapter: the source image beside the words."""
+
+    weights: str
+    """Hub id or folder."""
+    subfolder: str = "models"
+    file: str = "ip-adapter_sd15.safetensors"
+    scale: NotNegative = 0.6
+
+
+class StableDiffusion(Section):
+    """A public model, what controls it, and how it draws."""
+
+    family: Literal["sd", "sdxl"] = "sd"
+    base: str
+    """Hub id or folder."""
+    control: Literal["controlnet", "adapter"] = "controlnet"
+    controls: Annotated[tuple[Control, ...], Field(min_length=1, strict=False)]
+    image_prompt: ImagePrompt | None = None
+    lora: Annotated[Path | None, Field(strict=False)] = None
+    """Folder that `reid-gen tune` made."""
+    height: Size = 512
+    width: Size = 256
+    """That it draws at; pictures are then made smaller."""
+    steps: PositiveInt = 20
+    guidance: NotNegative = 5.0
+    negative: str = ""
+    """What must not be seen."""
+    precision: Literal["bf16", "fp32"] = "bf16"
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> StableDiffusion:
+        if self.control == "adapter" and self.family == "sd" and self.image_prompt is not None:
+            raise ValueError(
+                "diffusers has no image_prompt for T2I-Adapters of family sd; take control: "
+                "controlnet or family: sdxl"
+            )
+        if self.control == "adapter" and len(self.controls) > 1:
+            raise ValueError("give one T2I-Adapter; several controls need control: controlnet")
+        return self
+
+
+class Images(Section):
+    """Which images lend their bodies, and the size of the pictures that are kept."""
+
+    name: Literal["market1501", "dukemtmcreid", "msmt17", "pedestrians", "folder"]
+    root: Annotated[Path, Field(strict=False)]
+    height: PositiveInt = 256
+    width: PositiveInt = 128
+
+
+class Groups(Section):
+    """Groups of pictures that a public diffusion model draws."""
+
+    data: Images
+    bodies: Annotated[Path, Field(strict=False)]
+    """Folder that `reid-gen meshes` made."""
+    body: Annotated[Path | None, Field(strict=False)] = None
+    """SMPL model if the bodies are SMPL's; null for the built-in one."""
+    least_score: Share = 0.3
+    """Less confident bodies are left out."""
+    angles: Annotated[StepTurns | AnyTurn, Field(discriminator="kind")] | None = None
+    """How far bodies are turned; null draws them as they are."""
+    positives: Literal["same_pose", "same_identity"] = "same_pose"
+    """What a group shares: a body and a prompt, or the person of the source image."""
+    prompts: Annotated[Path | None, Field(strict=False)] = None
+    """Text file, a prompt per line, of which each group gets one at random."""
+    run: Annotated[Path | None, Field(strict=False)] = None
+    """Run whose encoder scores identity; null scores none."""
+    identity: Annotated[Path | None, Field(strict=False)] = None
+    """What `reid-gen tune --identity` made: the person's feature stands for the prompt."""
+    model: StableDiffusion
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Groups:
+        if (self.prompts is None) == (self.identity is None):
+            raise ValueError("give either prompts or identity")
+        if self.identity is not None and (self.run is None or self.model.family != "sd"):
+            raise ValueError("identity needs the run that it was tuned with, and family: sd")
+        knows = self.model.image_prompt or self.identity or self.model.lora
+        if self.positives == "same_identity" and not knows:
+            raise ValueError(
+                "same_identity needs something that knows the person: model.image_prompt, "
+                "model.lora or identity"
+            )
+        if self.angles is not None and self.positives == "same_pose":
+            raise ValueError("same_pose draws each body as it is; set angles to null")
+        return self

@@ -1,0 +1,110 @@
+"""From settings to groups that a public diffusion model draws."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from reid_gen.body.model import load_body
+from reid_gen.body.table import load_table
+from reid_gen.body.views import StructureMaps
+from reid_gen.config import pipelines
+from reid_gen.data.datasets import load_dataset
+from reid_gen.data.prompts import read_prompts
+from reid_gen.engine.build_parts import build_angles
+from reid_gen.engine.judge import load_judge
+from reid_gen.engine.prompted import Prompted
+from reid_gen.engine.runtime import Runtime
+from reid_gen.engine.scoring import Scorer, StructureJudge
+from reid_gen.errors import UserError
+from reid_gen.evaluation.features import Encode
+from reid_gen.generators.diffusion.identity import load_identity, tokens_of
+from reid_gen.generators.diffusion.stable import Controlled, StablePainter
+from reid_gen.types import Image
+
+
+def build_groups(settings: pipelines.Groups) -> tuple[Prompted, Scorer, list[Image]]:
+    """What draws, what scores, and the images that have a body to trust.
+
+    Raises:
+        UserError: If packages, weights, bodies, prompts or images are missing.
+    """
+    prompts = () if settings.prompts is None else read_prompts(settings.prompts)
+    images = load_dataset(settings.data.name, settings.data.root).train
+    table = load_table(settings.bodies / "train.npz")
+    trusted = table.of([image.key for image in images]).score >= settings.least_score
+    chosen = [image for image, good in zip(images, trusted, strict=True) if good]
+    runtime = Runtime("fp32")
+    encode, person = _encoder(settings, runtime)
+    body, model = load_body(settings.body), settings.model
+    maker = Prompted(
+        build_painter(model, runtime.device),
+        StructureMaps(table, body, model.height, model.width),
+        [control.condition for control in model.controls],
+        prompts,
+        None if settings.angles is None else build_angles(settings.angles),
+        settings.positives,
+        settings.data.height,
+        settings.data.width,
+        about={"settings_sha256": _digest(settings, prompts)},
+        person=person,
+    )
+    judge = StructureJudge(table, body, settings.data.height, settings.data.width)
+    return maker, Scorer(encode, judge), chosen
+
+
+def _encoder(
+    settings: pipelines.Groups, runtime: Runtime
+) -> tuple[Encode | None, Callable[[Tensor], Sequence[Tensor]] | None]:
+    """What scores identity, and what makes a prompt of a person."""
+    if settings.run is None:
+        return None, None
+    encode, size = load_judge(settings.run, runtime)
+    if settings.identity is None:
+        return encode, None
+    prompt = load_identity(settings.identity, size).to(runtime.device)
+    return encode, lambda images: [tokens_of(prompt, feature) for feature in encode(images)]
+
+
+def _digest(settings: pipelines.Groups, prompts: tuple[str, ...]) -> str:
+    """Of all that decides what is drawn."""
+    told = settings.model_dump(mode="json") | {"prompts": prompts}
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+
+def build_painter(settings: pipelines.StableDiffusion, device: torch.device) -> StablePainter:
+    """Load what draws.
+
+    Raises:
+        UserError: If the extra packages are missing, or weights cannot be had.
+    """
+    if importlib.util.find_spec("transformers") is None:
+        raise UserError(
+            "Stable Diffusion reads words with transformers, which is not installed: "
+            "pip install 'reid-gen[stable-diffusion]'"
+        )
+    made = settings.image_prompt
+    card = Controlled(
+        family=settings.family,
+        base=settings.base,
+        control=settings.control,
+        controls=tuple(control.weights for control in settings.controls),
+        scales=tuple(control.scale for control in settings.controls),
+        until=tuple(control.until for control in settings.controls),
+        image_prompt=None
+        if made is None
+        else (made.weights, made.subfolder, made.file, made.scale),
+        lora=settings.lora,
+        height=settings.height,
+        width=settings.width,
+        steps=settings.steps,
+        guidance=settings.guidance,
+        negative=settings.negative,
+        precision=settings.precision,
+    )
+    return StablePainter(card, device)
