@@ -10,7 +10,6 @@ from PIL import Image, ImageDraw
 
 from reid_gen.body.arrays import JOINTS, BodyArrays
 from reid_gen.body.structure import Mesh
-from reid_gen.body.surface import vertex_normals
 from reid_gen.types import Floats, Ints, Pixels
 
 POINTS = (
@@ -25,6 +24,8 @@ LIMBS = (
 )  # fmt: skip
 FACE = {"nose": (0.0, 0.0), "right_eye": (-0.032, 0.035), "left_eye": (0.032, 0.035)}
 """Metres to the person's left of the nose's tip and above it."""
+SEEN = {"nose": -0.3, "eye": 0.0, "ear": -0.5}
+"""How far a point may lie behind the middle of the head (cosine): noses and ears stand out."""
 COLOURS = tuple(
     tuple(round(255 * part) for part in colorsys.hsv_to_rgb(n / len(POINTS), 1, 1))
     for n in range(len(POINTS))
@@ -39,7 +40,7 @@ def openpose_points(mesh: Mesh, arrays: BodyArrays) -> tuple[Floats, NDArray[np.
     """Where OpenPose's points lie on bodies.
 
     Joints are the body model's; the neck is midway between the shoulders; points of the face are
-    seen while the surface under them faces the camera. Source: own.
+    seen while they lie on the camera's side of the head. Source: own.
 
     Args:
         mesh: B bodies.
@@ -54,11 +55,12 @@ def openpose_points(mesh: Mesh, arrays: BodyArrays) -> tuple[Floats, NDArray[np.
     face = _face(arrays)
     for name, vertex in face.items():
         own[name] = mesh.screen[:, vertex, :2]
-    normals = vertex_normals(mesh.vertices, mesh.faces)
+    head = mesh.vertices[:, [face["left_ear"], face["right_ear"]]].mean(1)
     seen = np.ones((len(joints), len(POINTS)), bool)
     for name, vertex in face.items():
-        # The tip of a nose is seen in profile too.
-        seen[:, POINTS.index(name)] = normals[:, vertex, 2] > (-0.3 if name == "nose" else 0)
+        outward = mesh.vertices[:, vertex] - head
+        towards = outward[:, 2] / np.linalg.norm(outward, axis=1)
+        seen[:, POINTS.index(name)] = towards > SEEN[name.split("_")[-1]]
     return np.stack([own[name] for name in POINTS], axis=1), seen
 
 

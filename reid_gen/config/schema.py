@@ -257,13 +257,6 @@ class Config(Section):
             raise ValueError("loss.weights.mixed needs generator.mix, such as 0.6")
         if isinstance(self.generator, Stored) and any("generator" in s.trains for s in self.stages):
             raise ValueError("stored views are not trained; give stages views: true instead")
-        if isinstance(self.generator, PixelDiffusion) and any(
-            len(set(stage.trains)) > 1 for stage in self.stages
-        ):
-            raise ValueError(
-                "a diffusion model draws nothing while it learns; let it learn in a stage of its "
-                "own, then give stages that train the identity views: true"
-            )
         posing = [stage for stage in self.stages if "pose" in stage.trains]
         if any(len(stage.trains) > 1 or stage.views for stage in posing):
             raise ValueError("a stage that trains pose trains nothing else and has no views")

@@ -114,7 +114,8 @@ class TrainingStep:
             return None
         own = seen.at(sources.places) if sources.as_seen else self.encode(sources.images)[0]
         learning = GENERATOR in self.learners
-        views = self.generator.views(sources, own, self._encode_drawn, learning)
+        contrasted = self.contrast is not None
+        views = self.generator.views(sources, own, self._encode_drawn, learning, contrasted)
         return _Drawn(sources, own, views)
 
     def _encode_drawn(self, *images: Tensor) -> Sequence[Encoded]:

@@ -118,10 +118,18 @@ class ViewGenerator(Protocol):
         """Choose which images of a batch get views, and make what that needs; runs in a thread."""
         ...
 
-    def views(self, sources: Sources, encoded: Encoded, encode: Encode, learning: bool) -> Views:
+    def views(
+        self, sources: Sources, encoded: Encoded, encode: Encode, learning: bool, contrasted: bool
+    ) -> Views:
         """Draw views of images that are encoded already.
 
-        When ``learning``, gradients pass and ``others`` are drawn; else the pictures are constants.
+        Args:
+            sources: The images.
+            encoded: What the encoder says of them.
+            encode: The same encoder, for what is drawn.
+            learning: Whether the generator learns, so that ``others`` are drawn where its terms
+                need them; else the pictures are constants.
+            contrasted: Whether the views are contrasted, or only wanted for the generator's terms.
         """
         ...
 

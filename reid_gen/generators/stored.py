@@ -129,7 +129,9 @@ class StoredViews:
         members = self.kept[key]
         return [members[n] for n in rng.permutation(len(members))[: self.members]]
 
-    def views(self, sources: Sources, encoded: Encoded, encode: Encode, learning: bool) -> Views:
+    def views(
+        self, sources: Sources, encoded: Encoded, encode: Encode, learning: bool, contrasted: bool
+    ) -> Views:
         """The pictures that were brought."""
         numbers = range(self.members)
         images = torch.stack([sources.pictures[f"{VIEW}{n}"] for n in numbers], dim=1)

@@ -86,18 +86,27 @@ def test_its_views_are_drawn_measured_and_kept_as_the_gans_are(run, gan_run, tmp
     assert load_groups(out).about["share"] == "0.1"
 
 
-def test_it_learns_alone_and_halves_what_it_can(config, capsys):
-    def failure(*words):
-        with pytest.raises(SystemExit):
-            main(["train", "--config", str(config), "--set", "name=x", *words])
-        return capsys.readouterr().err
-
-    text = config.read_text()
+def test_it_may_learn_with_the_encoder_whose_views_are_then_contrasted(config):
     both = config.with_name("both.yaml")
-    both.write_text(text.replace("trains: [generator]", "trains: [identity, generator]"))
+    text = config.read_text().replace("trains: [generator]", "trains: [identity, generator]")
+    root = config.read_text().split("root: ")[1].split(",")[0]
+    both.write_text(
+        text.replace("epochs: 2\n    iterations: 15", "epochs: 1\n    iterations: 2").replace(
+            "    trains", "    labels: source\n    trains"
+        )
+        + f"source: {{name: pedestrians, root: {root}}}\n"
+        "sampler: {batch: 8, instances: 2}\n"
+        "loss: {weights: {prototype: 1.0, view_prototype: 1.0}}\n"
+    )
+    main(["train", "--config", str(both), "--set", "name=both"])
+    record = read_metrics(config.parent / "runs" / "both")[1]
+    assert record["loss_noise"] > 0
+    assert record["loss_view_prototype"] > 0
+
+
+def test_it_halves_what_it_can(config, capsys):
     with pytest.raises(SystemExit):
-        main(["train", "--config", str(both)])
-    assert "draws nothing while it learns" in capsys.readouterr().err
-    message = failure("--set", "data.height=68")
+        main(["train", "--config", str(config), "--set", "name=x", "--set", "data.height=68"])
+    message = capsys.readouterr().err
     assert "cannot draw 68 x 32 pixels" in message
     assert "multiples of 8 (generator.shuffle, doubled per level of generator.widths)" in message

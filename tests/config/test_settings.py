@@ -3,7 +3,9 @@ from pathlib import Path
 import pytest
 
 from reid_gen.config.dump import dump_config
-from reid_gen.config.load import given_places, load_config
+from reid_gen.config.load import given_places, load_config, load_settings
+from reid_gen.config.pipelines import Groups
+from reid_gen.data.prompts import read_prompts
 from reid_gen.errors import UserError
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
@@ -171,3 +173,21 @@ def test_overrides_win_and_reach_into_lists(write):
 )
 def test_a_faulty_override_is_named(write, override, message):
     assert faults(write(), override)[0].startswith(message)
+
+
+PIPELINES = sorted((Path(__file__).parents[2] / "configs" / "pipelines").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("file", PIPELINES, ids=lambda file: file.stem)
+def test_every_pipeline_that_comes_with_the_program_is_valid(file):
+    settings = load_settings(file, Groups)
+    assert settings.prompts is not None
+    assert read_prompts(Path(__file__).parents[2] / settings.prompts)
+
+
+def test_an_unknown_key_of_a_pipeline_names_those_that_are_known(tmp_path):
+    text = PIPELINES[0].read_text().replace("  guidance:", "  guidence:")
+    file = tmp_path / "bad.yaml"
+    file.write_text(text)
+    with pytest.raises(UserError, match=r"model.guidence: unknown key.*did you mean guidance"):
+        load_settings(file, Groups)

@@ -67,7 +67,7 @@ def sources(generator, seed=0):
 def drawn(encoder, generator, learning, seed=0):
     given = sources(generator, seed)
     seen = encoder.encode(given.images)
-    views = generator.views(given, seen, each_by(encoder), learning)
+    views = generator.views(given, seen, each_by(encoder), learning, True)
     return given, seen, views
 
 
@@ -76,6 +76,17 @@ def test_views_have_the_shape_of_their_images(scene):
     given, _, views = drawn(encoder, generator, learning=False)
     assert views.images.shape == (len(given.images), count, 3, HEIGHT, WIDTH)
     assert views.encoded.feature.shape == (len(given.images) * count, encoder.feature_size)
+
+
+def test_a_generator_that_needs_no_views_to_learn_draws_none_unless_they_are_contrasted():
+    torch.manual_seed(0)
+    encoder = make_encoder()
+    diffusion = make_diffusion(encoder, IMAGES)
+    given = sources(diffusion)
+    seen = encoder.encode(given.images)
+    views = diffusion.views(given, seen, each_by(encoder), True, False)
+    assert views.images.shape[:2] == (len(given.images), 0)
+    assert len(views.encoded.feature) == 0
 
 
 def test_pictures_are_constants_unless_the_generator_learns_but_their_features_are_not(scene):

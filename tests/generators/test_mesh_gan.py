@@ -63,7 +63,7 @@ def test_the_discriminators_loss_equals_the_releases_with_its_nine_passes():
     gan = make_gan(encoder, images, penalty_every=1)
     batch = make_batch(images)
     seen = encoder.encode(batch.images)
-    views = gan.views(batch.sources, seen, each_by(encoder), True)
+    views = gan.views(batch.sources, seen, each_by(encoder), True, True)
     ours = gan.discriminator_terms(batch.sources, views, 0)
     total = ours["fake"] + ours["real"] + 0.01 * ours["penalty"]
     theirs = 0.0
@@ -82,7 +82,7 @@ def test_the_penalty_comes_now_and_then_and_counts_as_much_more():
     eager.discriminator = lazy.discriminator
     batch = make_batch(images)
     seen = encoder.encode(batch.images)
-    views = lazy.views(batch.sources, seen, each_by(encoder), True)
+    views = lazy.views(batch.sources, seen, each_by(encoder), True, True)
     first = lazy.discriminator_terms(batch.sources, views, 0)["penalty"]
     assert "penalty" not in lazy.discriminator_terms(batch.sources, views, 1)
     assert "penalty" in lazy.discriminator_terms(batch.sources, views, 16)
@@ -111,7 +111,7 @@ def test_tying_the_views_features_too_adds_a_term():
     both = make_gan(encoder, images)
     batch = make_batch(images)
     seen = encoder.encode(batch.images)
-    views = both.views(batch.sources, seen, each_by(encoder), True)
+    views = both.views(batch.sources, seen, each_by(encoder), True, True)
     tied = both.generator_terms(batch.sources, views, seen)["feature"]
     both.feature_of_view = False
     loose = both.generator_terms(batch.sources, views, seen)["feature"]
@@ -178,7 +178,7 @@ def test_mixing_draws_two_people_in_the_pose_of_the_first():
     gan = make_gan(encoder, images, mixing=Mixing(0.6))
     batch = make_batch(images)
     seen = encoder.encode(batch.images)
-    views = gan.views(batch.sources, seen, each_by(encoder), True)
+    views = gan.views(batch.sources, seen, each_by(encoder), True, True)
     mixed = views.mixed
     assert sorted(mixed.partners.tolist()) == [0, 1, 2, 3]
     assert ((mixed.share >= 0.5) & (mixed.share <= 1)).all()

@@ -82,7 +82,7 @@ def test_the_target_of_a_feature_term_is_a_constant():
     batch = make_batch(images)
     seen = encoder.encode(batch.images)
     constant = type(seen)(seen.feature.detach(), seen.parts.detach().requires_grad_())
-    views = gan.views(batch.sources, constant, each_by(encoder), True)
+    views = gan.views(batch.sources, constant, each_by(encoder), True, True)
     target = type(seen)(seen.feature, seen.parts.detach().requires_grad_())
     gan.generator_terms(batch.sources, views, target)["feature"].backward()
     assert target.parts.grad is None

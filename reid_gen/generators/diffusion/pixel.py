@@ -95,8 +95,8 @@ class DiffusionPainter(nn.Module):
 class PixelDiffusion:
     """Trains a network to remove noise from images, given their bodies and looks.
 
-    Its views are drawn without gradient; while it learns there are none, because drawing takes
-    many passes: it learns in a stage of its own.
+    Its views are drawn without gradient, and only where they are contrasted, because drawing takes
+    many passes: the cheap way is to let it learn in a stage of its own.
 
     Args:
         painter: What draws.
@@ -120,9 +120,11 @@ class PixelDiffusion:
         """Maps of bodies as they are and turned."""
         return self.maps(images, rng)
 
-    def views(self, sources: Sources, encoded: Encoded, encode: Encode, learning: bool) -> Views:
-        """One view per image at a random angle, or none while learning."""
-        if learning:
+    def views(
+        self, sources: Sources, encoded: Encoded, encode: Encode, learning: bool, contrasted: bool
+    ) -> Views:
+        """One view per image at a random angle, or none if it would not be contrasted."""
+        if not contrasted:
             nothing = sources.images[:, None][:, :0]
             return Views(nothing, encoded.at(slice(0)))
         view = self.painter.turned(encoded, sources.pictures[TURNED].unsqueeze(1))

@@ -67,7 +67,9 @@ class MeshGan:
         """Maps of bodies as they are and turned."""
         return self.maps(images, rng)
 
-    def views(self, sources: Sources, encoded: Encoded, encode: Encode, learning: bool) -> Views:
+    def views(
+        self, sources: Sources, encoded: Encoded, encode: Encode, learning: bool, contrasted: bool
+    ) -> Views:
         """One view per image, at a random angle; when learning, what is rebuilt and cycled too."""
         if not learning:
             with torch.no_grad():
