@@ -4,8 +4,8 @@ All arms start from one warm identity encoder and one warm generator, see the sa
 images, and differ in what their last stage does:
 
 - baseline: prototypes and real images alone;
-- views: the warm generator's views are contrasted too, the generator stays as it is;
-- joint: generator and discriminator go on learning;
+- views: the warm generator's views of all images are contrasted too, it stays as it is;
+- joint: generator and discriminator go on learning, from a quarter of the images;
 - gcl_plus: and people are mixed before drawing.
 
     python -m benchmarks.arms --root demo/pedestrians --weights FILE --out runs_arms
@@ -31,7 +31,7 @@ from benchmarks.small_runs import (
 )
 from reid_gen.engine.run import environment
 
-MIXED = "{prototype: 1.0, view_prototype: 0.5, mixed: 0.5}"
+MIXED = "{prototype: 1.0, view_prototype: 1.0, mixed: 0.5}"
 ARMS = {
     "baseline": Run(f"{{name: baseline, {LAST}}}"),
     "views": Run(f"{{name: views, views: true, {LAST}}}", VIEWS),

@@ -25,7 +25,8 @@ loss: {{weights: {terms}}}
 generator:
   kind: mesh_gan
   bodies: {root}/bodies
-  batch: 16
+  batch: 64
+  learn: 16
   structure: {{width: 8}}
   decoder: {{hidden: 256}}
   discriminator: {{width: 16}}
@@ -41,9 +42,11 @@ DRAW = (
     "generator_learning_rate: 5.0e-4}"
 )
 BOTH = "trains: [identity, generator], generator_learning_rate: 1.0e-4"
-LAST = f"epochs: 8, decay_every: 6, {IDENTITY}"
+STRICT = "clustering: {k1: 20, eps: {kind: fixed, value: 0.4}}"
+"""Better features allow smaller clusters than the start does."""
+LAST = f"epochs: 6, decay_every: 5, {STRICT}, {IDENTITY}"
 PLAIN = "{prototype: 1.0}"
-VIEWS = "{prototype: 1.0, view_prototype: 0.5}"
+VIEWS = "{prototype: 1.0, view_prototype: 1.0}"
 
 
 @dataclass(frozen=True)

@@ -91,6 +91,8 @@ class MeshGan(Drawn):
     """Tie the view's part features to the image's too (paper, not release)."""
     statistics: Literal["real", "all"] = "real"
     """Whose batch statistics the identity encoder keeps for evaluation (release: all images')."""
+    learn: PositiveInt | None = None
+    """Images per step that it learns from, of those that get views; null takes all."""
     mix: Annotated[float, Field(gt=0)] | None = None
     """GCL+: alpha of the Beta that mixes two people's part features (0.6); null never mixes."""
     structure: Structure = Structure()

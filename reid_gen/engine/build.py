@@ -140,7 +140,7 @@ def _trainer(
         identity=build_identity(config, encoder),
         learners=learners,
         generator=generator,
-        generator_batch=config.sampler.batch if settings is None else settings.batch,
+        generator_batch=_generator_batch(config),
         real_statistics=gan is None or gan.statistics == "real",
         loader=_loader(config.data, dataset.train),
         recipes=_recipes(config, dataset, fill),
@@ -156,6 +156,17 @@ def _trainer(
         pretraining=pretraining,
         quality=None if pids is None else partial(clustering_quality, pids=pids),
     )
+
+
+def _generator_batch(config: schema.Config) -> int:
+    """Images per step of a generator that learns alone."""
+    match config.generator:
+        case None:
+            return config.sampler.batch
+        case generators.MeshGan(learn=int() as learn):
+            return learn
+        case settings:
+            return settings.batch
 
 
 def _recipes(config: schema.Config, dataset: Dataset, fill: Colour) -> tuple[Recipe, ...]:

@@ -13,11 +13,18 @@ import torch
 from torch import Tensor
 
 from reid_gen.body.table import BodyTable
+from reid_gen.body.views import StructureMaps
 from reid_gen.data.loaders import ImageLoader
 from reid_gen.data.transforms import to_images
 from reid_gen.engine.artist import BATCH, Artist, whole_batches
 from reid_gen.evaluation.features import Encode
-from reid_gen.evaluation.generation import Moments, frechet_distance, likeness, moments
+from reid_gen.evaluation.generation import (
+    Moments,
+    frechet_distance,
+    likeness,
+    moments,
+    person_psnr,
+)
 from reid_gen.evaluation.ranking import evaluate_ranking
 from reid_gen.files import write_bytes
 from reid_gen.types import Floats, LabelledSplit, Pixels
@@ -33,6 +40,7 @@ class ViewScores:
     Attributes:
         ssim: To the true turned view, -1..1; None where there is no truth.
         psnr: To the same, decibels.
+        person_psnr: The same where the turned body is, so that backgrounds do not count.
         frechet: Distance to the gallery's images in the space of the features that are named.
         identity: Share of views whose nearest gallery image (own camera's dropped) is the same
             person: rank-1 of the judge.
@@ -41,6 +49,7 @@ class ViewScores:
 
     ssim: float | None
     psnr: float | None
+    person_psnr: float | None
     frechet: float
     identity: float
     mean_ap: float
@@ -100,10 +109,13 @@ class ViewEvaluator:
             "input": real.unsqueeze(1).expand(-1, turns, -1, -1, -1),
             "mean_of_others": reference.means.unsqueeze(1).expand(-1, turns, -1, -1, -1),
         }
-        true = self._true(real)
+        true, person = self._true(real), self._people(artist)
         if true is not None:
             ways = {"true": true, **ways}
-        return {name: self._score(way.flatten(0, 1), true, reference) for name, way in ways.items()}
+        return {
+            name: self._score(way.flatten(0, 1), true, person, reference)
+            for name, way in ways.items()
+        }
 
     def _reference(self, like: Tensor) -> _Reference:
         """What the gallery gives, in one pass over its images."""
@@ -148,9 +160,21 @@ class ViewEvaluator:
         images = to_images(np.stack(pixels))
         return images.view(len(like), len(self.degrees), *like.shape[1:])
 
-    def _score(self, views: Tensor, true: Tensor | None, reference: _Reference) -> ViewScores:
+    def _people(self, artist: Artist) -> Tensor:
+        """Where the turned bodies are, [Q V, H, W]."""
+        maps = StructureMaps(self.table, artist.body, artist.height, artist.width)
+        keys = [image.key for image in self.query.images for _ in self.degrees]
+        degrees = np.tile(self.degrees, len(self.query.images))
+        return torch.from_numpy(maps("silhouette", keys, degrees)[:, 0] > 0)
+
+    def _score(
+        self, views: Tensor, true: Tensor | None, person: Tensor, reference: _Reference
+    ) -> ViewScores:
         """Score views [Q V, 3, H, W] against truth and gallery features."""
-        ssim, psnr = (None, None) if true is None else likeness(views, true.flatten(0, 1))
+        alike: tuple[float | None, float | None, float | None] = (None, None, None)
+        if true is not None:
+            wanted = true.flatten(0, 1)
+            alike = (*likeness(views, wanted), person_psnr(views, wanted, person))
         turns = len(self.degrees)
         ranking = evaluate_ranking(
             self._encoded(self.judge, views),
@@ -162,7 +186,7 @@ class ViewEvaluator:
         )
         drawn = moments(self._encoded(self.features, views))
         frechet = frechet_distance(drawn, reference.pictured)
-        return ViewScores(ssim, psnr, frechet, ranking.cmc[1], ranking.mean_ap)
+        return ViewScores(*alike, frechet, ranking.cmc[1], ranking.mean_ap)
 
     @staticmethod
     def _encoded(encode: Encode, images: Tensor) -> Floats:
@@ -193,12 +217,12 @@ def some_queries(query: LabelledSplit, count: int) -> LabelledSplit:
 
 def views_table(scores: Mapping[str, ViewScores], distance: str) -> str:
     """Scores as aligned text, a row per way to make views."""
-    heads = ("SSIM", "PSNR", distance, "identity", "mAP")
+    heads = ("SSIM", "PSNR", "PSNR of person", distance, "identity", "mAP")
     lines = [f"{'':<15}" + "".join(f"{head:>17}" for head in heads)]
     for name, found in scores.items():
-        alike = ("-", "-")
-        if found.ssim is not None and found.psnr is not None:
-            alike = (f"{found.ssim:.3f}", f"{found.psnr:.2f}")
+        alike = ("-", "-", "-")
+        if found.ssim is not None:
+            alike = (f"{found.ssim:.3f}", f"{found.psnr:.2f}", f"{found.person_psnr:.2f}")
         shares = (f"{100 * share:.1f}" for share in (found.identity, found.mean_ap))
         cells = (*alike, f"{found.frechet:.4f}", *shares)
         lines.append(f"{name:<15}" + "".join(f"{cell:>17}" for cell in cells))

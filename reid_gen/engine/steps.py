@@ -146,7 +146,7 @@ class TrainingStep:
         view, mixed = drawn.views.encoded.feature, drawn.views.mixed
         blend = None
         if mixed is not None:
-            own = batch.index[drawn.sources.places]
+            own = batch.index[drawn.sources.places[: len(mixed.partners)]]
             rows = torch.stack([own, own[mixed.partners]], dim=1)
             blend = Blend(mixed.encoded.feature, rows, mixed.share)
         worth = drawn.views.worth

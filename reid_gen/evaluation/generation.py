@@ -35,6 +35,23 @@ def likeness(found: Tensor, wanted: Tensor) -> tuple[float, float]:
     return float(ssim), float(psnr)
 
 
+def person_psnr(found: Tensor, wanted: Tensor, person: Tensor) -> float:
+    """Mean PSNR in decibels over the pixels of people alone; backgrounds do not count.
+
+    Args:
+        found: Images in 0..1, [B, 3, H, W].
+        wanted: Likewise.
+        person: Where people are, [B, H, W] bool; images without any are left out.
+
+    Returns:
+        Decibels; infinite if all are equal.
+    """
+    pixels = person.sum((1, 2))
+    error = ((found - wanted).square().mean(1) * person).sum((1, 2))
+    shown = pixels > 0
+    return float((10 * torch.log10(pixels[shown] / error[shown])).mean())
+
+
 @dataclass(frozen=True)
 class Moments:
     """Of a set of features.

@@ -42,7 +42,8 @@ class Mixed:
 
     Attributes:
         encoded: What the identity encoder says of them, [b].
-        partners: The image whose features were mixed into each one's, [b] in 0..b-1.
+        partners: The image whose features were mixed into each one's, [b] in 0..b-1; these are the
+            first b of those that get views.
         share: How much of each picture is its own image, [b] in 0.5..1.
     """
 

@@ -4,7 +4,7 @@ import torch
 from scipy import linalg
 
 from reid_gen.evaluation import generation
-from reid_gen.evaluation.generation import likeness, moments
+from reid_gen.evaluation.generation import likeness, moments, person_psnr
 
 
 def frechet_distance(one, other):
@@ -42,3 +42,22 @@ def test_psnr_is_that_of_the_mean_over_images_and_ssim_of_equal_images_is_one():
     assert psnr == pytest.approx((10 * torch.log10(1 / errors)).mean().item(), rel=1e-5)
     assert 0 < ssim < 1
     assert likeness(wanted, wanted)[0] == pytest.approx(1)
+
+
+def test_psnr_of_people_is_blind_to_backgrounds_pixel_by_pixel():
+    torch.manual_seed(0)
+    wanted, found = torch.rand(2, 3, 3, 8, 4).double()
+    person = torch.rand(3, 8, 4) > 0.5
+    person[2] = False
+    total = 0.0
+    for n in range(2):
+        error = [
+            float(((found[n, :, y, x] - wanted[n, :, y, x]) ** 2).mean())
+            for y in range(8)
+            for x in range(4)
+            if person[n, y, x]
+        ]
+        total += 10 * np.log10(1 / np.mean(error))
+    assert person_psnr(found, wanted, person) == pytest.approx(total / 2)
+    moved = torch.where(person.unsqueeze(1), found, 0.0)
+    assert person_psnr(moved, wanted, person) == pytest.approx(total / 2)

@@ -240,3 +240,52 @@ def test_similarities_keep_their_digits_when_networks_run_in_bf16():
     step.contrast = Spy()
     step(make_batch(images), 0)
     assert states == [(False, torch.float32)]
+
+
+def test_it_can_learn_from_some_and_draw_views_of_all():
+    torch.manual_seed(0)
+    images = people(4)
+    encoder = make_encoder().eval()
+    gan = make_gan(encoder, images, penalty_every=1, mixing=Mixing(0.6))
+    batch = make_batch(images)
+    seen = encoder.encode(batch.images)
+    some = replace(
+        batch.sources,
+        places=batch.sources.places[:2],
+        images=batch.sources.images[:2],
+        pictures={name: maps[:2] for name, maps in batch.sources.pictures.items()},
+    )
+
+    def terms(sources, encoded, learn):
+        gan.learn = learn
+        torch.manual_seed(1)
+        views = gan.views(sources, encoded, each_by(encoder), True, True)
+        judged = gan.discriminator_terms(sources, views, 0)
+        return views, {**judged, **gan.generator_terms(sources, views, encoded)}
+
+    views, found = terms(batch.sources, seen, 2)
+    alone, wanted = terms(some, seen.at(slice(2)), None)
+    assert found.keys() == wanted.keys()
+    for name, value in wanted.items():
+        torch.testing.assert_close(found[name], value, rtol=1e-4, atol=1e-6)
+    assert views.images.shape[0] == 4
+    assert len(views.mixed.partners) == 2
+    torch.testing.assert_close(views.images[:2], alone.images, rtol=1e-4, atol=1e-5)
+    whole, _ = terms(batch.sources, seen, None)
+    torch.testing.assert_close(views.images, whole.images, rtol=1e-4, atol=1e-5)
+    learnt = torch.autograd.grad(
+        views.images[:2].sum(), gan.painter.decoder.parameters(), retain_graph=True
+    )
+    every = torch.autograd.grad(views.images.sum(), gan.painter.decoder.parameters())
+    assert all(torch.equal(a, b) for a, b in zip(learnt, every, strict=True))
+
+
+def test_a_joint_step_mixes_and_contrasts_when_it_learns_from_some():
+    torch.manual_seed(0)
+    images = people(4)
+    encoder = make_encoder()
+    gan = make_gan(encoder, images, mixing=Mixing(0.6), learn=2)
+    weights = {"prototype": 1.0, "view_prototype": 1.0, "mixed": 0.5}
+    step = make_step(encoder, gan, {*WARM_UP, IDENTITY}, [0, 0, 1, 1], weights)
+    found = step(make_batch(images), 0)
+    assert {"mixed", "view_prototype", "image", "fake"} <= found.keys()

@@ -39,6 +39,8 @@ class MeshGan:
             ties them; the release does not).
         penalty_every: Steps between gradient penalties, which then count as much more.
         mixing: GCL+'s identity-side augmentation; None has none.
+        learn: Images of a step that generator and discriminator learn from, the first of those that
+            get views; None takes all. Views are cheap beside what is rebuilt, cycled and judged.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class MeshGan:
         feature_of_view: bool = True,
         penalty_every: int = 16,
         mixing: Mixing | None = None,
+        learn: int | None = None,
     ) -> None:
         self.painter = painter
         self.discriminator: nn.Module = discriminator
@@ -58,6 +61,7 @@ class MeshGan:
         self.feature_of_view = feature_of_view
         self.penalty_every = penalty_every
         self.mixing = mixing
+        self.learn = learn
 
     def usable(self, images: Sequence[Image]) -> NDArray[np.bool_]:
         """Which images have a body to trust, [N]."""
@@ -71,25 +75,27 @@ class MeshGan:
         self, sources: Sources, encoded: Encoded, encode: Encode, learning: bool, contrasted: bool
     ) -> Views:
         """One view per image, at a random angle; when learning, what is rebuilt and cycled too."""
+        turned = sources.pictures[TURNED]
         if not learning:
-            with torch.no_grad():
-                view = self.painter.draw(
-                    self.painter.structure(sources.pictures[TURNED]), encoded.parts
-                )
+            view = self._constant(turned, encoded.parts)
             (of_view,) = encode(view)
             return Views(view.unsqueeze(1), of_view)
-        maps = torch.cat([sources.pictures[HERE], sources.pictures[TURNED]])
-        structure = self.painter.structure(maps)
-        drawn = self.painter.draw(structure, torch.cat([encoded.parts, encoded.parts]))
-        rebuilt, view = drawn.chunk(2)
+        first, rest = self._learnt(len(turned)), slice(self.learn, None)
+        own = encoded.parts[first]
+        structure = self.painter.structure(
+            torch.cat([sources.pictures[HERE][first], turned[first]])
+        )
+        rebuilt, view = self.painter.draw(structure, torch.cat([own, own])).chunk(2)
+        if self.learn is not None and self.learn < len(turned):
+            view = torch.cat([view, self._constant(turned[rest], encoded.parts[rest])])
         of_rebuilt, of_view = encode(rebuilt, view)
         here, _ = structure.chunk(2)
-        cycled = self.painter.draw(here, of_view.parts)
+        cycled = self.painter.draw(here, of_view.parts[first])
         (of_cycled,) = encode(cycled)
         others, mixed = {REBUILT: rebuilt, CYCLED: cycled}, None
         if self.mixing is not None:
             partners, share = self.mixing(len(here), here.device)
-            others[MIXED] = self.painter.draw(here, mix(encoded.parts, partners, share))
+            others[MIXED] = self.painter.draw(here, mix(own, partners, share))
             mixed = Mixed(encode(others[MIXED])[0], partners, share)
         return Views(
             images=view.unsqueeze(1),
@@ -98,6 +104,14 @@ class MeshGan:
             others_encoded={REBUILT: of_rebuilt, CYCLED: of_cycled},
             mixed=mixed,
         )
+
+    @torch.no_grad()
+    def _constant(self, maps: Tensor, parts: Tensor) -> Tensor:
+        return self.painter.draw(self.painter.structure(maps), parts)
+
+    def _learnt(self, count: int) -> slice:
+        """Which of so many images the networks learn from."""
+        return slice(count if self.learn is None else min(self.learn, count))
 
     @torch.no_grad()
     def show(self, images: Tensor, keys: Sequence[str], encode: Encode) -> Tensor:
@@ -118,7 +132,7 @@ class MeshGan:
         """
         kinds = self._kinds(views)
         fakes = self.painter.normalised(torch.cat(kinds).detach())
-        real = self.painter.normalised(sources.images)
+        real = self.painter.normalised(sources.images[self._learnt(len(sources.images))])
         penalised = step % self.penalty_every == 0
         judged = self.discriminator(real.requires_grad_(penalised))
         terms = {"fake": fake_loss(self.discriminator(fakes)), "real": real_loss(judged)}
@@ -129,15 +143,16 @@ class MeshGan:
     def generator_terms(self, sources: Sources, views: Views, encoded: Encoded) -> Terms:
         """Image, cycle, feature and adversarial terms (GCL, section 3.2)."""
         kinds = self._kinds(views)
+        first = self._learnt(len(sources.images))
         judged = self.discriminator(self.painter.normalised(torch.cat(kinds)))
-        real = self.painter.normalised(sources.images)
+        real = self.painter.normalised(sources.images[first])
         rebuilt, cycled = (
             self.painter.normalised(views.others[name]) for name in (REBUILT, CYCLED)
         )
         tied = [views.others_encoded[REBUILT], views.others_encoded[CYCLED]]
         if self.feature_of_view:
-            tied.append(views.encoded)
-        features = [mean_absolute(of.parts, encoded.parts) for of in tied]
+            tied.append(views.encoded.at(first))
+        features = [mean_absolute(of.parts, encoded.parts[first]) for of in tied]
         return {
             "image": mean_absolute(rebuilt, real),
             "cycle": mean_absolute(cycled, real),
@@ -146,4 +161,5 @@ class MeshGan:
         }
 
     def _kinds(self, views: Views) -> list[Tensor]:
-        return [views.images[:, 0], *views.others.values()]
+        view = views.images[:, 0]
+        return [view[self._learnt(len(view))], *views.others.values()]
