@@ -6,17 +6,21 @@ images, and differ in what their last stage does:
 - baseline: prototypes and real images alone;
 - views: the warm generator's views of all images are contrasted too, it stays as it is;
 - joint: generator and discriminator go on learning, from a quarter of the images;
-- gcl_plus: and people are mixed before drawing.
+- gcl_plus: and people are mixed before drawing;
+- true: views as the renderer knows them, which no generator can better.
 
     python -m benchmarks.arms --root demo/pedestrians --weights FILE --out runs_arms
 
-FILE holds ImageNet weights of MobileNetV2 for the backbone of --backbone. Runs that are there are
-kept, so that a killed measurement goes on where it was. Prints one JSON object.
+With --fresh FOLDER, another rendered set whose people and cameras nobody has seen, every run is
+ranked there too. FILE holds ImageNet weights of MobileNetV2 for the backbone of --backbone. Runs
+that are there are kept, so that a killed measurement goes on where it was. Prints one JSON object.
 """
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from pathlib import Path
 
 from benchmarks.small_runs import (
     BOTH,
@@ -25,10 +29,13 @@ from benchmarks.small_runs import (
     Run,
     options_of,
     ranking,
+    ranking_on,
+    stored,
     summary,
     train,
     train_starts,
 )
+from benchmarks.true_views import write_true_views
 from reid_gen.engine.run import environment
 
 MIXED = "{prototype: 1.0, view_prototype: 1.0, mixed: 0.5}"
@@ -37,6 +44,7 @@ ARMS = {
     "views": Run(f"{{name: views, views: true, {LAST}}}", VIEWS),
     "joint": Run(f"{{name: joint, {BOTH}, {LAST}}}", VIEWS),
     "gcl_plus": Run(f"{{name: joint, {BOTH}, {LAST}}}", MIXED, overrides=["generator.mix=0.6"]),
+    "true": Run(f"{{name: views, views: true, {LAST}}}", VIEWS),
 }
 
 
@@ -44,12 +52,20 @@ def main() -> None:
     """Run what is missing, and print the table."""
     parser = options_of(__doc__)
     parser.add_argument("--seeds", type=int, default=3, help="at least 2")
+    parser.add_argument("--fresh", type=Path, help="another rendered set to rank on too")
     options = parser.parse_args()
     train_starts(options)
-    found: dict[str, list[dict[str, float]]] = {arm: [] for arm in ARMS}
+    groups = options.out / "true_views"
+    write_true_views(options.root, groups)
+    arms = {**ARMS, "true": replace(ARMS["true"], overrides=[stored(groups)])}
+    found: dict[str, list[dict[str, float]]] = {arm: [] for arm in arms}
     for seed in range(1, options.seeds + 1):
-        for arm, run in ARMS.items():
-            found[arm].append(ranking(train(options, f"{arm}_{seed}", run, seed)))
+        for arm, run in arms.items():
+            folder = train(options, f"{arm}_{seed}", run, seed)
+            scores = ranking(folder)
+            if options.fresh is not None:
+                scores |= ranking_on(folder, options.fresh)
+            found[arm].append(scores)
     table = {arm: summary(runs) for arm, runs in found.items()}
     print(json.dumps({**table, "environment": environment()}, indent=2))
 

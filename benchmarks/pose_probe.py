@@ -46,29 +46,36 @@ def main() -> None:
     parser.add_argument("--root", type=Path, required=True, help="rendered pedestrians")
     parser.add_argument("runs", type=Path, nargs="+")
     options = parser.parse_args()
-    dataset = load_dataset("pedestrians", options.root)
+    table = {run.name: probe(options.root, run) for run in options.runs}
+    print(json.dumps({"pck": table, "environment": environment()}, indent=2))
+
+
+def probe(root: Path, run: Path) -> dict[str, dict[str, float]]:
+    """Scores of the mean pose, and of a linear probe on each feature of a run's encoder."""
+    splits = people_of(root)
+    truth = {name: joints(root, name, some) for name, some in splits.items()}
+    held_out = np.concatenate([truth["query"], truth["gallery"]])
+    learnt = truth["train"].reshape(len(truth["train"]), -1)
+    table = {"mean pose": scores(np.broadcast_to(truth["train"].mean(0), held_out.shape), held_out)}
+    seen = {name: features(run, some) for name, some in splits.items()}
+    for kind, known in seen["train"].items():
+        linear = make_pipeline(StandardScaler(), RidgeCV(PENALTIES)).fit(known, learnt)
+        others = np.concatenate([seen["query"][kind], seen["gallery"][kind]])
+        table[kind] = scores(linear.predict(others).reshape(held_out.shape), held_out)
+    return table
+
+
+def people_of(root: Path) -> dict[str, list[Image]]:
+    """Images of whole people, by split."""
+    dataset = load_dataset("pedestrians", root)
     assert dataset.query is not None
     assert dataset.gallery is not None
     # Distractors show no whole person, so that their joints are out of the picture.
-    people = [
-        image
-        for image, pid in zip(dataset.gallery.images, dataset.gallery.pids, strict=True)
-        if pid > 0
-    ]
-    splits = {"train": list(dataset.train), "query": list(dataset.query.images), "gallery": people}
-    truth = {name: joints(options.root, name, some) for name, some in splits.items()}
-    held_out = np.concatenate([truth["query"], truth["gallery"]])
-    table = {"mean pose": scores(np.broadcast_to(truth["train"].mean(0), held_out.shape), held_out)}
-    for run in options.runs:
-        seen = {name: features(run, some) for name, some in splits.items()}
-        for kind in seen["train"]:
-            probe = make_pipeline(StandardScaler(), RidgeCV(PENALTIES))
-            probe.fit(seen["train"][kind], truth["train"].reshape(len(truth["train"]), -1))
-            others = np.concatenate([seen["query"][kind], seen["gallery"][kind]])
-            found = probe.predict(others).reshape(held_out.shape)
-            table[f"{run.name}: {kind}"] = scores(found, held_out)
-    counts = {"train": len(splits["train"]), "held_out": len(held_out)}
-    print(json.dumps({"images": counts, "pck": table, "environment": environment()}, indent=2))
+    known = zip(dataset.gallery.images, dataset.gallery.pids, strict=True)
+    gallery = [image for image, pid in known if pid > 0]
+    return {
+        "train": list(dataset.train), "query": list(dataset.query.images), "gallery": gallery,
+    }  # fmt: skip
 
 
 def joints(root: Path, split: str, images: list[Image]) -> Floats:

@@ -115,6 +115,22 @@ def ranking(folder: Path) -> dict[str, float]:
     return {key: round(100 * float(last[key]), 2) for key in ("mAP", "rank1", "ari")}
 
 
+def ranking_on(folder: Path, root: Path) -> dict[str, float]:
+    """Ranking by a run's encoder on other rendered pedestrians, in percent."""
+    output = folder / f"on_{root.name}.json"
+    words = ["evaluate", "--checkpoint", str(folder), "--set", f"data.root={root}"]
+    if not output.exists():
+        reid_gen([*words, "--json", str(output)])
+    found = json.loads(output.read_text())[0]
+    return {f"fresh_{key}": round(100 * float(found[key]), 2) for key in ("mAP", "rank1")}
+
+
+def stored(groups: Path, **settings: object) -> str:
+    """The override that reads views of all images from groups on disk."""
+    generator = {"kind": "stored", "groups": str(groups), "members": 1, "batch": 64, **settings}
+    return f"generator={json.dumps(generator)}"
+
+
 def views(folder: Path, judge: Path) -> dict[str, dict[str, float]]:
     """Scores of a run's views and of their stand-ins, by way and score."""
     output = folder / "views.json"

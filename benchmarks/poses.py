@@ -1,0 +1,103 @@
+"""Does learning poses first help? GenPoCCL's groups, StableRep's, and none, on rendered people.
+
+The same small encoder learns from random weights for as long: from groups that share a pose (other
+people), from groups that share looks (one prompt, any pose), or not at all. Then a linear probe
+asks its features for key points of other people, and the unsupervised baseline goes on from it.
+
+    reid-gen data groups --share pose --count 2000 --members 4 --out demo/poses
+    reid-gen data groups --share looks --count 2000 --members 4 --out demo/looks
+    python -m benchmarks.poses --root demo/pedestrians --poses demo/poses --looks demo/looks \
+        --out runs_poses
+
+Runs that are there are kept. Prints one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from benchmarks.pose_probe import probe
+from benchmarks.small_runs import ranking, summary
+from reid_gen.cli.main import main as reid_gen
+from reid_gen.engine.run import environment
+
+CONFIG = """\
+name: {name}
+seed: {seed}
+runs: {out}
+data: {{name: pedestrians, root: {root}, height: 128, width: 64, workers: 2}}
+encoder: {{backbone: resnet10t, pooling: gem}}
+augment: {{pad: 5}}
+sampler: {{batch: 64, instances: 8, camera_aware: true}}
+clustering: {{k1: 20, eps: {{kind: fixed, value: 0.5}}}}
+start_from: {start}
+{more}
+"""
+POSE = """\
+pose: {{groups: {groups}, batch: 64, instances: 4, hidden: 512, weights: {weights}}}
+stages:
+  - name: pose
+    trains: [pose]
+    epochs: 10
+    iterations: 120
+    learning_rate: 1.0e-3
+    decay_every: 8
+"""
+RE_ID = """\
+stages:
+  - {name: identity, epochs: 10, iterations: 40, learning_rate: 3.5e-4, decay_every: 8}
+"""
+
+
+def main() -> None:
+    """Run what is missing, and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    for name, what in (("root", "rendered pedestrians"), ("poses", "groups"), ("looks", "groups")):
+        parser.add_argument(f"--{name}", type=Path, required=True, help=what)
+    parser.add_argument("--out", type=Path, required=True, help="folder for the runs")
+    parser.add_argument("--seeds", type=int, default=3, help="at least 2")
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    ways = {
+        "none": None,
+        "same pose": POSE.format(groups=options.poses, weights="{pose: 1.0}"),
+        "same pose, aligned": POSE.format(groups=options.poses, weights="{pose: 1.0, align: 0.5}"),
+        "same looks": POSE.format(groups=options.looks, weights="{pose: 1.0}"),
+    }
+    found: dict[str, list[dict[str, float]]] = {way: [] for way in ways}
+    for seed in range(1, options.seeds + 1):
+        for way, text in ways.items():
+            name = f"{way.replace(', ', '_').replace(' ', '_')}_{seed}"
+            start = None if text is None else train(options, f"pre_{name}", seed, text)
+            after = train(options, name, seed, RE_ID, start)
+            probed = {} if start is None else probe(options.root, start)["stripes"]
+            found[way].append({**ranking(after), **probed})
+    table = {way: summary(runs) for way, runs in found.items()}
+    print(json.dumps({**table, "environment": environment()}, indent=2))
+
+
+def train(
+    options: argparse.Namespace, name: str, seed: int, more: str, start: Path | None = None
+) -> Path:
+    """Do a run if it is not there yet; returns its folder."""
+    folder: Path = options.out / name
+    done = folder / "done"
+    if not done.exists():
+        if folder.exists():
+            reid_gen(["train", "--resume", str(folder)])
+        else:
+            file = options.out / f"{name}.yaml"
+            text = CONFIG.format(
+                name=name, seed=seed, out=options.out, root=options.root,
+                start="null" if start is None else start, more=more,
+            )  # fmt: skip
+            file.write_text(text, encoding="utf-8")
+            reid_gen(["train", "--config", str(file)])
+        done.touch()
+    return folder
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,123 @@
+"""Which positives help? The same training with groups from several makers, several seeds.
+
+All arms start from one warm identity encoder. A GAN and a small diffusion model learn from it, with
+the encoder frozen; each then makes four views of every training image, once and for all, and so do
+CLSP's and CLIC's makers. The arms differ in the groups that they read and in the term that reads
+them:
+
+    python -m benchmarks.positives --root demo/pedestrians --weights FILE --out runs_arms \
+        --judge runs/baseline_pedestrians
+
+The judge is a run whose encoder never saw generated images; it scores the GAN's and the diffusion
+model's views. Runs and groups that are there are kept. Prints one JSON object.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from argparse import Namespace
+from pathlib import Path
+
+from benchmarks.small_runs import (
+    LAST,
+    PLAIN,
+    VIEWS,
+    Run,
+    options_of,
+    ranking,
+    stored,
+    summary,
+    train,
+    train_starts,
+    views,
+)
+from reid_gen.cli.main import main as reid_gen
+from reid_gen.engine.journal import read_metrics
+from reid_gen.engine.run import environment
+from reid_gen.models.weights import read_weights
+
+DIFFUSION = (
+    "{name: generator, trains: [generator], epochs: 10, iterations: 300, "
+    "generator_learning_rate: 5.0e-4}"
+)
+ALIGNED = "{prototype: 1.0, view_align: 1.0}"
+STAGE = f"{{name: views, views: true, {LAST}}}"
+GOOD = {"least_identity": 0.5, "least_structure": 0.6}
+MAKERS = {"gan": "turned", "diffusion": "turned", "clsp": "anchored", "clic": "mosaic"}
+"""Groups, by whose networks (CLSP: the diffusion model's; CLIC: nobody's), and how."""
+ARMS = {
+    "baseline": (None, PLAIN, {}),
+    "gan": ("gan", VIEWS, {}),
+    "gan, aligned": ("gan", ALIGNED, {}),
+    "diffusion": ("diffusion", VIEWS, {}),
+    "diffusion, filtered": ("diffusion", VIEWS, GOOD),
+    "diffusion, weighed": ("diffusion", VIEWS, {"weigh": True}),
+    "diffusion, aligned": ("diffusion", ALIGNED, {}),
+    "clsp, aligned": ("clsp", ALIGNED, {}),
+    "clic, aligned": ("clic", ALIGNED, {}),
+}
+
+
+def main() -> None:
+    """Run what is missing, and print the tables."""
+    parser = options_of(__doc__)
+    parser.add_argument("--judge", type=Path, required=True)
+    parser.add_argument("--seeds", type=int, default=3, help="at least 2")
+    options = parser.parse_args()
+    train_starts(options)
+    runs = {"gan": options.out / "warm_generator", "diffusion": train_diffusion(options)}
+    drawn = {name: views(run, options.judge) for name, run in runs.items()}
+    costs = {name: cost(run) for name, run in runs.items()}
+    groups, seconds = make_groups(options, {**runs, "clsp": runs["diffusion"], "clic": runs["gan"]})
+    found: dict[str, list[dict[str, float]]] = {arm: [] for arm in ARMS}
+    for seed in range(1, options.seeds + 1):
+        for arm, (maker, terms, settings) in ARMS.items():
+            overrides = [] if maker is None else [stored(groups[maker], **settings)]
+            run = Run(STAGE if maker else f"{{name: baseline, {LAST}}}", terms, overrides=overrides)
+            found[arm].append(ranking(train(options, f"{_slug(arm)}_{seed}", run, seed)))
+    tables = {"ranking": {arm: summary(runs) for arm, runs in found.items()}, "views": drawn}
+    about = {"cost": costs, "seconds_per_image": seconds, "environment": environment()}
+    print(json.dumps({**tables, **about}, indent=2))
+
+
+def train_diffusion(options: Namespace) -> Path:
+    """The diffusion model that learns from the warm encoder."""
+    generator = {
+        "kind": "pixel_diffusion", "bodies": str(options.root / "bodies"), "widths": [96, 192],
+    }  # fmt: skip
+    run = Run(DIFFUSION, start="warm", overrides=[f"generator={json.dumps(generator)}"])
+    return train(options, "warm_diffusion", run)
+
+
+def make_groups(
+    options: Namespace, runs: dict[str, Path]
+) -> tuple[dict[str, Path], dict[str, float]]:
+    """Groups of every maker, and the seconds that one picture took, scores and writing included."""
+    folders, seconds = {}, {}
+    for name, maker in MAKERS.items():
+        folder, clock = options.out / f"groups_{name}", options.out / f"groups_{name}.seconds"
+        began = time.perf_counter()
+        reid_gen(["generate", str(runs[name]), "--out", str(folder), "--maker", maker])
+        if not clock.exists():
+            lines = sum(len(p.read_text().splitlines()) for p in folder.rglob("manifest.jsonl"))
+            clock.write_text(str((time.perf_counter() - began) / lines))
+        folders[name], seconds[name] = folder, round(float(clock.read_text()), 4)
+    return folders, seconds
+
+
+def cost(run: Path) -> dict[str, float]:
+    """Parameters of what draws (an average counts once), and minutes of training."""
+    weights = read_weights(run / "last" / "generator.safetensors")
+    drawing = [value for name, value in weights.items() if not name.startswith("average.")]
+    minutes = sum(float(record.get("seconds", 0)) for record in read_metrics(run)) / 60
+    millions = sum(value.numel() for value in drawing) / 1e6
+    return {"parameters_millions": round(millions, 2), "minutes": round(minutes, 1)}
+
+
+def _slug(name: str) -> str:
+    return "stored_" + "".join(letter if letter.isalnum() else "_" for letter in name)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+"""Groups of true views of rendered pedestrians: what a perfect generator would draw."""
+
+from __future__ import annotations
+
+import hashlib
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from reid_gen.data.datasets import load_dataset
+from reid_gen.data.groups import SAME_IDENTITY, Member, part_folder, start_groups, write_part
+from reid_gen.generators.turns import AnyAngle
+from reid_gen.pedestrians.album import Album
+from reid_gen.pedestrians.crops import as_jpeg
+
+PART = 50
+SEED = 3
+QUALITY = 95
+
+
+def write_true_views(root: Path, out: Path, members: int = 4) -> None:
+    """Render every training image's person turned by random angles, nothing else changed.
+
+    Args:
+        root: Rendered pedestrians.
+        out: Folder for the groups; parts that are there are kept.
+        members: Views per image.
+    """
+    keys = [image.key for image in load_dataset("pedestrians", root).train]
+    parts = range(-(-len(keys) // PART))
+    about = {
+        "kind": SAME_IDENTITY, "maker": "true views", "seed": SEED, "members": members,
+        "sources": len(keys), "parts": len(parts),
+    }  # fmt: skip
+    start_groups(out, about)
+    missing = [number for number in parts if not part_folder(out, number).is_dir()]
+    if missing:
+        spawn = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(2, spawn, torch.set_num_threads, (1,)) as pool:
+            list(pool.map(partial(_render, root, out, keys, members), missing))
+
+
+def _render(root: Path, out: Path, keys: list[str], members: int, part: int) -> None:
+    album, rng = Album(root), np.random.default_rng([SEED, part])
+    made = []
+    for row, key in enumerate(keys[part * PART : (part + 1) * PART]):
+        for n, degrees in enumerate(AnyAngle().draw(rng, members)):
+            content = as_jpeg(album.view(key, float(degrees)), QUALITY)
+            member = Member(
+                file=f"{part_folder(Path(), part)}/{row:04d}_{n}.jpg",
+                group=key, source=key, degrees=round(float(degrees), 3), prompt="", seed=SEED,
+                identity=1.0, structure=1.0, difference=None,
+                sha256=hashlib.sha256(content).hexdigest(),
+            )  # fmt: skip
+            made.append((member, content))
+    write_part(out, part, made)
