@@ -35,7 +35,7 @@ def jaccard_distances(
     index = neighbours.index
     sets = expanded_sets(index, k1 if counts_self else k1 + 1, k1)
     unscaled = np.ones(len(index), dtype=np.float32)
-    return _pairwise(encode_sets(sets, features, unscaled, index, k2))
+    return _pairwise(encode_sets(sets, features, unscaled, index, k2, neighbours.similarity))
 
 
 def _pairwise(encoding: sparse.csr_matrix) -> sparse.csr_matrix:

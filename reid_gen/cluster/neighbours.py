@@ -1,15 +1,22 @@
-"""Exact nearest neighbours: the only file that imports faiss."""
+"""Nearest neighbours, exact or approximate: the only file that imports faiss."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import faiss
 import numpy as np
+import torch
 
+from reid_gen.cluster.candidates import ROOM
+from reid_gen.cluster.certified import nearest_certified
+from reid_gen.errors import UserError
 from reid_gen.types import Floats, Ints
 
 _BLOCK = 4096
+_SAMPLE = 1000
+"""Rows on which the recall of approximate neighbours is measured."""
 
 
 @dataclass(frozen=True)
@@ -19,34 +26,122 @@ class Neighbours:
     Attributes:
         index: [N, k] int64, by falling similarity after column 0, which is the image itself.
         similarity: Cosine similarities of the same, [N, k] float32.
+        recall: Share of the true neighbours among these; 1 where they are exact, else measured on
+            some rows.
     """
 
     index: Ints
     similarity: Floats
+    recall: float = 1.0
 
 
-def nearest(features: Floats, count: int) -> Neighbours:
-    """Find the exact ``count`` nearest neighbours by cosine similarity, in blocks.
+def nearest(features: Floats, count: int, method: str = "exact") -> Neighbours:
+    """Find the ``count`` nearest neighbours by cosine similarity.
 
     Args:
-        features: Unit rows, [N, D] float32.
+        features: Unit rows, [N, D] float32, or float16, which may be memory-mapped.
         count: Neighbours per image, itself included; capped at N.
+        method: A key of ``METHODS``.
 
     Returns:
         Neighbours, [N, min(count, N)].
+
+    Raises:
+        UserError: If the method is unknown.
     """
-    features = np.ascontiguousarray(features, dtype=np.float32)
-    size = len(features)
-    flat = faiss.IndexFlatIP(features.shape[1])
-    flat.add(features)
-    found = [
-        flat.search(features[start : start + _BLOCK], min(count, size))
-        for start in range(0, size, _BLOCK)
-    ]
-    similarity = np.concatenate([block[0] for block in found])
-    index = np.concatenate([block[1] for block in found]).astype(np.int64)
+    if method not in METHODS:
+        raise UserError(f"unknown neighbours {method!r}; known: {', '.join(METHODS)}")
+    wanted = min(count, len(features))
+    index, similarity = METHODS[method](features, wanted)
+    recall = 1.0 if method in EXACT else _recall(features, index)
     _put_self_first(index, similarity)
-    return Neighbours(index, similarity)
+    return Neighbours(index, similarity, recall)
+
+
+def _exact(features: Floats, count: int) -> tuple[Ints, Floats]:
+    """By low-precision products that are checked again (``certified``)."""
+    if torch.cuda.is_available():
+        return _on_gpu(features, count)
+    if count > ROOM // 2:
+        return _flat(features, count)
+    return nearest_certified(features, count)
+
+
+def _on_gpu(features: Floats, count: int) -> tuple[Ints, Floats]:
+    """On a GPU, by float32 products of blocks."""
+    everything = torch.from_numpy(np.asarray(features, np.float32)).cuda()
+    index = np.empty((len(features), count), np.int64)
+    similarity = np.empty((len(features), count), np.float32)
+    for start in range(0, len(features), _BLOCK):
+        rows = slice(start, start + _BLOCK)
+        best = torch.topk(everything[rows] @ everything.T, count, dim=1)
+        index[rows], similarity[rows] = best.indices.cpu(), best.values.cpu()
+    return index, similarity
+
+
+def _flat(features: Floats, count: int) -> tuple[Ints, Floats]:
+    """By faiss, float32 throughout."""
+    return _search(faiss.IndexFlatIP(features.shape[1]), features, count)
+
+
+def _ivf(features: Floats, count: int) -> tuple[Ints, Floats]:
+    """By faiss, in the 32 nearest of 4 sqrt(N) cells."""
+    width, cells = features.shape[1], max(1, round(4 * len(features) ** 0.5))
+    index = faiss.IndexIVFFlat(
+        faiss.IndexFlatIP(width), width, min(cells, len(features)), faiss.METRIC_INNER_PRODUCT
+    )
+    rng = np.random.default_rng(0)
+    some = rng.permutation(len(features))[: 40 * cells]
+    index.train(np.asarray(features[np.sort(some)], np.float32))
+    index.nprobe = 32
+    return _search(index, features, count)
+
+
+def _hnsw(features: Floats, count: int) -> tuple[Ints, Floats]:
+    """By faiss, along a graph with 32 links per image."""
+    index = faiss.IndexHNSWFlat(features.shape[1], 32, faiss.METRIC_INNER_PRODUCT)
+    index.hnsw.efConstruction = 80
+    index.hnsw.efSearch = max(64, 2 * count)
+    return _search(index, features, count)
+
+
+METHODS: dict[str, Callable[[Floats, int], tuple[Ints, Floats]]] = {
+    "exact": _exact,
+    "flat": _flat,
+    "ivf": _ivf,
+    "hnsw": _hnsw,
+}
+"""Names that ``clustering.neighbours`` may have."""
+EXACT = ("exact", "flat")
+
+
+def _search(index: faiss.Index, features: Floats, count: int) -> tuple[Ints, Floats]:
+    blocks = [slice(start, start + _BLOCK) for start in range(0, len(features), _BLOCK)]
+    for block in blocks:
+        index.add(np.ascontiguousarray(features[block], np.float32))
+    found = [index.search(np.ascontiguousarray(features[b], np.float32), count) for b in blocks]
+    similarity = np.concatenate([block[0] for block in found])
+    numbers = np.concatenate([block[1] for block in found]).astype(np.int64)
+    # An approximate search may find fewer: the image itself stands in for the rest.
+    return np.where(numbers < 0, np.arange(len(numbers))[:, None], numbers), similarity
+
+
+def _recall(features: Floats, index: Ints) -> float:
+    """Share of the true neighbours that were found, on rows evenly spread over all."""
+    rows = np.unique(np.linspace(0, len(features) - 1, _SAMPLE).astype(np.int64))
+    some = np.asarray(features[rows], np.float32)
+    count = index.shape[1]
+    best = np.full((len(rows), count), -np.inf, np.float32)
+    which = np.zeros((len(rows), count), np.int64)
+    for start in range(0, len(features), _BLOCK):
+        block = np.asarray(features[start : start + _BLOCK], np.float32)
+        values = np.concatenate([best, some @ block.T], axis=1)
+        numbers = np.arange(start, start + len(block))
+        every = np.concatenate([which, np.broadcast_to(numbers, (len(rows), len(block)))], axis=1)
+        top = np.argpartition(-values, count - 1, axis=1)[:, :count]
+        best, which = np.take_along_axis(values, top, 1), np.take_along_axis(every, top, 1)
+    hits = [len(np.intersect1d(a, b)) for a, b in zip(which, index[rows], strict=True)]
+    return float(np.mean(hits) / count)
 
 
 def _put_self_first(index: Ints, similarity: Floats) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
+import numba
 import numpy as np
-from numpy.typing import NDArray
 from scipy import sparse
 
+from reid_gen.cluster.rows import dot, readable, spread, threads
 from reid_gen.types import Floats, Ints
 
 
@@ -47,7 +50,12 @@ def _reciprocal(index: Ints) -> sparse.csr_matrix:
 
 
 def encode_sets(
-    sets: sparse.csr_matrix, features: Floats, scale: Floats, index: Ints, k2: int
+    sets: sparse.csr_matrix,
+    features: Floats,
+    scale: Floats,
+    index: Ints,
+    k2: int,
+    similarity: Floats,
 ) -> sparse.csr_matrix:
     """V: softmax of the negative squared distance over each set, averaged over the k2 nearest.
 
@@ -57,12 +65,13 @@ def encode_sets(
         scale: Divides the squared distances of row i, [N]; ones leave them as they are.
         index: Neighbours, [N, k] with k >= k2 unless N is smaller.
         k2: Images over which encodings are averaged, itself included; 1 leaves them alone.
+        similarity: Cosines of the neighbours, [N, k], which need not be computed again.
 
     Returns:
         [N, N] float32; every row sums to 1.
     """
     rows = np.repeat(np.arange(len(features)), np.diff(sets.indptr))
-    distance = squared_distances(features, rows, sets.indices) / scale[rows]
+    distance = _squared_distances(sets, features, index, similarity) / scale[rows]
     raised = np.exp(-distance)
     total = np.bincount(rows, weights=raised, minlength=len(features))
     weights = (raised / total[rows]).astype(np.float32)
@@ -71,13 +80,27 @@ def encode_sets(
     return (nearest @ encoding).multiply(np.float32(1 / min(k2, index.shape[1]))).tocsr()
 
 
-def squared_distances(features: Floats, rows: Ints, others: NDArray[np.integer]) -> Floats:
-    """|x_r - x_o|^2 of each pair of unit rows, [pairs], in blocks."""
-    result = np.empty(len(rows), dtype=np.float32)
-    for start in range(0, len(rows), _PAIRS):
-        pair = slice(start, start + _PAIRS)
-        result[pair] = np.einsum("pd,pd->p", features[rows[pair]], features[others[pair]])
-    return np.asarray(2 - 2 * result, dtype=np.float32)
+def _squared_distances(
+    sets: sparse.csr_matrix, features: Floats, index: Ints, similarity: Floats
+) -> Floats:
+    """|x_i - x_j|^2 of every j in the set of i, [pairs]."""
+    result = np.empty(len(sets.indices), dtype=np.float32)
+    arrays = (sets.indptr, sets.indices, index, similarity, readable(features), result)
+    with ThreadPoolExecutor(threads()) as pool:
+        spread(pool, len(index), _measure, *arrays)
+    return result
 
 
-_PAIRS = 16384
+@numba.njit(cache=True, nogil=True)
+def _measure(a, b, pointer, columns, index, similarity, features, result):  # type: ignore[no-untyped-def]
+    """Squared distances of the sets of images a to b; only pairs that are no neighbours are new."""
+    known = np.zeros(len(index), np.float32)
+    owner = np.full(len(index), -1, np.int64)
+    for i in range(a, b):
+        for p in range(index.shape[1]):
+            known[index[i, p]] = similarity[i, p]
+            owner[index[i, p]] = i
+        for p in range(pointer[i], pointer[i + 1]):
+            j = columns[p]
+            cosine = known[j] if owner[j] == i else dot(features[i], features[j])
+            result[p] = 2 - 2 * cosine

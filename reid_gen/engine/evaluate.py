@@ -9,8 +9,13 @@ from reid_gen.data.loaders import ImageLoader
 from reid_gen.engine.progress import Progress
 from reid_gen.errors import UserError
 from reid_gen.evaluation.features import Encode, extract_features
-from reid_gen.evaluation.ranking import RankingResult, evaluate_distances, evaluate_ranking
-from reid_gen.evaluation.rerank import VARIANT, rerank
+from reid_gen.evaluation.ranking import (
+    RankingResult,
+    evaluate_blocks,
+    evaluate_distances,
+    evaluate_ranking,
+)
+from reid_gen.evaluation.rerank import VARIANT, rerank_blocks
 from reid_gen.evaluation.temporal import VARIANT as TEMPORAL
 from reid_gen.evaluation.temporal import joint_distances, moments, travel_times
 from reid_gen.types import Dataset, Floats, Image, Ints, LabelledSplit
@@ -65,7 +70,8 @@ class Evaluator:
         labels = (self.query.pids, self.gallery.pids, self.query.camids, self.gallery.camids)
         results = [evaluate_ranking(query, gallery, *labels)]
         if self.reranked:
-            results.append(evaluate_distances(rerank(query, gallery), *labels, reranking=VARIANT))
+            blocks = rerank_blocks(query, gallery)
+            results.append(evaluate_blocks(blocks, *labels, reranking=VARIANT))
         return tuple(results)
 
     def score_as(self, name: str, query: Floats, gallery: Floats) -> RankingResult:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -95,7 +95,7 @@ def evaluate_ranking(
         for start in range(0, len(query), block)
     )
     labels = (query_pids, gallery_pids, query_camids, gallery_camids)
-    return _score(distances, *labels, ap=ap, reranking=reranking)
+    return evaluate_blocks(distances, *labels, ap=ap, reranking=reranking)
 
 
 def evaluate_distances(
@@ -129,19 +129,36 @@ def evaluate_distances(
         (start, distance[start : start + _BLOCK]) for start in range(0, len(distance), _BLOCK)
     )
     labels = (query_pids, gallery_pids, query_camids, gallery_camids)
-    return _score(blocks, *labels, ap=ap, reranking=reranking)
+    return evaluate_blocks(blocks, *labels, ap=ap, reranking=reranking)
 
 
-def _score(
-    distances: Iterator[tuple[int, Floats]],
+def evaluate_blocks(
+    distances: Iterable[tuple[int, Floats]],
     query_pids: Ints,
     gallery_pids: Ints,
     query_camids: Ints,
     gallery_camids: Ints,
     *,
-    ap: ApRule,
-    reranking: str,
+    ap: ApRule = "step",
+    reranking: str = "none",
 ) -> RankingResult:
+    """The same from blocks of distances, which need never be in memory together.
+
+    Args:
+        distances: Number of the first query of each block, and its distances [b, G].
+        query_pids: [Q].
+        gallery_pids: [G].
+        query_camids: [Q].
+        gallery_camids: [G].
+        ap: As in :func:`evaluate_ranking`.
+        reranking: Name of the variant that made the distances.
+
+    Returns:
+        The scores.
+
+    Raises:
+        UserError: If no query has a match.
+    """
     precisions, firsts, penalties, skipped = [], [], [], 0
     for start, block in distances:
         rows = slice(start, start + len(block))

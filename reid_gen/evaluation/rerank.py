@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numba
 import numpy as np
 
+from reid_gen.cluster.certified import nearest_certified
 from reid_gen.cluster.reciprocal import encode_sets, expanded_sets
-from reid_gen.types import Floats, Ints
+from reid_gen.types import Floats
 
 VARIANT = "zhong"
 _BLOCK = 512
@@ -17,12 +19,20 @@ _BLOCK = 512
 def rerank(
     query: Floats, gallery: Floats, *, k1: int = 20, k2: int = 6, weight: float = 0.3
 ) -> Floats:
+    """All blocks of :func:`rerank_blocks` at once, [Q, G] float32."""
+    blocks = rerank_blocks(query, gallery, k1=k1, k2=k2, weight=weight)
+    return np.concatenate([block for _, block in blocks])
+
+
+def rerank_blocks(
+    query: Floats, gallery: Floats, *, k1: int = 20, k2: int = 6, weight: float = 0.3
+) -> Iterator[tuple[int, Floats]]:
     """Re-rank: ``(1 - weight) * Jaccard distance + weight * original distance``.
 
     The variant ``zhong``: squared Euclidean distances of query and gallery together, each row
     divided by its maximum; k1 others beside the image itself; encodings weighted by
-    ``exp(-distance)`` and averaged over the k2 nearest. Memory is [Q, G] for the result plus
-    blocks; no (Q + G)^2 array.
+    ``exp(-distance)`` and averaged over the k2 nearest. Memory grows with Q + G, and not with their
+    product.
 
     Args:
         query: Unit features, [Q, D].
@@ -31,41 +41,30 @@ def rerank(
         k2: Images over which encodings are averaged, itself included.
         weight: Of the original distance, in 0..1 (lambda in the paper).
 
-    Returns:
-        Distances [Q, G] float32.
+    Yields:
+        Number of the first query of a block, and distances [b, G] float32.
     """
     features = np.concatenate([query, gallery]).astype(np.float32)
-    index, scale = _neighbours(features, min(k1 + 1, len(features)))
-    encoding = encode_sets(expanded_sets(index, k1 + 1, k1), features, scale, index, k2)
+    index, similarity = nearest_certified(features, min(k1 + 1, len(features)))
+    scale = _largest_distances(features)
+    sets = expanded_sets(index, k1 + 1, k1)
+    encoding = encode_sets(sets, features, scale, index, k2, similarity)
     count = len(query)
     by_column = encoding[count:].tocsc()
-    result = _jaccard(
-        *_arrays(encoding[:count]), *_arrays(by_column), np.empty((count, len(gallery)), np.float32)
-    )
     for start in range(0, count, _BLOCK):
         rows = slice(start, min(start + _BLOCK, count))
-        original = _squared(features[rows], gallery) / scale[rows, None]
-        result[rows] = (1 - weight) * result[rows] + weight * original
-    return result
+        result = np.empty((rows.stop - rows.start, len(gallery)), np.float32)
+        _jaccard(*_arrays(encoding[rows]), *_arrays(by_column), result)
+        original = (2 - 2 * (features[rows] @ gallery.T)) / scale[rows, None]
+        yield start, ((1 - weight) * result + weight * original).astype(np.float32)
 
 
-def _squared(a: Floats, b: Floats) -> Floats:
-    return np.asarray(2 - 2 * (a @ b.T), dtype=np.float32)
-
-
-def _neighbours(features: Floats, count: int) -> tuple[Ints, Floats]:
-    """The ``count`` nearest of each image, [N, count], and its largest distance, [N]."""
-    index = np.empty((len(features), count), dtype=np.int64)
-    scale = np.empty(len(features), dtype=np.float32)
-    for start in range(0, len(features), _BLOCK):
-        rows = slice(start, start + _BLOCK)
-        distance = _squared(features[rows], features)
-        scale[rows] = distance.max(axis=1)
-        near = np.argpartition(distance, count - 1, axis=1)[:, :count]
-        near.sort(axis=1)  # so that equal distances keep the order of the images
-        order = np.argsort(np.take_along_axis(distance, near, axis=1), axis=1, kind="stable")
-        index[rows] = np.take_along_axis(near, order, axis=1)
-    return index, np.maximum(scale, np.finfo(np.float32).tiny)
+def _largest_distances(features: Floats) -> Floats:
+    """Squared distance of each image to the one farthest from it, [N]."""
+    blocks = range(0, len(features), _BLOCK)
+    least = [(features[start : start + _BLOCK] @ features.T).min(axis=1) for start in blocks]
+    largest = 2 - 2 * np.concatenate(least)
+    return np.maximum(largest, np.finfo(np.float32).tiny).astype(np.float32)
 
 
 def _arrays(matrix: Any) -> tuple[Any, Any, Any]:
@@ -82,4 +81,3 @@ def _jaccard(pointer, columns, values, by_column, rows, weights, result):  # typ
                 shared[rows[q]] += min(values[p], weights[q])
         for j in range(result.shape[1]):
             result[i, j] = max(0.0, 1.0 - shared[j] / (2.0 - shared[j]))
-    return result

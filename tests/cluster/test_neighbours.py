@@ -1,0 +1,79 @@
+import numpy as np
+import pytest
+import torch
+
+from reid_gen.cluster import certified
+from reid_gen.cluster.certified import nearest_certified
+from reid_gen.cluster.neighbours import EXACT, METHODS, nearest
+from reid_gen.errors import UserError
+from tests.cluster.features import people
+
+PRECISIONS = [torch.bfloat16, torch.float32]
+
+
+def brute(features, count):
+    """Float64 dot products one after the other, equal ones by number."""
+    exact = features.astype(np.float64)
+    similarity = np.array([[float(np.dot(a, b)) for b in exact] for a in exact])
+    order = np.argsort(-np.round(similarity, 12), axis=1, kind="stable")[:, :count]
+    return order, np.take_along_axis(similarity, order, 1)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("tile", [(512, 8192), (16, 64)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+def test_certified_neighbours_are_those_of_float64(monkeypatch, precision, tile, dtype):
+    monkeypatch.setattr(certified, "ROWS", tile[0])
+    monkeypatch.setattr(certified, "COLUMNS", tile[1])
+    features = people(persons=40, each=7, noise=0.9)[0].astype(dtype)
+    index, cosine = nearest_certified(features, 20, precision)
+    wanted, similarity = brute(features, 20)
+    np.testing.assert_array_equal(index, wanted)
+    np.testing.assert_allclose(cosine, similarity, atol=1e-6)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_many_copies_are_told_apart_by_their_number(precision):
+    features = people(persons=30, each=8)[0]
+    features[20:220] = features[5]  # more ties than there is room for
+    index, _ = nearest_certified(features, 12, precision)
+    np.testing.assert_array_equal(index, brute(features, 12)[0])
+    assert index[100].tolist() == [5, *range(20, 31)]
+
+
+def test_products_below_zero_are_ranked_too():
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(60, 3)).astype(np.float32)  # few dimensions: many are far apart
+    features /= np.linalg.norm(features, axis=1, keepdims=True)
+    index, cosine = nearest_certified(features, 60)
+    assert cosine.min() < -0.9
+    np.testing.assert_array_equal(index, brute(features, 60)[0])
+
+
+def test_a_count_out_of_range_is_refused():
+    features = people(persons=3, each=2)[0]
+    with pytest.raises(ValueError, match=r"count must be in 1..6, got 7"):
+        nearest_certified(features, 7)
+
+
+def test_memory_mapped_features_are_read(tmp_path):
+    features = people(persons=20, each=5)[0].astype(np.float16)
+    np.save(tmp_path / "f.npy", features)
+    mapped = np.load(tmp_path / "f.npy", mmap_mode="r")
+    np.testing.assert_array_equal(nearest(mapped, 9).index, nearest(features, 9).index)
+
+
+@pytest.mark.parametrize("method", list(METHODS))
+def test_every_method_puts_the_image_first_and_says_how_good_it_is(method):
+    features = people(persons=60, each=8)[0]
+    found = nearest(features, 10, method)
+    np.testing.assert_array_equal(found.index[:, 0], np.arange(480))
+    assert found.recall == 1 if method in EXACT else 0.8 < found.recall <= 1
+    exact = nearest(features, 10)
+    shared = [len(np.intersect1d(a, b)) for a, b in zip(found.index, exact.index, strict=True)]
+    assert np.mean(shared) / 10 == pytest.approx(found.recall, abs=0.01)
+
+
+def test_unknown_neighbours_list_the_known_ones():
+    with pytest.raises(UserError, match="unknown neighbours 'lsh'; known: exact, flat, ivf, hnsw"):
+        nearest(people(persons=3, each=2)[0], 2, "lsh")
