@@ -1,1 +1,11 @@
-"""From features to pseudo labels."""
+"""From features to pseudo labels.
+
+    from reid_gen.cluster import FixedEps, pseudo_labels
+    labels = pseudo_labels(features, eps=FixedEps(0.5)).labels
+
+takes unit features [N, D] of any origin; nothing else of the program is needed.
+"""
+
+from reid_gen.cluster.assign import FixedEps, PseudoLabels, ShareEps, pseudo_labels
+
+__all__ = ["FixedEps", "PseudoLabels", "ShareEps", "pseudo_labels"]

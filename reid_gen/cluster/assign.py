@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
-from sklearn.cluster import DBSCAN
 from typing_extensions import assert_never
 
 from reid_gen.cluster.jaccard import jaccard_distances
 from reid_gen.cluster.neighbours import nearest
+from reid_gen.cluster.rules import RULES
+from reid_gen.errors import UserError, name_some
 from reid_gen.types import OUTLIER, Floats, Ints, Scalars
 
 
@@ -29,6 +30,7 @@ class ShareEps:
 
 
 EpsRule = FixedEps | ShareEps
+_CHECKED = 65536
 
 
 @dataclass(frozen=True)
@@ -39,10 +41,12 @@ class PseudoLabels:
         labels: [N] int64; clusters count from 0 in the order of their first core image; -1 is an
             outlier.
         eps: The radius that was used.
+        recall: Of the neighbours that it was made from; 1 if they are exact.
     """
 
     labels: Ints
     eps: float
+    recall: float = 1.0
 
     @property
     def clusters(self) -> int:
@@ -51,12 +55,14 @@ class PseudoLabels:
 
     def summary(self) -> Scalars:
         """Clusters, outliers, size of the largest cluster, eps: what an epoch reports."""
+        approximate = {} if self.recall == 1 else {"recall": self.recall}
         sizes = np.bincount(self.labels[self.labels != OUTLIER], minlength=1)
         return {
             "clusters": self.clusters,
             "outliers": int((self.labels == OUTLIER).sum()),
             "largest_cluster": int(sizes.max()),
             "eps": self.eps,
+            **approximate,
         }
 
 
@@ -68,24 +74,62 @@ def pseudo_labels(
     k1_counts_self: bool = True,
     k2: int = 6,
     min_samples: int = 4,
+    neighbours: str = "exact",
+    rule: str = "dbscan",
 ) -> PseudoLabels:
-    """Cluster features without labels.
+    """Cluster features without labels, whatever they come from.
 
     Args:
-        features: Unit rows, [N, D] float32.
-        eps: How DBSCAN's radius is chosen.
+        features: Unit rows, [N, D] float32, or float16, which may be memory-mapped.
+        eps: How the radius is chosen; HDBSCAN has none.
         k1: Neighbours of the reciprocal sets.
         k1_counts_self: Whether the image itself is one of the k1.
         k2: Images over which encodings are averaged.
-        min_samples: Images within eps, itself included, that make a core point.
+        min_samples: Images within eps, itself included, that make a core point; of HDBSCAN and
+            average linkage the fewest images of a cluster.
+        neighbours: A key of ``neighbours.METHODS``.
+        rule: A key of ``rules.RULES``.
 
     Returns:
         A label per image.
+
+    Raises:
+        UserError: If features are no unit rows, or a name is unknown.
     """
-    neighbours = nearest(features, k1 if k1_counts_self else k1 + 1)
-    distance = jaccard_distances(features, neighbours, k1=k1, k2=k2, counts_self=k1_counts_self)
+    check_features(features)
+    if rule not in RULES:
+        raise UserError(f"unknown clustering rule {rule!r}; known: {', '.join(RULES)}")
+    found = nearest(features, k1 if k1_counts_self else k1 + 1, neighbours)
+    # Only HDBSCAN and the share rule look at pairs beyond a radius that is known.
+    most = eps.value if isinstance(eps, FixedEps) and rule != "hdbscan" else 1.0
+    distance = jaccard_distances(
+        features, found, k1=k1, k2=k2, counts_self=k1_counts_self, most=most
+    )
     radius = choose_eps(distance, eps)
-    return PseudoLabels(dbscan(distance, radius, min_samples), radius)
+    return PseudoLabels(RULES[rule](distance, radius, min_samples), radius, found.recall)
+
+
+def check_features(features: Floats) -> None:
+    """See that features can be compared.
+
+    Raises:
+        UserError: Naming the first rows that are not finite, or not of length 1.
+    """
+    if features.ndim != 2 or len(features) < 2 or not features.shape[1]:
+        raise UserError(f"features must be [N, D] with N of 2 at least, got {features.shape}")
+    if features.dtype not in (np.float32, np.float16):
+        raise UserError(f"features must be float32 or float16, got {features.dtype}")
+    blocks = range(0, len(features), _CHECKED)
+    lengths = np.concatenate(
+        [np.linalg.norm(np.asarray(features[s : s + _CHECKED], np.float32), axis=1) for s in blocks]
+    )
+    for bad, rule, way_out in (
+        (~np.isfinite(lengths), "not finite", "leave them out"),
+        (np.abs(lengths - 1) > 1e-2, "not of length 1", "divide each row by its length"),
+    ):
+        if bad.any():
+            rows = name_some([str(row) for row in np.flatnonzero(bad)])
+            raise UserError(f"{int(bad.sum())} rows of features are {rule}: {rows}; {way_out}")
 
 
 def choose_eps(distance: sparse.csr_matrix, rule: EpsRule) -> float:
@@ -109,15 +153,3 @@ def choose_eps(distance: sparse.csr_matrix, rule: EpsRule) -> float:
             return float((smallest.sum() + (wanted - len(smallest))) / wanted)
         case _:
             assert_never(rule)
-
-
-def dbscan(distance: sparse.csr_matrix, eps: float, min_samples: int) -> Ints:
-    """DBSCAN on sparse distances: labels [N] int64, -1 for outliers."""
-    close = distance.data <= eps
-    rows = np.repeat(np.arange(distance.shape[0]), np.diff(distance.indptr))[close]
-    graph = sparse.csr_matrix(
-        (distance.data[close], (rows, distance.indices[close])), shape=distance.shape
-    )
-    graph.setdiag(0)
-    labels = DBSCAN(eps=eps, min_samples=min_samples, metric="precomputed").fit_predict(graph)
-    return np.asarray(labels, dtype=np.int64)

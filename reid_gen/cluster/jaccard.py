@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numba
 import numpy as np
 from scipy import sparse
 
 from reid_gen.cluster.neighbours import Neighbours
 from reid_gen.cluster.reciprocal import encode_sets, expanded_sets
+from reid_gen.cluster.rows import spread, threads
 from reid_gen.types import Floats
 
 
 def jaccard_distances(
-    features: Floats, neighbours: Neighbours, *, k1: int, k2: int, counts_self: bool = True
+    features: Floats,
+    neighbours: Neighbours,
+    *,
+    k1: int,
+    k2: int,
+    counts_self: bool = True,
+    most: float = 1.0,
 ) -> sparse.csr_matrix:
     """Jaccard distance of every pair whose encodings overlap; no N x N array is made.
 
@@ -22,23 +31,25 @@ def jaccard_distances(
     ``d(i, j) = 1 - sum min(V_i, V_j) / sum max(V_i, V_j)``.
 
     Args:
-        features: Unit rows, [N, D] float32.
+        features: Unit rows, [N, D] float32 or float16.
         neighbours: At least ``k1`` (or ``k1 + 1``) columns, unless N is smaller.
         k1: Neighbours of the reciprocal sets.
         k2: Images over which encodings are averaged, itself included.
         counts_self: True: the image itself is one of the k1 (SpCL); False: k1 others (the paper).
+        most: Pairs that are farther apart are left out.
 
     Returns:
-        Symmetric [N, N] float32 distances in [0, 1); an absent pair has distance 1. The diagonal
-        is not stored.
+        Symmetric [N, N] float32 distances in [0, 1); an absent pair is farther apart than ``most``.
+        The diagonal is not stored.
     """
     index = neighbours.index
     sets = expanded_sets(index, k1 if counts_self else k1 + 1, k1)
     unscaled = np.ones(len(index), dtype=np.float32)
-    return _pairwise(encode_sets(sets, features, unscaled, index, k2, neighbours.similarity))
+    encoding = encode_sets(sets, features, unscaled, index, k2, neighbours.similarity)
+    return _pairwise(encoding, most)
 
 
-def _pairwise(encoding: sparse.csr_matrix) -> sparse.csr_matrix:
+def _pairwise(encoding: sparse.csr_matrix, most: float) -> sparse.csr_matrix:
     """Distance of all pairs with common support; each row of ``encoding`` sums to 1."""
     encoding.sort_indices()
     columns = encoding.tocsc()
@@ -46,14 +57,20 @@ def _pairwise(encoding: sparse.csr_matrix) -> sparse.csr_matrix:
     size = encoding.shape[0]
     arrays = (encoding.indptr, encoding.indices, encoding.data)
     by_column = (columns.indptr, columns.indices, columns.data)
-    counts = _overlaps(*arrays, *by_column, np.empty(0, np.int64), _NO_INT, _NO_FLOAT)
-    pointer = np.concatenate([[0], np.cumsum(counts)])
-    other = np.empty(pointer[-1], dtype=np.int32)
-    distance = np.empty(pointer[-1], dtype=np.float32)
-    _overlaps(*arrays, *by_column, pointer, other, distance)
-    row = np.repeat(np.arange(size), counts)
+    pointer = np.zeros(size + 1, np.int64)
+    with ThreadPoolExecutor(threads()) as pool:
+        parts = 16 * threads()  # later rows have fewer pairs, so that shares are made small
+        counted = (*arrays, *by_column, np.float32(most), pointer, _NO_INT, _NO_FLOAT)
+        spread(pool, size, _overlaps, *counted, parts=parts)
+        np.cumsum(pointer, out=pointer)
+        other = np.empty(pointer[-1], dtype=np.int32)
+        distance = np.empty(pointer[-1], dtype=np.float32)
+        written = (*arrays, *by_column, np.float32(most), pointer, other, distance)
+        spread(pool, size, _overlaps, *written, parts=parts)
     # Joined by hand: adding sparse matrices would drop pairs at distance 0.
-    both = (np.concatenate([row, other]), np.concatenate([other, row]))
+    upper = sparse.csr_matrix((distance, other, pointer), shape=(size, size))
+    row = np.repeat(np.arange(size, dtype=np.int32), np.diff(pointer))
+    both = (np.concatenate([row, upper.indices]), np.concatenate([upper.indices, row]))
     return sparse.csr_matrix((np.tile(distance, 2), both), shape=(size, size))
 
 
@@ -62,14 +79,15 @@ _NO_FLOAT = np.empty(0, dtype=np.float32)
 
 
 @numba.njit(cache=True, nogil=True)
-def _overlaps(pointer, columns, values, by_column, rows, weights, start, other, distance):  # type: ignore[no-untyped-def]
-    """Count (``start`` empty) or write, for each i, the j > i that share support with it."""
+def _overlaps(  # type: ignore[no-untyped-def]
+    a, b, pointer, columns, values, by_column, rows, weights, most, start, other, distance
+):
+    """Count (no room in ``other``) or write, for each i of a to b, the j > i that are near."""
     size = len(pointer) - 1
-    counts = np.zeros(size, np.int64)
     shared = np.zeros(size, np.float64)
     seen = np.full(size, -1, np.int64)
     found = np.empty(size, np.int64)
-    for i in range(size):
+    for i in range(a, b):
         count = 0
         for p in range(pointer[i], pointer[i + 1]):
             column = columns[p]
@@ -83,12 +101,17 @@ def _overlaps(pointer, columns, values, by_column, rows, weights, start, other, 
                     count += 1
                 shared[j] += min(values[p], weights[q])
                 q -= 1
-        counts[i] = count
-        if len(start):
-            ordered = np.sort(found[:count])
-            for position in range(count):
-                j = ordered[position]
-                least = shared[j]
-                other[start[i] + position] = j
+        near = 0
+        for position in range(count):
+            least = shared[found[position]]
+            if max(0.0, 1.0 - least / (2.0 - least)) <= most:
+                found[near] = found[position]
+                near += 1
+        if len(other) == 0:
+            start[i + 1] = near
+        else:
+            ordered = np.sort(found[:near])
+            for position in range(near):
+                least = shared[ordered[position]]
+                other[start[i] + position] = ordered[position]
                 distance[start[i] + position] = max(0.0, 1.0 - least / (2.0 - least))
-    return counts

@@ -78,7 +78,7 @@ class ShareEps(Section):
 
 
 class Clustering(Section):
-    """k-reciprocal Jaccard distance and DBSCAN."""
+    """k-reciprocal Jaccard distance, and what makes clusters of it."""
 
     k1: Annotated[int, Field(ge=2)] = 30
     """Neighbours of the reciprocal sets."""
@@ -87,6 +87,9 @@ class Clustering(Section):
     k2: PositiveInt = 6
     eps: Annotated[FixedEps | ShareEps, Field(discriminator="kind")] = FixedEps(kind="fixed")
     min_samples: PositiveInt = 4
+    neighbours: Literal["exact", "flat", "ivf", "hnsw"] = "exact"
+    """``ivf`` and ``hnsw`` are approximate; the journal then says their recall."""
+    rule: Literal["dbscan", "hdbscan", "agglomerative"] = "dbscan"
 
 
 class Memory(Section):

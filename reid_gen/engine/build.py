@@ -232,6 +232,8 @@ def _cluster(settings: schema.Clustering) -> Callable[[Floats], PseudoLabels]:
         k1_counts_self=settings.k1_counts_self,
         k2=settings.k2,
         min_samples=settings.min_samples,
+        neighbours=settings.neighbours,
+        rule=settings.rule,
     )
 
 

@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 from sklearn.cluster import DBSCAN
 
-from reid_gen.cluster.assign import FixedEps, ShareEps, choose_eps, dbscan, pseudo_labels
+from reid_gen.cluster.assign import FixedEps, ShareEps, choose_eps, pseudo_labels
 from reid_gen.cluster.jaccard import jaccard_distances
 from reid_gen.cluster.neighbours import nearest
+from reid_gen.cluster.rules import dbscan
 from reid_gen.evaluation.quality import clustering_quality
 from tests.cluster.features import people
 from tests.reference import jaccard as slow
