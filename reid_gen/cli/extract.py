@@ -34,14 +34,15 @@ def extract(
     force: bool,
 ) -> None:
     """Write features of IMAGES: folders, files, quoted globs, or @list.txt."""
+    from reid_gen.data.features import FEATURE_TABLES, check_table
     from reid_gen.engine.checkpoint import load_encoder
-    from reid_gen.engine.extract import check_format, find_images, save_features
     from reid_gen.engine.extract import extract as compute
+    from reid_gen.engine.extract import find_images, save_features
     from reid_gen.engine.progress import Terminal
     from reid_gen.engine.runtime import Runtime
     from reid_gen.files import refuse_existing
 
-    check_format(out)
+    check_table(out, FEATURE_TABLES)
     refuse_existing(out, force)
     found = find_images(images)
     encoder, card = load_encoder(model)

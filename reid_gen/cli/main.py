@@ -15,6 +15,8 @@ COMMANDS = {
     "evaluate": "evaluate:evaluate",
     "extract": "extract:extract",
     "data": "data:data",
+    "cluster": "cluster:cluster",
+    "rank": "cluster:rank",
     "meshes": "meshes:meshes",
     "generate": "generate:generate",
     "tune": "tune:tune",

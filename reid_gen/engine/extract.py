@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,17 +10,15 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
+from reid_gen.data.features import FEATURE, KEY, write_table
 from reid_gen.data.images import SUFFIXES, unreadable_error
 from reid_gen.data.loaders import ImageLoader
 from reid_gen.engine.progress import Progress
 from reid_gen.engine.runtime import Runtime
 from reid_gen.errors import UserError
 from reid_gen.evaluation.features import extract_features
-from reid_gen.files import write_bytes
 from reid_gen.models.encoder import EncoderCard
 from reid_gen.types import Floats, Image
-
-FORMATS = (".npz", ".parquet")
 
 
 @dataclass(frozen=True)
@@ -138,40 +135,15 @@ def extract(
     )
 
 
-def check_format(target: Path) -> None:
-    """Stop before any work if a feature file has another ending than ``FORMATS``.
-
-    Raises:
-        UserError: If so, or if writing it needs a package that is not installed.
-    """
-    if target.suffix not in FORMATS:
-        raise UserError(f"{target} must end in {' or '.join(FORMATS)}")
-    if target.suffix == ".parquet":
-        try:
-            import pyarrow  # noqa: F401
-        except ImportError as error:
-            raise UserError(
-                "writing .parquet needs pyarrow; install reid-gen[parquet], or write .npz"
-            ) from error
-
-
 def save_features(table: FeatureTable, target: Path) -> None:
     """Write columns key, path and feature (float32, length 1), by the file's ending.
 
     Raises:
         UserError: If the file cannot be written.
     """
-    keys = [image.key for image in table.images]
-    paths = [str(image.path) for image in table.images]
-    buffer = io.BytesIO()
-    if target.suffix == ".npz":
-        np.savez(buffer, key=np.array(keys), path=np.array(paths), feature=table.features)
-    else:
-        import pyarrow
-        from pyarrow import parquet
-
-        size = table.features.shape[1]
-        feature = pyarrow.FixedSizeListArray.from_arrays(table.features.ravel(), size)
-        columns = {"key": keys, "path": paths, "feature": feature}
-        parquet.write_table(pyarrow.table(columns), buffer)
-    write_bytes(target, buffer.getvalue())
+    columns = {
+        KEY: np.array([image.key for image in table.images]),
+        "path": np.array([str(image.path) for image in table.images]),
+        FEATURE: table.features,
+    }
+    write_table(columns, target)

@@ -16,6 +16,9 @@ from reid_gen.types import Floats, Ints
 RANKS = (1, 5, 10, 20)
 ApRule = Literal["step", "trapezoid"]
 _BLOCK = 256
+_AT_ONCE = 2**26
+"""Similarities in memory: a quarter of a gigabyte."""
+_SHARD = 65536
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ def evaluate_ranking(
     gallery_camids: Ints,
     *,
     ap: ApRule = "step",
-    block: int = _BLOCK,
+    block: int | None = None,
     reranking: str = "none",
 ) -> RankingResult:
     """Rank the gallery by cosine similarity for every query, ``block`` queries at a time.
@@ -74,14 +77,15 @@ def evaluate_ranking(
 
     Args:
         query: Unit features, [Q, D].
-        gallery: Unit features, [G, D].
+        gallery: Unit features, [G, D] float32, or float16, which may be memory-mapped.
         query_pids: [Q].
         gallery_pids: [G].
         query_camids: [Q].
         gallery_camids: [G].
         ap: ``step`` sums precision at every hit (all current toolboxes); ``trapezoid`` averages it
             with the precision before the hit (the 2015 MATLAB code).
-        block: Queries per matrix product; bounds the memory to ``block`` x G.
+        block: Queries at a time; bounds the memory to ``block`` x G. None takes as many as make
+            64 million similarities.
         reranking: Name of what was done to the features.
 
     Returns:
@@ -90,12 +94,25 @@ def evaluate_ranking(
     Raises:
         UserError: If no query has a match.
     """
+    size = block or max(1, min(_BLOCK, _AT_ONCE // max(1, len(gallery))))
     distances = (
-        (start, -(query[start : start + block] @ gallery.T))
-        for start in range(0, len(query), block)
+        (start, -similarities(query[start : start + size], gallery))
+        for start in range(0, len(query), size)
     )
     labels = (query_pids, gallery_pids, query_camids, gallery_camids)
     return evaluate_blocks(distances, *labels, ap=ap, reranking=reranking)
+
+
+def similarities(query: Floats, gallery: Floats) -> Floats:
+    """Cosines [Q, G] in float32 of unit rows, which may be memory-mapped float16, by shards."""
+    own = np.asarray(query, np.float32)
+    if gallery.dtype == np.float32:
+        return own @ gallery.T
+    result = np.empty((len(own), len(gallery)), np.float32)
+    for start in range(0, len(gallery), _SHARD):
+        part = slice(start, start + _SHARD)
+        result[:, part] = own @ np.asarray(gallery[part], np.float32).T
+    return result
 
 
 def evaluate_distances(

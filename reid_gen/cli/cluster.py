@@ -1,0 +1,161 @@
+"""``reid-gen cluster`` and ``reid-gen rank``: the engine on features from anywhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from reid_gen.data.features import Features
+
+PATH = click.Path(path_type=Path)
+NORMALISE = click.option("--normalise", is_flag=True, help="Divide each row by its length first.")
+FORCE = click.option("--force", is_flag=True, help="Overwrite the output.")
+
+
+@click.command()
+@click.argument("features", type=PATH)
+@click.option("--out", type=PATH, required=True, help="FILE.parquet, .npz or .csv.")
+@click.option("--eps", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="Radius.")
+@click.option("--k1", type=click.IntRange(2), default=30, show_default=True)
+@click.option("--k2", type=click.IntRange(1), default=6, show_default=True)
+@click.option("--min-samples", type=click.IntRange(1), default=4, show_default=True)
+@click.option(
+    "--neighbours",
+    type=click.Choice(["exact", "flat", "ivf", "hnsw"]),
+    default="exact",
+    show_default=True,
+    help="ivf and hnsw are approximate; their recall is measured.",
+)
+@click.option(
+    "--rule",
+    type=click.Choice(["dbscan", "hdbscan", "agglomerative"]),
+    default="dbscan",
+    show_default=True,
+)
+@NORMALISE
+@FORCE
+def cluster(
+    features: Path,
+    out: Path,
+    eps: float,
+    k1: int,
+    k2: int,
+    min_samples: int,
+    neighbours: str,
+    rule: str,
+    normalise: bool,
+    force: bool,
+) -> None:
+    """Find people in FEATURES (.npy, .npz, .parquet): k-reciprocal Jaccard distance, clusters.
+
+    Writes key and label of each row; -1 is an outlier. With pids in the file, says how well both
+    agree.
+    """
+    from reid_gen.cluster import FixedEps, pseudo_labels
+    from reid_gen.data.features import check_table, read_features, write_table
+    from reid_gen.evaluation.quality import clustering_quality
+    from reid_gen.files import refuse_existing
+
+    check_table(out)
+    refuse_existing(out, force)
+    found = read_features(features, normalise)
+    made = pseudo_labels(
+        found.features,
+        eps=FixedEps(eps),
+        k1=k1,
+        k2=k2,
+        min_samples=min_samples,
+        neighbours=neighbours,
+        rule=rule,
+    )
+    write_table({"key": found.keys, "label": made.labels}, out)
+    quality = {} if found.pids is None else clustering_quality(made.labels, found.pids)
+    for name, value in {**made.summary(), **quality}.items():
+        click.echo(f"{name} {value:,}" if isinstance(value, int) else f"{name} {value:.3f}")
+    click.echo(f"wrote {out}")
+
+
+@click.command()
+@click.argument("query", type=PATH)
+@click.argument("gallery", type=PATH)
+@click.option("--out", type=PATH, help="FILE.parquet, .npz or .csv of the best matches.")
+@click.option("--top", type=click.IntRange(1), default=10, show_default=True, help="Per query.")
+@click.option("--rerank", is_flag=True, help="By k-reciprocal re-ranking.")
+@NORMALISE
+@FORCE
+def rank(
+    query: Path,
+    gallery: Path,
+    out: Path | None,
+    top: int,
+    rerank: bool,
+    normalise: bool,
+    force: bool,
+) -> None:
+    """Rank the GALLERY's features for each of QUERY's.
+
+    With pids and camids in both files, measures CMC, mAP and mINP too.
+    """
+    from reid_gen.cluster.assign import check_features
+    from reid_gen.data.features import check_table, read_features
+    from reid_gen.errors import UserError
+    from reid_gen.files import refuse_existing
+
+    if out is not None:
+        check_table(out)
+        refuse_existing(out, force)
+    asked, kept = (read_features(path, normalise) for path in (query, gallery))
+    for found in (asked, kept):
+        check_features(found.features)
+    if asked.features.shape[1] != kept.features.shape[1]:
+        raise UserError(
+            f"features of {query} have length {asked.features.shape[1]} and those of {gallery} "
+            f"{kept.features.shape[1]}; make both with one model"
+        )
+    known = all(column is not None for f in (asked, kept) for column in (f.pids, f.camids))
+    if not known and out is None:
+        raise UserError(
+            "the files have no pids and camids to measure by; give --out for the matches"
+        )
+    if out is not None:
+        _write_matches(asked, kept, top, rerank, out)
+    if known:
+        _measure(asked, kept, rerank)
+
+
+def _write_matches(asked: Features, kept: Features, top: int, rerank: bool, out: Path) -> None:
+    import numpy as np
+
+    from reid_gen.data.features import write_table
+    from reid_gen.evaluation.matches import best_matches
+
+    matches = best_matches(asked.features, kept.features, top, reranked=rerank)
+    count = matches.index.shape[1]
+    columns = {
+        "query": np.repeat(asked.keys, count),
+        "rank": np.tile(np.arange(1, count + 1), len(asked.keys)),
+        "gallery": kept.keys[matches.index.ravel()],
+        "distance": matches.distance.ravel(),
+    }
+    write_table(columns, out)
+    click.echo(f"wrote {out}")
+
+
+def _measure(asked: Features, kept: Features, rerank: bool) -> None:
+    from reid_gen.evaluation.ranking import evaluate_blocks, evaluate_ranking
+    from reid_gen.evaluation.rerank import VARIANT, rerank_blocks
+    from reid_gen.evaluation.tables import results_table
+
+    assert asked.pids is not None
+    assert asked.camids is not None
+    assert kept.pids is not None
+    assert kept.camids is not None
+    labels = (asked.pids, kept.pids, asked.camids, kept.camids)
+    results = [evaluate_ranking(asked.features, kept.features, *labels)]
+    if rerank:
+        blocks = rerank_blocks(asked.features, kept.features)
+        results.append(evaluate_blocks(blocks, *labels, reranking=VARIANT))
+    click.echo(results_table(results))

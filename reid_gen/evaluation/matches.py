@@ -1,0 +1,66 @@
+"""The best matches of each query."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from reid_gen.evaluation.ranking import similarities
+from reid_gen.evaluation.rerank import rerank_blocks
+from reid_gen.types import Floats, Ints
+
+_BLOCK = 256
+_SHARD = 131072
+
+
+@dataclass(frozen=True)
+class Matches:
+    """Of Q queries.
+
+    Attributes:
+        index: Rows of the gallery, the best first, equal ones in the gallery's order, [Q, k].
+        distance: 1 less the cosine, or the re-ranked distance, [Q, k] float32.
+    """
+
+    index: Ints
+    distance: Floats
+
+
+def best_matches(query: Floats, gallery: Floats, top: int, *, reranked: bool = False) -> Matches:
+    """Find the ``top`` best of the gallery for each query, in blocks and shards.
+
+    Args:
+        query: Unit features, [Q, D].
+        gallery: Unit features, [G, D] float32, or float16, which may be memory-mapped.
+        top: Matches per query; capped at G.
+        reranked: Whether by k-reciprocal re-ranking.
+
+    Returns:
+        The matches, [Q, min(top, G)].
+    """
+    if reranked:
+        blocks = [_least(block, top) for _, block in rerank_blocks(query, gallery)]
+        return Matches(*(np.concatenate(parts) for parts in zip(*blocks, strict=True)))
+    found = []
+    for start in range(0, len(query), _BLOCK):
+        rows = query[start : start + _BLOCK]
+        index = np.empty((len(rows), 0), np.int64)
+        distance = np.empty((len(rows), 0), np.float32)
+        for first in range(0, len(gallery), _SHARD):
+            part = 1 - similarities(rows, gallery[first : first + _SHARD])
+            own, near = _least(part, top)
+            index = np.concatenate([index, own + first], axis=1)
+            place, distance = _least(np.concatenate([distance, near], axis=1), top)
+            index = np.take_along_axis(index, place, axis=1)
+        found.append((index, distance))
+    return Matches(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
+
+
+def _least(distance: Floats, top: int) -> tuple[Ints, Floats]:
+    """Columns of the smallest distances, in order, and these."""
+    count = min(top, distance.shape[1])
+    near = np.sort(np.argpartition(distance, count - 1, axis=1)[:, :count], axis=1)
+    values = np.take_along_axis(distance, near, axis=1)
+    order = np.argsort(values, axis=1, kind="stable")
+    return np.take_along_axis(near, order, axis=1), np.take_along_axis(values, order, axis=1)
