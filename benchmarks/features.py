@@ -1,0 +1,80 @@
+"""Features that look like re-ID's, of any number of images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from reid_gen.types import Floats, Ints
+
+_BLOCK = 20_000
+MODES = 3
+"""Looks that a person has, tied to cameras."""
+
+
+@dataclass(frozen=True)
+class Crowd:
+    """How many people, cameras and dimensions; the shares are those of squared length.
+
+    Attributes:
+        people: Identities, of uneven size.
+        cameras: Each shifts all features its own way.
+        size: Length D of a feature.
+        latent: Dimensions that matter, with falling variance.
+        alike: How much of a person is shared with those who look like them.
+        camera: Strength of a camera's shift.
+        mode: Strength of a person's looks in one camera or another.
+        noise: Mean strength of what changes from image to image.
+        rest: Strength of noise in all dimensions.
+    """
+
+    people: int
+    cameras: int
+    size: int = 2048
+    latent: int = 128
+    alike: float = 0.5
+    camera: float = 0.30
+    mode: float = 0.38
+    noise: float = 0.62
+    rest: float = 0.15
+
+
+CROWDS = {
+    12_936: Crowd(751, 6),
+    32_621: Crowd(1_041, 15),
+    100_000: Crowd(5_000, 15),
+    300_000: Crowd(15_000, 15),
+    1_000_000: Crowd(50_000, 15),
+}
+"""The first two have the counts of Market-1501 and MSMT17."""
+
+
+def make_features(crowd: Crowd, count: int, seed: int, out: Floats) -> Ints:
+    """Fill ``out`` [N, D], of any precision, with unit rows; returns the pid of each, [N]."""
+    rng = np.random.default_rng(seed)
+    spread = (np.arange(crowd.latent) + 1.0) ** -0.35
+    spread = (spread / np.linalg.norm(spread)).astype(np.float32)
+
+    def draw(*shape: int) -> Floats:
+        return rng.standard_normal((*shape, crowd.latent), dtype=np.float32) * spread
+
+    share = rng.gamma(2.5, 1, crowd.people) + 0.25
+    pids = np.sort(rng.choice(crowd.people, count, p=share / share.sum()))
+    camids = rng.integers(0, crowd.cameras, count)
+    types = draw(max(1, crowd.people // 6))
+    own = np.sqrt(crowd.alike) * types[rng.integers(0, len(types), crowd.people)]
+    own += np.sqrt(1 - crowd.alike) * draw(crowd.people)
+    shifts = crowd.camera * draw(crowd.cameras)
+    modes = crowd.mode * draw(crowd.people, min(crowd.cameras, MODES))
+    strength = (crowd.noise * np.exp(0.35 * rng.standard_normal(count))).astype(np.float32)
+    turn = np.linalg.qr(rng.standard_normal((crowd.size, crowd.latent)))[0].T.astype(np.float32)
+    for start in range(0, count, _BLOCK):
+        rows = slice(start, min(count, start + _BLOCK))
+        pid, camid = pids[rows], camids[rows]
+        latent = own[pid] + shifts[camid] + modes[pid, camid % modes.shape[1]]
+        latent += strength[rows, None] * draw(len(pid))
+        made = latent @ turn
+        made += crowd.rest / np.sqrt(crowd.size) * rng.standard_normal(made.shape, dtype=np.float32)
+        out[rows] = made / np.linalg.norm(made, axis=1, keepdims=True)
+    return pids.astype(np.int64)
