@@ -14,6 +14,8 @@ COMMANDS = {
     "train": "train:train",
     "evaluate": "evaluate:evaluate",
     "extract": "extract:extract",
+    "search": "search:search",
+    "export": "export:export",
     "data": "data:data",
     "cluster": "cluster:cluster",
     "rank": "cluster:rank",

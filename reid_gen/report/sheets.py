@@ -35,7 +35,7 @@ def people_sheet(split: LabelledSplit, people: int = 10, columns: int = 12) -> P
         own = [split.images[row] for row in np.flatnonzero(split.pids == pid)]
         own.sort(key=lambda image: (-1 if image.camid is None else image.camid, image.key))
         rows.append([(own[place], WHITE) for place in _spread(len(own), columns)])
-    return _sheet(rows)
+    return frame_rows(rows)
 
 
 def ranked_sheet(
@@ -73,7 +73,7 @@ def ranked_sheet(
         ranked = np.argsort(-similarity, kind="stable")[: min(columns, int((~seen).sum()))]
         frames = [(gallery.images[place], GREEN if same[place] else RED) for place in ranked]
         rows.append([(query.images[row], BLUE), *frames])
-    return _sheet(rows)
+    return frame_rows(rows)
 
 
 def _spread(count: int, wanted: int) -> Ints:
@@ -81,7 +81,7 @@ def _spread(count: int, wanted: int) -> Ints:
     return np.unique(np.linspace(0, count - 1, min(wanted, count)).round().astype(np.int64))
 
 
-def _sheet(rows: Sequence[Sequence[tuple[Image, Colour]]]) -> Pixels:
+def frame_rows(rows: Sequence[Sequence[tuple[Image, Colour]]]) -> Pixels:
     """Framed crops in rows; shorter rows end in white."""
     high, wide = HEIGHT + 2 * FRAME, WIDTH + 2 * FRAME
     longest = max((len(row) for row in rows), default=0)

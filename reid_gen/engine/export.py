@@ -1,0 +1,171 @@
+"""The encoder as a file that needs neither this program nor torch."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from reid_gen.data.loaders import ImageLoader
+from reid_gen.data.transforms import to_images
+from reid_gen.engine.artist import whole_batches
+from reid_gen.errors import UserError
+from reid_gen.files import write_bytes
+from reid_gen.models.encoder import EncoderCard, IdentityEncoder
+from reid_gen.types import Image
+
+FORMATS = (".onnx", ".pt2")
+INPUT, OUTPUT = "images", "feature"
+AGREEMENT = 1e-4
+"""How far any value of an exported feature may be from torch's."""
+CARD = "reid_gen"
+"""Name of the metadata that hold input size and architecture."""
+FEWEST = 16
+"""Crops that int8 is calibrated with."""
+
+
+def export_encoder(encoder: IdentityEncoder, card: EncoderCard, target: Path) -> float:
+    """Write an encoder: RGB images in 0..1, [B, 3, H, W] of any B, to unit features [B, D].
+
+    Args:
+        encoder: In float32.
+        card: Its architecture and input size.
+        target: ``.onnx``, or ``.pt2`` for torch.export.
+
+    Returns:
+        The largest difference from torch on random images.
+
+    Raises:
+        UserError: If the ending is another, a package is missing, the file cannot be written, or
+            what it computes differs from torch; it is then not kept.
+    """
+    if target.suffix not in FORMATS:
+        raise UserError(f"{target} must end in {' or '.join(FORMATS)}")
+    encoder = encoder.eval().float().cpu()
+    content = _onnx(encoder, card) if target.suffix == ".onnx" else _exported(encoder, card)
+    torch.manual_seed(0)
+    images = torch.rand(3, 3, card.height, card.width)
+    with torch.no_grad():
+        wanted = encoder(images).numpy()
+    found = _run(content, target.suffix, images.numpy())
+    difference = float(np.abs(found - wanted).max())
+    if difference > AGREEMENT:
+        raise UserError(
+            f"the exported encoder differs from torch by {difference:.1e}, and {AGREEMENT:.0e} is "
+            f"allowed; nothing was written. Try {' or '.join(set(FORMATS) - {target.suffix})}"
+        )
+    write_bytes(target, content)
+    return difference
+
+
+def _example(card: EncoderCard) -> torch.Tensor:
+    return torch.zeros(2, 3, card.height, card.width)
+
+
+def _exported(encoder: IdentityEncoder, card: EncoderCard) -> bytes:
+    batch = torch.export.Dim("batch", min=1)
+    program = torch.export.export(encoder, (_example(card),), dynamic_shapes=({0: batch},))
+    buffer = io.BytesIO()
+    torch.export.save(program, buffer, extra_files={f"{CARD}.json": json.dumps(card.as_dict())})
+    return buffer.getvalue()
+
+
+def _onnx(encoder: IdentityEncoder, card: EncoderCard) -> bytes:
+    try:
+        import onnx
+        import onnxruntime  # noqa: F401
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise UserError(
+            f"ONNX needs {error.name}, which is not installed: pip install 'reid-gen[onnx]'"
+        ) from error
+    program = torch.onnx.export(
+        encoder,
+        (_example(card),),
+        input_names=[INPUT],
+        output_names=[OUTPUT],
+        dynamic_shapes=({0: torch.export.Dim("batch", min=1)},),
+        dynamo=True,
+        verbose=False,
+    )
+    assert program is not None
+    model = program.model_proto
+    onnx.helper.set_model_props(model, {CARD: json.dumps(card.as_dict())})
+    onnx.checker.check_model(model)
+    content: bytes = model.SerializeToString()
+    return content
+
+
+def _run(content: bytes, suffix: str, images: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What a file's content computes."""
+    if suffix == ".pt2":
+        program = torch.export.load(io.BytesIO(content))
+        with torch.no_grad():
+            found: NDArray[np.float32] = program.module()(torch.from_numpy(images)).numpy()
+        return found
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    result: NDArray[np.float32] = session.run([OUTPUT], {INPUT: images})[0]
+    return result
+
+
+def quantise(source: Path, images: Sequence[Image], card: EncoderCard, target: Path) -> None:
+    """Write an ``.onnx`` file in int8, calibrated with crops.
+
+    Args:
+        source: In float32.
+        images: Crops like those that it will see; 16 at least.
+        card: Of the encoder.
+        target: To write.
+
+    Raises:
+        UserError: If there are too few crops, or they do not decode.
+    """
+    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    if len(images) < FEWEST:
+        raise UserError(f"int8 is calibrated with {FEWEST} crops at least, got {len(images)}")
+    with TemporaryDirectory() as folder:
+        ready, made = Path(folder) / "ready.onnx", Path(folder) / "made.onnx"
+        quant_pre_process(str(source), str(ready), skip_symbolic_shape=True)
+        quantize_static(
+            str(ready),
+            str(made),
+            _Calibration(images, card),
+            quant_format=QuantFormat.QDQ,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            per_channel=True,
+        )
+        write_bytes(target, made.read_bytes())
+
+
+class _Calibration:
+    """Gives crops one batch after the other, as onnxruntime asks for them."""
+
+    def __init__(self, images: Sequence[Image], card: EncoderCard) -> None:
+        loader = ImageLoader(images, card.height, card.width, 2)
+        self._batches: Iterator[NDArray[np.float32]] = (
+            to_images(batch.pixels).contiguous().numpy() for batch in whole_batches(loader)
+        )
+
+    def get_next(self) -> dict[str, NDArray[np.float32]] | None:
+        batch = next(self._batches, None)
+        return None if batch is None else {INPUT: batch}
+
+    def __iter__(self) -> _Calibration:
+        return self
+
+    def __next__(self) -> dict[str, NDArray[np.float32]]:
+        found = self.get_next()
+        if found is None:
+            raise StopIteration
+        return found

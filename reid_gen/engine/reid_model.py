@@ -1,0 +1,124 @@
+"""The encoder for other programs: crops in, features out."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image as Pillow
+
+from reid_gen.data.transforms import to_images
+from reid_gen.engine.checkpoint import load_encoder
+from reid_gen.engine.export import CARD, INPUT, OUTPUT
+from reid_gen.errors import UserError
+from reid_gen.models.encoder import EncoderCard
+from reid_gen.types import Floats, Pixels
+
+Compute = Callable[[NDArray[np.float32]], Floats]
+"""From images in 0..1, [B, 3, H, W], to unit features [B, D]."""
+GREY = 124
+"""What the edges of a letterboxed crop are filled with: about the mean of pictures."""
+
+
+class ReidModel:
+    """Encodes crops of people, from a run, an ``.onnx`` file or a ``.pt2`` file.
+
+    Example::
+
+        model = ReidModel("runs/baseline_market_small")
+        features = model([crop_one, crop_two])     # RGB uint8, any sizes -> [2, D] float32
+        likeness = features @ features.T           # cosines
+
+    Args:
+        path: Run folder, checkpoint, ``.onnx`` or ``.pt2``.
+        letterbox: Keep a crop's proportions and fill the rest with grey; else it is stretched, as
+            in training.
+        batch: Crops per pass.
+
+    Raises:
+        UserError: If the file is missing or is no encoder of ours, or a package is missing.
+    """
+
+    card: EncoderCard
+
+    def __init__(self, path: str | Path, *, letterbox: bool = False, batch: int = 64) -> None:
+        self.card, self._compute = _load(Path(path))
+        self.letterbox = letterbox
+        self.batch = batch
+
+    def __call__(self, crops: Sequence[Pixels]) -> Floats:
+        """Encode RGB crops, [h, w, 3] uint8 each, to unit features [B, D] float32.
+
+        Raises:
+            UserError: If a crop has another shape or type, or no pixels.
+        """
+        pixels = [self._prepared(crop, number) for number, crop in enumerate(crops)]
+        if not pixels:
+            return np.empty((0, len(self._one())), np.float32)
+        images = to_images(np.stack(pixels)).contiguous().numpy()
+        parts = range(0, len(images), self.batch)
+        return np.concatenate([self._compute(images[p : p + self.batch]) for p in parts])
+
+    def _one(self) -> Floats:
+        size = (1, 3, self.card.height, self.card.width)
+        found: Floats = self._compute(np.zeros(size, np.float32))[0]
+        return found
+
+    def _prepared(self, crop: Pixels, number: int) -> Pixels:
+        if crop.ndim != 3 or crop.shape[2] != 3 or crop.dtype != np.uint8 or not crop.size:
+            raise UserError(
+                f"crop {number} is {crop.dtype} {list(crop.shape)}; RGB pixels [h, w, 3] in uint8 "
+                "are wanted"
+            )
+        high, wide = self.card.height, self.card.width
+        picture = Pillow.fromarray(crop)
+        if not self.letterbox:
+            return np.asarray(picture.resize((wide, high), Pillow.Resampling.BICUBIC))
+        scale = min(high / picture.height, wide / picture.width)
+        size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
+        boxed = Pillow.new("RGB", (wide, high), (GREY,) * 3)
+        place = ((wide - size[0]) // 2, (high - size[1]) // 2)
+        boxed.paste(picture.resize(size, Pillow.Resampling.BICUBIC), place)
+        return np.asarray(boxed)
+
+
+def _load(path: Path) -> tuple[EncoderCard, Compute]:
+    if path.suffix not in (".onnx", ".pt2"):
+        encoder, card = load_encoder(path)
+        return card, _torch(encoder)
+    if not path.is_file():
+        raise UserError(f"no exported encoder at {path}; make one: reid-gen export")
+    content = path.read_bytes()
+    if path.suffix == ".pt2":
+        extra = {f"{CARD}.json": ""}
+        program = torch.export.load(io.BytesIO(content), extra_files=extra)
+        return _card(extra[f"{CARD}.json"], path), _torch(program.module())
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise UserError(
+            f"{path} needs onnxruntime, which is not installed: pip install 'reid-gen[onnx]'"
+        ) from error
+    session = onnxruntime.InferenceSession(content, providers=onnxruntime.get_available_providers())
+    described = session.get_modelmeta().custom_metadata_map.get(CARD, "")
+    return _card(described, path), lambda images: session.run([OUTPUT], {INPUT: images})[0]
+
+
+def _card(text: str, path: Path) -> EncoderCard:
+    if not text:
+        raise UserError(f"{path} does not say what it is; give a file that `reid-gen export` wrote")
+    return EncoderCard(**json.loads(text))
+
+
+def _torch(network: Callable[[torch.Tensor], torch.Tensor]) -> Compute:
+    def compute(images: NDArray[np.float32]) -> Floats:
+        with torch.no_grad():
+            found: Floats = network(torch.from_numpy(images)).float().numpy()
+        return found
+
+    return compute
