@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import click
+
+if TYPE_CHECKING:
+    from reid_gen.evaluation.features import Encode
+    from reid_gen.models.encoder import EncoderCard
 
 
 @click.command()
@@ -13,12 +18,18 @@ import click
     "--model",
     type=click.Path(path_type=Path),
     required=True,
-    help="Run folder, checkpoint folder or the encoder.safetensors in it.",
+    help="Run folder, checkpoint folder, encoder.safetensors, or an exported .onnx or .pt2.",
 )
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="FILE.npz or .parquet.")
 @click.option("--batch", default=128, show_default=True, help="Images per pass.")
 @click.option("--workers", default=4, show_default=True, help="Decoding threads.")
-@click.option("--precision", type=click.Choice(["fp32", "bf16"]), default="fp32", show_default=True)
+@click.option(
+    "--precision",
+    type=click.Choice(["fp32", "bf16"]),
+    default="fp32",
+    show_default=True,
+    help="Of a run; an exported file has its own.",
+)
 @click.option("--flip", is_flag=True, help="Average features with those of the mirrored image.")
 @click.option("--skip-unreadable", is_flag=True, help="Leave out images that do not decode.")
 @click.option("--force", is_flag=True, help="Overwrite the output.")
@@ -33,31 +44,44 @@ def extract(
     skip_unreadable: bool,
     force: bool,
 ) -> None:
-    """Write features of IMAGES: folders, files, quoted globs, or @list.txt."""
+    """Write features of IMAGES: folders, files, quoted globs, or @list.txt.
+
+    Example: reid-gen extract crops/ --model runs/baseline_market_small --out features.npz
+    """
     from reid_gen.data.features import FEATURE_TABLES, check_table
-    from reid_gen.engine.checkpoint import load_encoder
     from reid_gen.engine.extract import extract as compute
     from reid_gen.engine.extract import find_images, save_features
     from reid_gen.engine.progress import Terminal
-    from reid_gen.engine.runtime import Runtime
     from reid_gen.files import refuse_existing
 
     check_table(out, FEATURE_TABLES)
     refuse_existing(out, force)
     found = find_images(images)
-    encoder, card = load_encoder(model)
+    encode, card = _encoder(model, "bf16" if precision == "bf16" else "fp32")
     table = compute(
-        encoder,
+        encode,
         card,
         found,
         batch=batch,
         workers=workers,
         flip=flip,
         skip_unreadable=skip_unreadable,
-        runtime=Runtime("bf16" if precision == "bf16" else "fp32"),
         progress=Terminal(),
     )
     save_features(table, out)
     for path in table.unreadable:
         click.echo(f"left out, does not decode: {path}", err=True)
     click.echo(f"{len(table.images)} features of length {table.features.shape[1]}: {out}")
+
+
+def _encoder(model: Path, precision: Literal["bf16", "fp32"]) -> tuple[Encode, EncoderCard]:
+    """What encodes images [B, 3, H, W], and their size."""
+    from reid_gen.engine.checkpoint import load_encoder
+    from reid_gen.engine.export import FORMATS
+    from reid_gen.engine.reid_model import load_exported
+    from reid_gen.engine.runtime import Runtime
+
+    if model.suffix in FORMATS:
+        return load_exported(model)
+    encoder, card = load_encoder(model)
+    return Runtime(precision).encoder(encoder), card

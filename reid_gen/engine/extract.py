@@ -8,15 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from torch import nn
 
 from reid_gen.data.features import FEATURE, KEY, write_table
 from reid_gen.data.images import SUFFIXES, unreadable_error
 from reid_gen.data.loaders import ImageLoader
 from reid_gen.engine.progress import Progress
-from reid_gen.engine.runtime import Runtime
 from reid_gen.errors import UserError
-from reid_gen.evaluation.features import extract_features
+from reid_gen.evaluation.features import Encode, extract_features
 from reid_gen.models.encoder import EncoderCard
 from reid_gen.types import Floats, Image
 
@@ -89,7 +87,7 @@ def _listed(file: Path) -> list[Image]:
 
 
 def extract(
-    encoder: nn.Module,
+    encode: Encode,
     card: EncoderCard,
     images: tuple[Image, ...],
     *,
@@ -97,20 +95,18 @@ def extract(
     workers: int,
     flip: bool,
     skip_unreadable: bool,
-    runtime: Runtime,
     progress: Progress,
 ) -> FeatureTable:
     """Encode images.
 
     Args:
-        encoder: E_id.
+        encode: Of a run or an exported encoder.
         card: Its input size.
         images: What to encode.
         batch: Images per pass.
         workers: Decoding threads.
         flip: Average with the mirrored image.
         skip_unreadable: Leave images out that do not decode (they are reported) instead of failing.
-        runtime: Device and precision.
         progress: Display.
 
     Returns:
@@ -121,9 +117,7 @@ def extract(
     """
     loader = ImageLoader(images, card.height, card.width, workers)
     with progress.task("extract", len(images)) as advance:
-        found = extract_features(
-            runtime.encoder(encoder), loader, batch=batch, flip=flip, advance=advance
-        )
+        found = extract_features(encode, loader, batch=batch, flip=flip, advance=advance)
     bad = {failure.path for failure in found.failures}
     if bad and (not skip_unreadable or len(bad) == len(images)):
         raise unreadable_error(list(found.failures))

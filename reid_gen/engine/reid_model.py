@@ -14,8 +14,9 @@ from PIL import Image as Pillow
 
 from reid_gen.data.transforms import to_images
 from reid_gen.engine.checkpoint import load_encoder
-from reid_gen.engine.export import CARD, INPUT, OUTPUT
+from reid_gen.engine.export import CARD, FORMATS, INPUT, OUTPUT
 from reid_gen.errors import UserError
+from reid_gen.evaluation.features import Encode
 from reid_gen.models.encoder import EncoderCard
 from reid_gen.types import Floats, Pixels
 
@@ -87,8 +88,18 @@ class ReidModel:
         return np.asarray(boxed)
 
 
+def load_exported(path: Path) -> tuple[Encode, EncoderCard]:
+    """What an exported file computes, from tensors to tensors, and its card.
+
+    Raises:
+        UserError: If the file is missing or is no encoder of ours, or a package is missing.
+    """
+    card, compute = _load(path)
+    return lambda images: torch.from_numpy(compute(images.contiguous().numpy())), card
+
+
 def _load(path: Path) -> tuple[EncoderCard, Compute]:
-    if path.suffix not in (".onnx", ".pt2"):
+    if path.suffix not in FORMATS:
         encoder, card = load_encoder(path)
         return card, _torch(encoder)
     if not path.is_file():

@@ -55,6 +55,17 @@ def test_the_onnx_file_needs_nothing_of_ours(gan_run, exported):
     onnx.checker.check_model(str(exported / "encoder.onnx"))
 
 
+def test_extract_takes_exported_files(gan_run, exported, tmp_path):
+    crops = gan_run.parents[1] / "people" / "query"
+    found = []
+    for number, model in enumerate((gan_run, exported / "encoder.onnx", exported / "encoder.pt2")):
+        out = tmp_path / f"{number}.npz"
+        main(["extract", str(crops), "--model", str(model), "--out", str(out), "--flip"])
+        found.append(np.load(out)["feature"])
+    np.testing.assert_allclose(found[1], found[0], atol=1e-4)
+    np.testing.assert_allclose(found[2], found[0], atol=1e-4)
+
+
 def test_int8_ranks_alike_and_is_smaller(gan_run, exported, tmp_path):
     people = gan_run.parents[1] / "people"
     out = tmp_path / "int8.onnx"
