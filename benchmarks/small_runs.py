@@ -27,6 +27,7 @@ generator:
   bodies: {root}/bodies
   batch: 64
   learn: 16
+  teaches: false
   structure: {{width: 8}}
   decoder: {{hidden: 256}}
   discriminator: {{width: 16}}

@@ -61,6 +61,7 @@ class Trainer:
         generator: Source of views; None for the baseline.
         generator_batch: Images per batch of a stage that trains the generator alone.
         real_statistics: Whether the encoder's running statistics come from real images alone.
+        taught: Whether the generator's own terms move the identity encoder.
         loader: The training images.
         recipes: What each stage learns from.
         stages: Of the run.
@@ -79,6 +80,7 @@ class Trainer:
     generator: ViewGenerator | None
     generator_batch: int
     real_statistics: bool
+    taught: bool
     loader: ImageLoader
     recipes: Sequence[Recipe]
     stages: Sequence[Stage]
@@ -198,6 +200,7 @@ class Trainer:
             weights=recipe.weights,
             runtime=self.runtime,
             real_statistics=self.real_statistics,
+            taught=self.taught,
         )
         changes = generator(self.seed, place.total, self.runtime.rank, 1)
 

@@ -74,6 +74,8 @@ class TrainingStep:
         runtime: Device and precision.
         real_statistics: Whether the encoder's running statistics come from real images alone; in
             GCL's release drawn ones enter too.
+        taught: Whether the generator's own terms move the identity encoder too, as in GCL; else it
+            learns from contrast alone, and the generator follows it.
     """
 
     encoder: IdentityEncoder
@@ -83,6 +85,7 @@ class TrainingStep:
     weights: Mapping[str, float]
     runtime: Runtime
     real_statistics: bool = True
+    taught: bool = True
 
     def __call__(self, batch: Batch, number: int) -> Scalars:
         """Take step ``number`` of the epoch."""
@@ -91,10 +94,14 @@ class TrainingStep:
             drawn = self._draw(batch.sources, seen)  # x' = G(E_str(m'), F);  f', F' = E_id(x')
             judged = self._judge(drawn, number)
         self._descend(judged, DISCRIMINATOR)  # L_D
-        terms = self._contrasted(batch, seen, drawn)  # L_vi
+        contrasted = self._contrasted(batch, seen, drawn)  # L_vi
         with self.runtime.drawing():
-            terms = {**terms, **self._generated(drawn)}  # L_G
-        self._descend(terms, IDENTITY, GENERATOR)  # sum_k w_k L_k
+            generated = self._generated(drawn)  # L_G
+        terms = {**contrasted, **generated}
+        if self.taught or IDENTITY not in self.learners or GENERATOR not in self.learners:
+            self._descend(terms, IDENTITY, GENERATOR)  # sum_k w_k L_k
+        else:
+            self._descend_apart(contrasted, generated)
         if self.contrast is not None:
             gather = self.runtime.gather
             self.contrast.bank.update(gather(batch.index), gather(seen.feature.detach()))
@@ -157,8 +164,25 @@ class TrainingStep:
         for learner in learners:
             learner.optimizer.zero_grad(set_to_none=True)
         if terms:
-            total = torch.stack([self.weights[name] * value for name, value in terms.items()]).sum()
-            total.backward()  # type: ignore[no-untyped-call]
+            self._total(terms).backward()  # type: ignore[no-untyped-call]
+        self._step(learners)
+
+    def _descend_apart(self, contrasted: Terms, generated: Terms) -> None:
+        """The same, but the generator's terms move the generator alone."""
+        learners = [self.learners[IDENTITY], self.learners[GENERATOR]]
+        for learner in learners:
+            learner.optimizer.zero_grad(set_to_none=True)
+        if contrasted:
+            self._total(contrasted).backward(retain_graph=bool(generated))  # type: ignore[no-untyped-call]
+        if generated:
+            own = [p for p in self.learners[GENERATOR].parameters() if p.requires_grad]
+            self._total(generated).backward(inputs=own)  # type: ignore[no-untyped-call]
+        self._step(learners)
+
+    def _total(self, terms: Terms) -> Tensor:
+        return torch.stack([self.weights[name] * value for name, value in terms.items()]).sum()
+
+    def _step(self, learners: Sequence[Learner]) -> None:
         for learner in learners:
             self.runtime.average_gradients(learner.parameters())
             learner.optimizer.step()

@@ -29,7 +29,7 @@ JOINT = {
 }
 
 
-def moved_by(term, names):
+def moved_by(term, names, taught=True):
     """Who has moved after a step in which only this term has a weight."""
     torch.manual_seed(0)
     images = people(4)
@@ -39,6 +39,7 @@ def moved_by(term, names):
     step = make_step(encoder, gan, names, LABELS, weights, rate=1.0)
     networks = {IDENTITY: encoder, GENERATOR: gan.networks, DISCRIMINATOR: gan.discriminator}
     before = {name: [p.detach().clone() for p in n.parameters()] for name, n in networks.items()}
+    step.taught = taught
     scalars = step(make_batch(images), 0)
     assert term in scalars
     return {
@@ -53,6 +54,15 @@ def moved_by(term, names):
 @pytest.mark.parametrize("term", list(JOINT))
 def test_in_the_joint_stage_a_term_moves_these_and_no_others(term):
     assert moved_by(term, EVERYBODY) == JOINT[term]
+
+
+OWN = {"image", "cycle", "feature", "adversarial"}
+
+
+@pytest.mark.parametrize("term", list(JOINT))
+def test_a_generator_that_does_not_teach_keeps_its_own_terms_to_itself(term):
+    kept = JOINT[term] - {IDENTITY} if term in OWN else JOINT[term]
+    assert moved_by(term, EVERYBODY, taught=False) == kept
 
 
 @pytest.mark.parametrize("term", ["image", "cycle", "feature", "adversarial", "fake", "penalty"])
@@ -86,3 +96,19 @@ def test_the_target_of_a_feature_term_is_a_constant():
     target = type(seen)(seen.feature, seen.parts.detach().requires_grad_())
     gan.generator_terms(batch.sources, views, target)["feature"].backward()
     assert target.parts.grad is None
+
+
+def test_apart_the_generator_gets_the_gradients_that_it_gets_together():
+    def gradients(taught):
+        torch.manual_seed(0)
+        images = people(4)
+        encoder = make_encoder()
+        gan = make_gan(encoder, images)
+        weights = dict.fromkeys(JOINT, 0.0) | {"view_prototype": 1.0, "image": 5.0, "feature": 1.0}
+        step = make_step(encoder, gan, EVERYBODY, LABELS, weights, rate=0.0)
+        step.taught = taught
+        step(make_batch(images), 0)
+        return [p.grad.clone() for p in gan.networks.parameters()]
+
+    for together, apart in zip(gradients(True), gradients(False), strict=True):
+        torch.testing.assert_close(together, apart, rtol=1e-3, atol=1e-5)
