@@ -27,7 +27,7 @@ generator:
   bodies: {root}/bodies
   batch: 64
   learn: 16
-  teaches: false
+  apart: true
   structure: {{width: 8}}
   decoder: {{hidden: 256}}
   discriminator: {{width: 16}}

@@ -22,6 +22,7 @@ COMMANDS = {
     "meshes": "meshes:meshes",
     "generate": "generate:generate",
     "tune": "tune:tune",
+    "report": "report:report",
     "views": "views:views",
     "evaluate-views": "evaluate_views:evaluate_views",
     "config": "config:config",

@@ -89,8 +89,9 @@ class MeshGan(Drawn):
     """What drives one block of the decoder: a stripe of the body, or channels of all (release)."""
     feature_of_view: bool = True
     """Tie the view's part features to the image's too (paper, not release)."""
-    teaches: bool = True
-    """False: the identity encoder learns from contrast alone, the generator from its own terms."""
+    apart: bool = False
+    """In a joint stage the identity encoder learns from contrast alone and the generator from its
+    own terms alone; in GCL each moves the other too."""
     statistics: Literal["real", "all"] = "real"
     """Whose batch statistics the identity encoder keeps for evaluation (release: all images')."""
     learn: PositiveInt | None = None

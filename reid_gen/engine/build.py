@@ -142,7 +142,7 @@ def _trainer(
         generator=generator,
         generator_batch=_generator_batch(config),
         real_statistics=gan is None or gan.statistics == "real",
-        taught=gan is None or gan.teaches,
+        apart=gan is not None and gan.apart,
         loader=_loader(config.data, dataset.train),
         recipes=_recipes(config, dataset, fill),
         stages=tuple(

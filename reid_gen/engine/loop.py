@@ -61,7 +61,7 @@ class Trainer:
         generator: Source of views; None for the baseline.
         generator_batch: Images per batch of a stage that trains the generator alone.
         real_statistics: Whether the encoder's running statistics come from real images alone.
-        taught: Whether the generator's own terms move the identity encoder.
+        apart: Whether identity encoder and generator learn from their own terms alone.
         loader: The training images.
         recipes: What each stage learns from.
         stages: Of the run.
@@ -80,7 +80,7 @@ class Trainer:
     generator: ViewGenerator | None
     generator_batch: int
     real_statistics: bool
-    taught: bool
+    apart: bool
     loader: ImageLoader
     recipes: Sequence[Recipe]
     stages: Sequence[Stage]
@@ -200,7 +200,7 @@ class Trainer:
             weights=recipe.weights,
             runtime=self.runtime,
             real_statistics=self.real_statistics,
-            taught=self.taught,
+            apart=self.apart,
         )
         changes = generator(self.seed, place.total, self.runtime.rank, 1)
 

@@ -74,8 +74,8 @@ class TrainingStep:
         runtime: Device and precision.
         real_statistics: Whether the encoder's running statistics come from real images alone; in
             GCL's release drawn ones enter too.
-        taught: Whether the generator's own terms move the identity encoder too, as in GCL; else it
-            learns from contrast alone, and the generator follows it.
+        apart: Whether the identity encoder learns from contrast alone and the generator from its
+            own terms alone; in GCL each moves the other too.
     """
 
     encoder: IdentityEncoder
@@ -85,7 +85,7 @@ class TrainingStep:
     weights: Mapping[str, float]
     runtime: Runtime
     real_statistics: bool = True
-    taught: bool = True
+    apart: bool = False
 
     def __call__(self, batch: Batch, number: int) -> Scalars:
         """Take step ``number`` of the epoch."""
@@ -98,10 +98,10 @@ class TrainingStep:
         with self.runtime.drawing():
             generated = self._generated(drawn)  # L_G
         terms = {**contrasted, **generated}
-        if self.taught or IDENTITY not in self.learners or GENERATOR not in self.learners:
-            self._descend(terms, IDENTITY, GENERATOR)  # sum_k w_k L_k
+        if self.apart and {IDENTITY, GENERATOR} <= self.learners.keys():
+            self._descend_apart({IDENTITY: contrasted, GENERATOR: generated})
         else:
-            self._descend_apart(contrasted, generated)
+            self._descend(terms, IDENTITY, GENERATOR)  # sum_k w_k L_k
         if self.contrast is not None:
             gather = self.runtime.gather
             self.contrast.bank.update(gather(batch.index), gather(seen.feature.detach()))
@@ -119,7 +119,9 @@ class TrainingStep:
     def _draw(self, sources: Sources | None, seen: Encoded) -> _Drawn | None:
         if self.generator is None or sources is None:
             return None
-        own = seen.at(sources.places) if sources.as_seen else self.encode(sources.images)[0]
+        with torch.set_grad_enabled(not self.apart):
+            own = seen.at(sources.places) if sources.as_seen else self.encode(sources.images)[0]
+        own = own.constant() if self.apart else own
         learning = GENERATOR in self.learners
         contrasted = self.contrast is not None
         views = self.generator.views(sources, own, self._encode_drawn, learning, contrasted)
@@ -167,16 +169,15 @@ class TrainingStep:
             self._total(terms).backward()  # type: ignore[no-untyped-call]
         self._step(learners)
 
-    def _descend_apart(self, contrasted: Terms, generated: Terms) -> None:
-        """The same, but the generator's terms move the generator alone."""
-        learners = [self.learners[IDENTITY], self.learners[GENERATOR]]
+    def _descend_apart(self, terms: Mapping[str, Terms]) -> None:
+        """The same, but each learner's own terms move it alone."""
+        learners = [self.learners[name] for name in terms]
         for learner in learners:
             learner.optimizer.zero_grad(set_to_none=True)
-        if contrasted:
-            self._total(contrasted).backward(retain_graph=bool(generated))  # type: ignore[no-untyped-call]
-        if generated:
-            own = [p for p in self.learners[GENERATOR].parameters() if p.requires_grad]
-            self._total(generated).backward(inputs=own)  # type: ignore[no-untyped-call]
+        for name, own in terms.items():
+            if own:
+                moved = [p for p in self.learners[name].parameters() if p.requires_grad]
+                self._total(own).backward(inputs=moved, retain_graph=True)  # type: ignore[no-untyped-call]
         self._step(learners)
 
     def _total(self, terms: Terms) -> Tensor:

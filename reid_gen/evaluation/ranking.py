@@ -176,38 +176,71 @@ def evaluate_blocks(
     Raises:
         UserError: If no query has a match.
     """
-    precisions, firsts, penalties, skipped = [], [], [], 0
+    labels = (query_pids, gallery_pids, query_camids, gallery_camids)
+    found = score_queries(distances, *labels, ap=ap)
+    valid = np.isfinite(found.precision)
+    if not valid.any():
+        raise UserError(
+            f"none of the {len(valid)} queries has a match in the gallery (the same pid under "
+            "another camera); check the pids and camids of query and gallery"
+        )
+    first = found.first[valid]
+    return RankingResult(
+        mean_ap=float(found.precision[valid].mean()),
+        cmc={rank: float((first <= rank).mean()) for rank in RANKS},
+        minp=float(found.inverse_penalty[valid].mean()),
+        valid_queries=int(valid.sum()),
+        skipped_queries=int((~valid).sum()),
+        ap=ap,
+        reranking=reranking,
+    )
+
+
+@dataclass(frozen=True)
+class QueryScores:
+    """Of each query; those without a match have NaN, and rank 0.
+
+    Attributes:
+        precision: Average precision, [Q].
+        first: Rank of the first match, from 1, [Q].
+        inverse_penalty: Matches over the rank of the last one, [Q].
+    """
+
+    precision: NDArray[np.float64]
+    first: Ints
+    inverse_penalty: NDArray[np.float64]
+
+
+def score_queries(
+    distances: Iterable[tuple[int, Floats]],
+    query_pids: Ints,
+    gallery_pids: Ints,
+    query_camids: Ints,
+    gallery_camids: Ints,
+    *,
+    ap: ApRule = "step",
+) -> QueryScores:
+    """Score every query by itself; arguments as in :func:`evaluate_blocks`."""
+    count = len(query_pids)
+    precision, penalty = np.full((2, count), np.nan)
+    first = np.zeros(count, np.int64)
     for start, block in distances:
         rows = slice(start, start + len(block))
         same = query_pids[rows, None] == gallery_pids
         camids = query_camids[rows, None]
         dropped = same & (camids == gallery_camids) & (camids >= 0)
         query, rank = _match_ranks(block, same & ~dropped, dropped)
-        counts = np.bincount(query, minlength=len(block))
-        skipped += int((counts == 0).sum())
         if not len(query):
             continue
         starts = np.flatnonzero(np.diff(query, prepend=-1))
-        hit = np.arange(len(query)) - np.repeat(starts, np.diff([*starts, len(query)])) + 1
-        precisions.append(np.add.reduceat(_precision(hit, rank, ap), starts) / counts[counts > 0])
-        firsts.append(rank[starts])
-        last = np.append(starts[1:], len(query)) - 1
-        penalties.append(hit[last] / rank[last])
-    if not firsts:
-        raise UserError(
-            f"none of the {skipped} queries has a match in the gallery (the same pid under another "
-            "camera); check the pids and camids of query and gallery"
-        )
-    first = np.concatenate(firsts)
-    return RankingResult(
-        mean_ap=float(np.concatenate(precisions).mean()),
-        cmc={rank: float((first <= rank).mean()) for rank in RANKS},
-        minp=float(np.concatenate(penalties).mean()),
-        valid_queries=len(first),
-        skipped_queries=skipped,
-        ap=ap,
-        reranking=reranking,
-    )
+        matches = np.diff([*starts, len(query)])
+        hit = np.arange(len(query)) - np.repeat(starts, matches) + 1
+        last = starts + matches - 1
+        own = start + query[starts]
+        precision[own] = np.add.reduceat(_precision(hit, rank, ap), starts) / matches
+        first[own] = rank[starts]
+        penalty[own] = hit[last] / rank[last]
+    return QueryScores(precision, first, penalty)
 
 
 def _match_ranks(

@@ -76,6 +76,27 @@ def ranked_sheet(
     return frame_rows(rows)
 
 
+def clusters_sheet(
+    images: Sequence[Image], labels: Ints, clusters: Ints, columns: int = 16
+) -> Pixels:
+    """A row of crops per cluster, evenly spread over its images, [h, w, 3].
+
+    Args:
+        images: N of them.
+        labels: Pseudo labels, [N].
+        clusters: Labels to show.
+        columns: Crops per cluster.
+
+    Raises:
+        UserError: If an image does not decode.
+    """
+    rows = []
+    for cluster in clusters:
+        own = np.flatnonzero(labels == cluster)
+        rows.append([(images[row], WHITE) for row in own[_spread(len(own), columns)]])
+    return frame_rows(rows)
+
+
 def _spread(count: int, wanted: int) -> Ints:
     """``wanted`` places (or all) evenly over 0..count - 1."""
     return np.unique(np.linspace(0, count - 1, min(wanted, count)).round().astype(np.int64))

@@ -1,0 +1,60 @@
+import re
+
+import numpy as np
+import pytest
+
+from reid_gen.cli.main import main
+from reid_gen.evaluation.ranking import evaluate_ranking, score_queries
+from tests.cluster.features import people
+from tests.data.real_format import make_market
+from tests.engine.small import write_config
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("report")
+    config = write_config(folder, make_market(folder / "data"))
+    main(["train", "--config", str(config), "--set", "stages.0.epochs=1"])
+    return folder / "runs" / "tiny"
+
+
+def test_the_page_has_every_part_and_needs_nothing_else(run, tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    out = tmp_path / "report.html"
+    main(["report", str(run), "--out", str(out)])
+    assert "wrote" in capsys.readouterr().out
+    page = out.read_text()
+    titles = re.findall(r"<h2>(.*?)</h2>", page)
+    assert titles == [
+        "Curves", "Clusters", "Map of features", "Worst queries", "Best queries", "Random queries",
+        "Confusion between cameras", "Settings", "Environment",
+    ]  # fmt: skip
+    assert page.count("<svg") == 3
+    assert page.count("data:image/jpeg;base64,") == 5
+    outside = [
+        u for u in re.findall(r'(?:src|href)="([^"]+)"', page) if not u.startswith(("data:", "#"))
+    ]
+    assert not outside
+    assert "labels_used" in page
+    assert "seed: 3" in page
+    with pytest.raises(SystemExit):
+        main(["report", str(run), "--out", str(out)])
+    assert "exists; give --force" in capsys.readouterr().err
+
+
+def test_scores_of_single_queries_average_to_those_of_all():
+    features, pids = people(persons=12, each=6)
+    camids = np.tile(np.arange(6) % 3, 12)
+    query = features[::3]
+    labels = (pids[::3], pids, camids[::3], camids)
+    found = score_queries([(0, -(query @ features.T))], *labels)
+    whole = evaluate_ranking(query, features, *labels)
+    assert found.precision.mean() == pytest.approx(whole.mean_ap)
+    assert (found.first == 1).mean() == pytest.approx(whole.cmc[1])
+    assert found.inverse_penalty.mean() == pytest.approx(whole.minp)
+    alone = [
+        evaluate_ranking(query[n : n + 1], features, *(part[n : n + 1] if len(part) == len(query)
+                         else part for part in labels)).mean_ap
+        for n in range(len(query))
+    ]  # fmt: skip
+    np.testing.assert_allclose(found.precision, alone)
