@@ -25,6 +25,7 @@ COMMANDS = {
     "report": "report:report",
     "views": "views:views",
     "evaluate-views": "evaluate_views:evaluate_views",
+    "zoo": "zoo:zoo",
     "config": "config:config",
 }
 """Name on the command line -> module and function."""
