@@ -26,7 +26,7 @@ from reid_gen.cluster.candidates import (
     start_rows,
 )
 from reid_gen.cluster.rows import readable, spread, threads
-from reid_gen.types import Floats, Ints
+from reid_gen.types import Exact, Floats, Ints
 
 ROWS, COLUMNS = 512, 8192
 """Of a tile of products, small enough for the processor's cache."""
@@ -37,7 +37,7 @@ _CONVERTED = 16384
 
 def nearest_certified(
     features: Floats, count: int, precision: torch.dtype | None = None
-) -> tuple[Ints, Floats]:
+) -> tuple[Ints, Exact]:
     """The ``count`` most similar rows of every row, itself among them.
 
     Args:
@@ -48,7 +48,7 @@ def nearest_certified(
 
     Returns:
         Numbers [N, count] int64 by falling cosine, equal ones by rising number, and cosines
-        [N, count] float32.
+        [N, count] float64.
 
     Raises:
         ValueError: If the count is out of range.
@@ -120,10 +120,10 @@ def _collect(
 
 def _recheck(
     features: Floats, found: Candidates, count: int, pool: ThreadPoolExecutor
-) -> tuple[Ints, Floats]:
+) -> tuple[Ints, Exact]:
     size = len(features)
     index = np.empty((size, count), np.int64)
-    cosine = np.empty((size, count), np.float32)
+    cosine = np.empty((size, count), np.float64)
     stored = readable(features)
     wanted = (stored, found.other, found.count, count, index, cosine)
     spread(pool, size, order_candidates, *wanted, parts=16 * threads())

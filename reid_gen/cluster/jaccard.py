@@ -39,7 +39,7 @@ def jaccard_distances(
         most: Pairs that are farther apart are left out.
 
     Returns:
-        Symmetric [N, N] float32 distances in [0, 1); an absent pair is farther apart than ``most``.
+        Symmetric [N, N] float64 distances in [0, 1); an absent pair is farther apart than ``most``.
         The diagonal is not stored.
     """
     index = neighbours.index
@@ -60,12 +60,12 @@ def _pairwise(encoding: sparse.csr_matrix, most: float) -> sparse.csr_matrix:
     pointer = np.zeros(size + 1, np.int64)
     with ThreadPoolExecutor(threads()) as pool:
         parts = 16 * threads()  # later rows have fewer pairs, so that shares are made small
-        counted = (*arrays, *by_column, np.float32(most), pointer, _NO_INT, _NO_FLOAT)
+        counted = (*arrays, *by_column, float(most), pointer, _NO_INT, _NO_FLOAT)
         spread(pool, size, _overlaps, *counted, parts=parts)
         np.cumsum(pointer, out=pointer)
         other = np.empty(pointer[-1], dtype=np.int32)
-        distance = np.empty(pointer[-1], dtype=np.float32)
-        written = (*arrays, *by_column, np.float32(most), pointer, other, distance)
+        distance = np.empty(pointer[-1], dtype=np.float64)
+        written = (*arrays, *by_column, float(most), pointer, other, distance)
         spread(pool, size, _overlaps, *written, parts=parts)
     # Joined by hand: adding sparse matrices would drop pairs at distance 0.
     upper = sparse.csr_matrix((distance, other, pointer), shape=(size, size))
@@ -75,7 +75,7 @@ def _pairwise(encoding: sparse.csr_matrix, most: float) -> sparse.csr_matrix:
 
 
 _NO_INT = np.empty(0, dtype=np.int32)
-_NO_FLOAT = np.empty(0, dtype=np.float32)
+_NO_FLOAT = np.empty(0, dtype=np.float64)
 
 
 @numba.njit(cache=True, nogil=True)

@@ -12,7 +12,7 @@ import torch
 from reid_gen.cluster.candidates import ROOM
 from reid_gen.cluster.certified import nearest_certified
 from reid_gen.errors import UserError
-from reid_gen.types import Floats, Ints
+from reid_gen.types import Exact, Floats, Ints
 
 _BLOCK = 4096
 _SAMPLE = 1000
@@ -25,13 +25,14 @@ class Neighbours:
 
     Attributes:
         index: [N, k] int64, by falling similarity after column 0, which is the image itself.
-        similarity: Cosine similarities of the same, [N, k] float32.
+        similarity: Cosine similarities of the same, [N, k] float64; of approximate neighbours as
+            precise as float32.
         recall: Share of the true neighbours among these; 1 where they are exact, else measured on
             some rows.
     """
 
     index: Ints
-    similarity: Floats
+    similarity: Exact
     recall: float = 1.0
 
 
@@ -58,7 +59,7 @@ def nearest(features: Floats, count: int, method: str = "exact") -> Neighbours:
     return Neighbours(index, similarity, recall)
 
 
-def _exact(features: Floats, count: int) -> tuple[Ints, Floats]:
+def _exact(features: Floats, count: int) -> tuple[Ints, Exact]:
     """By low-precision products that are checked again (``certified``)."""
     if torch.cuda.is_available():
         return _on_gpu(features, count)
@@ -67,11 +68,11 @@ def _exact(features: Floats, count: int) -> tuple[Ints, Floats]:
     return nearest_certified(features, count)
 
 
-def _on_gpu(features: Floats, count: int) -> tuple[Ints, Floats]:
+def _on_gpu(features: Floats, count: int) -> tuple[Ints, Exact]:
     """On a GPU, by float32 products of blocks."""
     everything = torch.from_numpy(np.asarray(features, np.float32)).cuda()
     index = np.empty((len(features), count), np.int64)
-    similarity = np.empty((len(features), count), np.float32)
+    similarity = np.empty((len(features), count), np.float64)
     for start in range(0, len(features), _BLOCK):
         rows = slice(start, start + _BLOCK)
         best = torch.topk(everything[rows] @ everything.T, count, dim=1)
@@ -79,12 +80,12 @@ def _on_gpu(features: Floats, count: int) -> tuple[Ints, Floats]:
     return index, similarity
 
 
-def _flat(features: Floats, count: int) -> tuple[Ints, Floats]:
+def _flat(features: Floats, count: int) -> tuple[Ints, Exact]:
     """By faiss, float32 throughout."""
     return _search(faiss.IndexFlatIP(features.shape[1]), features, count)
 
 
-def _ivf(features: Floats, count: int) -> tuple[Ints, Floats]:
+def _ivf(features: Floats, count: int) -> tuple[Ints, Exact]:
     """By faiss, in the 32 nearest of 4 sqrt(N) cells."""
     width, cells = features.shape[1], max(1, round(4 * len(features) ** 0.5))
     index = faiss.IndexIVFFlat(
@@ -97,7 +98,7 @@ def _ivf(features: Floats, count: int) -> tuple[Ints, Floats]:
     return _search(index, features, count)
 
 
-def _hnsw(features: Floats, count: int) -> tuple[Ints, Floats]:
+def _hnsw(features: Floats, count: int) -> tuple[Ints, Exact]:
     """By faiss, along a graph with 32 links per image."""
     index = faiss.IndexHNSWFlat(features.shape[1], 32, faiss.METRIC_INNER_PRODUCT)
     index.hnsw.efConstruction = 80
@@ -105,7 +106,7 @@ def _hnsw(features: Floats, count: int) -> tuple[Ints, Floats]:
     return _search(index, features, count)
 
 
-METHODS: dict[str, Callable[[Floats, int], tuple[Ints, Floats]]] = {
+METHODS: dict[str, Callable[[Floats, int], tuple[Ints, Exact]]] = {
     "exact": _exact,
     "flat": _flat,
     "ivf": _ivf,
@@ -115,12 +116,12 @@ METHODS: dict[str, Callable[[Floats, int], tuple[Ints, Floats]]] = {
 EXACT = ("exact", "flat")
 
 
-def _search(index: faiss.Index, features: Floats, count: int) -> tuple[Ints, Floats]:
+def _search(index: faiss.Index, features: Floats, count: int) -> tuple[Ints, Exact]:
     blocks = [slice(start, start + _BLOCK) for start in range(0, len(features), _BLOCK)]
     for block in blocks:
         index.add(np.ascontiguousarray(features[block], np.float32))
     found = [index.search(np.ascontiguousarray(features[b], np.float32), count) for b in blocks]
-    similarity = np.concatenate([block[0] for block in found])
+    similarity = np.concatenate([block[0] for block in found]).astype(np.float64)
     numbers = np.concatenate([block[1] for block in found]).astype(np.int64)
     # An approximate search may find fewer: the image itself stands in for the rest.
     return np.where(numbers < 0, np.arange(len(numbers))[:, None], numbers), similarity
@@ -144,7 +145,7 @@ def _recall(features: Floats, index: Ints) -> float:
     return float(np.mean(hits) / count)
 
 
-def _put_self_first(index: Ints, similarity: Floats) -> None:
+def _put_self_first(index: Ints, similarity: Exact) -> None:
     """Exact duplicates can rank before the image itself, or push it off the end."""
     rows = np.arange(len(index))
     own = index == rows[:, None]

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import sparse
 
 from reid_gen.cluster.rows import dot, readable, spread, threads
-from reid_gen.types import Floats, Ints
+from reid_gen.types import Exact, Floats, Ints
 
 
 def nearest_graph(index: Ints) -> sparse.csr_matrix:
@@ -55,7 +55,7 @@ def encode_sets(
     scale: Floats,
     index: Ints,
     k2: int,
-    similarity: Floats,
+    similarity: Exact,
 ) -> sparse.csr_matrix:
     """V: softmax of the negative squared distance over each set, averaged over the k2 nearest.
 
@@ -68,23 +68,24 @@ def encode_sets(
         similarity: Cosines of the neighbours, [N, k], which need not be computed again.
 
     Returns:
-        [N, N] float32; every row sums to 1.
+        [N, N] float64; every row sums to 1.
     """
     rows = np.repeat(np.arange(len(features)), np.diff(sets.indptr))
     distance = _squared_distances(sets, features, index, similarity) / scale[rows]
     raised = np.exp(-distance)
     total = np.bincount(rows, weights=raised, minlength=len(features))
-    weights = (raised / total[rows]).astype(np.float32)
-    encoding = sparse.csr_matrix((weights, sets.indices, sets.indptr), shape=sets.shape)
+    encoding = sparse.csr_matrix(
+        (raised / total[rows], sets.indices, sets.indptr), shape=sets.shape
+    )
     nearest = nearest_graph(index[:, :k2])
-    return (nearest @ encoding).multiply(np.float32(1 / min(k2, index.shape[1]))).tocsr()
+    return (nearest @ encoding).multiply(1 / min(k2, index.shape[1])).tocsr()
 
 
 def _squared_distances(
-    sets: sparse.csr_matrix, features: Floats, index: Ints, similarity: Floats
-) -> Floats:
+    sets: sparse.csr_matrix, features: Floats, index: Ints, similarity: Exact
+) -> Exact:
     """|x_i - x_j|^2 of every j in the set of i, [pairs]."""
-    result = np.empty(len(sets.indices), dtype=np.float32)
+    result = np.empty(len(sets.indices), dtype=np.float64)
     arrays = (sets.indptr, sets.indices, index, similarity, readable(features), result)
     with ThreadPoolExecutor(threads()) as pool:
         spread(pool, len(index), _measure, *arrays)
@@ -94,7 +95,7 @@ def _squared_distances(
 @numba.njit(cache=True, nogil=True)
 def _measure(a, b, pointer, columns, index, similarity, features, result):  # type: ignore[no-untyped-def]
     """Squared distances of the sets of images a to b; only pairs that are no neighbours are new."""
-    known = np.zeros(len(index), np.float32)
+    known = np.zeros(len(index), np.float64)
     owner = np.full(len(index), -1, np.int64)
     for i in range(a, b):
         for p in range(index.shape[1]):
