@@ -79,6 +79,15 @@ _NO_FLOAT = np.empty(0, dtype=np.float64)
 
 
 @numba.njit(cache=True, nogil=True)
+def _distance(least):  # type: ignore[no-untyped-def]
+    """From a sum of minima, to nine digits.
+
+    Copies make exact fractions, which the rounding of sums would put on either side of a radius.
+    """
+    return np.rint(1e9 * max(0.0, 1.0 - least / (2.0 - least))) / 1e9
+
+
+@numba.njit(cache=True, nogil=True)
 def _overlaps(  # type: ignore[no-untyped-def]
     a, b, pointer, columns, values, by_column, rows, weights, most, start, other, distance
 ):
@@ -103,8 +112,7 @@ def _overlaps(  # type: ignore[no-untyped-def]
                 q -= 1
         near = 0
         for position in range(count):
-            least = shared[found[position]]
-            if max(0.0, 1.0 - least / (2.0 - least)) <= most:
+            if _distance(shared[found[position]]) <= most:
                 found[near] = found[position]
                 near += 1
         if len(other) == 0:
@@ -112,6 +120,5 @@ def _overlaps(  # type: ignore[no-untyped-def]
         else:
             ordered = np.sort(found[:near])
             for position in range(near):
-                least = shared[ordered[position]]
                 other[start[i] + position] = ordered[position]
-                distance[start[i] + position] = max(0.0, 1.0 - least / (2.0 - least))
+                distance[start[i] + position] = _distance(shared[ordered[position]])
