@@ -36,3 +36,5 @@ if __name__ == "__main__":
             if value.is_floating_point()
         ),
     )
+    if torch.distributed.is_initialized():  # threads that are left behind could end the process
+        torch.distributed.destroy_process_group()
