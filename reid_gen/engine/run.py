@@ -56,9 +56,9 @@ def start_run(experiment: Experiment, run: Path, config_text: str) -> None:
     try:
         if is_main:
             _make_folder(run, config_text)
-            _save(experiment, run, 0, before, None)
             with Journal(run) as journal:
                 journal.write(-1, before)
+            _save(experiment, run, 0, before, None)
         _train(experiment, run, 0)
     except UserError:
         if is_main and load_epoch(run) == 0:
