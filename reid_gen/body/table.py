@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from reid_gen.errors import UserError, name_some
 from reid_gen.files import write_bytes
@@ -69,6 +70,15 @@ class BodyTable:
         rows = [self.rows[key] for key in keys]
         columns = {name: getattr(self, name)[rows] for name in COLUMNS}
         return BodyTable(tuple(keys), **columns, source=self.source)
+
+    def trusts(self, keys: Sequence[str], least_score: float) -> NDArray[np.bool_]:
+        """Which of N images have a body of at least a score, [N].
+
+        Raises:
+            UserError: If an image has no row.
+        """
+        trusted: NDArray[np.bool_] = self.of(keys).score >= least_score
+        return trusted
 
 
 def join_tables(tables: Sequence[BodyTable]) -> BodyTable:

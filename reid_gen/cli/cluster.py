@@ -9,6 +9,7 @@ import click
 
 if TYPE_CHECKING:
     from reid_gen.data.features import Features
+    from reid_gen.evaluation.rerank import Reranked
 
 PATH = click.Path(path_type=Path)
 NORMALISE = click.option("--normalise", is_flag=True, help="Divide each row by its length first.")
@@ -102,6 +103,7 @@ def rank(
     from reid_gen.cluster.assign import check_features
     from reid_gen.data.features import check_table, read_features
     from reid_gen.errors import UserError
+    from reid_gen.evaluation.rerank import Reranked
     from reid_gen.files import refuse_existing
 
     if out is not None:
@@ -120,19 +122,25 @@ def rank(
         raise UserError(
             "the files have no pids and camids to measure by; give --out for the matches"
         )
+    reranked = Reranked(asked.features, kept.features) if rerank else None
     if out is not None:
-        _write_matches(asked, kept, top, rerank, out)
+        _write_matches(asked, kept, top, reranked, out)
     if known:
-        _measure(asked, kept, rerank)
+        _measure(asked, kept, reranked)
 
 
-def _write_matches(asked: Features, kept: Features, top: int, rerank: bool, out: Path) -> None:
+def _write_matches(
+    asked: Features, kept: Features, top: int, reranked: Reranked | None, out: Path
+) -> None:
     import numpy as np
 
+    from reid_gen.cluster.matches import best_matches, nearest_of
     from reid_gen.data.features import write_table
-    from reid_gen.evaluation.matches import best_matches
 
-    matches = best_matches(asked.features, kept.features, top, reranked=rerank)
+    if reranked is None:
+        matches = best_matches(asked.features, kept.features, top)
+    else:
+        matches = nearest_of(reranked, top)
     count = matches.index.shape[1]
     columns = {
         "query": np.repeat(asked.keys, count),
@@ -144,9 +152,9 @@ def _write_matches(asked: Features, kept: Features, top: int, rerank: bool, out:
     click.echo(f"wrote {out}")
 
 
-def _measure(asked: Features, kept: Features, rerank: bool) -> None:
+def _measure(asked: Features, kept: Features, reranked: Reranked | None) -> None:
     from reid_gen.evaluation.ranking import evaluate_blocks, evaluate_ranking
-    from reid_gen.evaluation.rerank import VARIANT, rerank_blocks
+    from reid_gen.evaluation.rerank import VARIANT
     from reid_gen.evaluation.tables import results_table
 
     assert asked.pids is not None
@@ -155,7 +163,6 @@ def _measure(asked: Features, kept: Features, rerank: bool) -> None:
     assert kept.camids is not None
     labels = (asked.pids, kept.pids, asked.camids, kept.camids)
     results = [evaluate_ranking(asked.features, kept.features, *labels)]
-    if rerank:
-        blocks = rerank_blocks(asked.features, kept.features)
-        results.append(evaluate_blocks(blocks, *labels, reranking=VARIANT))
+    if reranked is not None:
+        results.append(evaluate_blocks(reranked, *labels, reranking=VARIANT))
     click.echo(results_table(results))

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import click
-
-if TYPE_CHECKING:
-    from reid_gen.evaluation.features import Encode
-    from reid_gen.models.encoder import EncoderCard
 
 
 @click.command()
@@ -39,7 +35,7 @@ def extract(
     out: Path,
     batch: int,
     workers: int,
-    precision: str,
+    precision: Literal["bf16", "fp32"],
     flip: bool,
     skip_unreadable: bool,
     force: bool,
@@ -52,12 +48,13 @@ def extract(
     from reid_gen.engine.extract import extract as compute
     from reid_gen.engine.extract import find_images, save_features
     from reid_gen.engine.progress import Terminal
+    from reid_gen.engine.reid_model import open_encoder
     from reid_gen.files import refuse_existing
 
     check_table(out, FEATURE_TABLES)
     refuse_existing(out, force)
     found = find_images(images)
-    encode, card = _encoder(model, "bf16" if precision == "bf16" else "fp32")
+    encode, card = open_encoder(model, precision)
     table = compute(
         encode,
         card,
@@ -72,16 +69,3 @@ def extract(
     for path in table.unreadable:
         click.echo(f"left out, does not decode: {path}", err=True)
     click.echo(f"{len(table.images)} features of length {table.features.shape[1]}: {out}")
-
-
-def _encoder(model: Path, precision: Literal["bf16", "fp32"]) -> tuple[Encode, EncoderCard]:
-    """What encodes images [B, 3, H, W], and their size."""
-    from reid_gen.engine.checkpoint import load_encoder
-    from reid_gen.engine.export import FORMATS
-    from reid_gen.engine.reid_model import load_exported
-    from reid_gen.engine.runtime import Runtime
-
-    if model.suffix in FORMATS:
-        return load_exported(model)
-    encoder, card = load_encoder(model)
-    return Runtime(precision).encoder(encoder), card

@@ -66,7 +66,8 @@ def generate(
             way, scorer, images = _pipeline(source)
             made_by = source.name
         else:
-            way, scorer, images = (_mosaics if maker == "mosaic" else _drawn)(source, maker, share)
+            drawn = _mosaics(source) if maker == "mosaic" else _drawn(source, maker, share)
+            way, scorer, images = drawn
             made_by = _name(source)
         generate_groups(
             way, scorer, images, out,
@@ -96,6 +97,8 @@ def _pipeline(file: Path) -> tuple[Maker, Scorer, list[Image]]:
 
 def _drawn(run: Path, maker: str, share: float) -> tuple[Maker, Scorer, list[Image]]:
     """What draws with a run's generator, and the images that have a body to trust."""
+    from itertools import compress
+
     from reid_gen.body.table import load_table
     from reid_gen.cli.views import open_run
     from reid_gen.data.datasets import load_dataset
@@ -106,8 +109,8 @@ def _drawn(run: Path, maker: str, share: float) -> tuple[Maker, Scorer, list[Ima
     _, config, settings, artist = open_run(run)
     images = load_dataset(config.data.name, config.data.root).train
     table = load_table(settings.bodies / "train.npz")
-    trusted = table.of([image.key for image in images]).score >= settings.least_score
-    chosen = [image for image, good in zip(images, trusted, strict=True) if good]
+    trusted = table.trusts([image.key for image in images], settings.least_score)
+    chosen = list(compress(images, trusted))
     click.echo(f"{len(images) - len(chosen)} of {len(images)} images have no body to trust")
     angles = build_angles(settings.angles)
     way: Maker = Turned(artist, table, angles)
@@ -117,7 +120,7 @@ def _drawn(run: Path, maker: str, share: float) -> tuple[Maker, Scorer, list[Ima
     return way, Scorer(artist.runtime.encoder(artist.encoder), judge), chosen
 
 
-def _mosaics(run: Path, maker: str, share: float) -> tuple[Maker, Scorer, list[Image]]:
+def _mosaics(run: Path) -> tuple[Maker, Scorer, list[Image]]:
     """What cuts images up; only the scores need the run."""
     from reid_gen.config.load import load_config
     from reid_gen.data.datasets import load_dataset

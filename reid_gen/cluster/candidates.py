@@ -71,8 +71,6 @@ def _as_bits(context, value):  # type: ignore[no-untyped-def]
     def generate(target, builder, signature, arguments):  # type: ignore[no-untyped-def]
         return builder.bitcast(arguments[0], ir.IntType(32))
 
-    from llvmlite import ir
-
     return types.int32(types.float32), generate
 
 

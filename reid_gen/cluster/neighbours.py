@@ -11,6 +11,7 @@ import torch
 
 from reid_gen.cluster.candidates import ROOM
 from reid_gen.cluster.certified import nearest_certified
+from reid_gen.cluster.matches import best_matches
 from reid_gen.errors import UserError
 from reid_gen.types import Exact, Floats, Ints
 
@@ -130,18 +131,9 @@ def _search(index: faiss.Index, features: Floats, count: int) -> tuple[Ints, Exa
 def _recall(features: Floats, index: Ints) -> float:
     """Share of the true neighbours that were found, on rows evenly spread over all."""
     rows = np.unique(np.linspace(0, len(features) - 1, _SAMPLE).astype(np.int64))
-    some = np.asarray(features[rows], np.float32)
     count = index.shape[1]
-    best = np.full((len(rows), count), -np.inf, np.float32)
-    which = np.zeros((len(rows), count), np.int64)
-    for start in range(0, len(features), _BLOCK):
-        block = np.asarray(features[start : start + _BLOCK], np.float32)
-        values = np.concatenate([best, some @ block.T], axis=1)
-        numbers = np.arange(start, start + len(block))
-        every = np.concatenate([which, np.broadcast_to(numbers, (len(rows), len(block)))], axis=1)
-        top = np.argpartition(-values, count - 1, axis=1)[:, :count]
-        best, which = np.take_along_axis(values, top, 1), np.take_along_axis(every, top, 1)
-    hits = [len(np.intersect1d(a, b)) for a, b in zip(which, index[rows], strict=True)]
+    true = best_matches(features[rows], features, count).index
+    hits = [len(np.intersect1d(a, b)) for a, b in zip(true, index[rows], strict=True)]
     return float(np.mean(hits) / count)
 
 

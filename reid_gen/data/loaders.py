@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reid_gen.data.images import UnreadableImage, decode
+from reid_gen.data.images import UnreadableImage, decode, unreadable_error
 from reid_gen.data.sidecar import Bring, Brought
 from reid_gen.types import Image, Ints, Pixels
 
@@ -31,6 +31,16 @@ class DecodedBatch:
     pixels: Pixels
     failures: tuple[UnreadableImage, ...] = ()
     brought: Brought | None = None
+
+    def complete(self) -> DecodedBatch:
+        """The batch, if every image decoded.
+
+        Raises:
+            UserError: Listing every image that does not decode by its path.
+        """
+        if self.failures:
+            raise unreadable_error(list(self.failures))
+        return self
 
 
 class ImageLoader:

@@ -14,7 +14,6 @@ from reid_gen.body.model import BodyModel
 from reid_gen.body.recover import Recovery
 from reid_gen.body.table import BodyTable, join_tables
 from reid_gen.body.views import StructureMaps
-from reid_gen.data.images import unreadable_error
 from reid_gen.data.loaders import DecodedBatch, ImageLoader
 from reid_gen.data.transforms import to_images
 from reid_gen.engine.runtime import Runtime
@@ -161,7 +160,4 @@ def whole_batches(loader: ImageLoader) -> Iterator[DecodedBatch]:
     Raises:
         UserError: If an image does not decode.
     """
-    for batch in loader.in_order(BATCH):
-        if batch.failures:
-            raise unreadable_error(list(batch.failures))
-        yield batch
+    return (batch.complete() for batch in loader.in_order(BATCH))

@@ -6,7 +6,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reid_gen.data.images import unreadable_error
 from reid_gen.data.loaders import DecodedBatch
 from reid_gen.data.transforms import Augmentation, to_images
 from reid_gen.engine.steps import Batch
@@ -37,9 +36,7 @@ def prepare(
     Raises:
         UserError: If images did not decode.
     """
-    if decoded.failures:
-        raise unreadable_error(list(decoded.failures))
-    size, height, width, _ = decoded.pixels.shape
+    size, height, width, _ = decoded.complete().pixels.shape
     changes = augmentation.draw(size, height, width, rng)
     sources = None
     if decoded.brought is not None and len(decoded.brought.places) >= FEWEST:

@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 import json
 from collections.abc import Callable, Sequence
+from itertools import compress
 
 import torch
 from torch import Tensor
@@ -37,8 +38,8 @@ def build_groups(settings: pipelines.Groups) -> tuple[Prompted, Scorer, list[Ima
     prompts = () if settings.prompts is None else read_prompts(settings.prompts)
     images = load_dataset(settings.data.name, settings.data.root).train
     table = load_table(settings.bodies / "train.npz")
-    trusted = table.of([image.key for image in images]).score >= settings.least_score
-    chosen = [image for image, good in zip(images, trusted, strict=True) if good]
+    trusted = table.trusts([image.key for image in images], settings.least_score)
+    chosen = list(compress(images, trusted))
     runtime = Runtime("fp32")
     encode, person = _encoder(settings, runtime)
     body, model = load_body(settings.body), settings.model

@@ -15,7 +15,7 @@ from reid_gen.evaluation.ranking import (
     evaluate_distances,
     evaluate_ranking,
 )
-from reid_gen.evaluation.rerank import VARIANT, rerank_blocks
+from reid_gen.evaluation.rerank import VARIANT, Reranked
 from reid_gen.evaluation.temporal import VARIANT as TEMPORAL
 from reid_gen.evaluation.temporal import joint_distances, moments, travel_times
 from reid_gen.types import Dataset, Floats, Image, Ints, LabelledSplit
@@ -67,11 +67,10 @@ class Evaluator:
         Raises:
             UserError: If no query has a match.
         """
-        labels = (self.query.pids, self.gallery.pids, self.query.camids, self.gallery.camids)
-        results = [evaluate_ranking(query, gallery, *labels)]
+        results = [self.score_as("none", query, gallery)]
         if self.reranked:
-            blocks = rerank_blocks(query, gallery)
-            results.append(evaluate_blocks(blocks, *labels, reranking=VARIANT))
+            blocks = Reranked(query, gallery)
+            results.append(evaluate_blocks(blocks, *self._labels, reranking=VARIANT))
         return tuple(results)
 
     def score_as(self, name: str, query: Floats, gallery: Floats) -> RankingResult:
@@ -80,8 +79,7 @@ class Evaluator:
         Raises:
             UserError: If no query has a match.
         """
-        labels = (self.query.pids, self.gallery.pids, self.query.camids, self.gallery.camids)
-        return evaluate_ranking(query, gallery, *labels, reranking=name)
+        return evaluate_ranking(query, gallery, *self._labels, reranking=name)
 
     def score_with_time(
         self, query: Floats, gallery: Floats, train: Sequence[Image], labels: Ints
@@ -102,8 +100,12 @@ class Evaluator:
         cameras = 1 + max(int(some.camids.max()) for some in (asked, kept, known))
         likelihood = travel_times(known, labels, cameras)
         distances = joint_distances(query, gallery, asked, kept, likelihood)
-        own = (self.query.pids, self.gallery.pids, self.query.camids, self.gallery.camids)
-        return evaluate_distances(distances, *own, reranking=TEMPORAL)
+        return evaluate_distances(distances, *self._labels, reranking=TEMPORAL)
+
+    @property
+    def _labels(self) -> tuple[Ints, Ints, Ints, Ints]:
+        """What a ranking is measured by."""
+        return self.query.pids, self.gallery.pids, self.query.camids, self.gallery.camids
 
     def _features(self, split: LabelledSplit, encode: Encode) -> Floats:
         loader = self.make_loader(split)

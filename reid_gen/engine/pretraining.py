@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from reid_gen.data.images import unreadable_error
 from reid_gen.data.loaders import DecodedBatch
 from reid_gen.data.transforms import Augmentation, to_images
 from reid_gen.engine.pools import Pool
@@ -77,9 +76,7 @@ class Pretraining:
         views = 2 if self.weights["align"] > 0 else 1
 
         def changed(decoded: DecodedBatch, number: int) -> Scalars:
-            if decoded.failures:
-                raise unreadable_error(list(decoded.failures))
-            size, height, width, _ = decoded.pixels.shape
+            size, height, width, _ = decoded.complete().pixels.shape
             drawn = [self.augmentation.draw(size, height, width, rng) for _ in range(views)]
             images = [to_images(c.apply(decoded.pixels)).to(runtime.device) for c in drawn]
             rows = torch.from_numpy(decoded.index).to(runtime.device)

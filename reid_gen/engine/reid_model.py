@@ -6,6 +6,7 @@ import io
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from PIL import Image as Pillow
 from reid_gen.data.transforms import to_images
 from reid_gen.engine.checkpoint import load_encoder
 from reid_gen.engine.export import CARD, FORMATS, INPUT, OUTPUT
+from reid_gen.engine.runtime import Runtime
 from reid_gen.errors import UserError
 from reid_gen.evaluation.features import Encode
 from reid_gen.models.encoder import EncoderCard
@@ -88,12 +90,19 @@ class ReidModel:
         return np.asarray(boxed)
 
 
-def load_exported(path: Path) -> tuple[Encode, EncoderCard]:
-    """What an exported file computes, from tensors to tensors, and its card.
+def open_encoder(path: Path, precision: Literal["bf16", "fp32"]) -> tuple[Encode, EncoderCard]:
+    """What encodes images [B, 3, H, W] in 0..1, and their size.
+
+    Args:
+        path: Run folder, checkpoint, ``.onnx`` or ``.pt2``.
+        precision: Of a run; an exported file has its own.
 
     Raises:
         UserError: If the file is missing or is no encoder of ours, or a package is missing.
     """
+    if path.suffix not in FORMATS:
+        encoder, card = load_encoder(path)
+        return Runtime(precision).encoder(encoder), card
     card, compute = _load(path)
     return lambda images: torch.from_numpy(compute(images.contiguous().numpy())), card
 

@@ -6,14 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
+from reid_gen.cluster.matches import best_matches, nearest_of
 from reid_gen.data.loaders import ImageLoader
-from reid_gen.engine.artist import whole_batches
 from reid_gen.engine.progress import Progress
-from reid_gen.engine.reid_model import ReidModel
-from reid_gen.evaluation.matches import best_matches
+from reid_gen.engine.reid_model import open_encoder
+from reid_gen.evaluation.features import extract_features
+from reid_gen.evaluation.rerank import Reranked
 from reid_gen.types import Floats, Image
+
+BATCH = 128
+WORKERS = 4
+"""Decoding threads."""
 
 
 @dataclass(frozen=True)
@@ -51,9 +54,15 @@ def search_images(
     Raises:
         UserError: If the model cannot be loaded, or images do not decode.
     """
-    encode = ReidModel(model)
-    asked, kept = (_features(encode, images, progress) for images in (query, gallery))
-    found = best_matches(asked, kept, top, reranked=reranked)
+    encode, card = open_encoder(model, "fp32")
+
+    def features(images: Sequence[Image]) -> Floats:
+        loader = ImageLoader(images, card.height, card.width, WORKERS)
+        with progress.task("extract", len(images)) as advance:
+            return extract_features(encode, loader, batch=BATCH, advance=advance).complete()
+
+    asked, kept = features(query), features(gallery)
+    found = nearest_of(Reranked(asked, kept), top) if reranked else best_matches(asked, kept, top)
     return [
         Ranked(
             image,
@@ -64,13 +73,3 @@ def search_images(
         )
         for image, places, distances in zip(query, found.index, found.distance, strict=True)
     ]
-
-
-def _features(encode: ReidModel, images: Sequence[Image], progress: Progress) -> Floats:
-    loader = ImageLoader(images, encode.card.height, encode.card.width, 2)
-    parts = []
-    with progress.task("extract", len(images)) as advance:
-        for batch in whole_batches(loader):
-            parts.append(encode(list(batch.pixels)))
-            advance(len(batch.index))
-    return np.concatenate(parts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,6 +10,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from reid_gen.cluster.matches import similarities
 from reid_gen.errors import UserError
 from reid_gen.types import Floats, Ints
 
@@ -18,7 +19,6 @@ ApRule = Literal["step", "trapezoid"]
 _BLOCK = 256
 _AT_ONCE = 2**26
 """Similarities in memory: a quarter of a gigabyte."""
-_SHARD = 65536
 
 
 @dataclass(frozen=True)
@@ -84,8 +84,7 @@ def evaluate_ranking(
         gallery_camids: [G].
         ap: ``step`` sums precision at every hit (all current toolboxes); ``trapezoid`` averages it
             with the precision before the hit (the 2015 MATLAB code).
-        block: Queries at a time; bounds the memory to ``block`` x G. None takes as many as make
-            64 million similarities.
+        block: Queries at a time, as in :func:`cosine_blocks`; bounds the memory to ``block`` x G.
         reranking: Name of what was done to the features.
 
     Returns:
@@ -94,25 +93,27 @@ def evaluate_ranking(
     Raises:
         UserError: If no query has a match.
     """
-    size = block or max(1, min(_BLOCK, _AT_ONCE // max(1, len(gallery))))
-    distances = (
-        (start, -similarities(query[start : start + size], gallery))
-        for start in range(0, len(query), size)
-    )
     labels = (query_pids, gallery_pids, query_camids, gallery_camids)
+    distances = cosine_blocks(query, gallery, block)
     return evaluate_blocks(distances, *labels, ap=ap, reranking=reranking)
 
 
-def similarities(query: Floats, gallery: Floats) -> Floats:
-    """Cosines [Q, G] in float32 of unit rows, which may be memory-mapped float16, by shards."""
-    own = np.asarray(query, np.float32)
-    if gallery.dtype == np.float32:
-        return own @ gallery.T
-    result = np.empty((len(own), len(gallery)), np.float32)
-    for start in range(0, len(gallery), _SHARD):
-        part = slice(start, start + _SHARD)
-        result[:, part] = own @ np.asarray(gallery[part], np.float32).T
-    return result
+def cosine_blocks(
+    query: Floats, gallery: Floats, block: int | None = None
+) -> Iterator[tuple[int, Floats]]:
+    """Distances of unit features, ``block`` queries at a time: their cosines, negated.
+
+    Args:
+        query: [Q, D].
+        gallery: [G, D] float32, or float16, which may be memory-mapped.
+        block: None takes as many queries as make 64 million similarities.
+
+    Yields:
+        Number of the first query of a block, and distances [b, G] float32.
+    """
+    size = block or max(1, min(_BLOCK, _AT_ONCE // max(1, len(gallery))))
+    for start in range(0, len(query), size):
+        yield start, -similarities(query[start : start + size], gallery)
 
 
 def evaluate_distances(

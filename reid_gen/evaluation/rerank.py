@@ -19,20 +19,17 @@ _BLOCK = 512
 def rerank(
     query: Floats, gallery: Floats, *, k1: int = 20, k2: int = 6, weight: float = 0.3
 ) -> Floats:
-    """All blocks of :func:`rerank_blocks` at once, [Q, G] float32."""
-    blocks = rerank_blocks(query, gallery, k1=k1, k2=k2, weight=weight)
-    return np.concatenate([block for _, block in blocks])
+    """All blocks of :class:`Reranked` at once, [Q, G] float32."""
+    return np.concatenate([block for _, block in Reranked(query, gallery, k1, k2, weight)])
 
 
-def rerank_blocks(
-    query: Floats, gallery: Floats, *, k1: int = 20, k2: int = 6, weight: float = 0.3
-) -> Iterator[tuple[int, Floats]]:
-    """Re-rank: ``(1 - weight) * Jaccard distance + weight * original distance``.
+class Reranked:
+    """Re-ranked distances: ``(1 - weight) * Jaccard distance + weight * original distance``.
 
     The variant ``zhong``: squared Euclidean distances of query and gallery together, each row
     divided by its maximum; k1 others beside the image itself; encodings weighted by
     ``exp(-distance)`` and averaged over the k2 nearest. Memory grows with Q + G, and not with their
-    product.
+    product. They can be walked over more than once.
 
     Args:
         query: Unit features, [Q, D].
@@ -40,23 +37,29 @@ def rerank_blocks(
         k1: Neighbours of the reciprocal sets.
         k2: Images over which encodings are averaged, itself included.
         weight: Of the original distance, in 0..1 (lambda in the paper).
-
-    Yields:
-        Number of the first query of a block, and distances [b, G] float32.
     """
-    features = np.concatenate([query, gallery]).astype(np.float32)
-    index, similarity = nearest_certified(features, min(k1 + 1, len(features)))
-    scale = _largest_distances(features)
-    sets = expanded_sets(index, k1 + 1, k1)
-    encoding = encode_sets(sets, features, scale, index, k2, similarity)
-    count = len(query)
-    by_column = encoding[count:].tocsc()
-    for start in range(0, count, _BLOCK):
-        rows = slice(start, min(start + _BLOCK, count))
-        result = np.empty((rows.stop - rows.start, len(gallery)), np.float32)
-        _jaccard(*_arrays(encoding[rows]), *_arrays(by_column), result)
-        original = (2 - 2 * (features[rows] @ gallery.T)) / scale[rows, None]
-        yield start, ((1 - weight) * result + weight * original).astype(np.float32)
+
+    def __init__(
+        self, query: Floats, gallery: Floats, k1: int = 20, k2: int = 6, weight: float = 0.3
+    ) -> None:
+        self.features = np.concatenate([query, gallery]).astype(np.float32)
+        self.count = len(query)
+        self.weight = weight
+        index, similarity = nearest_certified(self.features, min(k1 + 1, len(self.features)))
+        self.scale = _largest_distances(self.features)
+        sets = expanded_sets(index, k1 + 1, k1)
+        self.encoding = encode_sets(sets, self.features, self.scale, index, k2, similarity)
+        self.by_column = self.encoding[self.count :].tocsc()
+
+    def __iter__(self) -> Iterator[tuple[int, Floats]]:
+        """Number of the first query of a block, and distances [b, G] float32."""
+        gallery, weight = self.features[self.count :], np.float32(self.weight)
+        for start in range(0, self.count, _BLOCK):
+            rows = slice(start, min(start + _BLOCK, self.count))
+            jaccard = np.empty((rows.stop - rows.start, len(gallery)), np.float32)
+            _jaccard(*_arrays(self.encoding[rows]), *_arrays(self.by_column), jaccard)
+            original = (2 - 2 * (self.features[rows] @ gallery.T)) / self.scale[rows, None]
+            yield start, (1 - weight) * jaccard + weight * original
 
 
 def _largest_distances(features: Floats) -> Floats:

@@ -80,7 +80,7 @@ class TurnedMaps:
         Raises:
             UserError: If the table lacks an image.
         """
-        return self.maps.table.of([image.key for image in images]).score >= self.least_score
+        return self.maps.table.trusts([image.key for image in images], self.least_score)
 
     def around(self, keys: Sequence[str]) -> Tensor:
         """Maps of B images from all sides, at ``TURNS``: [B, 8, C, H, W]."""

@@ -14,8 +14,9 @@ from PIL import Image as Pillow
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
+from reid_gen.cluster.matches import similarities
 from reid_gen.engine.journal import read_metrics
-from reid_gen.evaluation.ranking import QueryScores, score_queries, similarities
+from reid_gen.evaluation.ranking import QueryScores, cosine_blocks, score_queries
 from reid_gen.report.charts import curves, maps, matrix
 from reid_gen.report.sheets import clusters_sheet, ranked_sheet
 from reid_gen.types import Floats, Image, Ints, LabelledSplit, Pixels
@@ -163,8 +164,8 @@ def _map(train: Sequence[Image], features: Floats, labels: Ints) -> str:
 
 
 def _rankings(measured: Measured) -> list[str]:
-    blocks = _distances(measured)
     query, gallery = measured.query, measured.gallery
+    blocks = cosine_blocks(measured.query_features, measured.gallery_features)
     labels = (query.pids, gallery.pids, query.camids, gallery.camids)
     scores = score_queries(blocks, *labels)
     valid = np.flatnonzero(np.isfinite(scores.precision))
@@ -187,12 +188,6 @@ def _rankings(measured: Measured) -> list[str]:
         for title, rows in lists
     ]
     return [*parts, *_cameras(measured, scores)]
-
-
-def _distances(measured: Measured) -> Iterator[tuple[int, Floats]]:
-    for start in range(0, len(measured.query_features), 256):
-        part = measured.query_features[start : start + 256]
-        yield start, -similarities(part, measured.gallery_features)
 
 
 def _ranked(measured: Measured, rows: Ints) -> Pixels:

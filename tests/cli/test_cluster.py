@@ -3,10 +3,10 @@ import pytest
 from pyarrow import parquet
 
 from reid_gen.cli.main import main
+from reid_gen.cluster.matches import best_matches, nearest_of, similarities
 from reid_gen.data.features import write_table
-from reid_gen.evaluation.matches import best_matches
-from reid_gen.evaluation.ranking import evaluate_ranking, similarities
-from reid_gen.evaluation.rerank import rerank
+from reid_gen.evaluation.ranking import evaluate_ranking
+from reid_gen.evaluation.rerank import Reranked, rerank
 from tests.cli.conftest import failure
 from tests.cluster.features import people
 
@@ -62,7 +62,7 @@ def test_ranks_are_written_and_measured(files, capsys):
 
 
 def test_matches_are_those_of_a_full_sort_whatever_the_shards(monkeypatch):
-    from reid_gen.evaluation import matches as module
+    from reid_gen.cluster import matches as module
 
     features, _ = people(persons=20, each=8)
     features[40:44] = features[3]  # ties
@@ -71,7 +71,7 @@ def test_matches_are_those_of_a_full_sort_whatever_the_shards(monkeypatch):
     for shard in (1000, 7):
         monkeypatch.setattr(module, "_SHARD", shard)
         np.testing.assert_array_equal(best_matches(query, gallery, 9).index, wanted)
-    reranked = best_matches(query, gallery, 5, reranked=True)
+    reranked = nearest_of(Reranked(query, gallery), 5)
     distance = rerank(query, gallery)
     order = np.argsort(distance, axis=1, kind="stable")[:, :5]
     np.testing.assert_array_equal(reranked.index, order)
@@ -79,7 +79,7 @@ def test_matches_are_those_of_a_full_sort_whatever_the_shards(monkeypatch):
 
 
 def test_half_precision_galleries_are_ranked_by_shards(monkeypatch):
-    from reid_gen.evaluation import ranking as module
+    from reid_gen.cluster import matches as module
 
     features, pids = people(persons=20, each=8)
     half = features.astype(np.float16)

@@ -1,17 +1,16 @@
-"""The best matches of each query."""
+"""The best matches of each query in a gallery."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
-from reid_gen.evaluation.ranking import similarities
-from reid_gen.evaluation.rerank import rerank_blocks
 from reid_gen.types import Floats, Ints
 
 _BLOCK = 256
-_SHARD = 131072
+_SHARD = 65536
 
 
 @dataclass(frozen=True)
@@ -20,28 +19,36 @@ class Matches:
 
     Attributes:
         index: Rows of the gallery, the best first, equal ones in the gallery's order, [Q, k].
-        distance: 1 less the cosine, or the re-ranked distance, [Q, k] float32.
+        distance: 1 less the cosine, or another distance, [Q, k] float32.
     """
 
     index: Ints
     distance: Floats
 
 
-def best_matches(query: Floats, gallery: Floats, top: int, *, reranked: bool = False) -> Matches:
-    """Find the ``top`` best of the gallery for each query, in blocks and shards.
+def similarities(query: Floats, gallery: Floats) -> Floats:
+    """Cosines [Q, G] in float32 of unit rows, which may be memory-mapped float16, by shards."""
+    own = np.asarray(query, np.float32)
+    if gallery.dtype == np.float32:
+        return own @ gallery.T
+    result = np.empty((len(own), len(gallery)), np.float32)
+    for start in range(0, len(gallery), _SHARD):
+        part = slice(start, start + _SHARD)
+        result[:, part] = own @ np.asarray(gallery[part], np.float32).T
+    return result
+
+
+def best_matches(query: Floats, gallery: Floats, top: int) -> Matches:
+    """Find the ``top`` most similar of the gallery for each query, in blocks and shards.
 
     Args:
         query: Unit features, [Q, D].
         gallery: Unit features, [G, D] float32, or float16, which may be memory-mapped.
         top: Matches per query; capped at G.
-        reranked: Whether by k-reciprocal re-ranking.
 
     Returns:
         The matches, [Q, min(top, G)].
     """
-    if reranked:
-        blocks = [_least(block, top) for _, block in rerank_blocks(query, gallery)]
-        return Matches(*(np.concatenate(parts) for parts in zip(*blocks, strict=True)))
     found = []
     for start in range(0, len(query), _BLOCK):
         rows = query[start : start + _BLOCK]
@@ -54,6 +61,12 @@ def best_matches(query: Floats, gallery: Floats, top: int, *, reranked: bool = F
             place, distance = _least(np.concatenate([distance, near], axis=1), top)
             index = np.take_along_axis(index, place, axis=1)
         found.append((index, distance))
+    return Matches(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
+
+
+def nearest_of(distances: Iterable[tuple[int, Floats]], top: int) -> Matches:
+    """The same from blocks of distances [b, G], such as re-ranked ones."""
+    found = [_least(block, top) for _, block in distances]
     return Matches(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
 
 
