@@ -27,7 +27,7 @@ generator:
   bodies: {root}/bodies
   batch: 64
   learn: 16
-  apart: true
+  mean_encoder: 0.999
   structure: {{width: 8}}
   decoder: {{hidden: 256}}
   discriminator: {{width: 16}}

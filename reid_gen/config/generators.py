@@ -79,6 +79,10 @@ class Drawn(Section):
     batch: PositiveInt = 16
     """Images per step that get views."""
     precision: Literal["bf16", "fp32"] = "bf16"
+    mean_encoder: Share | None = None
+    """Momentum of a slow mean of the identity encoder that views are drawn by while it learns: it
+    then learns from contrast alone, and the generator from its own terms alone. null draws by the
+    encoder itself, and each moves the other too (GCL)."""
 
 
 class MeshGan(Drawn):
@@ -89,9 +93,6 @@ class MeshGan(Drawn):
     """What drives one block of the decoder: a stripe of the body, or channels of all (release)."""
     feature_of_view: bool = True
     """Tie the view's part features to the image's too (paper, not release)."""
-    apart: bool = False
-    """In a joint stage the identity encoder learns from contrast alone and the generator from its
-    own terms alone; in GCL each moves the other too."""
     statistics: Literal["real", "all"] = "real"
     """Whose batch statistics the identity encoder keeps for evaluation (release: all images')."""
     learn: PositiveInt | None = None

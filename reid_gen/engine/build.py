@@ -18,7 +18,7 @@ from reid_gen.data.datasets import load_dataset
 from reid_gen.data.loaders import ImageLoader
 from reid_gen.data.transforms import Augmentation
 from reid_gen.engine import build_pose
-from reid_gen.engine.build_parts import build_generator, build_identity
+from reid_gen.engine.build_parts import build_generator, build_identity, build_mean
 from reid_gen.engine.checkpoint import load_encoder_for
 from reid_gen.engine.contrast import ContrastTerms, Pairs
 from reid_gen.engine.evaluate import Evaluator, labelled_splits
@@ -142,7 +142,7 @@ def _trainer(
         generator=generator,
         generator_batch=_generator_batch(config),
         real_statistics=gan is None or gan.statistics == "real",
-        apart=gan is not None and gan.apart,
+        mean=build_mean(config, encoder),
         loader=_loader(config.data, dataset.train),
         recipes=_recipes(config, dataset, fill),
         stages=tuple(

@@ -15,7 +15,7 @@ from reid_gen.config import generators, schema
 from reid_gen.data.groups import load_groups
 from reid_gen.engine import build_gan
 from reid_gen.engine.artist import Artist
-from reid_gen.engine.checkpoint import load_encoder, load_networks
+from reid_gen.engine.checkpoint import MEAN, load_encoder, load_networks
 from reid_gen.engine.runtime import Runtime
 from reid_gen.engine.steps import GENERATOR, Learner
 from reid_gen.errors import UserError
@@ -23,6 +23,7 @@ from reid_gen.generators.protocol import ViewGenerator
 from reid_gen.generators.stored import StoredViews, Trust
 from reid_gen.generators.turns import Angles, AnyAngle, Steps, TurnedMaps
 from reid_gen.models.encoder import IdentityEncoder
+from reid_gen.models.mean_encoder import MeanEncoder
 from reid_gen.types import Dataset
 
 if TYPE_CHECKING:
@@ -104,6 +105,17 @@ def build_angles(settings: generators.StepTurns | generators.AnyTurn) -> Angles:
             assert_never(settings)
 
 
+def build_mean(config: schema.Config, encoder: IdentityEncoder) -> MeanEncoder | None:
+    """What the generator draws by, if not the encoder itself: the start's, if that had one."""
+    settings = config.generator
+    if not isinstance(settings, generators.Drawn) or settings.mean_encoder is None:
+        return None
+    mean = MeanEncoder(encoder, settings.mean_encoder)
+    if config.start_from is not None:
+        load_networks(config.start_from, {MEAN: mean}, if_there=True)
+    return mean
+
+
 def build_artist(config: schema.Config, checkpoint: Path) -> Artist:
     """What draws views with the networks of a run.
 
@@ -126,6 +138,10 @@ def build_artist(config: schema.Config, checkpoint: Path) -> Artist:
                 "gcl_pedestrians"
             )
     runtime = Runtime(config.encoder.precision, settings.precision)
+    if settings.mean_encoder is not None:
+        mean = MeanEncoder(encoder, settings.mean_encoder)
+        load_networks(checkpoint, {MEAN: mean})
+        encoder = mean.encoder
     torch.manual_seed(config.seed)
     load_networks(checkpoint, {GENERATOR: painter})
     for network in (encoder, painter):

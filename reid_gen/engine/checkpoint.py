@@ -24,6 +24,7 @@ WEIGHTS = ".safetensors"
 ENCODER = f"encoder{WEIGHTS}"
 BANK = f"bank{WEIGHTS}"
 CARD = "card.json"
+MEAN = "mean_encoder"
 RESUME = "resume.pt"
 LAST = "last"
 

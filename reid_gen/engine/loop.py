@@ -35,6 +35,7 @@ from reid_gen.evaluation.features import extract_features
 from reid_gen.generators.protocol import ViewGenerator
 from reid_gen.memory.bank import MemoryBank
 from reid_gen.models.encoder import IdentityEncoder
+from reid_gen.models.mean_encoder import MeanEncoder
 from reid_gen.types import Floats, Image, Ints, Pixels, Scalars
 
 PARTNERS = {GENERATOR: DISCRIMINATOR, POSE: IDENTITY}
@@ -61,7 +62,7 @@ class Trainer:
         generator: Source of views; None for the baseline.
         generator_batch: Images per batch of a stage that trains the generator alone.
         real_statistics: Whether the encoder's running statistics come from real images alone.
-        apart: Whether identity encoder and generator learn from their own terms alone.
+        mean: What the generator draws by; None is the encoder itself.
         loader: The training images.
         recipes: What each stage learns from.
         stages: Of the run.
@@ -80,7 +81,7 @@ class Trainer:
     generator: ViewGenerator | None
     generator_batch: int
     real_statistics: bool
-    apart: bool
+    mean: MeanEncoder | None
     loader: ImageLoader
     recipes: Sequence[Recipe]
     stages: Sequence[Stage]
@@ -103,6 +104,8 @@ class Trainer:
         """
         stage = self.stages[place.stage]
         record: Record = {"stage": stage.name}
+        if self.mean is not None and IDENTITY not in stage.trains and place.epoch == 0:
+            self.mean.restart(self.encoder)
         if self._draws_views(stage):
             record["without_views"] = int((~self._usable()).sum())
         bank = None
@@ -177,14 +180,17 @@ class Trainer:
         """Decides which images an epoch sees, the same on all processes."""
         return generator(self.seed, place.total)
 
+    def _changes(self, place: Place) -> np.random.Generator:
+        """Decides how an epoch's images are augmented, on each process in its own way."""
+        return generator(self.seed, place.total, self.runtime.rank, 1)
+
     def _pretrain(self, place: Place) -> Record:
         """An epoch on groups of pictures that share a pose."""
         assert self.pretraining is not None
         stage, groups = self.stages[place.stage], self.pretraining
         learners = list(self._learners(place).values())
         drawn = groups.batches(stage.iterations, self._rng(place))
-        changes = generator(self.seed, place.total, self.runtime.rank, 1)
-        step = groups.step(self.encoder, learners, self.runtime, changes)
+        step = groups.step(self.encoder, learners, self.runtime, self._changes(place))
         return self._descend(place, groups.pool.loader, drawn, step)
 
     def _step(
@@ -200,9 +206,9 @@ class Trainer:
             weights=recipe.weights,
             runtime=self.runtime,
             real_statistics=self.real_statistics,
-            apart=self.apart,
+            mean=self.mean if IDENTITY in self.stages[place.stage].trains else None,
         )
-        changes = generator(self.seed, place.total, self.runtime.rank, 1)
+        changes = self._changes(place)
 
         def prepared(decoded: DecodedBatch, number: int) -> Scalars:
             batch = prepare(decoded, recipe.augmentation, changes, self.runtime.device)
@@ -230,7 +236,9 @@ class Trainer:
                 for name, value in terms.items():
                     totals.setdefault(name, []).append(value)
                 advance(1)
-        self.runtime.average_statistics(self.encoder)
+        for encoder in (self.encoder, self.mean):
+            if encoder is not None:
+                self.runtime.average_statistics(encoder)
         means: Record = {f"loss_{name}": float(np.mean(found)) for name, found in totals.items()}
         return {**means, "seconds_train": time.perf_counter() - start}
 
@@ -238,7 +246,8 @@ class Trainer:
         """A contact sheet of views of some training images, [h, w, 3], if the stage has views."""
         if self.generator is None or not self._draws_views(stage):
             return None
-        return views_sheet(self.generator, self.encoder, self.loader, self.runtime)
+        encoder = self.encoder if self.mean is None else self.mean.encoder
+        return views_sheet(self.generator, encoder, self.loader, self.runtime)
 
     def _draws_views(self, stage: Stage) -> bool:
         return self.generator is not None and (stage.views or GENERATOR in stage.trains)

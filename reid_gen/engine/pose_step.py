@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from reid_gen.engine.runtime import Runtime
-from reid_gen.engine.steps import Learner
-from reid_gen.generators.protocol import Terms
+from reid_gen.engine.steps import Learner, descend
 from reid_gen.losses.contrast import multi_positive_nce
 from reid_gen.losses.groups import Members, group_nce
 from reid_gen.losses.reconstruction import masked_absolute
@@ -81,7 +80,7 @@ class PoseStep:
             "rebuild": lambda: torch.stack([_hidden_error(one) for one in seen]).mean(),
         }
         terms = {name: term() for name, term in every.items() if self.weights[name] > 0}
-        self._descend(terms)
+        descend(terms, self.weights, self.learners, self.runtime)
         return {name: float(value.detach()) for name, value in terms.items()}
 
     def _look(self, images: Tensor) -> _Seen:
@@ -111,15 +110,6 @@ class PoseStep:
             for similarity in (one @ other.T, other @ one.T)
         ]
         return 2 * self.align_temperature * torch.stack(both).sum()
-
-    def _descend(self, terms: Terms) -> None:
-        for learner in self.learners:
-            learner.optimizer.zero_grad(set_to_none=True)
-        total = torch.stack([self.weights[name] * value for name, value in terms.items()]).sum()
-        total.backward()  # type: ignore[no-untyped-call]
-        for learner in self.learners:
-            self.runtime.average_gradients(learner.parameters())
-            learner.optimizer.step()
 
 
 def _hidden_error(seen: _Seen) -> Tensor:

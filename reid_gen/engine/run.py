@@ -22,6 +22,7 @@ from reid_gen.engine.build import Experiment
 from reid_gen.engine.checkpoint import (
     ENCODER,
     LAST,
+    MEAN,
     load_networks,
     load_resume,
     save_checkpoint,
@@ -166,8 +167,10 @@ def _save(
 def _networks(experiment: Experiment) -> dict[str, nn.Module]:
     """All networks of a run, by the names of their files."""
     trainer = experiment.trainer
-    others = {name: learner.network for name, learner in trainer.learners.items()}
-    return {"encoder": trainer.encoder, **others}
+    found: dict[str, nn.Module] = {"encoder": trainer.encoder}
+    if trainer.mean is not None:
+        found[MEAN] = trainer.mean
+    return found | {name: learner.network for name, learner in trainer.learners.items()}
 
 
 def _optimizers(experiment: Experiment) -> dict[str, torch.optim.Optimizer]:

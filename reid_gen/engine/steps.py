@@ -12,8 +12,9 @@ from torch.optim import Optimizer
 
 from reid_gen.engine.contrast import Anchors, Blend, ContrastTerms
 from reid_gen.engine.runtime import Runtime
-from reid_gen.generators.protocol import Sources, Terms, ViewGenerator, Views
+from reid_gen.generators.protocol import Mixed, Sources, Terms, ViewGenerator, Views, Wanted
 from reid_gen.models.encoder import Encoded, IdentityEncoder
+from reid_gen.models.mean_encoder import MeanEncoder
 from reid_gen.models.normalisation import keeping_statistics
 from reid_gen.types import Scalars
 
@@ -57,8 +58,9 @@ class _Drawn:
     """Views with what they were drawn from."""
 
     sources: Sources
-    seen: Encoded
+    own: Encoded
     views: Views
+    encoded: Encoded | None
 
 
 @dataclass
@@ -74,8 +76,9 @@ class TrainingStep:
         runtime: Device and precision.
         real_statistics: Whether the encoder's running statistics come from real images alone; in
             GCL's release drawn ones enter too.
-        apart: Whether the identity encoder learns from contrast alone and the generator from its
-            own terms alone; in GCL each moves the other too.
+        mean: What the generator draws by, so that the encoder learns from contrast alone and the
+            generator from its own terms alone; None takes the encoder itself, and each moves the
+            other too (GCL).
     """
 
     encoder: IdentityEncoder
@@ -85,7 +88,7 @@ class TrainingStep:
     weights: Mapping[str, float]
     runtime: Runtime
     real_statistics: bool = True
-    apart: bool = False
+    mean: MeanEncoder | None = None
 
     def __call__(self, batch: Batch, number: int) -> Scalars:
         """Take step ``number`` of the epoch."""
@@ -98,10 +101,9 @@ class TrainingStep:
         with self.runtime.drawing():
             generated = self._generated(drawn)  # L_G
         terms = {**contrasted, **generated}
-        if self.apart and {IDENTITY, GENERATOR} <= self.learners.keys():
-            self._descend_apart({IDENTITY: contrasted, GENERATOR: generated})
-        else:
-            self._descend(terms, IDENTITY, GENERATOR)  # sum_k w_k L_k
+        self._descend(terms, IDENTITY, GENERATOR)  # sum_k w_k L_k
+        if self.mean is not None:
+            self.mean.follow(self.encoder)
         if self.contrast is not None:
             gather = self.runtime.gather
             self.contrast.bank.update(gather(batch.index), gather(seen.feature.detach()))
@@ -109,29 +111,41 @@ class TrainingStep:
 
     def encode(self, *images: Tensor) -> Sequence[Encoded]:
         """Encode batches [b, 3, H, W]: at once when frozen, else each with its own statistics."""
+        return self._encode_by(self.encoder, images)
+
+    def _encode_by(self, encoder: IdentityEncoder, images: Sequence[Tensor]) -> Sequence[Encoded]:
         with self.runtime.autocast():
-            if self.encoder.training:
-                return [self.encoder.encode(some) for some in images]
-            found = self.encoder.encode(torch.cat(images))
+            if encoder.training:
+                return [encoder.encode(some) for some in images]
+            found = encoder.encode(torch.cat(list(images)))
         ends = list(accumulate(len(some) for some in images))
         return [found.at(slice(*pair)) for pair in pairwise([0, *ends])]
 
     def _draw(self, sources: Sources | None, seen: Encoded) -> _Drawn | None:
         if self.generator is None or sources is None:
             return None
-        with torch.set_grad_enabled(not self.apart):
-            own = seen.at(sources.places) if sources.as_seen else self.encode(sources.images)[0]
-        own = own.constant() if self.apart else own
         learning = GENERATOR in self.learners
-        contrasted = self.contrast is not None
-        views = self.generator.views(sources, own, self._encode_drawn, learning, contrasted)
-        return _Drawn(sources, own, views)
+        if self.mean is not None:
+            (own,) = self._encode_by_mean(sources.images)
+            views = self.generator.views(
+                sources, own, self._encode_by_mean, learning, Wanted.PICTURES
+            )
+            (found,) = self._encode_drawn(views.images.detach().flatten(0, 1))
+            return _Drawn(sources, own, views, found)
+        own = seen.at(sources.places) if sources.as_seen else self.encode(sources.images)[0]
+        wanted = Wanted.NOTHING if self.contrast is None else Wanted.FEATURES
+        views = self.generator.views(sources, own, self._encode_drawn, learning, wanted)
+        return _Drawn(sources, own, views, views.encoded)
 
     def _encode_drawn(self, *images: Tensor) -> Sequence[Encoded]:
         if not self.real_statistics:
             return self.encode(*images)
         with keeping_statistics(self.encoder):
             return self.encode(*images)
+
+    def _encode_by_mean(self, *images: Tensor) -> Sequence[Encoded]:
+        assert self.mean is not None
+        return self._encode_by(self.mean.encoder, images)
 
     def _judge(self, drawn: _Drawn | None, number: int) -> Terms:
         if self.generator is None or drawn is None or DISCRIMINATOR not in self.learners:
@@ -144,46 +158,40 @@ class TrainingStep:
             return {}
         if DISCRIMINATOR in self.learners:
             self.learners[DISCRIMINATOR].learns(False)
-        return self.generator.generator_terms(drawn.sources, drawn.views, drawn.seen)
+        return self.generator.generator_terms(drawn.sources, drawn.views, drawn.own)
 
     def _contrasted(self, batch: Batch, seen: Encoded, drawn: _Drawn | None) -> Terms:
         if self.contrast is None:
             return {}
-        if drawn is None:
+        if drawn is None or drawn.encoded is None:
             return self.contrast(Anchors(seen.feature, batch.index))
         places = drawn.sources.places.repeat_interleave(drawn.views.images.shape[1])
-        view, mixed = drawn.views.encoded.feature, drawn.views.mixed
-        blend = None
-        if mixed is not None:
-            own = batch.index[drawn.sources.places[: len(mixed.partners)]]
-            rows = torch.stack([own, own[mixed.partners]], dim=1)
-            blend = Blend(mixed.encoded.feature, rows, mixed.share)
-        worth = drawn.views.worth
+        view, worth, blend = drawn.encoded.feature, drawn.views.worth, None
+        if drawn.views.mixed is not None:
+            blend = self._blend(drawn.views.mixed, batch.index[drawn.sources.places])
         return self.contrast(Anchors(seen.feature, batch.index, view, places, worth, blend))
+
+    def _blend(self, mixed: Mixed, index: Tensor) -> Blend:
+        """Pictures of two people; ``index`` are the rows in the bank of all that get views."""
+        pictures = mixed.images if self.mean is None else mixed.images.detach()
+        (found,) = self._encode_drawn(pictures)
+        own = index[: len(mixed.partners)]
+        return Blend(found.feature, torch.stack([own, own[mixed.partners]], dim=1), mixed.share)
 
     def _descend(self, terms: Terms, *names: str) -> None:
         learners = [self.learners[name] for name in names if name in self.learners]
-        for learner in learners:
-            learner.optimizer.zero_grad(set_to_none=True)
-        if terms:
-            self._total(terms).backward()  # type: ignore[no-untyped-call]
-        self._step(learners)
+        descend(terms, self.weights, learners, self.runtime)
 
-    def _descend_apart(self, terms: Mapping[str, Terms]) -> None:
-        """The same, but each learner's own terms move it alone."""
-        learners = [self.learners[name] for name in terms]
-        for learner in learners:
-            learner.optimizer.zero_grad(set_to_none=True)
-        for name, own in terms.items():
-            if own:
-                moved = [p for p in self.learners[name].parameters() if p.requires_grad]
-                self._total(own).backward(inputs=moved, retain_graph=True)  # type: ignore[no-untyped-call]
-        self._step(learners)
 
-    def _total(self, terms: Terms) -> Tensor:
-        return torch.stack([self.weights[name] * value for name, value in terms.items()]).sum()
-
-    def _step(self, learners: Sequence[Learner]) -> None:
-        for learner in learners:
-            self.runtime.average_gradients(learner.parameters())
-            learner.optimizer.step()
+def descend(
+    terms: Terms, weights: Mapping[str, float], learners: Sequence[Learner], runtime: Runtime
+) -> None:
+    """One step of each learner down the weighted sum of the terms."""
+    for learner in learners:
+        learner.optimizer.zero_grad(set_to_none=True)
+    if terms:
+        total = torch.stack([weights[name] * value for name, value in terms.items()]).sum()
+        total.backward()  # type: ignore[no-untyped-call]
+    for learner in learners:
+        runtime.average_gradients(learner.parameters())
+        learner.optimizer.step()

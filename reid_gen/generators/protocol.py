@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -41,13 +42,13 @@ class Mixed:
     """Pictures of two people at once.
 
     Attributes:
-        encoded: What the identity encoder says of them, [b].
+        images: Not bounded, about 0..1, [b, 3, H, W].
         partners: The image whose features were mixed into each one's, [b] in 0..b-1; these are the
             first b of those that get views.
         share: How much of each picture is its own image, [b] in 0.5..1.
     """
 
-    encoded: Encoded
+    images: Tensor
     partners: Tensor
     share: Tensor
 
@@ -58,7 +59,7 @@ class Views:
 
     Attributes:
         images: Not bounded, about 0..1, [b, V, 3, H, W].
-        encoded: What the identity encoder says of them, [b * V].
+        encoded: What the generator was given to encode with says of them, [b * V], if wanted.
         worth: How much each counts as a positive, [b * V] in 0..1; None is 1.
         others: More drawn pictures by name, [b, 3, H, W] each, that the generator's terms need.
         others_encoded: What the identity encoder says of those.
@@ -66,7 +67,7 @@ class Views:
     """
 
     images: Tensor
-    encoded: Encoded
+    encoded: Encoded | None = None
     worth: Tensor | None = None
     others: Mapping[str, Tensor] = field(default_factory=dict)
     others_encoded: Mapping[str, Encoded] = field(default_factory=dict)
@@ -92,8 +93,19 @@ class ContentPainter(Painter, Protocol):
         ...
 
 
+class Wanted(Enum):
+    """What contrast takes from a generator."""
+
+    NOTHING = "nothing"
+    """Nothing is contrasted: draw what the generator's own terms need."""
+    PICTURES = "pictures"
+    """Views, which are then encoded otherwise."""
+    FEATURES = "features"
+    """Views and what they are encoded to."""
+
+
 class Encode(Protocol):
-    """The identity encoder as the step has set it: frozen or learning."""
+    """The identity encoder as the step has set it, frozen or learning, or its slow mean."""
 
     def __call__(self, *images: Tensor) -> Sequence[Encoded]:
         """Encode one or more batches [b, 3, H, W], each with its own batch statistics."""
@@ -120,7 +132,7 @@ class ViewGenerator(Protocol):
         ...
 
     def views(
-        self, sources: Sources, encoded: Encoded, encode: Encode, learning: bool, contrasted: bool
+        self, sources: Sources, encoded: Encoded, encode: Encode, learning: bool, wanted: Wanted
     ) -> Views:
         """Draw views of images that are encoded already.
 
@@ -130,7 +142,7 @@ class ViewGenerator(Protocol):
             encode: The same encoder, for what is drawn.
             learning: Whether the generator learns, so that ``others`` are drawn where its terms
                 need them; else the pictures are constants.
-            contrasted: Whether the views are contrasted, or only wanted for the generator's terms.
+            wanted: By contrast.
         """
         ...
 

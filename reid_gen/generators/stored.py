@@ -16,7 +16,7 @@ from reid_gen.data.groups import SAME_IDENTITY, Groups, Member
 from reid_gen.data.images import decode
 from reid_gen.data.sidecar import Brought
 from reid_gen.errors import UserError
-from reid_gen.generators.protocol import Encode, Sources, Terms, Views
+from reid_gen.generators.protocol import Encode, Sources, Terms, Views, Wanted
 from reid_gen.models.encoder import Encoded
 from reid_gen.types import Floats, Image, Pixels
 
@@ -87,7 +87,6 @@ class StoredViews:
                 f"{groups.folder} holds groups of kind {groups.about['kind']}, whose members are "
                 f"different people; views must be of kind {SAME_IDENTITY}"
             )
-
         self.networks: nn.Module = nn.Module()
         self.discriminator: nn.Module = nn.Module()
         self.height, self.width = height, width
@@ -130,13 +129,13 @@ class StoredViews:
         return [members[n] for n in rng.permutation(len(members))[: self.members]]
 
     def views(
-        self, sources: Sources, encoded: Encoded, encode: Encode, learning: bool, contrasted: bool
+        self, sources: Sources, encoded: Encoded, encode: Encode, learning: bool, wanted: Wanted
     ) -> Views:
         """The pictures that were brought."""
         numbers = range(self.members)
         images = torch.stack([sources.pictures[f"{VIEW}{n}"] for n in numbers], dim=1)
         worth = torch.stack([sources.pictures[f"{WORTH}{n}"].flatten() for n in numbers], dim=1)
-        (of_views,) = encode(images.flatten(0, 1))
+        of_views = encode(images.flatten(0, 1))[0] if wanted is Wanted.FEATURES else None
         return Views(images, of_views, worth.flatten() if self.trust.weigh else None)
 
     def show(self, images: Tensor, keys: Sequence[str], encode: Encode) -> Tensor:

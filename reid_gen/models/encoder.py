@@ -64,11 +64,6 @@ class Encoded:
         token = None if self.token is None else self.token[places]
         return Encoded(self.feature[places], self.parts[places], token)
 
-    def constant(self) -> Encoded:
-        """The same without gradient."""
-        token = None if self.token is None else self.token.detach()
-        return Encoded(self.feature.detach(), self.parts.detach(), token)
-
     @property
     def pose(self) -> Tensor:
         """What a pose head reads: the pose token, or the mean of the map, [B, C]."""

@@ -25,7 +25,7 @@ def config(tmp_path):
 
 def same_weights(one, other):
     states = [
-        [read_weights(run / "last" / f"{name}.safetensors") for name in FILES]
+        [read_weights(file) for file in sorted((run / "last").glob("*.safetensors"))]
         for run in (one, other)
     ]
     return all(torch.equal(a[key], b[key]) for a, b in zip(*states, strict=True) for key in a)
@@ -51,15 +51,18 @@ def test_stages_train_whom_they_name_and_leave_sheets_and_weights(config):
     assert {f"{name}.safetensors" for name in FILES} <= files
 
 
-def test_a_resumed_joint_run_equals_an_uninterrupted_one_bit_for_bit(config, monkeypatch):
-    whole = train(config, "name=whole")
+@pytest.mark.parametrize("momentum", ["null", "0.9"])
+def test_a_resumed_joint_run_equals_an_uninterrupted_one_bit_for_bit(config, monkeypatch, momentum):
+    setting = f"generator.mean_encoder={momentum}"
+    whole = train(config, "name=whole", setting)
     stop_after(2, monkeypatch)
     with pytest.raises(KeyboardInterrupt):
-        train(config, "name=cut")
+        train(config, "name=cut", setting)
     monkeypatch.undo()
     cut = whole.with_name("cut")
     assert json.loads((cut / "last" / "card.json").read_text())["epochs"] == 2
-    resume_run(experiment(config, "name=cut")[0], cut)
+    resume_run(experiment(config, "name=cut", setting)[0], cut)
+    assert (whole / "last" / "mean_encoder.safetensors").exists() == (momentum != "null")
     assert same_weights(whole, cut)
 
 

@@ -12,6 +12,7 @@ from reid_gen.data.groups import SAME_IDENTITY, Member, load_groups, start_group
 from reid_gen.data.loaders import DecodedBatch
 from reid_gen.data.transforms import Augmentation
 from reid_gen.engine.batches import prepare
+from reid_gen.generators.protocol import Wanted
 from reid_gen.generators.stored import StoredViews, Trust
 from tests.generators.scenes import (
     HEIGHT,
@@ -67,7 +68,7 @@ def sources(generator, seed=0):
 def drawn(encoder, generator, learning, seed=0):
     given = sources(generator, seed)
     seen = encoder.encode(given.images)
-    views = generator.views(given, seen, each_by(encoder), learning, True)
+    views = generator.views(given, seen, each_by(encoder), learning, Wanted.FEATURES)
     return given, seen, views
 
 
@@ -84,9 +85,25 @@ def test_a_generator_that_needs_no_views_to_learn_draws_none_unless_they_are_con
     diffusion = make_diffusion(encoder, IMAGES)
     given = sources(diffusion)
     seen = encoder.encode(given.images)
-    views = diffusion.views(given, seen, each_by(encoder), True, False)
+    views = diffusion.views(given, seen, each_by(encoder), True, Wanted.NOTHING)
     assert views.images.shape[:2] == (len(given.images), 0)
-    assert len(views.encoded.feature) == 0
+    assert views.encoded is None
+
+
+def test_views_are_encoded_only_where_their_features_are_wanted(scene):
+    encoder, generator, count = scene
+    given = sources(generator)
+    seen = encoder.encode(given.images)
+    passes = []
+
+    def encode(*several):
+        passes.extend(len(images) for images in several)
+        return each_by(encoder)(*several)
+
+    views = generator.views(given, seen, encode, False, Wanted.PICTURES)
+    assert views.images.shape[:2] == (len(given.images), count)
+    assert views.encoded is None
+    assert not passes
 
 
 def test_pictures_are_constants_unless_the_generator_learns_but_their_features_are_not(scene):

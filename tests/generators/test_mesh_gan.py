@@ -8,6 +8,7 @@ import torch
 from reid_gen.engine.runtime import Runtime
 from reid_gen.engine.steps import DISCRIMINATOR, GENERATOR, IDENTITY
 from reid_gen.generators.gan.mixing import Mixing
+from reid_gen.generators.protocol import Wanted
 from reid_gen.generators.turns import HERE, TURNED, AnyAngle, Steps
 from reid_gen.losses.adversarial import fake_loss, gradient_penalty, real_loss
 from tests.generators.scenes import (
@@ -63,7 +64,7 @@ def test_the_discriminators_loss_equals_the_releases_with_its_nine_passes():
     gan = make_gan(encoder, images, penalty_every=1)
     batch = make_batch(images)
     seen = encoder.encode(batch.images)
-    views = gan.views(batch.sources, seen, each_by(encoder), True, True)
+    views = gan.views(batch.sources, seen, each_by(encoder), True, Wanted.FEATURES)
     ours = gan.discriminator_terms(batch.sources, views, 0)
     total = ours["fake"] + ours["real"] + 0.01 * ours["penalty"]
     theirs = 0.0
@@ -82,7 +83,7 @@ def test_the_penalty_comes_now_and_then_and_counts_as_much_more():
     eager.discriminator = lazy.discriminator
     batch = make_batch(images)
     seen = encoder.encode(batch.images)
-    views = lazy.views(batch.sources, seen, each_by(encoder), True, True)
+    views = lazy.views(batch.sources, seen, each_by(encoder), True, Wanted.FEATURES)
     first = lazy.discriminator_terms(batch.sources, views, 0)["penalty"]
     assert "penalty" not in lazy.discriminator_terms(batch.sources, views, 1)
     assert "penalty" in lazy.discriminator_terms(batch.sources, views, 16)
@@ -111,7 +112,7 @@ def test_tying_the_views_features_too_adds_a_term():
     both = make_gan(encoder, images)
     batch = make_batch(images)
     seen = encoder.encode(batch.images)
-    views = both.views(batch.sources, seen, each_by(encoder), True, True)
+    views = both.views(batch.sources, seen, each_by(encoder), True, Wanted.FEATURES)
     tied = both.generator_terms(batch.sources, views, seen)["feature"]
     both.feature_of_view = False
     loose = both.generator_terms(batch.sources, views, seen)["feature"]
@@ -178,7 +179,7 @@ def test_mixing_draws_two_people_in_the_pose_of_the_first():
     gan = make_gan(encoder, images, mixing=Mixing(0.6))
     batch = make_batch(images)
     seen = encoder.encode(batch.images)
-    views = gan.views(batch.sources, seen, each_by(encoder), True, True)
+    views = gan.views(batch.sources, seen, each_by(encoder), True, Wanted.FEATURES)
     mixed = views.mixed
     assert sorted(mixed.partners.tolist()) == [0, 1, 2, 3]
     assert ((mixed.share >= 0.5) & (mixed.share <= 1)).all()
@@ -259,7 +260,7 @@ def test_it_can_learn_from_some_and_draw_views_of_all():
     def terms(sources, encoded, learn):
         gan.learn = learn
         torch.manual_seed(1)
-        views = gan.views(sources, encoded, each_by(encoder), True, True)
+        views = gan.views(sources, encoded, each_by(encoder), True, Wanted.FEATURES)
         judged = gan.discriminator_terms(sources, views, 0)
         return views, {**judged, **gan.generator_terms(sources, views, encoded)}
 

@@ -22,7 +22,7 @@ from reid_gen.generators.diffusion.sampler import (
     sample,
 )
 from reid_gen.generators.diffusion.unet import PersonUNet
-from reid_gen.generators.protocol import Encode, Sources, Terms, Views
+from reid_gen.generators.protocol import Encode, Sources, Terms, Views, Wanted
 from reid_gen.generators.turns import HERE, TURNED, TurnedMaps
 from reid_gen.models.encoder import Encoded
 from reid_gen.types import Image
@@ -121,15 +121,13 @@ class PixelDiffusion:
         return self.maps(images, rng)
 
     def views(
-        self, sources: Sources, encoded: Encoded, encode: Encode, learning: bool, contrasted: bool
+        self, sources: Sources, encoded: Encoded, encode: Encode, learning: bool, wanted: Wanted
     ) -> Views:
         """One view per image at a random angle, or none if it would not be contrasted."""
-        if not contrasted:
-            nothing = sources.images[:, None][:, :0]
-            return Views(nothing, encoded.at(slice(0)))
+        if wanted is Wanted.NOTHING:
+            return Views(sources.images[:, None][:, :0])
         view = self.painter.turned(encoded, sources.pictures[TURNED].unsqueeze(1))
-        (of_view,) = encode(view[:, 0])
-        return Views(view, of_view)
+        return Views(view, encode(view[:, 0])[0] if wanted is Wanted.FEATURES else None)
 
     @torch.no_grad()
     def show(self, images: Tensor, keys: Sequence[str], encode: Encode) -> Tensor:

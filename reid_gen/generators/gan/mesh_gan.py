@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from reid_gen.data.sidecar import Brought
 from reid_gen.generators.gan.mixing import Mixing, mix
 from reid_gen.generators.gan.painter import MeshPainter
-from reid_gen.generators.protocol import Encode, Mixed, Sources, Terms, Views
+from reid_gen.generators.protocol import Encode, Mixed, Sources, Terms, Views, Wanted
 from reid_gen.generators.turns import HERE, TURNED, TURNS, TurnedMaps
 from reid_gen.losses.adversarial import fake_loss, gradient_penalty, real_loss
 from reid_gen.losses.reconstruction import mean_absolute
@@ -21,7 +21,7 @@ from reid_gen.models.discriminator import MultiScaleDiscriminator
 from reid_gen.models.encoder import Encoded
 from reid_gen.types import Image
 
-REBUILT, CYCLED, MIXED = "rebuilt", "cycled", "mixed"
+REBUILT, CYCLED, MIXED, VIEW = "rebuilt", "cycled", "mixed", "view"
 
 
 class MeshGan:
@@ -72,13 +72,13 @@ class MeshGan:
         return self.maps(images, rng)
 
     def views(
-        self, sources: Sources, encoded: Encoded, encode: Encode, learning: bool, contrasted: bool
+        self, sources: Sources, encoded: Encoded, encode: Encode, learning: bool, wanted: Wanted
     ) -> Views:
         """One view per image, at a random angle; when learning, what is rebuilt and cycled too."""
         turned = sources.pictures[TURNED]
         if not learning:
             view = self._constant(turned, encoded.parts)
-            (of_view,) = encode(view)
+            of_view = encode(view)[0] if wanted is Wanted.FEATURES else None
             return Views(view.unsqueeze(1), of_view)
         first, rest = self._learnt(len(turned)), slice(self.learn, None)
         own = encoded.parts[first]
@@ -88,7 +88,8 @@ class MeshGan:
         rebuilt, view = self.painter.draw(structure, torch.cat([own, own])).chunk(2)
         if self.learn is not None and self.learn < len(turned):
             view = torch.cat([view, self._constant(turned[rest], encoded.parts[rest])])
-        of_rebuilt, of_view = encode(rebuilt, view)
+        shared = wanted is Wanted.FEATURES
+        of_rebuilt, of_view = encode(rebuilt, view if shared else view[first])
         here, _ = structure.chunk(2)
         cycled = self.painter.draw(here, of_view.parts[first])
         (of_cycled,) = encode(cycled)
@@ -96,12 +97,12 @@ class MeshGan:
         if self.mixing is not None:
             partners, share = self.mixing(len(here), here.device)
             others[MIXED] = self.painter.draw(here, mix(own, partners, share))
-            mixed = Mixed(encode(others[MIXED])[0], partners, share)
+            mixed = Mixed(others[MIXED], partners, share)
         return Views(
             images=view.unsqueeze(1),
-            encoded=of_view,
+            encoded=of_view if shared else None,
             others=others,
-            others_encoded={REBUILT: of_rebuilt, CYCLED: of_cycled},
+            others_encoded={REBUILT: of_rebuilt, CYCLED: of_cycled, VIEW: of_view.at(first)},
             mixed=mixed,
         )
 
@@ -149,10 +150,10 @@ class MeshGan:
         rebuilt, cycled = (
             self.painter.normalised(views.others[name]) for name in (REBUILT, CYCLED)
         )
-        tied = [views.others_encoded[REBUILT], views.others_encoded[CYCLED]]
-        if self.feature_of_view:
-            tied.append(views.encoded.at(first))
-        features = [mean_absolute(of.parts, encoded.parts[first]) for of in tied]
+        tied = [REBUILT, CYCLED, VIEW] if self.feature_of_view else [REBUILT, CYCLED]
+        features = [
+            mean_absolute(views.others_encoded[name].parts, encoded.parts[first]) for name in tied
+        ]
         return {
             "image": mean_absolute(rebuilt, real),
             "cycle": mean_absolute(cycled, real),
