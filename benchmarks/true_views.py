@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -50,11 +49,6 @@ def _render(root: Path, out: Path, keys: list[str], members: int, part: int) -> 
     for row, key in enumerate(keys[part * PART : (part + 1) * PART]):
         for n, degrees in enumerate(AnyAngle().draw(rng, members)):
             content = as_jpeg(album.view(key, float(degrees)), QUALITY)
-            member = Member(
-                file=f"{part_folder(Path(), part)}/{row:04d}_{n}.jpg",
-                group=key, source=key, degrees=round(float(degrees), 3), prompt="", seed=SEED,
-                identity=1.0, structure=1.0, difference=None,
-                sha256=hashlib.sha256(content).hexdigest(),
-            )  # fmt: skip
-            made.append((member, content))
+            file = f"{part_folder(Path(), part)}/{row:04d}_{n}.jpg"
+            made.append((Member(file, key, SEED, key, round(float(degrees), 3)), content))
     write_part(out, part, made)

@@ -32,9 +32,9 @@ def export(run: Path, out: Path, int8: tuple[str, ...], force: bool) -> None:
     if int8 and out.suffix != ".onnx":
         raise UserError("--int8 writes .onnx; give --out FILE.onnx")
     encoder, card = load_encoder(run)
-    difference = export_encoder(encoder, card, out)
     if int8:
-        quantise(out, find_images(int8), card, out)
+        quantise(encoder, card, find_images(int8), out)
         click.echo(f"wrote {out} in int8")
     else:
+        difference = export_encoder(encoder, card, out)
         click.echo(f"wrote {out}: differs from torch by {difference:.1e} at most")

@@ -9,7 +9,8 @@ import click
 
 if TYPE_CHECKING:
     from reid_gen.config.schema import Config
-    from reid_gen.report.page import Measured
+    from reid_gen.report.page import Clustered, Measured
+    from reid_gen.types import Dataset
 
 PATH = click.Path(path_type=Path)
 
@@ -28,10 +29,9 @@ def report(run: Path, out: Path, force: bool) -> None:
     """
     from reid_gen.config.load import load_config
     from reid_gen.data.datasets import load_dataset
-    from reid_gen.engine.checkpoint import BANK, find_checkpoint, read_card
+    from reid_gen.engine.checkpoint import find_checkpoint, read_card
     from reid_gen.engine.run import CONFIG
     from reid_gen.files import refuse_existing, write_bytes
-    from reid_gen.models.weights import read_weights
     from reid_gen.report.charts import need_matplotlib
     from reid_gen.report.page import run_page
 
@@ -40,38 +40,38 @@ def report(run: Path, out: Path, force: bool) -> None:
     checkpoint = find_checkpoint(run)
     folder = checkpoint.parent
     config = load_config(folder / CONFIG)
-    bank = {name: values.numpy() for name, values in read_weights(checkpoint / BANK).items()}
-    train = load_dataset(config.data.name, config.data.root).train
-    if len(bank.get("labels", ())) != len(train):  # a source set's, or none
-        bank = {}
+    dataset = load_dataset(config.data.name, config.data.root)
     page = run_page(
         folder,
         read_card(checkpoint),
-        train,
-        bank.get("features", _empty(2)),
-        bank.get("labels", _empty(1)),
-        _measured(config, checkpoint),
+        dataset.train,
+        _clustered(checkpoint, len(dataset.train)),
+        _measured(config, dataset, checkpoint),
     )
     write_bytes(out, page.encode())
     click.echo(f"wrote {out}, {out.stat().st_size / 2**20:.1f} MiB")
 
 
-def _empty(dimensions: int):  # type: ignore[no-untyped-def]
-    import numpy as np
+def _clustered(checkpoint: Path, images: int) -> Clustered | None:
+    """What the run's last epoch clustered, if that was its training images."""
+    from reid_gen.engine.checkpoint import BANK
+    from reid_gen.models.weights import read_weights
+    from reid_gen.report.page import Clustered
 
-    return np.empty((0,) * dimensions, np.float32 if dimensions == 2 else np.int64)
+    bank = {name: values.numpy() for name, values in read_weights(checkpoint / BANK).items()}
+    if len(bank.get("labels", ())) != images:  # a source set's, or none
+        return None
+    return Clustered(bank["features"], bank["labels"])
 
 
-def _measured(config: Config, checkpoint: Path) -> Measured | None:
+def _measured(config: Config, dataset: Dataset, checkpoint: Path) -> Measured | None:
     """Features of query and gallery, if the data set has these."""
-    from reid_gen.data.datasets import load_dataset
     from reid_gen.engine.build import build_evaluator
     from reid_gen.engine.checkpoint import load_encoder
     from reid_gen.engine.progress import Terminal
     from reid_gen.engine.runtime import Runtime
     from reid_gen.report.page import Measured
 
-    dataset = load_dataset(config.data.name, config.data.root)
     if dataset.query is None or dataset.gallery is None:
         return None
     encoder, _ = load_encoder(checkpoint)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,26 +30,26 @@ class Member:
     Attributes:
         file: Path below the folder of the groups.
         group: Images with the same name here are positives of each other.
+        seed: From which what was random in it came.
         source: Key of the real image that it was made from; empty if there was none.
         degrees: How far the person was turned; None if it was not turned.
         prompt: What was asked for in words; empty if nothing was.
-        seed: From which what was random in it came.
         identity: Cosine of its feature with its source's, by the encoder that it was made for.
         structure: Overlap of the body that is seen with the one that was asked for, 0..1.
         difference: From its source and from the group's members before it, 0..1; 0 is a copy.
-        sha256: Of the file.
+        sha256: Of the file; :func:`write_part` fills it in.
     """
 
     file: str
     group: str
-    source: str
-    degrees: float | None
-    prompt: str
     seed: int
-    identity: float | None
-    structure: float | None
-    difference: float | None
-    sha256: str
+    source: str = ""
+    degrees: float | None = None
+    prompt: str = ""
+    identity: float | None = None
+    structure: float | None = None
+    difference: float | None = None
+    sha256: str = ""
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,19 @@ class Groups:
     folder: Path
     about: dict[str, Any]
     members: tuple[Member, ...]
+
+
+def refuse_lone(members: int) -> None:
+    """See that members of a group have each other as positives.
+
+    Raises:
+        UserError: If a group would have one member.
+    """
+    if members < 2:
+        raise UserError(
+            f"--members {members}: members of a group are positives of each other, so a group "
+            "needs at least 2"
+        )
 
 
 def start_groups(folder: Path, about: dict[str, Any]) -> None:
@@ -113,8 +126,13 @@ def write_part(folder: Path, number: int, made: Sequence[tuple[Member, bytes]]) 
     with written_aside(target) as aside:
         for member, content in made:
             (aside / Path(member.file).name).write_bytes(content)
-        lines = "".join(json.dumps(asdict(member)) + "\n" for member, _ in made)
+        lines = "".join(_line(member, content) for member, content in made)
         (aside / MANIFEST).write_text(lines, encoding="utf-8")
+
+
+def _line(member: Member, content: bytes) -> str:
+    signed = replace(member, sha256=hashlib.sha256(content).hexdigest())
+    return json.dumps(asdict(signed)) + "\n"
 
 
 def load_groups(folder: Path) -> Groups:

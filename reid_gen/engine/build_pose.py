@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from reid_gen.config import schema
 from reid_gen.data.groups import load_groups
@@ -14,7 +13,7 @@ from reid_gen.engine.pools import Pool
 from reid_gen.engine.pretraining import Pretraining
 from reid_gen.engine.steps import Learner
 from reid_gen.errors import UserError
-from reid_gen.models.backbone import Colour
+from reid_gen.models.backbone import Colour, map_shape
 from reid_gen.models.encoder import IdentityEncoder
 from reid_gen.models.pose import PatchPainter, PoseHead, PoseHeads
 from reid_gen.types import Image, Ints
@@ -33,7 +32,7 @@ def build_pretraining(
     numbers = _numbered([member.group for member in groups.members], str(groups.folder))
     height, width = config.data.height, config.data.width
     device = next(encoder.parameters()).device
-    rows, columns = _grid(encoder, torch.zeros(1, 3, height, width, device=device))
+    _, rows, columns = map_shape(encoder.backbone, height, width)
     if height % rows or width % columns:
         raise UserError(
             f"the encoder's map has {rows} x {columns} places, which does not divide {height} x "
@@ -58,16 +57,6 @@ def build_pretraining(
         mask=settings.mask,
     )
     return pretraining, Learner(heads, torch.optim.Adam(heads.parameters(), fused=True))
-
-
-def _grid(encoder: IdentityEncoder, image: Tensor) -> tuple[int, int]:
-    """Rows and columns of the encoder's map; its statistics stay as they are."""
-    was_training = encoder.training
-    encoder.eval()
-    with torch.no_grad():
-        found, _ = encoder.look(image)
-    encoder.train(was_training)
-    return found.shape[2], found.shape[3]
 
 
 def _numbered(names: list[str], source: str) -> Ints:

@@ -116,26 +116,29 @@ def _run(content: bytes, suffix: str, images: NDArray[np.float32]) -> NDArray[np
     return result
 
 
-def quantise(source: Path, images: Sequence[Image], card: EncoderCard, target: Path) -> None:
-    """Write an ``.onnx`` file in int8, calibrated with crops.
+def quantise(
+    encoder: IdentityEncoder, card: EncoderCard, images: Sequence[Image], target: Path
+) -> None:
+    """Write an encoder as an ``.onnx`` file in int8, calibrated with crops.
 
     Args:
-        source: In float32.
+        encoder: In float32.
+        card: Its architecture and input size.
         images: Crops like those that it will see; 16 at least.
-        card: Of the encoder.
         target: To write.
 
     Raises:
-        UserError: If there are too few crops, or they do not decode.
+        UserError: If there are too few crops, they do not decode, or as :func:`export_encoder`.
     """
-    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
-    from onnxruntime.quantization.shape_inference import quant_pre_process
-
     if len(images) < FEWEST:
         raise UserError(f"int8 is calibrated with {FEWEST} crops at least, got {len(images)}")
     with TemporaryDirectory() as folder:
-        ready, made = Path(folder) / "ready.onnx", Path(folder) / "made.onnx"
-        quant_pre_process(str(source), str(ready), skip_symbolic_shape=True)
+        whole, ready, made = (Path(folder) / f"{name}.onnx" for name in ("whole", "ready", "made"))
+        export_encoder(encoder, card, whole)
+        from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
+        from onnxruntime.quantization.shape_inference import quant_pre_process
+
+        quant_pre_process(str(whole), str(ready), skip_symbolic_shape=True)
         quantize_static(
             str(ready),
             str(made),

@@ -8,7 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from reid_gen.data.groups import SAME_POSE, Member, part_folder, start_groups, write_part
+from reid_gen.data.groups import (
+    SAME_POSE,
+    Member,
+    part_folder,
+    refuse_lone,
+    start_groups,
+    write_part,
+)
 from reid_gen.data.transforms import as_sheet
 from reid_gen.engine.makers import Made, Maker
 from reid_gen.engine.progress import Progress
@@ -53,11 +60,8 @@ def generate_groups(
     """
     if not images:
         raise UserError("there is no image to make positives of")
-    if maker.positives == SAME_POSE and members < 2:
-        raise UserError(
-            f"--members {members}: members of a {SAME_POSE} group are positives of each other, so "
-            "a group needs at least 2"
-        )
+    if maker.positives == SAME_POSE:
+        refuse_lone(members)
     digest = hashlib.sha256("\n".join(image.key for image in images).encode()).hexdigest()
     starts = range(0, len(images), PART)
     about = {
@@ -95,7 +99,7 @@ def _files(
             for n, view in enumerate(made.views[row]):
                 content = as_jpeg(as_sheet(view[None, None]), QUALITY)
                 file = str(place / f"{done + row:04d}_{n}.jpg")
-                yield _member(made, scores, (row, n), key, file, seed, content), content
+                yield _member(made, scores, (row, n), key, file, seed), content
         done += len(keys)
 
 
@@ -106,20 +110,18 @@ def _member(
     key: str,
     file: str,
     seed: int,
-    content: bytes,
 ) -> Member:
     prompt = made.prompts[at[0]] if made.prompts else ""
     return Member(
         file=file,
         group=f"{key} {prompt}".strip(),
+        seed=seed,
         source=key,
         degrees=_rounded(made.degrees, at, 3),
         prompt=prompt,
-        seed=seed,
         identity=_rounded(scores.identity, at, 4),
         structure=_rounded(scores.structure, at, 4),
         difference=round(float(scores.difference[at]), 4),
-        sha256=hashlib.sha256(content).hexdigest(),
     )
 
 

@@ -24,18 +24,17 @@ class Backbone:
     """A network without its classifier, and how its input is normalised.
 
     Attributes:
-        network: Maps normalised images [B, 3, H, W] to a feature map [B, C, h, w].
+        network: Maps normalised images [B, 3, H, W] to a feature map [B, C, h, w], and, if it has a
+            pose token, to (map, token [B, C]).
         mean: Mean of the input's RGB channels, for pixels in 0..1.
         std: Standard deviation of the same.
         classifier: Prefix of the weights that the classifier would have; left out on loading.
-        pose_token: Whether the network gives (map, token [B, C]) instead.
     """
 
     network: nn.Module
     mean: Colour
     std: Colour
     classifier: str
-    pose_token: bool = False
 
     @property
     def trunk(self) -> nn.Module:
@@ -151,7 +150,7 @@ def _timm_vit(request: Request) -> Backbone:
         )
     made = _timm(request, request.name, img_size=(request.height, request.width))
     network = (WithPoseToken if request.pose_token else TokensAsMap)(made.network)
-    return Backbone(network, made.mean, made.std, made.classifier, request.pose_token)
+    return Backbone(network, made.mean, made.std, made.classifier)
 
 
 def _stride(request: Request) -> int:
@@ -208,11 +207,12 @@ def create_backbone(request: Request) -> Backbone:
         ) from error
 
 
-def feature_channels(network: nn.Module, height: int, width: int) -> int:
-    """Channels C of a backbone's map, found by passing one grey image."""
-    was_training = network.training
+def map_shape(network: nn.Module, height: int, width: int) -> tuple[int, int, int]:
+    """Channels, rows and columns of a backbone's map, found by passing one grey image."""
+    was_training, device = network.training, next(network.parameters()).device
     network.eval()
     with torch.no_grad():
-        found = network(torch.zeros(1, 3, height, width))
+        found = network(torch.zeros(1, 3, height, width, device=device))
     network.train(was_training)
-    return int((found[0] if isinstance(found, tuple) else found).shape[1])
+    _, *shape = (found[0] if isinstance(found, tuple) else found).shape
+    return shape[0], shape[1], shape[2]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from reid_gen.models.backbone import Backbone, Request, create_backbone, feature_channels
+from reid_gen.models.backbone import Backbone, Request, create_backbone, map_shape
 from reid_gen.models.normalisation import use_ghost_batches
 from reid_gen.models.pooling import POOLINGS
 from reid_gen.models.weights import load_strictly, read_weights, weight_file
@@ -154,7 +154,7 @@ def create_encoder(
         load_strictly(
             backbone.trunk, read_weights(file), str(file), left_out=(backbone.classifier,)
         )
-    channels = feature_channels(backbone.network, card.height, card.width)
+    channels, *_ = map_shape(backbone.network, card.height, card.width)
     encoder = IdentityEncoder(backbone, card.pooling, channels, card.embedding)
     if ghost_batch is not None:
         use_ghost_batches(encoder, ghost_batch)

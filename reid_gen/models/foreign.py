@@ -14,8 +14,8 @@ from reid_gen.errors import UserError, name_some
 from reid_gen.models.encoder import EncoderCard, IdentityEncoder, create_encoder
 from reid_gen.models.weights import load_strictly, read_weights
 
-DEPTHS = {3: "resnet18", 6: "resnet50"}
-"""Blocks of the third stage -> network; of the two that we have."""
+NETWORKS = {(2, False): "resnet18", (6, True): "resnet50"}
+"""Blocks of the third stage, and whether they have a third convolution -> network."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ def import_encoder(path: Path, height: int = 256, width: int = 128) -> Imported:
             f"{name_some(strange)}; residual networks without extra parts are read"
         )
     card = EncoderCard(
-        backbone=_depth(ours, path),
+        backbone=_network(ours, path),
         pooling="gem" if "pooling.power" in ours else "avg",
         height=height,
         width=width,
@@ -159,11 +159,10 @@ def _renamed(name: str, layout: Layout) -> str | None:
     return None
 
 
-def _depth(tensors: Mapping[str, Tensor], path: Path) -> str:
+def _network(tensors: Mapping[str, Tensor], path: Path) -> str:
     blocks = {name.split(".")[2] for name in tensors if name.startswith("backbone.layer3.")}
-    wide = tensors.get("backbone.layer1.0.conv3.weight")
-    found = DEPTHS.get(len(blocks) if wide is not None else 3)
-    if found is None or (wide is None and len(blocks) != 2):
+    found = NETWORKS.get((len(blocks), "backbone.layer1.0.conv3.weight" in tensors))
+    if found is None:
         raise UserError(
             f"{path} has {len(blocks)} blocks in the third stage; ResNet-18 and ResNet-50 are read"
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import multiprocessing
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -19,10 +18,10 @@ from reid_gen.data.groups import (
     SAME_POSE,
     Member,
     part_folder,
+    refuse_lone,
     start_groups,
     write_part,
 )
-from reid_gen.errors import UserError
 from reid_gen.pedestrians.crops import as_jpeg
 from reid_gen.pedestrians.studio import Studio, Take
 
@@ -74,11 +73,7 @@ def render_groups(
         UserError: If other groups lie there, a group would have one member, or nothing can be
             written.
     """
-    if plan.members < 2:
-        raise UserError(
-            f"--members {plan.members}: members of a group are positives of each other, so a group "
-            "needs at least 2"
-        )
+    refuse_lone(plan.members)
     parts = range(-(-plan.groups // PART))
     about = {
         "kind": KINDS[plan.share],
@@ -131,18 +126,7 @@ def _render_part(folder: Path, plan: GroupPlan, part: int) -> int:
         for n, take in enumerate(draw_group(studio, plan, number)):
             quality = studio.camera(take.camera).response.jpeg
             content = as_jpeg(studio.photograph(take), quality)
-            member = Member(
-                file=f"{part_folder(Path(), part)}/{number:06d}_{n}.jpg",
-                group=f"{plan.share} {number}",
-                source="",
-                degrees=None,
-                prompt="",
-                seed=plan.seed,
-                identity=None,
-                structure=None,
-                difference=None,
-                sha256=hashlib.sha256(content).hexdigest(),
-            )
-            made.append((member, content))
+            file = f"{part_folder(Path(), part)}/{number:06d}_{n}.jpg"
+            made.append((Member(file, f"{plan.share} {number}", plan.seed), content))
     write_part(folder, part, made)
     return _size(plan, part)

@@ -45,6 +45,19 @@ pre { background: #f5f5f5; padding: 1rem; overflow-x: auto; font-size: 0.85rem; 
 
 
 @dataclass(frozen=True)
+class Clustered:
+    """What the last epoch of a run clustered.
+
+    Attributes:
+        features: Unit rows of the training images, [N, D].
+        labels: Their pseudo labels, [N].
+    """
+
+    features: Floats
+    labels: Ints
+
+
+@dataclass(frozen=True)
 class Measured:
     """What a run's encoder says of query and gallery.
 
@@ -65,8 +78,7 @@ def run_page(
     run: Path,
     about: dict[str, object],
     train: Sequence[Image],
-    features: Floats,
-    labels: Ints,
+    clustered: Clustered | None,
     measured: Measured | None,
 ) -> str:
     """Draw a run.
@@ -75,8 +87,7 @@ def run_page(
         run: Its folder.
         about: Its card.
         train: Training images.
-        features: Of these, [N, D]; empty if the run never clustered.
-        labels: Pseudo labels of the last epoch, [N].
+        clustered: What the last epoch clustered; None if it clustered none of these.
         measured: None for an unlabelled folder.
 
     Returns:
@@ -87,9 +98,9 @@ def run_page(
     """
     parts = [_head(run.name, about)]
     parts += [_section("Curves", _svg(_curves(run)))]
-    if len(labels):
-        parts.append(_section("Clusters", *_clusters(train, labels)))
-        parts.append(_section("Map of features", _map(train, features, labels)))
+    if clustered is not None:
+        parts.append(_section("Clusters", *_clusters(train, clustered.labels)))
+        parts.append(_section("Map of features", _map(train, clustered)))
     views = sorted((run / "views").glob("epoch_*.png"))
     if views:
         with Pillow.open(views[-1]) as file:
@@ -150,7 +161,8 @@ def _clusters(train: Sequence[Image], labels: Ints) -> Iterator[str]:
         yield _picture(clusters_sheet(train, labels, chosen), caption)
 
 
-def _map(train: Sequence[Image], features: Floats, labels: Ints) -> str:
+def _map(train: Sequence[Image], clustered: Clustered) -> str:
+    features, labels = clustered.features, clustered.labels
     rows = np.random.default_rng(0).permutation(len(labels))[:MAPPED]
     few = min(50, *features[rows].shape)
     reduced = PCA(few, random_state=0).fit_transform(features[rows])

@@ -128,6 +128,7 @@ def test_faults_are_named(gan_run, exported, tmp_path, capsys):
     few = gan_run.parents[1] / "people" / "query"
     message = failure(capsys, "export", gan_run, "--out", tmp_path / "x.onnx", "--int8", few)
     assert "calibrated with 16 crops at least, got" in message
+    assert not list(tmp_path.iterdir())
     with pytest.raises(UserError, match="no exported encoder at"):
         ReidModel(tmp_path / "none.onnx")
     model = ReidModel(gan_run)

@@ -1,6 +1,5 @@
 """Pre-training on poses: its terms, its gradients, and a run from groups to re-ID."""
 
-import hashlib
 import io
 
 import numpy as np
@@ -146,9 +145,7 @@ def write_groups(folder, sizes=(3, 3, 3, 3)):
             pixels = rng.integers(0, 255, (64, 32, 3), dtype=np.uint8)
             Pillow.fromarray(pixels).save(file, "PNG")
             name = f"part-00000/{group}_{n}.png"
-            digest = hashlib.sha256(file.getvalue()).hexdigest()
-            member = Member(name, f"pose {group}", "", None, "", 0, 0.0, None, 1.0, digest)
-            made.append((member, file.getvalue()))
+            made.append((Member(name, f"pose {group}", seed=0), file.getvalue()))
     start_groups(folder, {"kind": SAME_POSE, "parts": 1, "sources": len(sizes)})
     write_part(folder, 0, made)
     return folder

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -146,22 +147,18 @@ class StablePainter:
         return torch.from_numpy(drawn).permute(0, 3, 1, 2).float()
 
     def _load(self, kind: Any, source: str, **extras: Any) -> Any:
-        place = Path(source)
-        if source.startswith((".", "/", "~")) and not place.expanduser().is_dir():
+        folder = Path(source).expanduser()
+        here = folder.is_dir()
+        if source.startswith((".", "/", "~")) and not here:
             raise UserError(f"no folder of weights at {source}; check the path, or give a hub id")
-        try:
+        advice = "check the id and the network, or give a folder that diffusers wrote"
+        with _loading(source, kind.__name__, advice):
             return kind.from_pretrained(
-                str(place.expanduser()) if place.expanduser().is_dir() else source,
+                str(folder) if here else source,
                 torch_dtype=self.dtype,
-                local_files_only=place.expanduser().is_dir(),
+                local_files_only=here,
                 **extras,
             )
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
-            reason = str(error).strip().split("\n")[0]
-            raise UserError(
-                f"{source} cannot be loaded as {kind.__name__} ({reason}); check the id and the "
-                "network, or give a folder that diffusers wrote"
-            ) from error
 
     def _refuse_size(self) -> None:
         networks = self.pipeline.components
@@ -174,15 +171,20 @@ class StablePainter:
             )
 
     def _add_image_prompt(self, source: str, subfolder: str, file: str, scale: float) -> None:
-        try:
+        advice = "check model.image_prompt.weights, subfolder and file"
+        with _loading(source, "an IP-Adapter", advice):
             self.pipeline.load_ip_adapter(source, subfolder=subfolder, weight_name=file)
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
-            reason = str(error).strip().split("\n")[0]
-            raise UserError(
-                f"{source} cannot be loaded as an IP-Adapter ({reason}); check "
-                "model.image_prompt.weights, subfolder and file"
-            ) from error
         self.pipeline.set_ip_adapter_scale(scale)
+
+
+@contextmanager
+def _loading(source: str, kind: str, advice: str) -> Iterator[None]:
+    """Say in one line what diffusers says in many."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        reason = str(error).strip().split("\n")[0]
+        raise UserError(f"{source} cannot be loaded as {kind} ({reason}); {advice}") from error
 
 
 def _folder(path: Path) -> Path:
