@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from reid_gen.body.structure import KINDS
+from reid_gen.config.schema import Weights
 from reid_gen.engine.contrast import ContrastTerms, Pairs
 from reid_gen.engine.run import environment
 from reid_gen.engine.runtime import Runtime
@@ -35,6 +36,7 @@ from reid_gen.engine.steps import (
 from reid_gen.generators.gan.mesh_gan import MeshGan
 from reid_gen.generators.gan.painter import MeshPainter
 from reid_gen.generators.protocol import Sources
+from reid_gen.generators.turns import AnyAngle, TurnedMaps
 from reid_gen.memory.bank import MemoryBank
 from reid_gen.models.decoder import Decoder
 from reid_gen.models.discriminator import MultiScaleDiscriminator
@@ -94,7 +96,8 @@ class Scene:
         judge = MultiScaleDiscriminator(options.judge)
         for network in (painter, judge):
             network.to(device, memory_format=torch.channels_last)
-        self.gan = MeshGan(painter, judge, maps=None, penalty_every=10**9)
+        maps = TurnedMaps(None, "parts", AnyAngle(), least_score=0, most=None)
+        self.gan = MeshGan(painter, judge, maps, penalty_every=10**9)
         self.learners = {
             name: Learner(network, torch.optim.Adam(_trained(network), fused=True))
             for name, network in (
@@ -106,8 +109,7 @@ class Scene:
         self.number = 0
 
     def _whole(self) -> TrainingStep:
-        weights = dict.fromkeys(("prototype", "view_prototype"), 1.0)
-        weights |= dict.fromkeys(("instance", "view_instance", "view_cluster", "real_cluster"), 0.0)
+        weights = Weights(view_prototype=1.0).model_dump()
         gan = ("image", "cycle", "feature", "adversarial", "fake", "real", "penalty")
         labels = torch.from_numpy(np.arange(ROWS) // 17)
         features = torch.nn.functional.normalize(
@@ -120,7 +122,7 @@ class Scene:
             self.learners,
             self.gan,
             ContrastTerms(bank, 0.05, weights, Pairs()),
-            {**weights, "mixed": 0.0, **dict.fromkeys(gan, 1.0)},
+            {**weights, **dict.fromkeys(gan, 1.0)},
             self.runtime,
         )
 

@@ -104,18 +104,20 @@ class Kind:
     Attributes:
         channels: Of a map.
         draw: From meshes and what is seen of them to maps, [B, H, W, C].
+        background: All channels where there is no body.
     """
 
     channels: int
     draw: Callable[[Mesh, Fragments], Floats]
+    background: float
 
 
 KINDS: dict[str, Kind] = {
-    "grey": Kind(1, _grey),
-    "depth": Kind(1, _depth),
-    "normals": Kind(3, _normals),
-    "parts": Kind(3, _parts),
-    "silhouette": Kind(1, _silhouette),
+    "grey": Kind(1, _grey, 1),
+    "depth": Kind(1, _depth, -1),
+    "normals": Kind(3, _normals, 0),
+    "parts": Kind(3, _parts, -1),
+    "silhouette": Kind(1, _silhouette, -1),
 }
 
 

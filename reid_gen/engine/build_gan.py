@@ -54,6 +54,7 @@ def build_generator(
         feature_of_view=settings.feature_of_view,
         penalty_every=judge.penalty_every,
         mixing=None if settings.mix is None else Mixing(settings.mix),
+        body_weight=settings.body_weight,
         learn=settings.learn,
     )
     networks = {GENERATOR: painter, DISCRIMINATOR: generator.discriminator}

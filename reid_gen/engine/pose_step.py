@@ -12,7 +12,7 @@ from reid_gen.engine.runtime import Runtime
 from reid_gen.engine.steps import Learner, descend
 from reid_gen.losses.contrast import multi_positive_nce
 from reid_gen.losses.groups import Members, group_nce
-from reid_gen.losses.reconstruction import masked_absolute
+from reid_gen.losses.reconstruction import weighted_absolute
 from reid_gen.models.encoder import Encoded, IdentityEncoder
 from reid_gen.models.pose import PoseHeads, draw_masks, over_pixels
 from reid_gen.types import Scalars
@@ -114,4 +114,4 @@ class PoseStep:
 
 def _hidden_error(seen: _Seen) -> Tensor:
     assert seen.drawn is not None
-    return masked_absolute(seen.drawn, seen.images, seen.masks)
+    return weighted_absolute(seen.drawn, seen.images, seen.masks)

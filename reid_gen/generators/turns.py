@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from reid_gen.body.structure import KINDS
 from reid_gen.body.views import StructureMaps
 from reid_gen.data.sidecar import Brought
 from reid_gen.types import Floats, Image
@@ -81,6 +82,10 @@ class TurnedMaps:
             UserError: If the table lacks an image.
         """
         return self.maps.table.trusts([image.key for image in images], self.least_score)
+
+    def shows_body(self, maps: Tensor) -> Tensor:
+        """1 where maps [b, C, H, W] show a body, else 0, [b, 1, H, W]."""
+        return (maps != KINDS[self.kind].background).any(dim=1, keepdim=True).float()
 
     def around(self, keys: Sequence[str]) -> Tensor:
         """Maps of B images from all sides, at ``TURNS``: [B, 8, C, H, W]."""

@@ -10,7 +10,7 @@ from reid_gen.losses.precision import precise
 def mean_absolute(found: Tensor, wanted: Tensor) -> Tensor:
     """``mean |found - wanted|`` over all elements; no gradient reaches ``wanted``.
 
-    The image terms (GCL's self and cycle reconstruction) and the feature terms share it.
+    GCL's feature terms, and, where all pixels count alike, its image and cycle terms.
 
     Args:
         found: [B, ...].
@@ -22,16 +22,19 @@ def mean_absolute(found: Tensor, wanted: Tensor) -> Tensor:
     return (precise(found) - precise(wanted.detach())).abs().mean()
 
 
-def masked_absolute(found: Tensor, wanted: Tensor, mask: Tensor) -> Tensor:
-    """``mean |found - wanted|`` over what was hidden (SimMIM, eq. 1).
+def weighted_absolute(found: Tensor, wanted: Tensor, weight: Tensor) -> Tensor:
+    """``sum w |found - wanted| / sum w`` over pixels; no gradient reaches ``wanted``.
+
+    With 1 where a pixel was hidden and 0 elsewhere, the loss of masked reconstruction (SimMIM,
+    eq. 1).
 
     Args:
         found: Pictures, [B, 3, H, W].
         wanted: Likewise.
-        mask: 1 where a pixel was hidden, [B, 1, H, W].
+        weight: Of each pixel, at least 0, [B, 1, H, W].
 
     Returns:
-        Scalar, in float32; 0 if nothing was hidden.
+        Scalar, in float32; 0 if all weights are 0.
     """
     error = (precise(found) - precise(wanted.detach())).abs().mean(dim=1, keepdim=True)
-    return (error * mask).sum() / mask.sum().clamp(min=1)
+    return (error * weight).sum() / weight.sum().clamp(min=1)

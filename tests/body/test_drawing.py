@@ -149,8 +149,9 @@ def test_maps_have_their_channels_and_lie_between_minus_one_and_one(kind):
 
 def test_all_kinds_agree_where_the_body_is():
     inside = draw_structure(ball_mesh(), "silhouette", 64, 64)[0, 0] > 0
-    outside = {"grey": 1.0, "depth": -1.0, "normals": 0.0, "parts": -1.0}
+    outside = {"grey": 1.0, "depth": -1.0, "normals": 0.0, "parts": -1.0, "silhouette": -1.0}
     for kind, value in outside.items():
+        assert KINDS[kind].background == value
         drawn = draw_structure(ball_mesh(), kind, 64, 64)[0]
         assert (drawn[:, ~inside] == value).all()
         assert (drawn[:, inside] != value).any(0).all()

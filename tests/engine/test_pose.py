@@ -15,7 +15,7 @@ from reid_gen.engine.run import resume_run
 from reid_gen.engine.runtime import Runtime
 from reid_gen.engine.steps import Learner
 from reid_gen.errors import UserError
-from reid_gen.losses.reconstruction import masked_absolute
+from reid_gen.losses.reconstruction import weighted_absolute
 from reid_gen.models.encoder import EncoderCard, create_encoder
 from reid_gen.models.pose import PatchPainter, PoseHead, PoseHeads, draw_masks, over_pixels
 from reid_gen.models.weights import read_weights
@@ -74,7 +74,7 @@ def test_hidden_patches_are_what_counts_pixel_by_pixel():
                 if masks[n, 0, y, x]:
                     total += float((found[n, :, y, x] - wanted[n, :, y, x]).abs().mean())
                     count += 1
-    assert masked_absolute(found, wanted, masks).item() == pytest.approx(total / count)
+    assert weighted_absolute(found, wanted, masks).item() == pytest.approx(total / count)
 
 
 def test_each_place_of_the_map_draws_the_patch_that_it_lies_over():

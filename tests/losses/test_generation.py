@@ -4,7 +4,7 @@ from torch import nn
 
 from reid_gen.losses.adversarial import fake_loss, gradient_penalty, real_loss
 from reid_gen.losses.contrast import pair_nce
-from reid_gen.losses.reconstruction import mean_absolute
+from reid_gen.losses.reconstruction import mean_absolute, weighted_absolute
 from tests.reference import losses as slow
 
 
@@ -39,6 +39,14 @@ def test_reconstruction_equals_its_loop_and_pulls_only_what_was_found():
     loss.backward()
     assert found.grad is not None
     assert wanted.grad is None
+
+
+def test_pixels_count_by_their_weights():
+    found, wanted, weight = torch.randn(2, 3, 4, 3), torch.randn(2, 3, 4, 3), torch.rand(2, 1, 4, 3)
+    loss = weighted_absolute(found, wanted, weight)
+    assert loss.item() == pytest.approx(slow.weighted_absolute(found, wanted, weight), rel=1e-10)
+    alike = weighted_absolute(found, wanted, torch.full_like(weight, 0.7))
+    assert alike.item() == pytest.approx(mean_absolute(found, wanted).item(), rel=1e-10)
 
 
 def test_a_pair_term_equals_its_loop_over_negatives():

@@ -78,6 +78,19 @@ def mean_absolute(found, wanted):
     return sum(abs(one - other) for one, other in pairs) / len(pairs)
 
 
+def weighted_absolute(found, wanted, weight):
+    """Mean of |found - wanted| over channels, then over pixels by their weights."""
+    error = total = 0.0
+    for picture in range(found.shape[0]):
+        for y in range(found.shape[2]):
+            for x in range(found.shape[3]):
+                own = float(weight[picture, 0, y, x])
+                channels = zip(found[picture, :, y, x], wanted[picture, :, y, x], strict=True)
+                error += own * sum(abs(float(a) - float(b)) for a, b in channels) / found.shape[1]
+                total += own
+    return error / total
+
+
 def penalty(judge, pictures, step=1e-5):
     """R1 by central differences: mean over pictures of the squared gradient of the summed map."""
     total = 0.0

@@ -16,7 +16,7 @@ from reid_gen.generators.gan.painter import MeshPainter
 from reid_gen.generators.protocol import Encode, Mixed, Sources, Terms, Views, Wanted
 from reid_gen.generators.turns import HERE, TURNED, TURNS, TurnedMaps
 from reid_gen.losses.adversarial import fake_loss, gradient_penalty, real_loss
-from reid_gen.losses.reconstruction import mean_absolute
+from reid_gen.losses.reconstruction import mean_absolute, weighted_absolute
 from reid_gen.models.discriminator import MultiScaleDiscriminator
 from reid_gen.models.encoder import Encoded
 from reid_gen.types import Image
@@ -39,6 +39,8 @@ class MeshGan:
             ties them; the release does not).
         penalty_every: Steps between gradient penalties, which then count as much more.
         mixing: GCL+'s identity-side augmentation; None has none.
+        body_weight: How much a pixel on the body counts in the image and cycle terms beside one
+            elsewhere (GCL: 1).
         learn: Images of a step that generator and discriminator learn from, the first of those that
             get views; None takes all. Views are cheap beside what is rebuilt, cycled and judged.
     """
@@ -52,6 +54,7 @@ class MeshGan:
         feature_of_view: bool = True,
         penalty_every: int = 16,
         mixing: Mixing | None = None,
+        body_weight: float = 1.0,
         learn: int | None = None,
     ) -> None:
         self.painter = painter
@@ -61,6 +64,7 @@ class MeshGan:
         self.feature_of_view = feature_of_view
         self.penalty_every = penalty_every
         self.mixing = mixing
+        self.body_weight = body_weight
         self.learn = learn
 
     def usable(self, images: Sequence[Image]) -> NDArray[np.bool_]:
@@ -147,16 +151,19 @@ class MeshGan:
         first = self._learnt(len(sources.images))
         judged = self.discriminator(self.painter.normalised(torch.cat(kinds)))
         real = self.painter.normalised(sources.images[first])
+        body = self.maps.shows_body(sources.pictures[HERE][first])
+        weight = 1 + (self.body_weight - 1) * body
         rebuilt, cycled = (
-            self.painter.normalised(views.others[name]) for name in (REBUILT, CYCLED)
+            weighted_absolute(self.painter.normalised(views.others[name]), real, weight)
+            for name in (REBUILT, CYCLED)
         )
         tied = [REBUILT, CYCLED, VIEW] if self.feature_of_view else [REBUILT, CYCLED]
         features = [
             mean_absolute(views.others_encoded[name].parts, encoded.parts[first]) for name in tied
         ]
         return {
-            "image": mean_absolute(rebuilt, real),
-            "cycle": mean_absolute(cycled, real),
+            "image": rebuilt,
+            "cycle": cycled,
             "feature": torch.stack(features).sum(),
             "adversarial": 2 * len(kinds) * real_loss(judged),
         }
