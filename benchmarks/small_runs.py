@@ -27,6 +27,7 @@ generator:
   bodies: {root}/bodies
   batch: 64
   learn: 16
+  body_weight: 4.0
   mean_encoder: 0.999
   structure: {{width: 8}}
   decoder: {{hidden: 256}}
@@ -39,7 +40,7 @@ stages:
 IDENTITY = "iterations: 40, learning_rate: 3.5e-4"
 WARM = f"{{name: identity, epochs: 6, decay_every: null, {IDENTITY}}}"
 DRAW = (
-    "{name: generator, trains: [generator], epochs: 6, iterations: 200, "
+    "{name: generator, trains: [generator], epochs: 15, iterations: 200, "
     "generator_learning_rate: 5.0e-4}"
 )
 BOTH = "trains: [identity, generator], generator_learning_rate: 1.0e-4"
