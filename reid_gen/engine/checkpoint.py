@@ -16,12 +16,11 @@ from torch import Tensor, nn
 from reid_gen.errors import UserError
 from reid_gen.files import written_aside
 from reid_gen.models.encoder import EncoderCard, IdentityEncoder, create_encoder
-from reid_gen.models.weights import load_strictly, read_weights
+from reid_gen.models.weights import ENCODER, built_in, load_strictly, read_weights
 from reid_gen.types import Ints
 
 FORMAT = 1
 WEIGHTS = ".safetensors"
-ENCODER = f"encoder{WEIGHTS}"
 BANK = f"bank{WEIGHTS}"
 CARD = "card.json"
 MEAN = "mean_encoder"
@@ -100,19 +99,22 @@ def load_networks(path: Path, networks: Mapping[str, nn.Module], *, if_there: bo
 
 
 def find_checkpoint(path: Path) -> Path:
-    """The checkpoint folder meant by a run folder, a checkpoint folder or a weight file in one.
+    """The checkpoint folder meant by a run, a checkpoint, its weight file or a built-in's name.
 
     Raises:
         UserError: If there is none, or it is of another format.
     """
-    places = (path, path / LAST, path.parent if path.name == ENCODER else path)
+    places = [path, path / LAST, path.parent if path.name == ENCODER else path]
+    if (own := built_in(str(path))) is not None:
+        places.append(own)
     for folder in places:
         if (folder / CARD).is_file() and (folder / ENCODER).is_file():
             read_card(folder)
             return folder
     raise UserError(
         f"{path} holds no checkpoint ({CARD} and {ENCODER}); "
-        "give a run folder such as runs/NAME, or its last/ folder"
+        "give a run folder such as runs/NAME, its last/ folder, or a name that "
+        "`reid-gen zoo list` shows"
     )
 
 

@@ -20,7 +20,6 @@ from torch import nn
 from reid_gen import __version__
 from reid_gen.engine.build import Experiment
 from reid_gen.engine.checkpoint import (
-    ENCODER,
     LAST,
     MEAN,
     load_networks,
@@ -32,6 +31,7 @@ from reid_gen.engine.loop import Epoch, Record
 from reid_gen.engine.stages import Place, places
 from reid_gen.errors import UserError
 from reid_gen.files import cannot_write
+from reid_gen.models.weights import ENCODER
 
 CONFIG = "config.yaml"
 

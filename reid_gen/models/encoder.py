@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from reid_gen.models.backbone import Backbone, Request, create_backbone, map_shape
 from reid_gen.models.normalisation import use_ghost_batches
 from reid_gen.models.pooling import POOLINGS
-from reid_gen.models.weights import load_strictly, read_weights, weight_file
+from reid_gen.models.weights import load_strictly, read_backbone, weight_file
 
 STRIPES = 4
 """Of the part features."""
@@ -130,8 +130,8 @@ def create_encoder(
 
     Args:
         card: Architecture and input size.
-        weights: Where the backbone starts: None (random), a weight file (by suffix), one of
-            ``weights.BUILT_IN``, or a hub name.
+        weights: Where the backbone starts: None (random), a weight file (by suffix) of a backbone
+            or of an encoder, one of ``weights.BUILT_IN``, or a hub name.
         ghost_batch: Images per batch-norm group in training; None takes the whole batch.
 
     Returns:
@@ -152,7 +152,7 @@ def create_encoder(
     backbone = create_backbone(request)
     if file:
         load_strictly(
-            backbone.trunk, read_weights(file), str(file), left_out=(backbone.classifier,)
+            backbone.trunk, read_backbone(file), str(file), left_out=(backbone.classifier,)
         )
     channels, *_ = map_shape(backbone.network, card.height, card.width)
     encoder = IdentityEncoder(backbone, card.pooling, channels, card.embedding)

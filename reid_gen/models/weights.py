@@ -15,15 +15,37 @@ from reid_gen.errors import UserError, name_some
 
 SUFFIXES = frozenset({".safetensors", ".pth", ".pt", ".bin", ".tar"})
 """File-name endings that mark a weight file rather than a hub name."""
-BUILT_IN = {"rendered": "resnet10t.rendered.safetensors"}
-"""Start weights that come with the program; what they are stands beside the files."""
+ASSETS = Path(__file__).parent / "assets"
+"""Encoders that come with the program, a checkpoint folder each."""
+BUILT_IN = {"rendered": "resnet10t.rendered"}
+"""Start weights by name -> whose backbone they are."""
+ENCODER = "encoder.safetensors"
+TRUNK = "backbone."
+
+
+def built_in(name: str) -> Path | None:
+    """The checkpoint folder of an encoder that comes with the program; None if there is none."""
+    return next((folder for folder in ASSETS.iterdir() if folder.name == name), None)
 
 
 def weight_file(weights: str | None) -> Path | None:
     """The file that ``weights`` names: built-in ones, or a path with a known suffix; else None."""
     if weights in BUILT_IN:
-        return Path(__file__).parent / "assets" / BUILT_IN[weights]
+        return ASSETS / BUILT_IN[weights] / ENCODER
     return Path(weights) if weights and Path(weights).suffix in SUFFIXES else None
+
+
+def read_backbone(path: Path) -> dict[str, Tensor]:
+    """Read the weights of a backbone, or those of the backbone of one of our encoders.
+
+    Raises:
+        UserError: As :func:`read_weights`.
+    """
+    tensors = read_weights(path)
+    own = {
+        name.removeprefix(TRUNK): value for name, value in tensors.items() if name.startswith(TRUNK)
+    }
+    return own or tensors
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:

@@ -113,7 +113,8 @@ def test_evaluating_what_is_no_checkpoint(capsys, config, tmp_path):
     message = fault(capsys, "evaluate", "--checkpoint", tmp_path)
     assert message == (
         f"{tmp_path} holds no checkpoint (card.json and encoder.safetensors); "
-        "give a run folder such as runs/NAME, or its last/ folder"
+        "give a run folder such as runs/NAME, its last/ folder, or a name that `reid-gen zoo list` "
+        "shows"
     )
 
 

@@ -148,5 +148,5 @@ def test_shared_imagenet_weights_fit_the_tensorflow_mobilenet():
 
 def test_built_in_weights_fit_their_backbone_only():
     create_encoder(card("resnet10t"), "rendered")
-    with pytest.raises(UserError, match=r"resnet10t.rendered.safetensors does not fit"):
+    with pytest.raises(UserError, match=r"resnet10t.rendered.encoder.safetensors does not fit"):
         create_encoder(card("resnet18"), "rendered")

@@ -1,0 +1,102 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from reid_gen.cli.main import main
+from reid_gen.engine.reid_model import ReidModel
+from reid_gen.models import weights as weights_module
+from reid_gen.zoo import verify as verify_module
+from reid_gen.zoo.cards import Card, find_card, load_cards, load_reported
+from reid_gen.zoo.page import zoo_page
+from reid_gen.zoo.verify import fault_of
+from tests.cli.conftest import failure
+from tests.data.real_format import make_market
+
+ROOT = Path(__file__).parents[2]
+OURS = "resnet10t.rendered"
+
+
+def test_the_page_is_what_the_cards_say():
+    page = (ROOT / "MODEL_ZOO.md").read_text(encoding="utf-8")
+    assert page == zoo_page(load_cards(), load_reported()), "run python tools/write_zoo.py"
+
+
+def test_every_encoder_in_the_package_has_a_card_and_loads():
+    packed = {card.name for card in load_cards() if card.weights.source == "package"}
+    assert packed == {path.name for path in weights_module.ASSETS.iterdir() if path.is_dir()}
+    assert [fault_of(card) for card in load_cards()] == [None] * len(load_cards())
+
+
+def test_weights_in_the_package_are_small():
+    files = (ROOT / "reid_gen" / "models" / "assets").rglob("*.safetensors")
+    assert sum(file.stat().st_size for file in files) < 15e6
+
+
+def test_a_card_says_all_and_nothing_else():
+    told = find_card(OURS, load_cards()).model_dump(by_alias=True)
+    with pytest.raises(ValidationError):
+        Card.model_validate({**told, "stars": 5})
+    with pytest.raises(ValidationError):
+        Card.model_validate({name: value for name, value in told.items() if name != "trained_on"})
+
+
+def test_configurations_and_documents_on_cards_exist():
+    for card in load_cards():
+        for name in (card.config, card.more):
+            assert name is None or (ROOT / name).is_file()
+
+
+def test_what_differs_from_its_card_is_named(monkeypatch, capsys):
+    card = find_card(OURS, load_cards())
+    larger = card.weights.model_copy(update={"bytes": 5})
+    assert "bytes, and its card says 5" in fault_of(card.model_copy(update={"weights": larger}))
+    assert "at 128 x 64" in fault_of(card.model_copy(update={"height": 256}))
+    assert "its mean is" in fault_of(card.model_copy(update={"mean": (0.5, 0.5, 0.5)}))
+    assert fault_of(card.model_copy(update={"name": "a.b"})) == "its folder is missing"
+    monkeypatch.setattr(verify_module, "built_in", lambda name: None)
+    message = failure(capsys, "zoo", "verify")
+    assert f"{OURS} differ from their cards; install the program again" in message
+
+
+def test_verify_passes_on_a_sound_installation(capsys):
+    main(["zoo", "verify"])
+    assert f"{OURS}: as its card says" in capsys.readouterr().out
+
+
+def test_encoders_are_listed_and_shown(capsys):
+    main(["zoo", "list"])
+    table = capsys.readouterr().out
+    assert "52.6 / 75.2" in table
+    assert "in the package" in table
+    main(["zoo", "list", "--json"])
+    assert {card["name"] for card in json.loads(capsys.readouterr().out)} >= {OURS}
+    main(["zoo", "show", "mobilenetv2.baseline_market_small"])
+    assert "measured: dataset market1501, ranking cosine, mAP 52.58" in capsys.readouterr().out
+    main(["zoo", "show", OURS, "--json"])
+    assert json.loads(capsys.readouterr().out)["backbone"] == "resnet10t"
+    message = failure(capsys, "zoo", "show", "resnet99")
+    assert "the zoo has no 'resnet99'; it has mobilenetv2" in message
+
+
+def test_an_encoder_of_the_zoo_is_measured_extracts_and_is_a_model(tmp_path, capsys):
+    root = make_market(tmp_path / "data")
+    output = tmp_path / "result.json"
+    words = ["zoo", "evaluate", OURS, "--dataset", "market1501", "--root", str(root)]
+    main([*words, "--rerank", "--json", str(output)])
+    assert "zhong" in capsys.readouterr().out
+    assert [found["reranking"] for found in json.loads(output.read_text())] == ["none", "zhong"]
+    assert "exists; give --force" in failure(capsys, *words, "--json", output)
+    images = next(root.rglob("query"))
+    main(["extract", str(images), "--model", OURS, "--out", str(tmp_path / "features.npz")])
+    features = np.load(tmp_path / "features.npz")["feature"]
+    assert features.shape[1] == 512
+    crop = np.zeros((90, 40, 3), np.uint8)
+    assert ReidModel(OURS)([crop]).shape == (1, 512)
+
+
+def test_a_name_that_the_zoo_does_not_have_is_refused(tmp_path, capsys):
+    message = failure(capsys, "extract", ROOT, "--model", "resnet99", "--out", tmp_path / "x.npz")
+    assert "or a name that `reid-gen zoo list` shows" in message
