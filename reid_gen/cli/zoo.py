@@ -144,12 +144,20 @@ def verify() -> None:
 @click.option("--out", type=PATH, required=True, help="Checkpoint folder to make.")
 @click.option("--height", type=int, default=256, show_default=True, help="It was trained with.")
 @click.option("--width", type=int, default=128, show_default=True, help="It was trained with.")
+@click.option(
+    "--colours",
+    type=click.Choice(["imagenet", "half"]),
+    help="How its images were normalised; by default as its backbone's public weights want it.",
+)
 @click.option("--force", is_flag=True, help="Overwrite the folder.")
-def import_(file: Path, out: Path, height: int, width: int, force: bool) -> None:
+def import_(
+    file: Path, out: Path, height: int, width: int, colours: str | None, force: bool
+) -> None:
     """Read the checkpoint of another toolbox into a folder that all commands take as a model.
 
-    Residual networks of fast-reid, torchreid, SpCL, Cluster Contrast, OpenUnReID, TransReID-SSL and
-    the strong baseline, recognised by the names of their weights.
+    ResNet-18 and -50 of fast-reid, torchreid, SpCL, Cluster Contrast, OpenUnReID, TransReID-SSL,
+    GCL and the strong baseline, torchreid's OSNets, and ViT-S of TransReID-SSL, recognised by the
+    names of their weights.
 
     Example: reid-gen zoo import model_best.pth.tar --out models/cluster_contrast
     """
@@ -160,7 +168,7 @@ def import_(file: Path, out: Path, height: int, width: int, force: bool) -> None
     from reid_gen.models.foreign import import_encoder
 
     refuse_existing(out, force)
-    found = import_encoder(file, height, width)
+    found = import_encoder(file, height, width, colours)
     save_checkpoint(
         out,
         networks={"encoder": found.encoder},

@@ -28,7 +28,8 @@ class Encoder(Section):
     weights: str | None = None
     """``imagenet`` for the backbone's public weights, ``rendered`` for resnet10t's built-in ones,
     a .safetensors or .pth file, or null."""
-    pooling: Literal["avg", "max", "gem"] = "gem"
+    pooling: Literal["avg", "max", "gem", "token"] = "gem"
+    """``token`` is a transformer's class token."""
     last_stride: Literal[1, 2] | None = 1
     """1 keeps a finer map in convolutional backbones; null for transformers."""
     ghost_batch: PositiveInt | None = 64
@@ -38,6 +39,15 @@ class Encoder(Section):
     """Length that a linear layer brings features to before the neck (GCL: 512); null has none."""
     pose_token: bool = False
     """True gives a transformer one more token, which the pose head reads (GenPoCCL)."""
+
+    @model_validator(mode="after")
+    def _one_token(self) -> Encoder:
+        if self.pose_token and self.pooling == "token":
+            raise ValueError(
+                "pooling token reads the class token, and pose_token adds another; "
+                "take gem, avg or max with pose_token"
+            )
+        return self
 
 
 class Augment(Section):

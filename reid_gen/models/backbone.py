@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import timm
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torchvision.models import get_model
 
 from reid_gen.errors import UserError
+from reid_gen.models.osnet import OSNet
+from reid_gen.models.transformers import (
+    TokensAsMap,
+    WithClassToken,
+    WithPoseToken,
+    convolutional_stem,
+)
 
 Colour = tuple[float, float, float]
 IMAGENET_MEAN: Colour = (0.485, 0.456, 0.406)
@@ -24,66 +31,23 @@ class Backbone:
     """A network without its classifier, and how its input is normalised.
 
     Attributes:
-        network: Maps normalised images [B, 3, H, W] to a feature map [B, C, h, w], and, if it has a
-            pose token, to (map, token [B, C]).
+        network: Maps normalised images [B, 3, H, W] to a feature map [B, C, h, w], or, if a token
+            was asked for, to (map, token [B, C]).
         mean: Mean of the input's RGB channels, for pixels in 0..1.
         std: Standard deviation of the same.
-        classifier: Prefix of the weights that the classifier would have; left out on loading.
+        classifier: Prefixes of weights that published files have besides; left out on loading.
     """
 
     network: nn.Module
     mean: Colour
     std: Colour
-    classifier: str
+    classifier: tuple[str, ...]
 
     @property
     def trunk(self) -> nn.Module:
         """What weight files are of."""
         network = self.network
         return network.network if isinstance(network, TokensAsMap) else network
-
-
-class TokensAsMap(nn.Module):
-    """Drops a vision transformer's prefix tokens and lays the rest out as a map."""
-
-    network: nn.Module
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map [B, C, h, w] of normalised images."""
-        return self._as_map(self.network(x)[:, self._prefix :])
-
-    @property
-    def _prefix(self) -> int:
-        return int(self.network.num_prefix_tokens)  # type: ignore[arg-type]
-
-    def _as_map(self, tokens: Tensor) -> Tensor:
-        height, width = self.network.patch_embed.grid_size  # type: ignore[union-attr,misc]
-        return tokens.transpose(1, 2).reshape(len(tokens), -1, int(height), int(width))
-
-
-class WithPoseToken(TokensAsMap):
-    """A vision transformer with one more learned token, which is given beside the map (GenPoCCL).
-
-    The token goes in before the first block and has no place of its own in the image.
-    """
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__(network)
-        self.token = nn.Parameter(torch.zeros(1, 1, int(network.embed_dim)))  # type: ignore[arg-type]
-        nn.init.trunc_normal_(self.token, std=0.02)
-        network.norm_pre.register_forward_hook(self._append)  # type: ignore[union-attr]
-
-    def _append(self, _: nn.Module, __: object, tokens: Tensor) -> Tensor:
-        return torch.cat([tokens, self.token.expand(len(tokens), -1, -1)], dim=1)
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
-        """Map [B, C, h, w] of normalised images, and the token [B, C]."""
-        tokens = self.network(x)
-        return self._as_map(tokens[:, self._prefix : -1]), tokens[:, -1]
 
 
 @dataclass(frozen=True)
@@ -99,6 +63,7 @@ class Request:
         hub: None for random initialisation; ``imagenet`` for the default public weights; else a
             torchvision weights name (``IMAGENET1K_V1``) or a timm tag (``ra_in1k``). Downloads.
         pose_token: Whether a transformer gets one more token, for poses.
+        class_token: Whether a transformer gives its class token beside the map.
     """
 
     name: str
@@ -107,6 +72,7 @@ class Request:
     last_stride: int | None
     hub: str | None = None
     pose_token: bool = False
+    class_token: bool = False
 
 
 def _torchvision_resnet(request: Request) -> Backbone:
@@ -119,7 +85,7 @@ def _torchvision_resnet(request: Request) -> Backbone:
     trunk = nn.Sequential()
     for part in ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4"):
         trunk.add_module(part, getattr(network, part))
-    return Backbone(trunk, IMAGENET_MEAN, IMAGENET_STD, "fc.")
+    return Backbone(trunk, IMAGENET_MEAN, IMAGENET_STD, ("fc.",))
 
 
 def _timm(request: Request, name: str, **options: object) -> Backbone:
@@ -128,7 +94,7 @@ def _timm(request: Request, name: str, **options: object) -> Backbone:
         full_name, pretrained=request.hub is not None, num_classes=0, global_pool="", **options
     )
     card = network.pretrained_cfg
-    return Backbone(network, tuple(card["mean"]), tuple(card["std"]), f"{card['classifier']}.")
+    return Backbone(network, tuple(card["mean"]), tuple(card["std"]), (f"{card['classifier']}.",))
 
 
 def _timm_cnn(request: Request) -> Backbone:
@@ -149,11 +115,50 @@ def _timm_vit(request: Request) -> Backbone:
             f"{request.name}; set it to null"
         )
     made = _timm(request, request.name, img_size=(request.height, request.width))
-    network = (WithPoseToken if request.pose_token else TokensAsMap)(made.network)
-    return Backbone(network, made.mean, made.std, made.classifier)
+    kind = TokensAsMap
+    if request.class_token:
+        kind = WithClassToken
+    if request.pose_token:
+        kind = WithPoseToken
+    return Backbone(kind(made.network), made.mean, made.std, made.classifier)
+
+
+def _vit_small_ics(request: Request) -> Backbone:
+    """ViT-S/16 with a convolutional stem, for TransReID-SSL's checkpoints."""
+    _refuse_hub(request)
+    made = _timm_vit(replace(request, name="vit_small_patch16_224"))
+    embed = made.trunk.patch_embed
+    embed.proj = convolutional_stem(embed.proj.out_channels)  # type: ignore[union-attr,arg-type]
+    return made
+
+
+def _osnet(request: Request) -> Backbone:
+    _refuse_hub(request)
+    if _stride(request) != 1:
+        raise UserError(
+            f"encoder.last_stride {request.last_stride} means nothing for {request.name}, whose "
+            "map has a sixteenth of the image's rows; set it to 1"
+        )
+    share = float(request.name.removeprefix("osnet_x").replace("_", "."))
+    stem, *stages = (int(share * width) for width in (64, 256, 384, 512))
+    network = OSNet((stem, stages[0], stages[1], stages[2]))
+    return Backbone(network, IMAGENET_MEAN, IMAGENET_STD, ("fc.", "classifier."))
+
+
+def _refuse_hub(request: Request) -> None:
+    if request.hub is not None:
+        raise UserError(
+            f"{request.name} has no public weights that could be fetched; give its checkpoint as "
+            "encoder.weights, or null"
+        )
 
 
 def _stride(request: Request) -> int:
+    if request.class_token:
+        raise UserError(
+            f"encoder.pooling token means nothing for the convolutional network {request.name}; "
+            "set it to gem, avg or max"
+        )
     if request.pose_token:
         raise UserError(
             f"encoder.pose_token means nothing for the convolutional network {request.name}, whose "
@@ -175,6 +180,8 @@ BACKBONES: dict[str, Callable[[Request], Backbone]] = {
     "mobilenetv2_100_tf": _mobilenetv2_tensorflow,
     "efficientnet_lite0": _timm_cnn,
     "vit_small_patch16_224": _timm_vit,
+    "vit_small_ics": _vit_small_ics,
+    **dict.fromkeys(("osnet_x1_0", "osnet_x0_75", "osnet_x0_5", "osnet_x0_25"), _osnet),
 }
 
 

@@ -15,6 +15,7 @@ from reid_gen.models.weights import load_strictly, read_backbone, weight_file
 
 STRIPES = 4
 """Of the part features."""
+TOKEN = "token"
 
 
 @dataclass(frozen=True)
@@ -23,12 +24,13 @@ class EncoderCard:
 
     Attributes:
         backbone: A key of ``BACKBONES``.
-        pooling: A key of ``POOLINGS``.
+        pooling: A key of ``POOLINGS``, or ``token``: a transformer's class token.
         height: Rows of the input images.
         width: Columns of the input images.
         last_stride: 1 or 2 for convolutional backbones, None for transformers.
         embedding: Length that a linear layer brings features to; None has none.
         pose_token: Whether a transformer has one more token, for poses.
+        rectified: Whether negative values of features are cut off (OSNet).
     """
 
     backbone: str
@@ -38,6 +40,7 @@ class EncoderCard:
     last_stride: int | None = 1
     embedding: int | None = None
     pose_token: bool = False
+    rectified: bool = False
 
     def as_dict(self) -> dict[str, str | int | None]:
         """The card as plain values, for JSON."""
@@ -83,12 +86,18 @@ class IdentityEncoder(nn.Module):
     """C, of the backbone's map."""
 
     def __init__(
-        self, backbone: Backbone, pooling: str, channels: int, embedding: int | None = None
+        self,
+        backbone: Backbone,
+        pooling: str,
+        channels: int,
+        embedding: int | None = None,
+        rectified: bool = False,
     ) -> None:
         super().__init__()
         self.channels = channels
+        self.rectified = rectified
         self.backbone = backbone.network
-        self.pooling = POOLINGS[pooling]()
+        self.pooling = None if pooling == TOKEN else POOLINGS[pooling]()
         self.embedding = nn.Linear(channels, embedding) if embedding else nn.Identity()
         self.neck = nn.BatchNorm1d(embedding or channels)
         self.neck.bias.requires_grad_(False)
@@ -102,14 +111,14 @@ class IdentityEncoder(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Encode RGB images in 0..1, [B, 3, H, W], to unit features [B, D] in float32."""
-        return self._feature(self.look(images)[0])
+        return self._feature(*self.look(images))
 
     def encode(self, images: Tensor) -> Encoded:
         """Encode RGB images in 0..1, [B, 3, H, W], for re-ID and for a generator."""
         return self.read(*self.look(images))
 
     def look(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
-        """The backbone's map [B, C, h, w] of RGB images in 0..1, and its pose token if it has."""
+        """The backbone's map [B, C, h, w] of RGB images in 0..1, and its token if it gives one."""
         x = (images - self.mean) / self.std
         found = self.backbone(x.contiguous(memory_format=torch.channels_last))
         return found if isinstance(found, tuple) else (found, None)
@@ -117,10 +126,12 @@ class IdentityEncoder(nn.Module):
     def read(self, found: Tensor, token: Tensor | None = None) -> Encoded:
         """What a map [B, C, h, w] says, for re-ID, for a generator and for a pose head."""
         stripes = F.adaptive_avg_pool2d(found, (STRIPES, 1)).flatten(2)
-        return Encoded(self._feature(found), stripes, token)
+        return Encoded(self._feature(found, token), stripes, token if self.pooling else None)
 
-    def _feature(self, found: Tensor) -> Tensor:
-        return F.normalize(self.neck(self.embedding(self.pooling(found))).float(), dim=1)
+    def _feature(self, found: Tensor, token: Tensor | None) -> Tensor:
+        pooled = self.pooling(found) if self.pooling else token
+        feature: Tensor = self.neck(self.embedding(pooled)).float()
+        return F.normalize(feature.relu() if self.rectified else feature, dim=1)
 
 
 def create_encoder(
@@ -148,14 +159,13 @@ def create_encoder(
         last_stride=card.last_stride,
         hub=None if file else weights,
         pose_token=card.pose_token,
+        class_token=card.pooling == TOKEN,
     )
     backbone = create_backbone(request)
     if file:
-        load_strictly(
-            backbone.trunk, read_backbone(file), str(file), left_out=(backbone.classifier,)
-        )
+        load_strictly(backbone.trunk, read_backbone(file), str(file), left_out=backbone.classifier)
     channels, *_ = map_shape(backbone.network, card.height, card.width)
-    encoder = IdentityEncoder(backbone, card.pooling, channels, card.embedding)
+    encoder = IdentityEncoder(backbone, card.pooling, channels, card.embedding, card.rectified)
     if ghost_batch is not None:
         use_ghost_batches(encoder, ghost_batch)
     return encoder.to(memory_format=torch.channels_last)

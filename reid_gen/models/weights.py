@@ -17,6 +17,8 @@ SUFFIXES = frozenset({".safetensors", ".pth", ".pt", ".bin", ".tar"})
 """File-name endings that mark a weight file rather than a hub name."""
 ASSETS = Path(__file__).parent / "assets"
 """Encoders that come with the program, a checkpoint folder each."""
+WRAPPERS = ("state_dict", "model", "a")
+"""Under which other programs keep the tensors; the last is GCL's."""
 BUILT_IN = {"rendered": "resnet10t.rendered"}
 """Start weights by name -> whose backbone they are."""
 ENCODER = "encoder.safetensors"
@@ -52,8 +54,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     """Read the tensors of a .safetensors file or of a plain torch state dict.
 
     Args:
-        path: The file. A torch file may hold the tensors directly or under ``state_dict`` or
-            ``model``; it is read without running any code from it.
+        path: The file. A torch file may hold the tensors directly or under one of ``WRAPPERS``; it
+            is read without running any code from it.
 
     Returns:
         Tensors by name.
@@ -73,7 +75,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             f"{path} is no readable weight file ({reason}); a .safetensors file or a plain "
             "torch state dict is wanted"
         ) from error
-    for wrapper in ("state_dict", "model"):
+    for wrapper in WRAPPERS:
         if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
             content = content[wrapper]
     if not isinstance(content, Mapping) or not all(

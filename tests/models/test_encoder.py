@@ -150,3 +150,23 @@ def test_built_in_weights_fit_their_backbone_only():
     create_encoder(card("resnet10t"), "rendered")
     with pytest.raises(UserError, match=r"resnet10t.rendered.encoder.safetensors does not fit"):
         create_encoder(card("resnet18"), "rendered")
+
+
+def test_what_a_backbone_cannot_do_is_refused():
+    with pytest.raises(UserError, match="pooling token means nothing for the convolutional"):
+        create_encoder(EncoderCard("resnet18", "token", 64, 32))
+    with pytest.raises(UserError, match="whose map has a sixteenth of the image's rows"):
+        create_encoder(EncoderCard("osnet_x0_25", "avg", 64, 32, last_stride=2))
+    with pytest.raises(UserError, match="osnet_x0_25 has no public weights that could be fetched"):
+        create_encoder(EncoderCard("osnet_x0_25", "avg", 64, 32), "imagenet")
+
+
+def test_the_backbone_of_an_encoder_gives_start_weights(tmp_path):
+    torch.manual_seed(0)
+    made = create_encoder(EncoderCard("osnet_x0_25", "avg", 64, 32))
+    file = tmp_path / "encoder.safetensors"
+    state = {name: value.contiguous() for name, value in made.state_dict().items()}
+    safetensors.torch.save_file(state, file)
+    other = create_encoder(EncoderCard("osnet_x0_25", "gem", 64, 32), str(file))
+    for own, wanted in zip(other.backbone.parameters(), made.backbone.parameters(), strict=True):
+        assert torch.equal(own, wanted)

@@ -1,13 +1,16 @@
 """Checkpoints with the names and shapes of other toolboxes."""
 
 import pytest
+import timm
 import torch
+from torch.nn import functional as F
 from torchvision.models import resnet18, resnet50
 
 from reid_gen.cli.main import main
 from reid_gen.engine.checkpoint import load_encoder
 from reid_gen.errors import UserError
-from reid_gen.models.foreign import import_encoder
+from reid_gen.models.foreign import COLOURS, import_encoder
+from reid_gen.models.transformers import convolutional_stem
 from tests.cli.conftest import failure
 
 PLACES = {"conv1": 0, "bn1": 1, "layer1": 4, "layer2": 5, "layer3": 6, "layer4": 7}
@@ -54,13 +57,18 @@ def torchreid(pooled):
                                      "classifier.bias": torch.rand(751)}}  # fmt: skip
 
 
-MAKERS = [fast_reid, cluster_contrast, strong_baseline, torchreid]
+def gcl(pooled):
+    state = trunk() | norm("feat_bn.", 64)
+    return {"a": state | {"feat.weight": torch.rand(64, 512), "feat.bias": torch.rand(64)}}
+
+
+MAKERS = [fast_reid, cluster_contrast, strong_baseline, torchreid, gcl]
 
 
 def expected(state, images, pooled):
     """The network as its toolbox computes it."""
     network = resnet18()
-    if "layer4.0.conv1.weight" not in state:  # torchreid alone keeps the stride
+    if "layer4.0.conv1.weight" not in state or "feat.weight" in state:  # torchreid's keeps it
         network.layer4[0].conv1.stride = network.layer4[0].downsample[0].stride = (1, 1)
     network.load_state_dict(trunk(), strict=False)
     network.eval()
@@ -71,6 +79,8 @@ def expected(state, images, pooled):
     x = x.clamp(min=1e-6).pow(3.5).mean((2, 3)).pow(1 / 3.5) if pooled else x.mean((2, 3))
     marks = ("heads.bottleneck.0.", "feat_bn.", "bottleneck.")
     plain = {name.removeprefix("module."): value for name, value in state.items()}
+    if "feat.weight" in plain:
+        x = x @ plain["feat.weight"].T + plain["feat.bias"]
     neck = {n.rsplit(".", 1)[1]: value for n, value in plain.items() if n.startswith(marks)}
     if neck:
         x = (x - neck["running_mean"]) / (neck["running_var"] + 1e-5).sqrt() * neck["weight"]
@@ -84,13 +94,167 @@ def test_features_equal_those_of_the_other_toolbox(make, pooled, tmp_path):
     saved = make(pooled)
     torch.save(saved, tmp_path / "model.pth.tar")
     found = import_encoder(tmp_path / "model.pth.tar", 64, 32)
-    state = saved.get("state_dict", saved.get("model", saved))
+    state = next((saved[name] for name in ("state_dict", "model", "a") if name in saved), saved)
     pooled = pooled and make in (fast_reid, cluster_contrast)
     assert found.card.pooling == ("gem" if pooled else "avg")
     images = torch.rand(2, 3, 64, 32)
     with torch.no_grad():
         wanted = expected(state, images, pooled)
         torch.testing.assert_close(found.encoder(images), wanted, rtol=1e-3, atol=1e-5)
+
+
+def osnet(widths):
+    """Random weights with the names and shapes of torchreid's OSNet."""
+    state = {}
+
+    def conv(name, out, into, size=1):
+        state[f"{name}.weight"] = torch.randn(out, into, size, size) / (into * size * size) ** 0.5
+
+    def normed(name, out, into, size=1):
+        conv(f"{name}.conv", out, into, size)
+        state.update(norm(f"{name}.bn.", out))
+
+    normed("conv1", widths[0], 3, 7)
+    before = widths[0]
+    for stage, width in enumerate(widths[1:], start=2):
+        for block in range(2):
+            own, middle = f"conv{stage}.{block}", width // 4
+            normed(f"{own}.conv1", middle, before)
+            for length, stream in enumerate("abcd", start=1):
+                for place in range(length):
+                    light = f"{own}.conv2{stream}" + (f".{place}" if length > 1 else "")
+                    conv(f"{light}.conv1", middle, middle)
+                    conv(f"{light}.conv2", middle, 1, 3)
+                    state.update(norm(f"{light}.bn.", middle))
+            for gate, out, into in (("fc1", middle // 16, middle), ("fc2", middle, middle // 16)):
+                conv(f"{own}.gate.{gate}", out, into)
+                state[f"{own}.gate.{gate}.bias"] = torch.rand(out)
+            normed(f"{own}.conv3", width, middle)
+            if before != width:
+                normed(f"{own}.downsample", width, before)
+            before = width
+        if stage < 4:
+            normed(f"conv{stage}.2.0", width, width)
+    normed("conv5", before, before)
+    state |= {"fc.0.weight": torch.randn(512, before), "fc.0.bias": torch.rand(512)}
+    return {"state_dict": state | norm("fc.1.") | {"classifier.weight": torch.rand(751, 512)}}
+
+
+def osnet_feature(state, x):
+    """The same network with functions alone."""
+
+    def bn(x, name):
+        keys = ("running_mean", "running_var", "weight", "bias")
+        return F.batch_norm(x, *(state[f"{name}.{key}"] for key in keys))
+
+    def normed(x, name, **how):
+        return bn(F.conv2d(x, state[f"{name}.conv.weight"], **how), f"{name}.bn")
+
+    def light(x, name):
+        x = F.conv2d(x, state[f"{name}.conv1.weight"])
+        weight = state[f"{name}.conv2.weight"]
+        return bn(F.conv2d(x, weight, padding=1, groups=len(weight)), f"{name}.bn").relu()
+
+    def gate(x, name):
+        y = x.mean((2, 3), keepdim=True)
+        for part, then in (("fc1", torch.relu), ("fc2", torch.sigmoid)):
+            own = f"{name}.gate.{part}"
+            y = then(F.conv2d(y, state[f"{own}.weight"], state[f"{own}.bias"]))
+        return x * y
+
+    def block(x, name):
+        start = normed(x, f"{name}.conv1").relu()
+        total = 0
+        for length, stream in enumerate("abcd", start=1):
+            y = start
+            for place in range(length):
+                y = light(y, f"{name}.conv2{stream}" + (f".{place}" if length > 1 else ""))
+            total = total + gate(y, name)
+        same = f"{name}.downsample.conv.weight" not in state
+        return (
+            normed(total, f"{name}.conv3") + (x if same else normed(x, f"{name}.downsample"))
+        ).relu()
+
+    x = F.max_pool2d(normed(x, "conv1", stride=2, padding=3).relu(), 3, 2, 1)
+    for stage in (2, 3, 4):
+        x = block(block(x, f"conv{stage}.0"), f"conv{stage}.1")
+        if stage < 4:
+            x = F.avg_pool2d(normed(x, f"conv{stage}.2.0").relu(), 2)
+    x = normed(x, "conv5").relu().mean((2, 3))
+    x = bn(x @ state["fc.0.weight"].T + state["fc.0.bias"], "fc.1").relu()
+    return F.normalize(x, dim=1)
+
+
+@pytest.mark.parametrize(
+    ("name", "widths"), [("osnet_x1_0", (64, 256, 384, 512)), ("osnet_x0_25", (16, 64, 96, 128))]
+)
+def test_osnets_features_equal_those_of_torchreid(name, widths, tmp_path):
+    torch.manual_seed(2)
+    saved = osnet(widths)
+    torch.save(saved, tmp_path / "osnet.pth.tar")
+    found = import_encoder(tmp_path / "osnet.pth.tar", 64, 32)
+    assert found.card.backbone == name
+    images = torch.rand(2, 3, 64, 32)
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in COLOURS["imagenet"])
+    wanted = osnet_feature(saved["state_dict"], (images - mean) / std)
+    with torch.no_grad():
+        torch.testing.assert_close(found.encoder(images), wanted, rtol=1e-3, atol=1e-5)
+
+
+def transreid(prefix, stem):
+    torch.manual_seed(3)
+    network = timm.create_model("vit_small_patch16_224", num_classes=0, img_size=(64, 32)).eval()
+    state = {f"{prefix}{name}": value.clone() for name, value in network.state_dict().items()}
+    if stem:
+        conv = convolutional_stem(384)
+        for name, value in conv.state_dict().items():
+            state[f"{prefix}patch_embed.{name}"] = value
+        network.patch_embed.proj = conv
+    extra = {"classifier.weight": torch.rand(751, 384)} if prefix else {}
+    return network.eval(), state | norm("bottleneck.", 384) | extra
+
+
+@pytest.mark.parametrize("prefix", ["", "base."])
+@pytest.mark.parametrize("stem", [False, True])
+def test_transformers_features_equal_those_of_transreid(prefix, stem, tmp_path):
+    network, state = transreid(prefix, stem)
+    torch.save({"state_dict": {f"module.{n}": v for n, v in state.items()}}, tmp_path / "vit.pth")
+    found = import_encoder(tmp_path / "vit.pth", 64, 32, "imagenet")
+    assert found.card.backbone == ("vit_small_ics" if stem else "vit_small_patch16_224")
+    images = torch.rand(2, 3, 64, 32)
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in COLOURS["imagenet"])
+    with torch.no_grad():
+        token = network.forward_features((images - mean) / std)[:, 0]
+        neck = {
+            key: state[f"bottleneck.{key}"] for key in ("running_mean", "running_var", "weight")
+        }
+        wanted = (
+            (token - neck["running_mean"]) / (neck["running_var"] + 1e-5).sqrt() * neck["weight"]
+        )
+        wanted = F.normalize(wanted, dim=1)
+        torch.testing.assert_close(found.encoder(images), wanted, rtol=1e-3, atol=1e-5)
+        parts = found.encoder.encode(images)
+    assert parts.parts.shape == (2, 384, 4)
+    assert parts.token is None
+
+
+def test_the_stem_halves_norms_and_patches():
+    """Against functions alone: 7 x 7 of stride 2, two 3 x 3, then patches of 8 x 8."""
+    torch.manual_seed(4)
+    made = convolutional_stem(16, width=8).eval()
+    state = made.state_dict()
+    images = torch.rand(2, 3, 32, 16)
+    x = F.conv2d(images, state["conv.0.weight"], stride=2, padding=3)
+    for number in (1, 4):
+        one, other = x.chunk(2, dim=1)
+        flat = one.flatten(2)
+        spread = flat.var(2, unbiased=False, keepdim=True) + 1e-5
+        one = ((flat - flat.mean(2, keepdim=True)) / spread.sqrt()).view_as(one)
+        x = torch.cat([one, other / (1 + 1e-5) ** 0.5], 1).relu()
+        x = F.conv2d(x, state[f"conv.{number + 2}.weight"], padding=1)
+    x = (x / (1 + 1e-5) ** 0.5).relu()
+    wanted = F.conv2d(x, state["proj.weight"], state["proj.bias"], stride=8)
+    torch.testing.assert_close(made(images), wanted, rtol=1e-4, atol=1e-5)
 
 
 def test_the_folder_is_a_model_for_all_commands(tmp_path, capsys):
@@ -122,4 +286,8 @@ def test_faults_are_named(tmp_path, capsys):
     torch.save(other, tmp_path / "other.pth")
     message = failure(capsys, "zoo", "import", tmp_path / "other.pth", "--out", tmp_path / "m")
     assert "1 unexpected: backbone.layer1.0.NL.weight" in message
+    deep = {name.replace("layer3.1.", "layer3.7."): v for name, v in strong_baseline(False).items()}
+    torch.save(strong_baseline(False) | deep, tmp_path / "deep.pth")
+    message = failure(capsys, "zoo", "import", tmp_path / "deep.pth", "--out", tmp_path / "m")
+    assert "its network is none of those that are read: ResNet-18 and -50, OSNet" in message
     assert not (tmp_path / "m").exists()
