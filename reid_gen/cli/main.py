@@ -23,6 +23,7 @@ COMMANDS = {
     "generate": "generate:generate",
     "tune": "tune:tune",
     "report": "report:report",
+    "serve": "serve:serve",
     "views": "views:views",
     "evaluate-views": "evaluate_views:evaluate_views",
     "zoo": "zoo:zoo",

@@ -40,15 +40,15 @@ def search(
     from reid_gen.data.images import save_picture
     from reid_gen.engine.extract import find_images
     from reid_gen.engine.progress import Terminal
-    from reid_gen.engine.search import search_images
+    from reid_gen.engine.search import Gallery
     from reid_gen.files import refuse_existing, write_bytes
     from reid_gen.report.found import found_sheet
 
     for made in (sheet, output):
         if made is not None:
             refuse_existing(made, force)
-    found = search_images(
-        model, find_images(query), find_images(gallery), top, reranked=rerank, progress=Terminal()
+    found = Gallery(model, find_images(gallery), Terminal()).search(
+        find_images(query), top, reranked=rerank
     )
     for ranked in found:
         click.echo(f"{ranked.query.path}")

@@ -32,44 +32,57 @@ class Ranked:
     matches: tuple[tuple[Image, float], ...]
 
 
-def search_images(
-    model: Path,
-    query: Sequence[Image],
-    gallery: Sequence[Image],
-    top: int,
-    *,
-    reranked: bool,
-    progress: Progress,
-) -> list[Ranked]:
-    """Rank a gallery for each query.
+class Gallery:
+    """Images in which people are searched; their features are made once.
 
     Args:
-        model: Run folder or exported encoder.
-        query: Images.
-        gallery: Images.
-        top: Matches per query.
-        reranked: Whether by k-reciprocal re-ranking.
+        model: Run folder, checkpoint, exported encoder, or a name of the zoo.
+        images: Of the gallery.
         progress: Display.
 
     Raises:
         UserError: If the model cannot be loaded, or images do not decode.
+
+    Attributes:
+        images: N in all.
+        features: Of these, unit rows, [N, D].
     """
-    encode, card = open_encoder(model, "fp32")
 
-    def features(images: Sequence[Image]) -> Floats:
-        loader = ImageLoader(images, card.height, card.width, WORKERS)
-        with progress.task("extract", len(images)) as advance:
-            return extract_features(encode, loader, batch=BATCH, advance=advance).complete()
+    def __init__(self, model: Path, images: Sequence[Image], progress: Progress) -> None:
+        self._encode, self._card = open_encoder(model, "fp32")
+        self._progress = progress
+        self.images = images
+        self.features = self._features(images)
 
-    asked, kept = features(query), features(gallery)
-    found = nearest_of(Reranked(asked, kept), top) if reranked else best_matches(asked, kept, top)
-    return [
-        Ranked(
-            image,
-            tuple(
-                (gallery[place], round(float(distance), 4))
-                for place, distance in zip(places, distances, strict=True)
-            ),
-        )
-        for image, places, distances in zip(query, found.index, found.distance, strict=True)
-    ]
+    def search(self, query: Sequence[Image], top: int, *, reranked: bool = False) -> list[Ranked]:
+        """Rank the gallery for each query.
+
+        Args:
+            query: Images.
+            top: Matches per query.
+            reranked: Whether by k-reciprocal re-ranking.
+
+        Raises:
+            UserError: If images do not decode.
+        """
+        asked = self._features(query)
+        if reranked:
+            found = nearest_of(Reranked(asked, self.features), top)
+        else:
+            found = best_matches(asked, self.features, top)
+        return [
+            Ranked(
+                image,
+                tuple(
+                    (self.images[place], round(float(distance), 4))
+                    for place, distance in zip(places, distances, strict=True)
+                ),
+            )
+            for image, places, distances in zip(query, found.index, found.distance, strict=True)
+        ]
+
+    def _features(self, images: Sequence[Image]) -> Floats:
+        loader = ImageLoader(images, self._card.height, self._card.width, WORKERS)
+        with self._progress.task("extract", len(images)) as advance:
+            found = extract_features(self._encode, loader, batch=BATCH, advance=advance)
+        return found.complete()

@@ -1,0 +1,52 @@
+"""``reid-gen serve``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from reid_gen.report.app import Pictures
+
+PATH = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("model", type=PATH)
+@click.option("--gallery", multiple=True, required=True, help="Images: folder, file, glob, @list.")
+@click.option("--views", type=PATH, help="Run with a generator, to turn people around.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Who may open it: this host.")
+@click.option("--port", type=click.IntRange(1, 65535), default=7860, show_default=True)
+def serve(model: Path, gallery: tuple[str, ...], views: Path | None, host: str, port: int) -> None:
+    """Open a local page to search a gallery with MODEL, a run, an exported file or a zoo name.
+
+    Nothing leaves the computer; with another --host than the default, who can reach it can see the
+    gallery.
+
+    Example: reid-gen serve resnet10t.rendered --gallery crops/
+    """
+    from reid_gen.engine.extract import find_images
+    from reid_gen.engine.progress import Terminal
+    from reid_gen.engine.search import Gallery
+    from reid_gen.report.app import build_app, launch, need_gradio
+
+    need_gradio()
+    turn = None if views is None else _turn(views)
+    app = build_app(Gallery(model, find_images(gallery), Terminal()), turn)
+    click.echo(f"http://{host}:{port} (Ctrl-C stops it)")
+    launch(app, host, port)
+
+
+def _turn(run: Path) -> Callable[[str | None], Pictures]:
+    """From a picture's file to its views."""
+    from functools import partial
+
+    from reid_gen.body.recover import MeshRecovery
+    from reid_gen.cli.views import open_run
+    from reid_gen.report.app import turns
+
+    return partial(turns, open_run(run)[-1], MeshRecovery())

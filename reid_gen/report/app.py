@@ -1,0 +1,137 @@
+"""A local page: search a gallery, find its people, turn somebody around."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from reid_gen.body.recover import Recovery
+from reid_gen.cluster.assign import FixedEps, pseudo_labels
+from reid_gen.data.images import decode
+from reid_gen.engine.artist import Artist, recover_bodies
+from reid_gen.engine.search import Gallery
+from reid_gen.errors import UserError
+from reid_gen.generators.turns import TURNS
+from reid_gen.types import Image, Pixels
+
+Pictures = list[tuple[Pixels, str]]
+"""Each with what stands below it."""
+SHOWN = 12
+"""Images of a person."""
+MOST = 30
+"""People."""
+
+
+def need_gradio() -> None:
+    """Stop before any work.
+
+    Raises:
+        UserError: If gradio is not installed.
+    """
+    if importlib.util.find_spec("gradio") is None:
+        raise UserError("a page needs gradio; install it with: pip install 'reid-gen[serve]'")
+
+
+def matches(gallery: Gallery, query: str | None, top: int) -> Pictures:
+    """The best of a gallery for a picture, with ranks and distances."""
+    if query is None:
+        return []
+    (ranked,) = gallery.search([Image(query, Path(query))], top)
+    return [
+        (decode(image.path), f"{rank}: {image.key} ({distance:.3f})")
+        for rank, (image, distance) in enumerate(ranked.matches, 1)
+    ]
+
+
+def people(gallery: Gallery, eps: float) -> Pictures:
+    """Some images of the largest clusters of a gallery, one cluster after the other."""
+    labels = pseudo_labels(gallery.features, eps=FixedEps(eps)).labels
+    sizes = np.bincount(labels[labels >= 0])
+    found: Pictures = []
+    for person, label in enumerate(np.argsort(-sizes, kind="stable")[:MOST], 1):
+        rows = np.flatnonzero(labels == label)
+        for row in rows[:SHOWN]:
+            image = gallery.images[row]
+            found.append((decode(image.path), f"{person} of {len(sizes)}: {image.key}"))
+    return found
+
+
+def turns(artist: Artist, recovery: Recovery, query: str | None) -> Pictures:
+    """A person from all sides, as the generator of a run draws them."""
+    if query is None:
+        return []
+    image = [Image(query, Path(query))]
+    ((_, views),) = artist.views(image, recover_bodies(image, recovery), TURNS)
+    pixels = (255 * views[0].permute(0, 2, 3, 1)).round().byte().numpy()
+    return [
+        (picture, f"{degrees:.0f} degrees") for picture, degrees in zip(pixels, TURNS, strict=True)
+    ]
+
+
+def build_app(gallery: Gallery, turn: Callable[[str | None], Pictures] | None) -> Any:
+    """The page, as gradio's Blocks.
+
+    Args:
+        gallery: What is searched.
+        turn: From a picture's file to its views; None leaves them out.
+    """
+    import gradio as gr
+
+    with gr.Blocks(title="reid-gen", analytics_enabled=False) as app:
+        gr.Markdown(f"# reid-gen\n{len(gallery.images):,} images")
+        with gr.Tab("Search"):
+            query = gr.Image(type="filepath", label="Who", sources=["upload", "clipboard"])
+            top = gr.Slider(1, 50, value=10, step=1, label="Matches")
+            go = gr.Button("Search")
+            found = gr.Gallery(label="Best matches", columns=10, object_fit="contain")
+            go.click(lambda who, count: matches(gallery, who, int(count)), [query, top], found)
+        with gr.Tab("People"):
+            eps = gr.Slider(0.1, 0.9, value=0.5, step=0.05, label="eps")
+            group = gr.Button("Find people")
+            clusters = gr.Gallery(label="Clusters", columns=SHOWN, object_fit="contain")
+            group.click(lambda radius: people(gallery, float(radius)), eps, clusters)
+        if turn is not None:
+            with gr.Tab("Turn"):
+                who = gr.Image(type="filepath", label="Who", sources=["upload", "clipboard"])
+                draw = gr.Button("Turn around")
+                views = gr.Gallery(label="Views", columns=len(TURNS), object_fit="contain")
+                draw.click(turn, who, views)
+    return app
+
+
+def launch(app: Any, host: str, port: int, *, blocking: bool = True) -> str:
+    """Serve the page; returns its address.
+
+    Args:
+        app: Of :func:`build_app`.
+        host: Address to listen at.
+        port: Likewise.
+        blocking: Wait until it is stopped.
+
+    Raises:
+        UserError: If the port is taken.
+    """
+    import gradio as gr
+
+    theme = gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["monospace"])
+    try:
+        _, address, _ = app.launch(
+            server_name=host,
+            server_port=port,
+            share=False,
+            quiet=True,
+            theme=theme,
+            show_error=True,
+            ssr_mode=False,
+            footer_links=[],
+            prevent_thread_lock=True,
+        )
+    except OSError as error:
+        raise UserError(f"cannot listen at {host}:{port} ({error}); give another --port") from error
+    if blocking:
+        app.block_thread()
+    return str(address)

@@ -1,0 +1,102 @@
+"""The local page, its functions and, where there is a browser, what one does on it."""
+
+import shutil
+import socket
+from functools import partial
+
+import numpy as np
+import pytest
+
+from reid_gen.body.recover import MeshRecovery
+from reid_gen.cli.views import open_run
+from reid_gen.engine.extract import find_images
+from reid_gen.engine.progress import Silent
+from reid_gen.engine.search import Gallery
+from reid_gen.errors import UserError
+from reid_gen.report import app as module
+from tests.cli.conftest import failure, gan_run  # noqa: F401
+
+gradio = pytest.importorskip("gradio")
+BROWSER = shutil.which("chromium")
+
+
+@pytest.fixture(scope="module")
+def gallery(gan_run):  # noqa: F811
+    images = find_images([str(gan_run.parents[1] / "people" / "bounding_box_test")])
+    return Gallery(gan_run, images, Silent())
+
+
+@pytest.fixture(scope="module")
+def turn(gan_run):  # noqa: F811
+    return partial(module.turns, open_run(gan_run)[-1], MeshRecovery())
+
+
+def test_a_picture_finds_itself_first_and_no_picture_finds_nothing(gallery):
+    own = gallery.images[3]
+    found = module.matches(gallery, str(own.path), 4)
+    assert len(found) == 4
+    assert found[0][1].startswith(f"1: {own.key} (")
+    assert module.matches(gallery, None, 4) == []
+
+
+def test_people_are_the_clusters_the_largest_first(gallery):
+    features = np.eye(4, dtype=np.float32)[np.repeat([0, 1], [4, 8])]
+    few = Gallery.__new__(Gallery)
+    few.images, few.features = gallery.images[:12], features
+    said = [text for _, text in module.people(few, 0.5)]
+    assert [text.split(":")[0] for text in said] == ["1 of 2"] * 8 + ["2 of 2"] * 4
+    assert said[0].endswith(gallery.images[4].key)
+
+
+def test_a_person_is_turned_to_all_sides(gallery, turn):
+    views = turn(str(gallery.images[0].path))
+    assert [text for _, text in views][:2] == ["0 degrees", "45 degrees"]
+    assert all(picture.shape == (64, 32, 3) for picture, _ in views)
+    assert turn(None) == []
+
+
+def test_without_gradio_the_way_out_is_named(monkeypatch, capsys):
+    monkeypatch.setattr(module.importlib.util, "find_spec", lambda name: None)
+    message = failure(capsys, "serve", "resnet10t.rendered", "--gallery", ".")
+    assert message == "error: a page needs gradio; install it with: pip install 'reid-gen[serve]'"
+
+
+def free_port():
+    with socket.socket() as some:
+        some.bind(("127.0.0.1", 0))
+        return some.getsockname()[1]
+
+
+def test_a_taken_port_is_named(gallery):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(UserError, match=f"cannot listen at 127.0.0.1:{port}"):
+            module.launch(module.build_app(gallery, None), "127.0.0.1", port, blocking=False)
+
+
+@pytest.mark.skipif(BROWSER is None, reason="needs chromium")
+def test_somebody_searches_groups_and_turns_in_a_browser(gallery, turn):
+    playwright = pytest.importorskip("playwright.sync_api")
+    app = module.build_app(gallery, turn)
+    address = module.launch(app, "127.0.0.1", free_port(), blocking=False)
+    try:
+        with playwright.sync_playwright() as play:
+            browser = play.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+            page = browser.new_page()
+            outside = []
+            page.on("request", lambda asked: outside.append(asked.url))
+            page.goto(address)
+            page.locator("input[type=file]").first.set_input_files(str(gallery.images[0].path))
+            page.get_by_role("button", name="Search").click()
+            page.get_by_text(f"1: {gallery.images[0].key}").first.wait_for(timeout=60_000)
+            page.get_by_role("tab", name="Turn").click()
+            page.locator("input[type=file]").last.set_input_files(str(gallery.images[1].path))
+            page.get_by_role("button", name="Turn around").click()
+            page.get_by_text("315 degrees").first.wait_for(timeout=60_000)
+            browser.close()
+    finally:
+        app.close()
+    strange = [url for url in outside if not url.startswith((address, "data:", "blob:"))]
+    assert not strange
