@@ -6,7 +6,7 @@ ARGS ?=
 DEMO ?= demo
 BIN = $(VENV)/bin
 
-.PHONY: help setup format check test bench train demo clean
+.PHONY: help setup format check test docs bench train demo clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -32,6 +32,9 @@ check: setup  ## format, lint, types, import layers; changes nothing
 
 test: setup  ## the test suite
 	$(BIN)/python -m pytest
+
+docs: setup  ## build the documentation into build/site
+	$(BIN)/mkdocs build --strict
 
 bench: setup  ## throughput of the training loop against the bare network
 	$(BIN)/python -m benchmarks.throughput
