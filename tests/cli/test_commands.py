@@ -1,4 +1,8 @@
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,6 +11,8 @@ from pyarrow import parquet
 from reid_gen.cli.main import main
 from tests.data.real_format import make_market
 from tests.engine.small import write_config
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -109,3 +115,17 @@ def test_times_need_the_clusters_of_a_run(run, capsys):
     with pytest.raises(SystemExit):
         call("evaluate", "--config", run / "config.yaml", "--temporal")
     assert "--temporal learns times from the clusters of a run" in capsys.readouterr().err
+
+
+def test_a_shell_completes_commands_in_an_instant():
+    asked = {"COMP_WORDS": "reid-gen zoo ev", "COMP_CWORD": "2"}
+    program = [sys.executable, "-c", "from reid_gen.cli.main import main; main()"]
+    found = subprocess.run(
+        program,
+        env={**os.environ, **asked, "_REID_GEN_COMPLETE": "bash_complete"},
+        cwd=ROOT,
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+    assert found.stdout.strip() == "plain,evaluate"
