@@ -65,7 +65,7 @@ JOINTS = {
     "the view's negatives": joint("loss.pairs.own_negatives=false"),
     "512 random negatives": joint("loss.pairs.negatives=512"),
     "statistics of all pictures": joint("generator.statistics=all"),
-    "each moves the other": joint("generator.apart=false"),
+    "each moves the other": joint("generator.mean_encoder=null"),
     "generator at 1e-5": joint("stages.0.generator_learning_rate=1.0e-5"),
 }
 

@@ -98,3 +98,25 @@ def test_python_files_in_code_spans_exist(document):
 def test_the_readme_names_the_main_job_and_the_tests():
     named = {words[0] for words in commands(ROOT / "README.md", "make") if words}
     assert {"train", "test"} <= named
+
+
+def every_command(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    if not isinstance(command, click.Group):
+        yield path
+        return
+    for name in command.list_commands(click.Context(command)):
+        found = command.get_command(click.Context(command), name)
+        assert found is not None
+        yield from every_command(found, (*path, name))
+
+
+@pytest.mark.parametrize("path", list(every_command(root)), ids=" ".join)
+def test_every_command_has_an_example_that_parses(path):
+    command = root
+    for name in path:
+        command = command.get_command(click.Context(command), name)
+    assert command.help is not None
+    (example,) = re.findall(r"Example: reid-gen (.*(?:\n.*)*)", command.help)
+    words = shlex.split(example)
+    assert tuple(words[: len(path)]) == path
+    command.make_context(command.name, words[len(path) :])

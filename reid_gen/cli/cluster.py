@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 PATH = click.Path(path_type=Path)
 NORMALISE = click.option("--normalise", is_flag=True, help="Divide each row by its length first.")
-FORCE = click.option("--force", is_flag=True, help="Overwrite the output.")
+JSON = click.option("--json", "summary", type=PATH, help="Write what was found or measured here.")
+FORCE = click.option("--force", is_flag=True, help="Overwrite the files.")
 
 
 @click.command()
@@ -37,6 +38,7 @@ FORCE = click.option("--force", is_flag=True, help="Overwrite the output.")
     show_default=True,
 )
 @NORMALISE
+@JSON
 @FORCE
 def cluster(
     features: Path,
@@ -48,12 +50,15 @@ def cluster(
     neighbours: str,
     rule: str,
     normalise: bool,
+    summary: Path | None,
     force: bool,
 ) -> None:
     """Find people in FEATURES (.npy, .npz, .parquet): k-reciprocal Jaccard distance, clusters.
 
     Writes key and label of each row; -1 is an outlier. With pids in the file, says how well both
     agree.
+
+    Example: reid-gen cluster features.npz --out labels.parquet
     """
     from reid_gen.cluster import FixedEps, pseudo_labels
     from reid_gen.data.features import check_table, read_features, write_table
@@ -61,7 +66,9 @@ def cluster(
     from reid_gen.files import refuse_existing
 
     check_table(out)
-    refuse_existing(out, force)
+    for file in (out, summary):
+        if file is not None:
+            refuse_existing(file, force)
     found = read_features(features, normalise)
     made = pseudo_labels(
         found.features,
@@ -74,7 +81,9 @@ def cluster(
     )
     write_table({"key": found.keys, "label": made.labels}, out)
     quality = {} if found.pids is None else clustering_quality(made.labels, found.pids)
-    for name, value in {**made.summary(), **quality}.items():
+    told = {**made.summary(), **quality}
+    _write_json(told, summary)
+    for name, value in told.items():
         click.echo(f"{name} {value:,}" if isinstance(value, int) else f"{name} {value:.3f}")
     click.echo(f"wrote {out}")
 
@@ -86,6 +95,7 @@ def cluster(
 @click.option("--top", type=click.IntRange(1), default=10, show_default=True, help="Per query.")
 @click.option("--rerank", is_flag=True, help="By k-reciprocal re-ranking.")
 @NORMALISE
+@JSON
 @FORCE
 def rank(
     query: Path,
@@ -94,11 +104,14 @@ def rank(
     top: int,
     rerank: bool,
     normalise: bool,
+    summary: Path | None,
     force: bool,
 ) -> None:
     """Rank the GALLERY's features for each of QUERY's.
 
     With pids and camids in both files, measures CMC, mAP and mINP too.
+
+    Example: reid-gen rank query.npz gallery.npz --out matches.parquet
     """
     from reid_gen.cluster.assign import check_features
     from reid_gen.data.features import check_table, read_features
@@ -108,7 +121,9 @@ def rank(
 
     if out is not None:
         check_table(out)
-        refuse_existing(out, force)
+    for file in (out, summary):
+        if file is not None:
+            refuse_existing(file, force)
     asked, kept = (read_features(path, normalise) for path in (query, gallery))
     for found in (asked, kept):
         check_features(found.features)
@@ -126,7 +141,7 @@ def rank(
     if out is not None:
         _write_matches(asked, kept, top, reranked, out)
     if known:
-        _measure(asked, kept, reranked)
+        _write_json(_measure(asked, kept, reranked), summary)
 
 
 def _write_matches(
@@ -152,7 +167,7 @@ def _write_matches(
     click.echo(f"wrote {out}")
 
 
-def _measure(asked: Features, kept: Features, reranked: Reranked | None) -> None:
+def _measure(asked: Features, kept: Features, reranked: Reranked | None) -> list[dict[str, Any]]:
     from reid_gen.evaluation.ranking import evaluate_blocks, evaluate_ranking
     from reid_gen.evaluation.rerank import VARIANT
     from reid_gen.evaluation.tables import results_table
@@ -166,3 +181,13 @@ def _measure(asked: Features, kept: Features, reranked: Reranked | None) -> None
     if reranked is not None:
         results.append(evaluate_blocks(reranked, *labels, reranking=VARIANT))
     click.echo(results_table(results))
+    return [result.as_dict() for result in results]
+
+
+def _write_json(told: object, file: Path | None) -> None:
+    import json
+
+    from reid_gen.files import write_bytes
+
+    if file is not None:
+        write_bytes(file, (json.dumps(told, indent=2) + "\n").encode())

@@ -16,7 +16,10 @@ def config() -> None:
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--set", "overrides", multiple=True, metavar="A.B=C", help="Override a setting.")
 def show(file: Path, overrides: tuple[str, ...]) -> None:
-    """Print all settings of FILE; those that it does not give are marked as defaults."""
+    """Print all settings of FILE; those that it does not give are marked as defaults.
+
+    Example: reid-gen config show configs/gcl_market.yaml
+    """
     from reid_gen.config.dump import dump_config
     from reid_gen.config.load import given_places, load_config
 

@@ -22,7 +22,10 @@ def data() -> None:
 @click.option("--archive", type=click.Path(path_type=Path), required=True, help="Official archive.")
 @click.option("--root", type=click.Path(path_type=Path), required=True, help="Where to unpack.")
 def prepare(name: str, archive: Path, root: Path) -> None:
-    """Verify and unpack the archive of data set NAME."""
+    """Verify and unpack the archive of data set NAME.
+
+    Example: reid-gen data prepare market1501 --archive Market-1501-v15.09.15.zip --root data
+    """
     from reid_gen.data.prepare import prepare as unpack
 
     click.echo(f"unpacked {unpack(name, archive, root)}")
@@ -32,7 +35,10 @@ def prepare(name: str, archive: Path, root: Path) -> None:
 @click.argument("name")
 @click.option("--root", type=click.Path(path_type=Path), required=True, help="Where it lies.")
 def check(name: str, root: Path) -> None:
-    """Count images, ids and cameras of data set NAME, and decode every file."""
+    """Count images, ids and cameras of data set NAME, and decode every file.
+
+    Example: reid-gen data check market1501 --root data
+    """
     from reid_gen.data.check import check_dataset
 
     report = check_dataset(name, root)
@@ -57,7 +63,10 @@ def check(name: str, root: Path) -> None:
 )
 @click.option("--force", is_flag=True, help="Overwrite it.")
 def sheet(name: str, root: Path, out: Path, force: bool) -> None:
-    """Draw people of data set NAME's gallery, a row each, across cameras."""
+    """Draw people of data set NAME's gallery, a row each, across cameras.
+
+    Example: reid-gen data sheet market1501 --root data --out people.png
+    """
     from reid_gen.data.datasets import load_dataset
     from reid_gen.data.images import save_picture
     from reid_gen.engine.evaluate import labelled_splits
@@ -91,7 +100,10 @@ def render(
     width: int,
     workers: int | None,
 ) -> None:
-    """Render the data set NAME (pedestrians) in the layout of Market-1501."""
+    """Render the data set NAME (pedestrians) in the layout of Market-1501.
+
+    Example: reid-gen data render pedestrians --preset small --out people
+    """
     import os
 
     from reid_gen.engine.progress import Terminal
@@ -143,6 +155,8 @@ def groups(
     """Render groups of pedestrians that share a pose, or looks, to learn from.
 
     A killed command goes on where it was and gives the same files.
+
+    Example: reid-gen data groups --share pose --out groups --sheet groups.png
     """
     import os
 

@@ -54,7 +54,10 @@ def evaluate(
     sheet: Path | None,
     force: bool,
 ) -> None:
-    """Measure CMC, mAP and mINP on query and gallery."""
+    """Measure CMC, mAP and mINP on query and gallery.
+
+    Example: reid-gen evaluate --checkpoint runs/baseline_market_small --rerank
+    """
     from reid_gen.config.load import load_config
     from reid_gen.data.images import save_picture
     from reid_gen.engine.checkpoint import find_checkpoint

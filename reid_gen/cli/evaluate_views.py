@@ -41,6 +41,8 @@ def evaluate_views(
 
     Each score stands beside those of the input image itself and of the mean of the person's gallery
     images, and, on rendered pedestrians, of the true turned view.
+
+    Example: reid-gen evaluate-views runs/gcl_pedestrians --json views.json
     """
     from reid_gen.body.table import load_table
     from reid_gen.cli.views import open_run, parse_degrees

@@ -45,7 +45,10 @@ def meshes(
     sheet: Path | None,
     workers: int,
 ) -> None:
-    """Estimate a 3-D body for every image of data set NAME; a killed run goes on where it was."""
+    """Estimate a 3-D body for every image of data set NAME; a killed run goes on where it was.
+
+    Example: reid-gen meshes market1501 --root data --out bodies --sheet bodies.jpg
+    """
     from reid_gen.body.evidence import EvidenceFiles
     from reid_gen.body.model import load_body
     from reid_gen.body.table import load_table

@@ -16,7 +16,10 @@ from reid_gen.errors import UserError
     "--resume", type=click.Path(path_type=Path), help="Run folder to go on with; brings its config."
 )
 def train(config: Path | None, overrides: tuple[str, ...], resume: Path | None) -> None:
-    """Train an encoder without labels."""
+    """Train an encoder without labels.
+
+    Example: reid-gen train --config configs/gcl_market.yaml --set data.root=data
+    """
     if (config is None) == (resume is None):
         raise UserError(
             "give either --config FILE to start a run or --resume RUN to go on with one"

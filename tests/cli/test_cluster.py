@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 from pyarrow import parquet
@@ -29,8 +31,9 @@ def files(tmp_path):
 @pytest.mark.parametrize("suffix", [".npy", ".npz", ".parquet"])
 def test_clusters_of_features_from_any_file(files, capsys, suffix):
     out = files / "labels.parquet"
-    words = ["--k1", "10", "--k2", "3", "--out", str(out)]
+    words = ["--k1", "10", "--k2", "3", "--out", str(out), "--json", str(files / "found.json")]
     main(["cluster", str(files / f"all{suffix}"), *words])
+    assert json.loads((files / "found.json").read_text())["clusters"] == 20
     table = parquet.read_table(out).to_pydict()
     assert len(set(table["label"])) == 20
     assert table["key"][1] == ("1" if suffix == ".npy" else "001.jpg")
@@ -51,7 +54,9 @@ def test_other_rules_and_approximate_neighbours(files, capsys, rule):
 def test_ranks_are_written_and_measured(files, capsys):
     out = files / "ranks.npz"
     words = [str(files / "query.npz"), str(files / "gallery.parquet")]
-    main(["rank", *words, "--out", str(out), "--top", "3", "--rerank"])
+    summary = files / "scores.json"
+    main(["rank", *words, "--out", str(out), "--top", "3", "--rerank", "--json", str(summary)])
+    assert [one["reranking"] for one in json.loads(summary.read_text())] == ["none", "zhong"]
     printed = capsys.readouterr().out
     assert "zhong" in printed
     assert "mAP" in printed
