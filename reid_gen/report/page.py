@@ -127,7 +127,8 @@ def _head(name: str, about: dict[str, object]) -> str:
         for key in ("mAP", "rank1")
         if key in metrics
     )
-    rows = {"epochs": about["epochs"], **protocol}
+    notes = "; ".join(protocol["notes"])
+    rows = {"epochs": about["epochs"], **protocol, "notes": notes}
     table = "".join(
         f"<tr><th>{html.escape(str(key))}</th><td>{html.escape(str(value))}</td></tr>"
         for key, value in rows.items()
