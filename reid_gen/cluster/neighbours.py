@@ -12,6 +12,7 @@ import torch
 from reid_gen.cluster.candidates import ROOM
 from reid_gen.cluster.certified import nearest_certified
 from reid_gen.cluster.matches import best_matches
+from reid_gen.cluster.on_device import nearest_on
 from reid_gen.errors import UserError
 from reid_gen.types import Exact, Floats, Ints
 
@@ -63,22 +64,10 @@ def nearest(features: Floats, count: int, method: str = "exact") -> Neighbours:
 def _exact(features: Floats, count: int) -> tuple[Ints, Exact]:
     """By low-precision products that are checked again (``certified``)."""
     if torch.cuda.is_available():
-        return _on_gpu(features, count)
+        return nearest_on(torch.device("cuda"), features, count)
     if count > ROOM // 2:
         return _flat(features, count)
     return nearest_certified(features, count)
-
-
-def _on_gpu(features: Floats, count: int) -> tuple[Ints, Exact]:
-    """On a GPU, by float32 products of blocks."""
-    everything = torch.from_numpy(np.asarray(features, np.float32)).cuda()
-    index = np.empty((len(features), count), np.int64)
-    similarity = np.empty((len(features), count), np.float64)
-    for start in range(0, len(features), _BLOCK):
-        rows = slice(start, start + _BLOCK)
-        best = torch.topk(everything[rows] @ everything.T, count, dim=1)
-        index[rows], similarity[rows] = best.indices.cpu(), best.values.cpu()
-    return index, similarity
 
 
 def _flat(features: Floats, count: int) -> tuple[Ints, Exact]:

@@ -5,6 +5,7 @@ import torch
 from reid_gen.cluster import certified
 from reid_gen.cluster.certified import nearest_certified
 from reid_gen.cluster.neighbours import EXACT, METHODS, nearest
+from reid_gen.cluster.on_device import nearest_on
 from reid_gen.errors import UserError
 from tests.cluster.features import people
 
@@ -39,6 +40,16 @@ def test_many_copies_are_told_apart_by_their_number(precision):
     index, _ = nearest_certified(features, 12, precision)
     np.testing.assert_array_equal(index, brute(features, 12)[0])
     assert index[100].tolist() == [5, *range(20, 31)]
+
+
+@pytest.mark.parametrize("spare", [1, 8, 32])
+def test_on_a_device_neighbours_are_those_of_float64_too(spare):
+    features = people(persons=40, each=7, noise=0.9)[0]
+    features[20:80] = features[5]  # more ties than are spare
+    index, cosine = nearest_on(torch.device("cpu"), features, 20, spare)
+    wanted, similarity = nearest_certified(features, 20)
+    np.testing.assert_array_equal(index, wanted)
+    np.testing.assert_allclose(cosine, similarity, atol=1e-12)
 
 
 def test_products_below_zero_are_ranked_too():
