@@ -13,6 +13,7 @@ from reid_gen.cluster.candidates import ROOM
 from reid_gen.cluster.certified import nearest_certified
 from reid_gen.cluster.matches import best_matches
 from reid_gen.cluster.on_device import nearest_on
+from reid_gen.data.sampling import evenly_spread
 from reid_gen.errors import UserError
 from reid_gen.types import Exact, Floats, Ints
 
@@ -119,7 +120,7 @@ def _search(index: faiss.Index, features: Floats, count: int) -> tuple[Ints, Exa
 
 def _recall(features: Floats, index: Ints) -> float:
     """Share of the true neighbours that were found, on rows evenly spread over all."""
-    rows = np.unique(np.linspace(0, len(features) - 1, _SAMPLE).astype(np.int64))
+    rows = evenly_spread(len(features), _SAMPLE)
     count = index.shape[1]
     true = best_matches(features[rows], features, count).index
     hits = [len(np.intersect1d(a, b)) for a, b in zip(true, index[rows], strict=True)]

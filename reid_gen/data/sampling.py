@@ -1,4 +1,4 @@
-"""Drawing batches: P x K over pseudo labels, or plainly."""
+"""Drawing images: batches of P x K over pseudo labels, batches of all, some to look at."""
 
 from __future__ import annotations
 
@@ -91,3 +91,8 @@ def _camera_turns(cameras: Ints) -> Ints:
     turn = np.empty(len(cameras), dtype=np.int64)
     turn[by_camera] = np.arange(len(cameras)) - starts
     return np.argsort(turn, kind="stable")
+
+
+def evenly_spread(count: int, wanted: int) -> Ints:
+    """``wanted`` places, or all, evenly over 0..count - 1, rising."""
+    return np.unique(np.linspace(0, count - 1, min(wanted, count)).round().astype(np.int64))

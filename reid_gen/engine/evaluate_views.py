@@ -15,6 +15,7 @@ from torch import Tensor
 from reid_gen.body.table import BodyTable
 from reid_gen.body.views import StructureMaps
 from reid_gen.data.loaders import ImageLoader
+from reid_gen.data.sampling import evenly_spread
 from reid_gen.data.transforms import to_images
 from reid_gen.engine.artist import BATCH, Artist, whole_batches
 from reid_gen.evaluation.features import Encode
@@ -210,8 +211,7 @@ def _save_moments(found: Moments, path: Path) -> None:
 
 def some_queries(query: LabelledSplit, count: int) -> LabelledSplit:
     """``count`` of the queries, or all, evenly spread."""
-    rows = np.unique(np.linspace(0, len(query.images) - 1, min(count, len(query.images))).round())
-    chosen = rows.astype(np.int64)
+    chosen = evenly_spread(len(query.images), count)
     return LabelledSplit(tuple(query.images[row] for row in chosen), query.pids[chosen])
 
 

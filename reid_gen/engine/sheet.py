@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from reid_gen.data.loaders import ImageLoader
+from reid_gen.data.sampling import evenly_spread
 from reid_gen.data.transforms import Augmentation, as_sheet
 from reid_gen.engine.batches import prepare
 from reid_gen.engine.runtime import Runtime
@@ -33,7 +34,7 @@ def views_sheet(
         runtime: Device and precision.
     """
     usable = np.flatnonzero(generator.usable(loader.images))
-    rows = usable[np.unique(np.linspace(0, len(usable) - 1, SHOWN).astype(int))]
+    rows = usable[evenly_spread(len(usable), SHOWN)]
     batch = prepare(next(loader.read([rows])), PLAIN, np.random.default_rng(0), runtime.device)
 
     def encode(*several: Tensor) -> list[Encoded]:

@@ -10,6 +10,7 @@ from reid_gen.body.model import BodyModel
 from reid_gen.body.table import BodyTable
 from reid_gen.body.views import StructureMaps
 from reid_gen.data.images import decode
+from reid_gen.data.sampling import evenly_spread
 from reid_gen.types import Floats, Image, Pixels
 
 HEIGHT, WIDTH = 128, 64
@@ -30,7 +31,7 @@ def bodies_sheet(
     Raises:
         UserError: If the table has no row for an image.
     """
-    places = np.unique(np.linspace(0, len(images) - 1, min(rows, len(images))).astype(int))
+    places = evenly_spread(len(images), rows)
     maps = StructureMaps(table, model, HEIGHT, WIDTH)
     return np.concatenate([_row(images[place], maps) for place in places])
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from reid_gen.data.images import UnreadableImage, decode, unreadable_error
+from reid_gen.data.sampling import evenly_spread
 from reid_gen.types import Floats, Image, Ints, LabelledSplit, Pixels
 
 HEIGHT, WIDTH = 128, 64
@@ -31,10 +32,10 @@ def people_sheet(split: LabelledSplit, people: int = 10, columns: int = 12) -> P
     """
     pids = np.unique(split.pids[split.pids > 0])
     rows = []
-    for pid in pids[_spread(len(pids), people)]:
+    for pid in pids[evenly_spread(len(pids), people)]:
         own = [split.images[row] for row in np.flatnonzero(split.pids == pid)]
         own.sort(key=lambda image: (-1 if image.camid is None else image.camid, image.key))
-        rows.append([(own[place], WHITE) for place in _spread(len(own), columns)])
+        rows.append([(own[place], WHITE) for place in evenly_spread(len(own), columns)])
     return frame_rows(rows)
 
 
@@ -66,7 +67,7 @@ def ranked_sheet(
         UserError: If an image does not decode.
     """
     rows = []
-    for row in _spread(len(query.images), queries):
+    for row in evenly_spread(len(query.images), queries):
         same = gallery.pids == query.pids[row]
         seen = same & (gallery.camids == query.camids[row]) & (gallery.camids >= 0)
         similarity = np.where(seen, -np.inf, gallery_features @ query_features[row])
@@ -93,13 +94,8 @@ def clusters_sheet(
     rows = []
     for cluster in clusters:
         own = np.flatnonzero(labels == cluster)
-        rows.append([(images[row], WHITE) for row in own[_spread(len(own), columns)]])
+        rows.append([(images[row], WHITE) for row in own[evenly_spread(len(own), columns)]])
     return frame_rows(rows)
-
-
-def _spread(count: int, wanted: int) -> Ints:
-    """``wanted`` places (or all) evenly over 0..count - 1."""
-    return np.unique(np.linspace(0, count - 1, min(wanted, count)).round().astype(np.int64))
 
 
 def frame_rows(rows: Sequence[Sequence[tuple[Image, Colour]]]) -> Pixels:

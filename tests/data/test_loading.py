@@ -4,7 +4,7 @@ import torch
 
 from reid_gen.data.images import UnreadableImage, decode
 from reid_gen.data.loaders import ImageLoader
-from reid_gen.data.sampling import identity_batches
+from reid_gen.data.sampling import evenly_spread, identity_batches
 from reid_gen.data.transforms import Augmentation, to_images
 from reid_gen.types import Image
 from tests.data.real_format import draw_person, make_folder
@@ -132,3 +132,9 @@ def test_augmentation_depends_on_the_seed_alone():
     kinds = {"flip": 0.5, "pad": 3, "erase": 0.5}
     assert torch.equal(augment(pictures(), 1, **kinds), augment(pictures(), 1, **kinds))
     assert not torch.equal(augment(pictures(), 1, **kinds), augment(pictures(), 2, **kinds))
+
+
+def test_some_are_picked_evenly_and_all_if_there_are_few():
+    assert evenly_spread(100, 3).tolist() == [0, 50, 99]
+    assert evenly_spread(4, 9).tolist() == [0, 1, 2, 3]
+    assert evenly_spread(5, 1).tolist() == [0]
