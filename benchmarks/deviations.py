@@ -58,6 +58,8 @@ DRAWINGS = {
     "a penalty at every step": drawing("generator.discriminator.penalty_every=1"),
     "learning rate 1e-4": drawing(rate=SLOW),
     "grey maps": drawing("generator.map=grey"),
+    "borders reflected": drawing("generator.padding=reflect"),
+    "all pixels alike": drawing("generator.body_weight=1"),
 }
 JOINTS = {
     "ours": joint(),

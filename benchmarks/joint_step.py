@@ -57,6 +57,7 @@ def main() -> None:
     parser.add_argument("--structure", type=int, default=8, help="width of E_str")
     parser.add_argument("--judge", type=int, default=16, help="width of D")
     parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--padding", choices=["reflect", "zeros"], default="reflect")
     options = parser.parse_args()
     torch.manual_seed(0)
     scene = Scene(options)
@@ -90,10 +91,14 @@ class Scene:
         device, size = self.runtime.device, (options.height, options.width)
         card = EncoderCard(options.backbone, "gem", *size)
         self.encoder = create_encoder(card, ghost_batch=options.batch).to(device)
-        structure = StructureEncoder(KINDS["parts"].channels, options.structure)
-        decoder = Decoder(structure.out_channels, self.encoder.channels, hidden=256)
+        structure = StructureEncoder(
+            KINDS["parts"].channels, options.structure, padding=options.padding
+        )
+        decoder = Decoder(
+            structure.out_channels, self.encoder.channels, hidden=256, padding=options.padding
+        )
         painter = MeshPainter(structure, decoder, self.encoder.mean, self.encoder.std)
-        judge = MultiScaleDiscriminator(options.judge)
+        judge = MultiScaleDiscriminator(options.judge, padding=options.padding)
         for network in (painter, judge):
             network.to(device, memory_format=torch.channels_last)
         maps = TurnedMaps(None, "parts", AnyAngle(), least_score=0, most=None)

@@ -28,6 +28,7 @@ generator:
   batch: 64
   learn: 16
   body_weight: 4.0
+  padding: zeros
   mean_encoder: 0.999
   structure: {{width: 8}}
   decoder: {{hidden: 256}}

@@ -93,6 +93,8 @@ class MeshGan(Drawn):
     """What drives one block of the decoder: a stripe of the body, or channels of all (release)."""
     feature_of_view: bool = True
     """Tie the view's part features to the image's too (paper, not release)."""
+    padding: Literal["reflect", "zeros"] = "reflect"
+    """Of its convolutions; ``zeros`` saves a fifth of a step on CPU."""
     body_weight: Annotated[float, Field(ge=1)] = 1.0
     """How much a pixel on the body counts in ``image`` and ``cycle`` beside one elsewhere."""
     statistics: Literal["real", "all"] = "real"

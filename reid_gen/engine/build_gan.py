@@ -36,9 +36,10 @@ def build_painter(
             + ("; generator.structure.pyramid: false needs 8" if pyramid else "")
         )
     channels = KINDS[settings.map].channels
-    structure = StructureEncoder(channels, **settings.structure.model_dump())
+    padding = settings.padding
+    structure = StructureEncoder(channels, **settings.structure.model_dump(), padding=padding)
     hidden = settings.decoder.hidden
-    decoder = Decoder(structure.out_channels, encoder.channels, hidden=hidden)
+    decoder = Decoder(structure.out_channels, encoder.channels, hidden=hidden, padding=padding)
     return MeshPainter(structure, decoder, encoder.mean, encoder.std, settings.stripes)
 
 
@@ -49,7 +50,7 @@ def build_generator(
     judge = settings.discriminator
     generator = MeshGan(
         painter,
-        MultiScaleDiscriminator(judge.width, judge.blocks, judge.scales),
+        MultiScaleDiscriminator(judge.width, judge.blocks, judge.scales, settings.padding),
         maps,
         feature_of_view=settings.feature_of_view,
         penalty_every=judge.penalty_every,

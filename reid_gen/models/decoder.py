@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from reid_gen.models.blocks import SLOPE, StyledBlock, conv_block
+from reid_gen.models.blocks import SLOPE, Padding, StyledBlock, conv_block
 
 
 class Decoder(nn.Module):
@@ -15,23 +15,29 @@ class Decoder(nn.Module):
         part: Length of one stripe's feature; GCL has 2,048.
         stripes: Stripes, and so styled blocks; GCL has 4.
         hidden: Width of the networks from part feature to scale and shift; GCL has 512.
+        padding: At the borders; GCL reflects.
     """
 
     def __init__(
-        self, channels: int = 128, part: int = 2048, stripes: int = 4, hidden: int = 512
+        self,
+        channels: int = 128,
+        part: int = 2048,
+        stripes: int = 4,
+        hidden: int = 512,
+        padding: Padding = "reflect",
     ) -> None:
         super().__init__()
         self.scales = nn.ModuleList(_mlp(part, hidden, 2 * channels) for _ in range(stripes))
         self.shifts = nn.ModuleList(_mlp(part, hidden, 2 * channels) for _ in range(stripes))
-        self.blocks = nn.ModuleList(StyledBlock(channels) for _ in range(stripes))
+        self.blocks = nn.ModuleList(StyledBlock(channels, padding) for _ in range(stripes))
         half, quarter = channels // 2, channels // 4
         self.out = nn.Sequential(
             nn.Upsample(scale_factor=2),
-            conv_block(channels, half, 5, norm="layer"),
+            conv_block(channels, half, 5, norm="layer", padding=padding),
             nn.Upsample(scale_factor=2),
-            conv_block(half, quarter, 5, norm="layer"),
-            conv_block(quarter, quarter),
-            conv_block(quarter, quarter),
+            conv_block(half, quarter, 5, norm="layer", padding=padding),
+            conv_block(quarter, quarter, padding=padding),
+            conv_block(quarter, quarter, padding=padding),
             nn.Conv2d(quarter, 3, 1),
         )
 

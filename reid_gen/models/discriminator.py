@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from reid_gen.models.blocks import ResidualBlock, conv_block
+from reid_gen.models.blocks import Padding, ResidualBlock, conv_block
 
 
 class MultiScaleDiscriminator(nn.Module):
@@ -17,11 +19,14 @@ class MultiScaleDiscriminator(nn.Module):
         width: Channels of the first layers; GCL has 32.
         blocks: Residual blocks of a copy; GCL has 4.
         scales: Copies; GCL has 3.
+        padding: At the borders; GCL reflects.
     """
 
-    def __init__(self, width: int = 32, blocks: int = 4, scales: int = 3) -> None:
+    def __init__(
+        self, width: int = 32, blocks: int = 4, scales: int = 3, padding: Padding = "reflect"
+    ) -> None:
         super().__init__()
-        self.scales = nn.ModuleList(_one_scale(width, blocks) for _ in range(scales))
+        self.scales = nn.ModuleList(_one_scale(width, blocks, padding) for _ in range(scales))
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d):
                 nn.init.normal_(layer.weight, std=0.02)
@@ -36,13 +41,14 @@ class MultiScaleDiscriminator(nn.Module):
         return maps
 
 
-def _one_scale(width: int, blocks: int) -> nn.Sequential:
+def _one_scale(width: int, blocks: int, padding: Padding) -> nn.Sequential:
+    padded = partial(conv_block, padding=padding)
     return nn.Sequential(
-        conv_block(3, width, 1),
-        conv_block(width, width),
-        conv_block(width, width, stride=2),
-        conv_block(width, width),
-        conv_block(width, 2 * width, stride=2),
-        *(ResidualBlock(2 * width, "none") for _ in range(blocks)),
+        padded(3, width, 1),
+        padded(width, width),
+        padded(width, width, stride=2),
+        padded(width, width),
+        padded(width, 2 * width, stride=2),
+        *(ResidualBlock(2 * width, "none", padding) for _ in range(blocks)),
         nn.Conv2d(2 * width, 1, 1),
     )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 
-from reid_gen.models.blocks import ResidualBlock, conv_block
+from reid_gen.models.blocks import Padding, ResidualBlock, conv_block
 
 _RATES = (3, 6, 9)
 
@@ -18,23 +20,28 @@ class StructureEncoder(nn.Module):
         width: Channels of the first layer; GCL has 16.
         blocks: Residual blocks; GCL has 4.
         pyramid: Whether dilated convolutions see far at the end, as in GCL; else one 1 x 1 does.
+        padding: At the borders; GCL reflects.
     """
 
     def __init__(
-        self, channels: int = 1, width: int = 16, blocks: int = 4, pyramid: bool = True
+        self,
+        channels: int = 1,
+        width: int = 16,
+        blocks: int = 4,
+        pyramid: bool = True,
+        padding: Padding = "reflect",
     ) -> None:
         super().__init__()
         self.out_channels = 8 * width
         inner = 4 * width
+        normed = partial(conv_block, norm="instance", padding=padding)
         self.layers = nn.Sequential(
-            conv_block(channels, width, stride=2, norm="instance"),
-            conv_block(width, 2 * width, norm="instance"),
-            conv_block(2 * width, 2 * width, norm="instance"),
-            conv_block(2 * width, inner, stride=2, norm="instance"),
-            *(ResidualBlock(inner, "instance") for _ in range(blocks)),
-            _Pyramid(inner)
-            if pyramid
-            else conv_block(inner, self.out_channels, 1, norm="instance"),
+            normed(channels, width, stride=2),
+            normed(width, 2 * width),
+            normed(2 * width, 2 * width),
+            normed(2 * width, inner, stride=2),
+            *(ResidualBlock(inner, "instance", padding) for _ in range(blocks)),
+            _Pyramid(inner, padding) if pyramid else normed(inner, self.out_channels, 1),
         )
 
     def forward(self, pictures: Tensor) -> Tensor:
@@ -46,18 +53,16 @@ class StructureEncoder(nn.Module):
 class _Pyramid(nn.Module):
     """Views of one map at growing distances, side by side (ASPP, Chen et al., 2017)."""
 
-    def __init__(self, inner: int) -> None:
+    def __init__(self, inner: int, padding: Padding) -> None:
         super().__init__()
         quarter = inner // 2
-        self.near = conv_block(inner, quarter, 1, norm="instance")
+        normed = partial(conv_block, norm="instance", padding=padding)
+        self.near = normed(inner, quarter, 1)
         self.far = nn.ModuleList(
-            nn.Sequential(
-                conv_block(inner, quarter, 1, norm="instance"),
-                conv_block(quarter, quarter, dilation=rate, norm="instance"),
-            )
+            nn.Sequential(normed(inner, quarter, 1), normed(quarter, quarter, dilation=rate))
             for rate in _RATES
         )
-        self.fuse = conv_block(4 * quarter, 2 * inner, 1, norm="instance")
+        self.fuse = normed(4 * quarter, 2 * inner, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         joined = torch.cat([self.near(x), *(branch(x) for branch in self.far)], dim=1)

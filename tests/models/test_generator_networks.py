@@ -1,12 +1,16 @@
 import numpy as np
 import pytest
 import torch
+from torch import nn
+from torch.nn import functional as F
 
 from reid_gen.models.blocks import adaptive_instance_norm, conv_block
 from reid_gen.models.decoder import Decoder, initialise_generator
 from reid_gen.models.discriminator import MultiScaleDiscriminator
 from reid_gen.models.encoder import EncoderCard, create_encoder
 from reid_gen.models.structure import StructureEncoder
+
+PADDINGS = ("reflect", "zeros")
 
 
 def parameters(network):
@@ -59,13 +63,39 @@ def test_layer_norm_is_over_channels_and_places_with_a_scale_per_channel():
     torch.manual_seed(0)
     block = conv_block(2, 3, norm="layer", activate=False)
     x = torch.randn(2, 2, 6, 5)
-    plain = block[:2](x)
+    plain = block[0](x)
     whole = plain.flatten(1)
     centred = plain - whole.mean(1)[:, None, None, None]
     wanted = centred / (whole.var(1, unbiased=False) + 1e-5).sqrt()[:, None, None, None]
-    wanted = wanted * block[2].weight[:, None, None]
+    wanted = wanted * block[1].weight[:, None, None]
     torch.testing.assert_close(block(x), wanted)
-    assert ((block[2].weight >= 0) & (block[2].weight <= 1)).all()
+    assert ((block[1].weight >= 0) & (block[1].weight <= 1)).all()
+
+
+def test_borders_are_reflected_or_zero():
+    torch.manual_seed(0)
+    x = torch.randn(2, 3, 7, 6)
+    reflecting, plain = (conv_block(3, 4, 5, activate=False, padding=p) for p in PADDINGS)
+    plain.load_state_dict(reflecting.state_dict())
+    weight, bias = reflecting[0].weight, reflecting[0].bias
+    for block, mode in ((reflecting, "reflect"), (plain, "constant")):
+        wanted = F.conv2d(F.pad(x, (2, 2, 2, 2), mode=mode), weight, bias)
+        torch.testing.assert_close(block(x), wanted)
+
+
+@pytest.mark.parametrize("padding", PADDINGS)
+def test_the_padding_reaches_every_convolution(padding):
+    networks = (
+        StructureEncoder(3, 4, padding=padding), Decoder(32, 8, hidden=8, padding=padding),
+        MultiScaleDiscriminator(4, padding=padding),
+    )  # fmt: skip
+    for network in networks:
+        modes = {
+            layer.padding_mode
+            for layer in network.modules()
+            if isinstance(layer, nn.Conv2d) and layer.kernel_size != (1, 1)
+        }
+        assert modes == {padding}
 
 
 def test_stripe_j_drives_block_j():
