@@ -20,7 +20,7 @@ from reid_gen.types import Image, Pixels
 
 Pictures = list[tuple[Pixels, str]]
 """Each with what stands below it."""
-SHOWN = 12
+SHOWN = 8
 """Images of a person."""
 MOST = 30
 """People."""
@@ -42,7 +42,7 @@ def matches(gallery: Gallery, query: str | None, top: int) -> Pictures:
         return []
     (ranked,) = gallery.search([Image(query, Path(query))], top)
     return [
-        (decode(image.path), f"{rank}: {image.key} ({distance:.3f})")
+        (decode(image.path), f"{rank} ({distance:.2f}) {image.key}")
         for rank, (image, distance) in enumerate(ranked.matches, 1)
     ]
 
@@ -56,7 +56,7 @@ def people(gallery: Gallery, eps: float) -> Pictures:
         rows = np.flatnonzero(labels == label)
         for row in rows[:SHOWN]:
             image = gallery.images[row]
-            found.append((decode(image.path), f"{person} of {len(sizes)}: {image.key}"))
+            found.append((decode(image.path), f"{person} of {len(sizes)} {image.key}"))
     return found
 
 
@@ -83,24 +83,36 @@ def build_app(gallery: Gallery, turn: Callable[[str | None], Pictures] | None) -
 
     with gr.Blocks(title="reid-gen", analytics_enabled=False) as app:
         gr.Markdown(f"# reid-gen\n{len(gallery.images):,} images")
-        with gr.Tab("Search"):
-            query = gr.Image(type="filepath", label="Who", sources=["upload", "clipboard"])
-            top = gr.Slider(1, 50, value=10, step=1, label="Matches")
-            go = gr.Button("Search")
-            found = gr.Gallery(label="Best matches", columns=10, object_fit="contain")
+        with gr.Tab("Search"), gr.Row():
+            with gr.Column(scale=1):
+                query = gr.Image(type="filepath", label="Who", sources=["upload", "clipboard"])
+                top = gr.Slider(1, 50, value=10, step=1, label="Matches")
+                go = gr.Button("Search")
+            with gr.Column(scale=4):
+                found = _gallery("Best matches", 5)
             go.click(lambda who, count: matches(gallery, who, int(count)), [query, top], found)
-        with gr.Tab("People"):
-            eps = gr.Slider(0.1, 0.9, value=0.5, step=0.05, label="eps")
-            group = gr.Button("Find people")
-            clusters = gr.Gallery(label="Clusters", columns=SHOWN, object_fit="contain")
+        with gr.Tab("People"), gr.Row():
+            with gr.Column(scale=1):
+                eps = gr.Slider(0.1, 0.9, value=0.5, step=0.05, label="eps")
+                group = gr.Button("Find people")
+            with gr.Column(scale=4):
+                clusters = _gallery("Clusters", SHOWN)
             group.click(lambda radius: people(gallery, float(radius)), eps, clusters)
         if turn is not None:
-            with gr.Tab("Turn"):
-                who = gr.Image(type="filepath", label="Who", sources=["upload", "clipboard"])
-                draw = gr.Button("Turn around")
-                views = gr.Gallery(label="Views", columns=len(TURNS), object_fit="contain")
+            with gr.Tab("Turn"), gr.Row():
+                with gr.Column(scale=1):
+                    who = gr.Image(type="filepath", label="Who", sources=["upload", "clipboard"])
+                    draw = gr.Button("Turn around")
+                with gr.Column(scale=4):
+                    views = _gallery("Views", len(TURNS) // 2)
                 draw.click(turn, who, views)
     return app
+
+
+def _gallery(label: str, columns: int) -> Any:
+    import gradio as gr
+
+    return gr.Gallery(label=label, columns=columns, object_fit="contain", height="auto")
 
 
 def launch(app: Any, host: str, port: int, *, blocking: bool = True) -> str:
