@@ -1,8 +1,10 @@
-"""Evaluate: the same as ``reid-gen evaluate``."""
+"""Evaluate: ``reid-gen evaluate``, or, of an encoder by its name, ``reid-gen zoo evaluate``."""
 
 import sys
 
 from reid_gen.cli.main import main
 
 if __name__ == "__main__":
-    main(["evaluate", *sys.argv[1:]])
+    words = sys.argv[1:]
+    named = bool(words) and not words[0].startswith("-")
+    main([*(("zoo", "evaluate") if named else ("evaluate",)), *words])
