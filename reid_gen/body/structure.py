@@ -23,12 +23,14 @@ class Mesh:
         screen: The same in pixels and depth, [B, V, 3].
         faces: [F, 3].
         skinning: How far each vertex belongs to each joint, [V, 24].
+        colours: Of their surface, in -1..1, [B, V, 3]; None unless they are to be ``painted``.
     """
 
     vertices: Floats
     screen: Floats
     faces: Faces
     skinning: Floats
+    colours: Floats | None = None
 
 
 def draw_structure(
@@ -97,6 +99,14 @@ def _grey(mesh: Mesh, fragments: Fragments) -> Floats:
     return np.where(fragments.face >= 0, 2 * (0.1 + 0.75 * lit) - 1, 1)[..., None]
 
 
+def _painted(mesh: Mesh, fragments: Fragments) -> Floats:
+    """The colours of the surface, and a silhouette as fourth channel; background -1."""
+    assert mesh.colours is not None
+    inside = (fragments.face >= 0)[..., None]
+    drawn = interpolate(fragments, mesh.faces, mesh.colours)
+    return np.where(inside, np.concatenate([drawn, np.ones_like(drawn[..., :1])], axis=-1), -1)
+
+
 @dataclass(frozen=True)
 class Kind:
     """A way to draw a body.
@@ -118,7 +128,10 @@ KINDS: dict[str, Kind] = {
     "normals": Kind(3, _normals, 0),
     "parts": Kind(3, _parts, -1),
     "silhouette": Kind(1, _silhouette, -1),
+    "painted": Kind(4, _painted, -1),
 }
+PAINTED = "painted"
+"""The kind whose maps need the pictures that show the bodies."""
 
 
 def _part_colours(count: int = 24) -> Floats:

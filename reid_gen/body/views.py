@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
 
+import numpy as np
 import torch
 from scipy.spatial.transform import Rotation
 
 from reid_gen.body.camera import project, turned, upright
 from reid_gen.body.model import BodyModel
+from reid_gen.body.painting import look_alikes, paint
 from reid_gen.body.rasterise import Rasteriser, rasterise
-from reid_gen.body.structure import Mesh, draw_structure
+from reid_gen.body.structure import PAINTED, Mesh, draw_structure
 from reid_gen.body.table import BodyTable
-from reid_gen.types import Floats
+from reid_gen.types import Floats, Ints, Pixels
 
 
 class StructureMaps:
@@ -42,19 +46,38 @@ class StructureMaps:
         self.width = width
         self.rasteriser = rasteriser
 
-    def __call__(self, kind: str, keys: Sequence[str], degrees: Floats) -> Floats:
+    def __call__(
+        self, kind: str, keys: Sequence[str], degrees: Floats, pictures: Pixels | None = None
+    ) -> Floats:
         """Maps in -1..1, [B, C, H, W].
 
         Args:
             kind: A key of ``structure.KINDS``.
             keys: Of B images.
             degrees: How far each is turned, in the direction of ``camera.turned``, [B].
+            pictures: The images themselves, for maps that are ``painted`` after them,
+                [B, H, W, 3] uint8.
 
         Raises:
             UserError: If the table lacks an image, or the kind is unknown.
         """
         mesh = self.meshes(keys, degrees)
+        if kind == PAINTED:
+            assert pictures is not None
+            mesh = replace(mesh, colours=self._colours(keys, pictures))
         return draw_structure(mesh, kind, self.height, self.width, self.rasteriser)
+
+    def _colours(self, keys: Sequence[str], pictures: Pixels) -> Floats:
+        """Of the bodies' surfaces, [B, V, 3]; an image that is asked for twice is painted once."""
+        names, first, row = np.unique(keys, return_index=True, return_inverse=True)
+        seen = self.meshes([str(name) for name in names], np.zeros(len(names), np.float32))
+        fragments = self.rasteriser(seen.screen, seen.faces, self.height, self.width)
+        colours = paint(pictures[first], fragments, seen.faces, self._alike)
+        return colours[row]
+
+    @cached_property
+    def _alike(self) -> Ints:
+        return look_alikes(self.model.arrays.template)
 
     def meshes(self, keys: Sequence[str], degrees: Floats) -> Mesh:
         """The turned bodies of B images.

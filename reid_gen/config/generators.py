@@ -72,7 +72,8 @@ class Drawn(Section):
     """Folder that `reid-gen meshes` made."""
     body: Annotated[Path | None, Field(strict=False)] = None
     """SMPL model if the bodies are SMPL's; null for the built-in one."""
-    map: Literal["grey", "depth", "normals", "parts", "silhouette"] = "parts"
+    map: Literal["grey", "depth", "normals", "parts", "silhouette", "painted"] = "parts"
+    """``painted`` bodies bear the colours that the image shows of them (own; GCL: ``grey``)."""
     angles: Annotated[StepTurns | AnyTurn, Field(discriminator="kind")] = AnyTurn(kind="any")
     least_score: Share = 0.3
     """Images with less confident bodies are trained without views."""

@@ -20,6 +20,12 @@ def to_images(pixels: Pixels) -> Tensor:
     return torch.from_numpy(pixels).permute(0, 3, 1, 2).to(torch.float32).div_(255)
 
 
+def to_pixels(images: Tensor) -> Pixels:
+    """Turn images [B, 3, H, W], about 0..1, into pixels [B, H, W, 3] in 0..255."""
+    pixels = images.detach().clamp(0, 1).mul(255).round().to(torch.uint8).permute(0, 2, 3, 1)
+    return np.ascontiguousarray(pixels.cpu().numpy())
+
+
 def as_sheet(images: Tensor) -> Pixels:
     """Lay images [R, V, 3, H, W], about 0..1, out in rows: pixels [R H, V W, 3]."""
     rows, columns, _, height, width = images.shape

@@ -101,7 +101,8 @@ class Artist:
         turns = np.broadcast_to(degrees, (len(images), np.shape(degrees)[-1]))
         for batch in whole_batches(ImageLoader(images, self.height, self.width, 2)):
             keys = [images[row].key for row in batch.index for _ in range(turns.shape[1])]
-            drawn = torch.from_numpy(maps(self.kind, keys, turns[batch.index].ravel()))
+            shown = np.repeat(batch.pixels, turns.shape[1], axis=0)
+            drawn = torch.from_numpy(maps(self.kind, keys, turns[batch.index].ravel(), shown))
             drawn = drawn.view(len(batch.index), turns.shape[1], *drawn.shape[1:])
             device = self.runtime.device
             pictures = to_images(batch.pixels).to(device)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from reid_gen.body.structure import KINDS
+from reid_gen.body.structure import KINDS, PAINTED
 from reid_gen.config import generators
 from reid_gen.engine.steps import DISCRIMINATOR, GENERATOR, Learner
 from reid_gen.errors import UserError
@@ -40,7 +40,8 @@ def build_painter(
     structure = StructureEncoder(channels, **settings.structure.model_dump(), padding=padding)
     hidden = settings.decoder.hidden
     decoder = Decoder(structure.out_channels, encoder.channels, hidden=hidden, padding=padding)
-    return MeshPainter(structure, decoder, encoder.mean, encoder.std, settings.stripes)
+    painted = settings.map == PAINTED
+    return MeshPainter(structure, decoder, encoder.mean, encoder.std, painted, settings.stripes)
 
 
 def build_generator(

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -14,6 +13,7 @@ from reid_gen.body.model import BodyModel, load_body
 from reid_gen.body.recover import MeshRecovery, Recovery
 from reid_gen.body.table import BodyTable
 from reid_gen.body.views import StructureMaps
+from reid_gen.data.transforms import to_pixels
 from reid_gen.engine.makers import Made
 from reid_gen.evaluation.agreement import least_difference, overlap
 from reid_gen.evaluation.features import Encode
@@ -90,10 +90,10 @@ class StructureJudge:
         wanted = self.asked("silhouette", every, degrees.ravel()) > 0
         size = self.recovery.height, self.recovery.width
         shown = F.interpolate(views.flatten(0, 1), size, mode="bilinear", antialias=True)
-        pixels = shown.clamp(0, 1).mul(255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+        pixels = to_pixels(shown)
         names = tuple(str(n) for n in range(len(every)))
         seen = StructureMaps(
-            self.recovery(names, np.ascontiguousarray(pixels)),
+            self.recovery(names, pixels),
             self.own,
             self.asked.height,
             self.asked.width,

@@ -10,9 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from reid_gen.body.structure import KINDS
+from reid_gen.body.structure import KINDS, PAINTED
 from reid_gen.body.views import StructureMaps
+from reid_gen.data.images import decode
 from reid_gen.data.sidecar import Brought
+from reid_gen.data.transforms import to_pixels
 from reid_gen.types import Floats, Image
 
 TURNS = np.arange(0, 360, 45, dtype=np.float32)
@@ -87,21 +89,27 @@ class TurnedMaps:
         """1 where maps [b, C, H, W] show a body, else 0, [b, 1, H, W]."""
         return (maps != KINDS[self.kind].background).any(dim=1, keepdim=True).float()
 
-    def around(self, keys: Sequence[str]) -> Tensor:
-        """Maps of B images from all sides, at ``TURNS``: [B, 8, C, H, W]."""
+    def around(self, images: Tensor, keys: Sequence[str]) -> Tensor:
+        """Maps of B images [B, 3, H, W] in 0..1 from all sides, at ``TURNS``: [B, 8, C, H, W]."""
         every = [key for key in keys for _ in TURNS]
-        maps = torch.from_numpy(self.maps(self.kind, every, np.tile(TURNS, len(keys))))
-        return maps.view(len(keys), len(TURNS), *maps.shape[1:])
+        shown = np.repeat(to_pixels(images), len(TURNS), axis=0)
+        maps = torch.from_numpy(self.maps(self.kind, every, np.tile(TURNS, len(keys)), shown))
+        return maps.view(len(keys), len(TURNS), *maps.shape[1:]).to(images.device)
 
     def __call__(self, images: Sequence[Image], rng: np.random.Generator) -> Brought:
         """Maps of some of the images, in -1..1."""
         places = rng.permutation(np.flatnonzero(self.usable(images)))[: self.most]
-        keys = [images[place].key for place in places]
+        chosen = [images[place] for place in places] * 2
         degrees = np.concatenate(
-            [np.zeros(len(keys), np.float32), self.angles.draw(rng, len(keys))]
+            [np.zeros(len(places), np.float32), self.angles.draw(rng, len(places))]
         )
-        if not keys:
+        if not chosen:
             return Brought(places, {})
-        both = np.moveaxis(self.maps(self.kind, keys * 2, degrees), 1, -1)
+        shown = None
+        if self.kind == PAINTED:
+            size = self.maps.height, self.maps.width
+            shown = np.stack([decode(image.path, *size) for image in chosen])
+        keys = [image.key for image in chosen]
+        both = np.moveaxis(self.maps(self.kind, keys, degrees, shown), 1, -1)
         here, turned = np.split(both, 2)
         return Brought(places, {HERE: here, TURNED: turned})

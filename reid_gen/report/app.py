@@ -12,6 +12,7 @@ import numpy as np
 from reid_gen.body.recover import Recovery
 from reid_gen.cluster.assign import FixedEps, pseudo_labels
 from reid_gen.data.images import decode
+from reid_gen.data.transforms import to_pixels
 from reid_gen.engine.artist import Artist, recover_bodies
 from reid_gen.engine.search import Gallery
 from reid_gen.errors import UserError
@@ -66,7 +67,7 @@ def turns(artist: Artist, recovery: Recovery, query: str | None) -> Pictures:
         return []
     image = [Image(query, Path(query))]
     ((_, views),) = artist.views(image, recover_bodies(image, recovery), TURNS)
-    pixels = (255 * views[0].permute(0, 2, 3, 1)).round().byte().numpy()
+    pixels = to_pixels(views[0])
     return [
         (picture, f"{degrees:.0f} degrees") for picture, degrees in zip(pixels, TURNS, strict=True)
     ]

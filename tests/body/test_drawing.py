@@ -135,7 +135,8 @@ def ball_mesh():
     skinning = np.zeros((len(vertices), 24), np.float32)
     skinning[:, 0] = np.clip(0.5 + vertices[:, 1], 0, 1)
     skinning[:, 7] = 1 - skinning[:, 0]
-    return Mesh(vertices[None], screen[None], faces, skinning)
+    colours = np.clip(vertices, -1, 1)[None].astype(np.float32)
+    return Mesh(vertices[None], screen[None], faces, skinning, colours)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -150,6 +151,7 @@ def test_maps_have_their_channels_and_lie_between_minus_one_and_one(kind):
 def test_all_kinds_agree_where_the_body_is():
     inside = draw_structure(ball_mesh(), "silhouette", 64, 64)[0, 0] > 0
     outside = {"grey": 1.0, "depth": -1.0, "normals": 0.0, "parts": -1.0, "silhouette": -1.0}
+    outside["painted"] = -1.0
     for kind, value in outside.items():
         assert KINDS[kind].background == value
         drawn = draw_structure(ball_mesh(), kind, 64, 64)[0]

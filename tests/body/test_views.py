@@ -51,9 +51,10 @@ def test_turns_by_half_a_circle_mirror_the_silhouette_about_the_body_axis(table)
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_maps_of_every_kind_come_from_every_rasteriser_at_hand(table, kind):
-    one = StructureMaps(table, built_in(), 64, 32)(kind, ("a", "b"), np.array([30.0, 250.0]))
-    other = StructureMaps(table, built_in(), 64, 32, RASTERISERS["torch"])
-    two = other(kind, ("a", "b"), np.array([30.0, 250.0]))
+    pictures = np.random.default_rng(0).integers(0, 256, (2, 64, 32, 3), dtype=np.uint8)
+    asked = (kind, ("a", "b"), np.array([30.0, 250.0]), pictures)
+    one = StructureMaps(table, built_in(), 64, 32)(*asked)
+    two = StructureMaps(table, built_in(), 64, 32, RASTERISERS["torch"])(*asked)
     assert one.shape == (2, KINDS[kind].channels, 64, 32)
     assert np.abs(one - two).mean() < 5e-3
 

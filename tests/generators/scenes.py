@@ -65,7 +65,7 @@ def make_gan(encoder, images, **options):
     stripes = options.pop("stripes", "body")
     structure = StructureEncoder(3, 4, pyramid=False)
     decoder = Decoder(32, encoder.channels, hidden=8)
-    painter = MeshPainter(structure, decoder, encoder.mean, encoder.std, stripes)
+    painter = MeshPainter(structure, decoder, encoder.mean, encoder.std, stripes=stripes)
     maps = turned_maps(images)
     judge = MultiScaleDiscriminator(4, blocks=1, scales=2)
     return MeshGan(painter, judge, maps, **options)

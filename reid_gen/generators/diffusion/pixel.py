@@ -133,7 +133,7 @@ class PixelDiffusion:
     def show(self, images: Tensor, keys: Sequence[str], encode: Encode) -> Tensor:
         """Eight turns by 45 degrees, the first as the image is."""
         (seen,) = encode(images)
-        return self.painter.turned(seen, self.maps.around(keys).to(images.device))
+        return self.painter.turned(seen, self.maps.around(images, keys))
 
     def save(self, folder: Path) -> None:
         """Write the average as ``pipeline/``, which diffusers reads."""

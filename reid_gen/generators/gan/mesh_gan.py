@@ -86,15 +86,13 @@ class MeshGan:
             return Views(view.unsqueeze(1), of_view)
         first, rest = self._learnt(len(turned)), slice(self.learn, None)
         own = encoded.parts[first]
-        structure = self.painter.structure(
-            torch.cat([sources.pictures[HERE][first], turned[first]])
-        )
-        rebuilt, view = self.painter.draw(structure, torch.cat([own, own])).chunk(2)
+        sketch = self.painter.sketch(torch.cat([sources.pictures[HERE][first], turned[first]]))
+        rebuilt, view = self.painter.draw(sketch, torch.cat([own, own])).chunk(2)
         if self.learn is not None and self.learn < len(turned):
             view = torch.cat([view, self._constant(turned[rest], encoded.parts[rest])])
         shared = wanted is Wanted.FEATURES
         of_rebuilt, of_view = encode(rebuilt, view if shared else view[first])
-        here, _ = structure.chunk(2)
+        here, _ = sketch.chunk(2)
         cycled = self.painter.draw(here, of_view.parts[first])
         (of_cycled,) = encode(cycled)
         others, mixed = {REBUILT: rebuilt, CYCLED: cycled}, None
@@ -112,7 +110,7 @@ class MeshGan:
 
     @torch.no_grad()
     def _constant(self, maps: Tensor, parts: Tensor) -> Tensor:
-        return self.painter.draw(self.painter.structure(maps), parts)
+        return self.painter.draw(self.painter.sketch(maps), parts)
 
     def _learnt(self, count: int) -> slice:
         """Which of so many images the networks learn from."""
@@ -121,7 +119,7 @@ class MeshGan:
     @torch.no_grad()
     def show(self, images: Tensor, keys: Sequence[str], encode: Encode) -> Tensor:
         """What is rebuilt, seven turns by 45 degrees, and what comes back from half a turn."""
-        maps = self.maps.around(keys).to(images.device)
+        maps = self.maps.around(images, keys)
         (seen,) = encode(images)
         turns = self.painter.turned(seen, maps)
         (of_back,) = encode(turns[:, len(TURNS) // 2])

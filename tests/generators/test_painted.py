@@ -1,0 +1,78 @@
+"""Generators on bodies that bear the colours of their images."""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from PIL import Image as Pillow
+
+from reid_gen.generators.gan.painter import MeshPainter
+from reid_gen.generators.protocol import Wanted
+from reid_gen.models.decoder import Decoder
+from reid_gen.models.structure import StructureEncoder
+from tests.generators.scenes import (
+    HEIGHT,
+    WIDTH,
+    each_by,
+    make_batch,
+    make_encoder,
+    make_gan,
+    people,
+    turned_maps,
+)
+
+
+def painter_of(encoder):
+    structure = StructureEncoder(4, 4, pyramid=False)
+    decoder = Decoder(32, encoder.channels, hidden=8)
+    return MeshPainter(structure, decoder, encoder.mean, encoder.std, painted=True)
+
+
+def test_what_is_drawn_begins_with_the_colours_on_the_body():
+    torch.manual_seed(0)
+    encoder = make_encoder()
+    painter = painter_of(encoder)
+    for parameter in painter.decoder.out[-1].parameters():
+        torch.nn.init.zeros_(parameter)  # the decoder adds nothing
+    maps = torch.rand(2, 4, HEIGHT, WIDTH) * 2 - 1
+    maps[:, 3] = torch.where(torch.rand(2, HEIGHT, WIDTH) > 0.5, 1.0, -1.0)
+    drawn = painter.draw(painter.sketch(maps), torch.randn(2, encoder.channels, 4))
+    body = (maps[:, 3:] > 0).expand(-1, 3, -1, -1)
+    torch.testing.assert_close(drawn[body], ((maps[:, :3] + 1) / 2)[body], atol=1e-5, rtol=1e-4)
+    nothing = encoder.mean.expand_as(drawn)
+    torch.testing.assert_close(drawn[~body], nothing[~body])
+
+
+def test_maps_bring_the_colours_of_the_images_and_the_generator_learns_on_them(tmp_path):
+    torch.manual_seed(0)
+    images = []
+    for number, image in enumerate(people(4)):
+        file = tmp_path / f"{number}.png"
+        Pillow.new("RGB", (WIDTH, HEIGHT), (60 * number, 255 - 60 * number, 90)).save(file)
+        images.append(replace(image, path=file))
+    encoder = make_encoder().eval()
+    gan = make_gan(encoder, images)
+    gan.maps = turned_maps(images, kind="painted")
+    gan.painter = gan.networks = painter_of(encoder)
+    brought = gan.bring(images, np.random.default_rng(0))
+    for place, here, turned in zip(
+        brought.places, brought.pictures["here"], brought.pictures["turned"], strict=True
+    ):
+        colour = np.array([60 * place, 255 - 60 * place, 90]) / 127.5 - 1
+        for drawn in (here, turned):
+            body = drawn[..., 3] > 0
+            assert body.any()
+            np.testing.assert_allclose(drawn[body][:, :3] - colour, 0, atol=0.02)
+    batch = make_batch(images)
+    maps = {
+        name: torch.from_numpy(np.moveaxis(values, -1, 1).copy())
+        for name, values in brought.pictures.items()
+    }
+    sources = replace(batch.sources, pictures=maps)
+    seen = encoder.encode(batch.images)
+    views = gan.views(sources, seen, each_by(encoder), True, Wanted.FEATURES)
+    total = sum(gan.generator_terms(sources, views, seen).values())
+    total.backward()
+    assert all(p.grad is not None for p in gan.painter.structure.parameters())
+    shown = gan.show(batch.images, [image.key for image in images], each_by(encoder))
+    assert shown.shape == (4, 9, 3, HEIGHT, WIDTH)
