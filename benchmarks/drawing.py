@@ -10,8 +10,10 @@ import contextlib
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
+import numpy as np
 import torch
 
 from reid_gen.body.backends import RASTERISERS
@@ -39,6 +41,7 @@ def main() -> None:
 def measure(height: int, width: int) -> dict[str, float]:
     """Rates at one size."""
     mesh = walkers(BATCH, height, width)
+    mesh = replace(mesh, colours=np.zeros_like(mesh.vertices))
     rates = {}
     for name, draw in RASTERISERS.items():
         # pytorch3d is seldom installed.

@@ -71,7 +71,9 @@ def alone(take: Take) -> Take:
 
 def structures(studio: Studio) -> Pixels:
     """Every kind of structure map of one body, from eight sides."""
-    truth = studio.truth(alone(studio.take(5, 1, 1)))
+    take = alone(studio.take(5, 1, 1))
+    truth = studio.truth(take)
+    pictures = np.stack([studio.photograph(take)] * len(TURNS))
     table = BodyTable(
         keys=("walker",),
         pose=truth.pose[None],
@@ -84,7 +86,8 @@ def structures(studio: Studio) -> Pixels:
     maps = StructureMaps(table, built_in(), studio.height, studio.width)
     drawn = []
     for kind in KINDS:
-        shown = maps(kind, table.keys * len(TURNS), np.array(TURNS, np.float32))
+        shown = maps(kind, table.keys * len(TURNS), np.array(TURNS, np.float32), pictures)
+        shown = shown[:, :3]  # a silhouette lies beside painted colours
         shown = np.broadcast_to(shown, (len(TURNS), 3, studio.height, studio.width))
         drawn.append(np.concatenate(list(np.moveaxis(shown, 1, -1)), axis=1))
     return np.round((np.concatenate(drawn) + 1) * 127.5).astype(np.uint8)
