@@ -25,6 +25,7 @@ loss: {{weights: {terms}}}
 generator:
   kind: mesh_gan
   bodies: {root}/bodies
+  map: painted
   batch: 64
   learn: 16
   body_weight: 4.0
@@ -41,7 +42,7 @@ stages:
 IDENTITY = "iterations: 40, learning_rate: 3.5e-4"
 WARM = f"{{name: identity, epochs: 6, decay_every: null, {IDENTITY}}}"
 DRAW = (
-    "{name: generator, trains: [generator], epochs: 10, iterations: 200, "
+    "{name: generator, trains: [generator], epochs: 4, iterations: 200, "
     "generator_learning_rate: 5.0e-4}"
 )
 BOTH = "trains: [identity, generator], generator_learning_rate: 1.0e-4"
