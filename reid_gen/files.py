@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -11,13 +12,13 @@ from pathlib import Path
 from reid_gen.errors import UserError
 
 
-def refuse_existing(target: Path, force: bool) -> None:
-    """Stop before any work if an output exists and is not to be overwritten.
+def refuse_existing(target: Path | None, force: bool) -> None:
+    """Stop before any work if an output exists and is not to be overwritten; None is no output.
 
     Raises:
         UserError: If it exists and ``force`` is false.
     """
-    if target.exists() and not force:
+    if target is not None and target.exists() and not force:
         raise UserError(f"{target} exists; give --force to overwrite it, or another name")
 
 
@@ -41,6 +42,15 @@ def write_bytes(target: Path, content: bytes) -> None:
     except OSError as error:
         aside.unlink(missing_ok=True)
         raise cannot_write(target, error) from error
+
+
+def write_json(target: Path, content: object) -> None:
+    """Write plain values like :func:`write_bytes`.
+
+    Raises:
+        UserError: If it cannot be written.
+    """
+    write_bytes(target, (json.dumps(content, indent=2) + "\n").encode())
 
 
 @contextmanager

@@ -67,8 +67,7 @@ def cluster(
 
     check_table(out)
     for file in (out, summary):
-        if file is not None:
-            refuse_existing(file, force)
+        refuse_existing(file, force)
     found = read_features(features, normalise)
     made = pseudo_labels(
         found.features,
@@ -122,8 +121,7 @@ def rank(
     if out is not None:
         check_table(out)
     for file in (out, summary):
-        if file is not None:
-            refuse_existing(file, force)
+        refuse_existing(file, force)
     asked, kept = (read_features(path, normalise) for path in (query, gallery))
     for found in (asked, kept):
         check_features(found.features)
@@ -185,9 +183,7 @@ def _measure(asked: Features, kept: Features, reranked: Reranked | None) -> list
 
 
 def _write_json(told: object, file: Path | None) -> None:
-    import json
-
-    from reid_gen.files import write_bytes
+    from reid_gen.files import write_json
 
     if file is not None:
-        write_bytes(file, (json.dumps(told, indent=2) + "\n").encode())
+        write_json(file, told)

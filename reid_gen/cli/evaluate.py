@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -65,12 +64,11 @@ def evaluate(
     from reid_gen.errors import UserError
     from reid_gen.evaluation.centralise import NFC, TURNED, by_neighbours
     from reid_gen.evaluation.tables import results_table
-    from reid_gen.files import refuse_existing, write_bytes
+    from reid_gen.files import refuse_existing, write_json
     from reid_gen.report.sheets import ranked_sheet
 
     for made in (output, sheet):
-        if made is not None:
-            refuse_existing(made, force)
+        refuse_existing(made, force)
     if config is None:
         if checkpoint is None:
             raise UserError("give --config FILE, --checkpoint RUN or both")
@@ -91,8 +89,7 @@ def evaluate(
         results += (evaluator.score_as(TURNED, *_with_views(checkpoint, evaluator, features)),)
     click.echo(results_table(results))
     if output is not None:
-        content = json.dumps([result.as_dict() for result in results], indent=2) + "\n"
-        write_bytes(output, content.encode())
+        write_json(output, [result.as_dict() for result in results])
     if sheet is not None:
         save_picture(ranked_sheet(evaluator.query, evaluator.gallery, *features), sheet)
 

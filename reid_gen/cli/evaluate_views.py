@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,10 +49,9 @@ def evaluate_views(
     from reid_gen.engine.evaluate import labelled_splits
     from reid_gen.engine.evaluate_views import ViewEvaluator, some_queries, views_table
     from reid_gen.evaluation.inception import load_inception
-    from reid_gen.files import refuse_existing, write_bytes
+    from reid_gen.files import refuse_existing, write_json
 
-    if output is not None:
-        refuse_existing(output, force)
+    refuse_existing(output, force)
     angles = parse_degrees(degrees)
     checkpoint, config, drawn, artist = open_run(run)
     dataset = load_dataset(config.data.name, config.data.root)
@@ -80,7 +78,7 @@ def evaluate_views(
             "frechet_features": str(inception or "judge"),
             "judge": str(judge or config.encoder.weights),
         }
-        write_bytes(output, (json.dumps({**about, "scores": content}, indent=2) + "\n").encode())
+        write_json(output, {**about, "scores": content})
 
 
 def _judge(config: Config, run: Path | None) -> Encode:

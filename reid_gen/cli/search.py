@@ -35,18 +35,15 @@ def search(
 
     Example: reid-gen search --query a.jpg --gallery crops/ --model runs/market --sheet ranks.png
     """
-    import json
-
     from reid_gen.data.images import save_picture
     from reid_gen.engine.extract import find_images
     from reid_gen.engine.progress import Terminal
     from reid_gen.engine.search import Gallery
-    from reid_gen.files import refuse_existing, write_bytes
+    from reid_gen.files import refuse_existing, write_json
     from reid_gen.report.found import found_sheet
 
     for made in (sheet, output):
-        if made is not None:
-            refuse_existing(made, force)
+        refuse_existing(made, force)
     found = Gallery(model, find_images(gallery), Terminal()).search(
         find_images(query), top, reranked=rerank
     )
@@ -62,6 +59,6 @@ def search(
             }
             for ranked in found
         ]
-        write_bytes(output, (json.dumps(lists, indent=2) + "\n").encode())
+        write_json(output, lists)
     if sheet is not None:
         save_picture(found_sheet(found), sheet)

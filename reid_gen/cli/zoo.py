@@ -97,10 +97,9 @@ def evaluate(
     from reid_gen.engine.progress import Terminal
     from reid_gen.engine.reid_model import open_encoder
     from reid_gen.evaluation.tables import results_table
-    from reid_gen.files import refuse_existing, write_bytes
+    from reid_gen.files import refuse_existing, write_json
 
-    if output is not None:
-        refuse_existing(output, force)
+    refuse_existing(output, force)
     encode, card = open_encoder(model, "fp32")
     query, gallery = labelled_splits(load_dataset(dataset, root))
     evaluator = Evaluator(
@@ -115,8 +114,7 @@ def evaluate(
     results = evaluator(encode)
     click.echo(results_table(results))
     if output is not None:
-        told = json.dumps([result.as_dict() for result in results], indent=2) + "\n"
-        write_bytes(output, told.encode())
+        write_json(output, [result.as_dict() for result in results])
 
 
 @zoo.command()

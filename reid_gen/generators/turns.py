@@ -99,7 +99,7 @@ class TurnedMaps:
     def __call__(self, images: Sequence[Image], rng: np.random.Generator) -> Brought:
         """Maps of some of the images, in -1..1."""
         places = rng.permutation(np.flatnonzero(self.usable(images)))[: self.most]
-        chosen = [images[place] for place in places] * 2
+        chosen = [images[place] for place in places]
         degrees = np.concatenate(
             [np.zeros(len(places), np.float32), self.angles.draw(rng, len(places))]
         )
@@ -108,8 +108,8 @@ class TurnedMaps:
         shown = None
         if self.kind == PAINTED:
             size = self.maps.height, self.maps.width
-            shown = np.stack([decode(image.path, *size) for image in chosen])
+            shown = np.stack([decode(image.path, *size) for image in chosen] * 2)
         keys = [image.key for image in chosen]
-        both = np.moveaxis(self.maps(self.kind, keys, degrees, shown), 1, -1)
+        both = np.moveaxis(self.maps(self.kind, keys * 2, degrees, shown), 1, -1)
         here, turned = np.split(both, 2)
         return Brought(places, {HERE: here, TURNED: turned})
