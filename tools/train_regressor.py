@@ -162,8 +162,13 @@ def train_regressor(options: argparse.Namespace) -> None:
     torch.manual_seed(0)
     body = built_in()
     columns, held_out = load(options.lessons), load([options.held_out])
-    regressor = MeshRegressor().to(memory_format=torch.channels_last)
     there = columns["person"]
+    if len(there) <= options.batch:
+        raise SystemExit(
+            f"--lessons holds {len(there)} crops, and a batch of {options.batch} needs more: "
+            "render more with --count, or give a smaller --batch"
+        )
+    regressor = MeshRegressor().to(memory_format=torch.channels_last)
     regressor.begin_at(*(columns[name][there].mean(0) for name in ("rotation", "shape", "camera")))
     if options.start:
         regressor.load_state_dict(MeshRecovery(options.start).regressor.state_dict())

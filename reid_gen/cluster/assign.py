@@ -141,6 +141,9 @@ def choose_eps(distance: sparse.csr_matrix, rule: EpsRule) -> float:
 
     Returns:
         The radius.
+
+    Raises:
+        UserError: If a share's distances are all 0, as those of copies are.
     """
     match rule:
         case FixedEps(value):
@@ -150,6 +153,12 @@ def choose_eps(distance: sparse.csr_matrix, rule: EpsRule) -> float:
             wanted = max(1, round(share * size * (size - 1) / 2))
             stored = np.sort(sparse.triu(distance, k=1).data)
             smallest = stored[:wanted].astype(np.float64)
-            return float((smallest.sum() + (wanted - len(smallest))) / wanted)
+            radius = float((smallest.sum() + (wanted - len(smallest))) / wanted)
+            if radius == 0:
+                raise UserError(
+                    f"the nearest {wanted} of all pairs (share {share:g}) are at distance 0, and "
+                    "eps cannot be 0; give a larger share"
+                )
+            return radius
         case _:
             assert_never(rule)

@@ -1,11 +1,13 @@
 import numpy as np
 import pytest
+from scipy import sparse
 from sklearn.cluster import DBSCAN
 
 from reid_gen.cluster.assign import FixedEps, ShareEps, choose_eps, pseudo_labels
 from reid_gen.cluster.jaccard import jaccard_distances
 from reid_gen.cluster.neighbours import nearest
 from reid_gen.cluster.rules import dbscan
+from reid_gen.errors import UserError
 from reid_gen.evaluation.quality import clustering_quality
 from tests.cluster.features import people
 from tests.reference import jaccard as slow
@@ -33,6 +35,12 @@ def test_the_share_rule_is_the_mean_of_the_smallest_distances():
         wanted = round(share * len(pairs))
         found = choose_eps(sparse_distance(features), ShareEps(share))
         assert found == pytest.approx(pairs[:wanted].mean(), abs=1e-6)
+
+
+def test_a_share_of_nothing_but_copies_is_refused():
+    distance = sparse.csr_matrix((np.zeros(2, np.float32), ([0, 1], [1, 0])), (5, 5))
+    with pytest.raises(UserError, match=r"nearest 1 of all pairs \(share 0.1\) are at distance 0"):
+        choose_eps(distance, ShareEps(0.1))
 
 
 def test_well_separated_people_become_one_cluster_each():

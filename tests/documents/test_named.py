@@ -10,36 +10,22 @@ import pytest
 
 from reid_gen.cli.main import root
 from reid_gen.config.load import load_config
-
-ROOT = Path(__file__).parent.parent
-DOCUMENTS = sorted(
-    path for pattern in ("*.md", "docs/**/*.md", "datasets/**/*.md") for path in ROOT.glob(pattern)
-)
-
-
-def text_of(document: Path) -> str:
-    return document.read_text(encoding="utf-8")
-
-
-def name_of(path: Path) -> str:
-    return path.relative_to(ROOT).as_posix()
-
+from tests.documents.pages import DOCUMENTS, ROOT, commands, name_of, shell_lines, text_of
 
 each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
 
 
-def code(document: Path) -> Iterator[str]:
-    """Lines of shell blocks (continued lines joined) and code spans."""
+def code(document: Path) -> list[str]:
+    """Lines of shell blocks and code spans."""
     prose = text_of(document)
-    for block in re.findall(r"^```(?:bash|sh)\n(.*?)^```", prose, re.DOTALL | re.MULTILINE):
-        yield from block.replace("\\\n", " ").splitlines()
-    yield from re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", prose, flags=re.S | re.M))
+    spans = re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", prose, flags=re.S | re.M))
+    return [*shell_lines(prose), *spans]
 
 
-def commands(document: Path, program: str) -> list[list[str]]:
+def words_after(document: Path, program: str) -> list[list[str]]:
     """Words after the program's name, of every command."""
-    lines = [shlex.split(line, comments=True) for line in code(document) if program in line]
-    return [words[1:] for words in lines if words and words[0] == program]
+    lines = [line for line in code(document) if program in line]
+    return [words[1:] for words in commands(lines) if words[0] == program]
 
 
 def targets() -> set[str]:
@@ -48,20 +34,20 @@ def targets() -> set[str]:
 
 @each_document
 def test_make_targets_exist(document):
-    named = {word for words in commands(document, "make") for word in words if "=" not in word}
-    assert named <= targets()
+    given = {word for words in words_after(document, "make") for word in words if "=" not in word}
+    assert given <= targets()
 
 
 @each_document
 def test_variables_given_to_make_exist(document):
-    given = {word.split("=")[0] for words in commands(document, "make") for word in words[1:]}
+    given = {word.split("=")[0] for words in words_after(document, "make") for word in words[1:]}
     known = set(re.findall(r"\$\((\w+)\)", (ROOT / "Makefile").read_text()))
     assert {name for name in given if name.isupper()} <= known
 
 
 @each_document
 def test_reid_gen_commands_parse_and_their_settings_load(document):
-    for words in commands(document, "reid-gen"):
+    for words in words_after(document, "reid-gen"):
         command, rest = root, list(words)
         while isinstance(command, click.Group) and rest and not rest[0].startswith("-"):
             name = rest.pop(0)
@@ -96,7 +82,7 @@ def test_python_files_in_code_spans_exist(document):
 
 
 def test_the_readme_names_the_main_job_and_the_tests():
-    named = {words[0] for words in commands(ROOT / "README.md", "make") if words}
+    named = {words[0] for words in words_after(ROOT / "README.md", "make") if words}
     assert {"train", "test"} <= named
 
 

@@ -1,0 +1,81 @@
+"""Runs one command as a page has it, with its configuration made small."""
+
+import re
+import runpy
+import sys
+from collections.abc import Callable, Mapping
+
+import pytest
+
+from reid_gen.cli.main import main
+from tests.documents.pages import ROOT, text_of
+
+NETWORK = ("encoder.backbone=resnet10t", "encoder.weights=null", "data.height=80", "data.width=40")
+BATCHES = ("sampler.batch=16", "sampler.instances=4", "clustering.k1=6", "clustering.k2=2",
+           "clustering.min_samples=2")  # fmt: skip
+GAN = ("generator.batch=4", "generator.structure.width=4", "generator.decoder.hidden=8",
+       "generator.discriminator.width=4")  # fmt: skip
+
+
+def stages(count: int) -> tuple[str, ...]:
+    """Settings that leave next to nothing of so many stages."""
+    short = ("epochs=1", "iterations=2", "decay_every=null")
+    return tuple(f"stages.{stage}.{setting}" for stage in range(count) for setting in short)
+
+
+NETWORKS: Mapping[str, tuple[str, ...]] = {
+    "configs/baseline_market.yaml": NETWORK,
+    "configs/baseline_market_small.yaml": NETWORK,
+    "configs/gcl_market.yaml": NETWORK,
+    "configs/gcl_market_small.yaml": NETWORK,
+}
+SCHEDULES: Mapping[str, tuple[str, ...]] = {
+    "configs/baseline_market.yaml": (*BATCHES, *stages(1)),
+    "configs/baseline_market_small.yaml": (*BATCHES, *stages(1)),
+    "configs/baseline_pedestrians.yaml": ("clustering.k1=6", *stages(1)),
+    "configs/gcl_pedestrians.yaml": (
+        "clustering.k1=6", *GAN, "generator.learn=2", *stages(3)
+    ),
+    "configs/gcl_market_small.yaml": (*BATCHES, *GAN, "generator.learn=2", *stages(2)),
+    "configs/gcl_market.yaml": (
+        *BATCHES, *GAN, "stages.0.sampler.batch=16", "stages.0.sampler.instances=4",
+        "stages.0.clustering={eps: {kind: share, share: 0.1}}",
+        "stages.2.clustering.eps.share=0.1", *stages(3)
+    ),
+    "configs/diffusion_pedestrians.yaml": (
+        "clustering.k1=6", "generator.batch=4", "generator.widths=[16,32]", "generator.steps=2",
+        *stages(2),
+    ),
+    "configs/genpoccl_pretrain.yaml": ("pose.batch=8", "pose.hidden=16", *stages(1)),
+}  # fmt: skip
+"""Settings that make a configuration small; the page's own come after them."""
+
+
+def run(words: list[str]) -> None:
+    """Run a command; a configuration is made small before the page's own settings."""
+    program, *rest = words
+    if program == "reid-gen":
+        if "--config" in rest:
+            place = rest.index("--config") + 2
+            config = rest[place - 1]
+            small = NETWORKS.get(config, ())
+            if rest[0] != "evaluate":
+                small += SCHEDULES[config]
+            rest[place:place] = [word for setting in small for word in ("--set", setting)]
+        main(rest)
+    elif program == "pip":
+        (extra,) = re.findall(r"reid-gen\[([\w-]+)\]", rest[-1])
+        assert re.search(rf"^{extra} = \[", text_of(ROOT / "pyproject.toml"), re.MULTILINE)
+    elif rest[0] == "-m":  # benchmarks take hours: that they start is all that is asked
+        with pytest.raises(SystemExit) as stopped:
+            python(rest[1], ["--help"], runpy.run_module)
+        assert stopped.value.code == 0
+    else:
+        assert program == "python"
+        python(str(ROOT / rest[0]), rest[1:], runpy.run_path)
+
+
+def python(name: str, words: list[str], runner: Callable[..., object]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", [name, *words])
+        runner(name, run_name="__main__")
