@@ -31,12 +31,12 @@ def report(run: Path, out: Path, force: bool) -> None:
     from reid_gen.data.datasets import load_dataset
     from reid_gen.engine.checkpoint import find_checkpoint, read_card
     from reid_gen.engine.run import CONFIG
+    from reid_gen.extras import need
     from reid_gen.files import refuse_existing, write_bytes
-    from reid_gen.report.charts import need_matplotlib
     from reid_gen.report.page import run_page
 
     refuse_existing(out, force)
-    need_matplotlib()
+    need("a report", "matplotlib")
     checkpoint = find_checkpoint(run)
     folder = checkpoint.parent
     config = load_config(folder / CONFIG)

@@ -32,9 +32,10 @@ def serve(model: Path, gallery: tuple[str, ...], views: Path | None, host: str, 
     from reid_gen.engine.extract import find_images
     from reid_gen.engine.progress import Terminal
     from reid_gen.engine.search import Gallery
-    from reid_gen.report.app import build_app, launch, need_gradio
+    from reid_gen.extras import need
+    from reid_gen.report.app import build_app, launch
 
-    need_gradio()
+    need("a page", "gradio")
     turn = None if views is None else _turn(views)
     app = build_app(Gallery(model, find_images(gallery), Terminal()), turn)
     click.echo(f"http://{host}:{port} (Ctrl-C stops it)")

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reid_gen.errors import UserError
+from reid_gen.extras import need
 from reid_gen.files import write_bytes
 from reid_gen.types import Floats, Ints
 
@@ -96,7 +97,7 @@ def _columns(path: Path) -> dict[str, NDArray[Any]]:
 
 
 def _parquet_columns(path: Path) -> dict[str, NDArray[Any]]:
-    need_parquet("reading")
+    need("reading .parquet", "pyarrow", instead="take .npz")
     from pyarrow import parquet
 
     table = parquet.read_table(path)
@@ -111,20 +112,6 @@ def _parquet_columns(path: Path) -> dict[str, NDArray[Any]]:
     return found
 
 
-def need_parquet(doing: str) -> None:
-    """Stop if the package for ``.parquet`` is not installed.
-
-    Raises:
-        UserError: If so.
-    """
-    try:
-        import pyarrow  # noqa: F401
-    except ImportError as error:
-        raise UserError(
-            f"{doing} .parquet needs pyarrow; install reid-gen[parquet], or take .npz"
-        ) from error
-
-
 def check_table(target: Path, formats: Sequence[str] = WRITTEN) -> None:
     """Stop before any work if a table has another ending than those of ``formats``.
 
@@ -134,7 +121,7 @@ def check_table(target: Path, formats: Sequence[str] = WRITTEN) -> None:
     if target.suffix not in formats:
         raise UserError(f"{target} must end in {' or '.join(formats)}")
     if target.suffix == ".parquet":
-        need_parquet("writing")
+        need("writing .parquet", "pyarrow", instead="take .npz")
 
 
 def write_table(columns: Mapping[str, NDArray[Any]], target: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
 from collections.abc import Callable, Sequence
 from itertools import compress
@@ -22,8 +21,8 @@ from reid_gen.engine.judge import load_judge
 from reid_gen.engine.prompted import Prompted
 from reid_gen.engine.runtime import Runtime
 from reid_gen.engine.scoring import Scorer, StructureJudge
-from reid_gen.errors import UserError
 from reid_gen.evaluation.features import Encode
+from reid_gen.extras import need
 from reid_gen.generators.diffusion.identity import load_identity, tokens_of
 from reid_gen.generators.diffusion.stable import Controlled, StablePainter
 from reid_gen.types import Image
@@ -84,11 +83,7 @@ def build_painter(settings: pipelines.StableDiffusion, device: torch.device) -> 
     Raises:
         UserError: If the extra packages are missing, or weights cannot be had.
     """
-    if importlib.util.find_spec("transformers") is None:
-        raise UserError(
-            "Stable Diffusion reads words with transformers, which is not installed: "
-            "pip install 'reid-gen[stable-diffusion]'"
-        )
+    need("Stable Diffusion", "transformers")
     made = settings.image_prompt
     card = Controlled(
         family=settings.family,

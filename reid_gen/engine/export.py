@@ -16,6 +16,7 @@ from reid_gen.data.loaders import ImageLoader
 from reid_gen.data.transforms import to_images
 from reid_gen.engine.artist import whole_batches
 from reid_gen.errors import UserError
+from reid_gen.extras import need
 from reid_gen.files import write_bytes
 from reid_gen.models.encoder import EncoderCard, IdentityEncoder
 from reid_gen.types import Image
@@ -77,14 +78,9 @@ def _exported(encoder: IdentityEncoder, card: EncoderCard) -> bytes:
 
 
 def _onnx(encoder: IdentityEncoder, card: EncoderCard) -> bytes:
-    try:
-        import onnx
-        import onnxruntime  # noqa: F401
-        import onnxscript  # noqa: F401
-    except ImportError as error:
-        raise UserError(
-            f"ONNX needs {error.name}, which is not installed: pip install 'reid-gen[onnx]'"
-        ) from error
+    need("ONNX", "onnx", "onnxruntime", "onnxscript")
+    import onnx
+
     program = torch.onnx.export(
         encoder,
         (_example(card),),

@@ -19,6 +19,7 @@ from reid_gen.engine.export import CARD, FORMATS, INPUT, OUTPUT
 from reid_gen.engine.runtime import Runtime
 from reid_gen.errors import UserError
 from reid_gen.evaluation.features import Encode
+from reid_gen.extras import need
 from reid_gen.models.encoder import EncoderCard
 from reid_gen.types import Floats, Pixels
 
@@ -118,12 +119,9 @@ def _load(path: Path) -> tuple[EncoderCard, Compute]:
         extra = {f"{CARD}.json": ""}
         program = torch.export.load(io.BytesIO(content), extra_files=extra)
         return _card(extra[f"{CARD}.json"], path), _torch(program.module())
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise UserError(
-            f"{path} needs onnxruntime, which is not installed: pip install 'reid-gen[onnx]'"
-        ) from error
+    need(str(path), "onnxruntime")
+    import onnxruntime
+
     session = onnxruntime.InferenceSession(content, providers=onnxruntime.get_available_providers())
     described = session.get_modelmeta().custom_metadata_map.get(CARD, "")
     return _card(described, path), lambda images: session.run([OUTPUT], {INPUT: images})[0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,16 +24,6 @@ SHOWN = 8
 """Images of a person."""
 MOST = 30
 """People."""
-
-
-def need_gradio() -> None:
-    """Stop before any work.
-
-    Raises:
-        UserError: If gradio is not installed.
-    """
-    if importlib.util.find_spec("gradio") is None:
-        raise UserError("a page needs gradio; install it with: pip install 'reid-gen[serve]'")
 
 
 def matches(gallery: Gallery, query: str | None, top: int) -> Pictures:

@@ -7,25 +7,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from reid_gen.errors import UserError
 from reid_gen.types import Floats, Ints
 
 _COLOURS = "tab20"
-
-
-def need_matplotlib() -> None:
-    """Stop if the package that draws charts is not installed.
-
-    Raises:
-        UserError: If so.
-    """
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError as error:
-        raise UserError(
-            "a report's charts need matplotlib, which is not installed: "
-            "pip install 'reid-gen[report]'"
-        ) from error
 
 
 def curves(panels: Mapping[str, Mapping[str, Sequence[tuple[int, float]]]]) -> str:

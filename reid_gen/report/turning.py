@@ -15,6 +15,7 @@ from reid_gen.data.images import save_picture
 from reid_gen.data.transforms import as_sheet
 from reid_gen.engine.artist import Artist
 from reid_gen.errors import UserError
+from reid_gen.extras import need
 from reid_gen.files import write_bytes
 from reid_gen.types import Floats, Image, Pixels
 
@@ -34,12 +35,7 @@ def check_name(out: Path) -> None:
     if out.suffix.lower() not in MOVING + STILL:
         raise UserError(f"{out} must end in {', '.join(STILL + MOVING)}")
     if out.suffix.lower() == ".mp4":
-        try:
-            import imageio_ffmpeg  # noqa: F401
-        except ImportError as error:
-            raise UserError(
-                "writing .mp4 needs imageio-ffmpeg; install reid-gen[video], or write .gif"
-            ) from error
+        need("writing .mp4", "imageio_ffmpeg", instead="write .gif")
 
 
 def draw_turns(

@@ -56,12 +56,6 @@ def test_a_person_is_turned_to_all_sides(gallery, turn):
     assert turn(None) == []
 
 
-def test_without_gradio_the_way_out_is_named(monkeypatch, capsys):
-    monkeypatch.setattr(module.importlib.util, "find_spec", lambda name: None)
-    message = failure(capsys, "serve", "resnet10t.rendered", "--gallery", ".")
-    assert message == "error: a page needs gradio; install it with: pip install 'reid-gen[serve]'"
-
-
 def free_port():
     with socket.socket() as some:
         some.bind(("127.0.0.1", 0))
