@@ -23,13 +23,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.small_runs import (
+    BASELINE,
     BOTH,
     LAST,
     VIEWS,
     Run,
+    measured,
     options_of,
-    ranking,
-    ranking_on,
     stored,
     summary,
     train,
@@ -40,7 +40,7 @@ from reid_gen.engine.run import environment
 
 MIXED = "{prototype: 1.0, view_prototype: 1.0, mixed: 0.5}"
 ARMS = {
-    "baseline": Run(f"{{name: baseline, {LAST}}}"),
+    "baseline": BASELINE,
     "views": Run(f"{{name: views, views: true, {LAST}}}", VIEWS),
     "joint": Run(f"{{name: joint, {BOTH}, {LAST}}}", VIEWS),
     "gcl_plus": Run(f"{{name: joint, {BOTH}, {LAST}}}", MIXED, overrides=["generator.mix=0.6"]),
@@ -62,10 +62,7 @@ def main() -> None:
     for seed in range(1, options.seeds + 1):
         for arm, run in arms.items():
             folder = train(options, f"{arm}_{seed}", run, seed)
-            scores = ranking(folder)
-            if options.fresh is not None:
-                scores |= ranking_on(folder, options.fresh)
-            found[arm].append(scores)
+            found[arm].append(measured(folder, options.fresh))
     table = {arm: summary(runs) for arm, runs in found.items()}
     print(json.dumps({**table, "environment": environment()}, indent=2))
 

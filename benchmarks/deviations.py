@@ -1,7 +1,7 @@
 """What each difference from GCL's release does, one at a time, on rendered pedestrians.
 
-Differences in how the generator learns are measured on its views after 400 steps, those in how the
-identity encoder learns by ranking after four joint epochs; all from the same starting points, with
+Differences in how the generator learns are measured on its views after 200 steps, those in how the
+identity encoder learns by ranking after three joint epochs; all from the same starting points, with
 one seed, so that small effects are noise.
 
     python -m benchmarks.deviations --root demo/pedestrians --weights FILE --out runs_arms \
@@ -28,9 +28,9 @@ from benchmarks.small_runs import (
 )
 from reid_gen.engine.run import environment
 
-DRAW = "{{name: generator, trains: [generator], epochs: 1, iterations: 400, {rate}}}"
+DRAW = "{{name: generator, trains: [generator], epochs: 1, iterations: 200, {rate}}}"
 SLOW, FAST = "generator_learning_rate: 1.0e-4", "generator_learning_rate: 5.0e-4"
-SHORT = f"{{name: joint, {BOTH}, epochs: 4, decay_every: null, {IDENTITY}}}"
+SHORT = f"{{name: joint, {BOTH}, epochs: 3, decay_every: null, {IDENTITY}}}"
 PAIRS = "{prototype: 0.5, view_instance: 0.3, view_cluster: 0.3, real_cluster: 0.3}"
 
 

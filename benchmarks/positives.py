@@ -9,7 +9,9 @@ them:
         --judge runs/baseline_pedestrians
 
 The judge is a run whose encoder never saw generated images; it scores the GAN's and the diffusion
-model's views. Runs and groups that are there are kept. Prints one JSON object.
+model's views. With --fresh FOLDER, another rendered set, every run is ranked there too. Runs and
+groups that are there are kept, those of ``benchmarks.arms`` in the same --out among them. Prints
+one JSON object.
 """
 
 from __future__ import annotations
@@ -20,12 +22,12 @@ from argparse import Namespace
 from pathlib import Path
 
 from benchmarks.small_runs import (
+    BASELINE,
     LAST,
-    PLAIN,
     VIEWS,
     Run,
+    measured,
     options_of,
-    ranking,
     stored,
     summary,
     train,
@@ -38,7 +40,7 @@ from reid_gen.engine.run import environment
 from reid_gen.models.weights import read_weights
 
 DIFFUSION = (
-    "{name: generator, trains: [generator], epochs: 10, iterations: 300, "
+    "{name: generator, trains: [generator], epochs: 8, iterations: 300, "
     "generator_learning_rate: 5.0e-4}"
 )
 ALIGNED = "{prototype: 1.0, view_align: 1.0}"
@@ -47,7 +49,6 @@ GOOD = {"least_identity": 0.5, "least_structure": 0.6}
 MAKERS = {"gan": "turned", "diffusion": "turned", "clsp": "anchored", "clic": "mosaic"}
 """Groups, by whose networks (CLSP: the diffusion model's; CLIC: nobody's), and how."""
 ARMS = {
-    "baseline": (None, PLAIN, {}),
     "gan": ("gan", VIEWS, {}),
     "gan, aligned": ("gan", ALIGNED, {}),
     "diffusion": ("diffusion", VIEWS, {}),
@@ -64,18 +65,22 @@ def main() -> None:
     parser = options_of(__doc__)
     parser.add_argument("--judge", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=3, help="at least 2")
+    parser.add_argument("--fresh", type=Path, help="another rendered set to rank on too")
     options = parser.parse_args()
     train_starts(options)
     runs = {"gan": options.out / "warm_generator", "diffusion": train_diffusion(options)}
     drawn = {name: views(run, options.judge) for name, run in runs.items()}
     costs = {name: cost(run) for name, run in runs.items()}
     groups, seconds = make_groups(options, {**runs, "clsp": runs["diffusion"], "clic": runs["gan"]})
-    found: dict[str, list[dict[str, float]]] = {arm: [] for arm in ARMS}
+    arms = {"baseline": BASELINE}
+    for arm, (maker, terms, settings) in ARMS.items():
+        arms[f"stored_{_slug(arm)}"] = Run(
+            STAGE, terms, overrides=[stored(groups[maker], **settings)]
+        )
+    found: dict[str, list[dict[str, float]]] = {arm: [] for arm in arms}
     for seed in range(1, options.seeds + 1):
-        for arm, (maker, terms, settings) in ARMS.items():
-            overrides = [] if maker is None else [stored(groups[maker], **settings)]
-            run = Run(STAGE if maker else f"{{name: baseline, {LAST}}}", terms, overrides=overrides)
-            found[arm].append(ranking(train(options, f"{_slug(arm)}_{seed}", run, seed)))
+        for arm, run in arms.items():
+            found[arm].append(measured(train(options, f"{arm}_{seed}", run, seed), options.fresh))
     tables = {"ranking": {arm: summary(runs) for arm, runs in found.items()}, "views": drawn}
     about = {"cost": costs, "seconds_per_image": seconds, "environment": environment()}
     print(json.dumps({**tables, **about}, indent=2))
@@ -85,6 +90,7 @@ def train_diffusion(options: Namespace) -> Path:
     """The diffusion model that learns from the warm encoder."""
     generator = {
         "kind": "pixel_diffusion", "bodies": str(options.root / "bodies"), "widths": [96, 192],
+        "map": "painted",
     }  # fmt: skip
     run = Run(DIFFUSION, start="warm", overrides=[f"generator={json.dumps(generator)}"])
     return train(options, "warm_diffusion", run)
@@ -116,7 +122,7 @@ def cost(run: Path) -> dict[str, float]:
 
 
 def _slug(name: str) -> str:
-    return "stored_" + "".join(letter if letter.isalnum() else "_" for letter in name)
+    return "".join(letter if letter.isalnum() else "_" for letter in name)
 
 
 if __name__ == "__main__":

@@ -72,6 +72,7 @@ class Run:
 
 STARTS = {"warm": Run(WARM, start=None), "warm_generator": Run(DRAW, start="warm")}
 """An identity encoder, and a generator beside it, from which comparisons start."""
+BASELINE = Run(f"{{name: baseline, {LAST}}}")
 
 
 def options_of(description: str) -> argparse.ArgumentParser:
@@ -117,6 +118,11 @@ def ranking(folder: Path) -> dict[str, float]:
     """mAP, rank-1 and ARI of a run's last epoch, in percent."""
     last = read_metrics(folder)[-1]
     return {key: round(100 * float(last[key]), 2) for key in ("mAP", "rank1", "ari")}
+
+
+def measured(folder: Path, fresh: Path | None) -> dict[str, float]:
+    """Ranking of a run's last epoch, and that on another set if there is one."""
+    return ranking(folder) | ({} if fresh is None else ranking_on(folder, fresh))
 
 
 def ranking_on(folder: Path, root: Path) -> dict[str, float]:
