@@ -102,7 +102,10 @@ def start_rows(a, b, tile, top, count, margin, least, bits):  # type: ignore[no-
                 largest[g] = max(largest[g], part[g])
         for g in range(groups):
             spare[g] = _product(largest[g])
-        _set_least(top + r, _largest(spare, groups, count) - margin, least, bits)
+        # Groups start at 0, so that 0 says nothing.
+        best = _largest(spare, groups, count)
+        if best > 0:
+            _set_least(top + r, best - margin, least, bits)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -220,10 +223,13 @@ def _largest(values, used, count):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True)
-def order_candidates(a, b, features, other, counts, count, index, cosine):  # type: ignore[no-untyped-def]
-    """Exact products of candidates, and the best of them."""
+def order_candidates(a, b, features, found, count, margin, index, cosine):  # type: ignore[no-untyped-def]
+    """Exact products of candidates that are left after a last sifting, and the best of them."""
+    value, other, counts = found
+    spare = np.empty(value.shape[1], np.float32)
     for image in range(a, b):
-        mates = np.sort(other[image, : counts[image]])
+        used = _sift(value[image], other[image], counts[image], count, margin, spare)[0]
+        mates = np.sort(other[image, :used])
         exact = np.empty(len(mates), np.float64)
         for p in range(len(mates)):
             exact[p] = -dot(features[image], features[mates[p]])

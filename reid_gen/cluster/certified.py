@@ -32,7 +32,8 @@ ROWS, COLUMNS = 512, 8192
 """Of a tile of products, small enough for the processor's cache."""
 _ROUNDING = {torch.bfloat16: 2.0**-9, torch.float32: 2.0**-24}
 """Relative error of a stored value."""
-_CONVERTED = 16384
+_CONVERTED = 512
+"""Rows whose copies stay in the cache."""
 
 
 def nearest_certified(
@@ -59,11 +60,12 @@ def nearest_certified(
     precision = precision or faster_precision()
     low, error = _rounded(features, precision)
     product_error = 2 * error + error**2 + _ROUNDING[precision] + width * 2.0**-24
+    margin = np.float32(2 * product_error)
     found = Candidates.of(size)
     with ThreadPoolExecutor(threads()) as pool:
-        _collect(low, found, count, np.float32(2 * product_error), pool)
+        _collect(low, found, count, margin, pool)
         del low
-        return _recheck(features, found, count, pool)
+        return _recheck(features, found, count, margin, pool)
 
 
 @lru_cache(maxsize=1)
@@ -119,13 +121,13 @@ def _collect(
 
 
 def _recheck(
-    features: Floats, found: Candidates, count: int, pool: ThreadPoolExecutor
+    features: Floats, found: Candidates, count: int, margin: np.float32, pool: ThreadPoolExecutor
 ) -> tuple[Ints, Exact]:
     size = len(features)
     index = np.empty((size, count), np.int64)
     cosine = np.empty((size, count), np.float64)
     stored = readable(features)
-    wanted = (stored, found.other, found.count, count, index, cosine)
+    wanted = (stored, (found.value, found.other, found.count), count, margin, index, cosine)
     spread(pool, size, order_candidates, *wanted, parts=16 * threads())
     tied = np.flatnonzero(found.overflown)
     spread(pool, len(tied), order_everything, tied, stored, count, index, cosine)
