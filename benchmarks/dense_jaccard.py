@@ -19,7 +19,10 @@ def dense_distances(
     """Jaccard distance of all pairs, [N, N]; float64 decides what is right."""
     exact = features.astype(dtype)
     size = len(exact)
-    squared = 2 - 2 * (exact @ exact.T)
+    # NumPy multiplies an array with itself by another routine, which crashes at 32,621 rows.
+    squared = exact @ exact.copy().T
+    squared *= -2
+    squared += 2
     rank = _ranked(squared, k1, dtype)
     full = [_reciprocal(rank, i, k1) for i in range(size)]
     half = [_reciprocal(rank, i, int(np.around(k1 / 2)) + 1) for i in range(size)]
@@ -34,7 +37,10 @@ def dense_distances(
         weight = np.exp(-squared[i, members])
         encoding[i, members] = weight / weight.sum()
     if k2 > 1:
-        encoding = np.stack([encoding[rank[i, :k2]].mean(axis=0) for i in range(size)])
+        averaged = np.empty_like(encoding)
+        for i in range(size):
+            averaged[i] = encoding[rank[i, :k2]].mean(axis=0)
+        encoding = averaged
     holders = [np.flatnonzero(encoding[:, j]) for j in range(size)]
     distance = squared
     for i in range(size):

@@ -28,7 +28,7 @@ from reid_gen.cluster.candidates import (
 from reid_gen.cluster.rows import readable, spread, threads
 from reid_gen.types import Exact, Floats, Ints
 
-ROWS, COLUMNS = 512, 8192
+ROWS, COLUMNS = 1024, 4096
 """Of a tile of products, small enough for the processor's cache."""
 _ROUNDING = {torch.bfloat16: 2.0**-9, torch.float32: 2.0**-24}
 """Relative error of a stored value."""

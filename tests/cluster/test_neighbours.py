@@ -21,7 +21,7 @@ def brute(features, count):
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
-@pytest.mark.parametrize("tile", [(512, 8192), (16, 64)])
+@pytest.mark.parametrize("tile", [(1024, 4096), (16, 64)])
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
 def test_certified_neighbours_are_those_of_float64(monkeypatch, precision, tile, dtype):
     monkeypatch.setattr(certified, "ROWS", tile[0])
