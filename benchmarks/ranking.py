@@ -148,13 +148,24 @@ def torchreid(query: Floats, gallery: Floats, *labels: Ints) -> float:
     return float(package.eval_market1501(1 - query @ gallery.T, *labels, 50)[1])
 
 
+def torchreid_reranked(query: Floats, gallery: Floats, *labels: Ints) -> float:
+    """Its re-ranking, which takes Euclidean distances, and its Python code."""
+    package = importlib.import_module("torchreid.reid.utils.rerank")
+    pairs = ((query, gallery), (query, query.copy()), (gallery, gallery.copy()))
+    distances = [np.sqrt(np.maximum(2 - 2 * one @ other.T, 0)) for one, other in pairs]
+    score = importlib.import_module("torchreid.reid.metrics.rank").eval_market1501
+    return float(score(package.re_ranking(*distances), *labels, 50)[1])
+
+
 def boxmot(query: Floats, gallery: Floats, *labels: Ints) -> float:
     """Row by row."""
     package = importlib.import_module("boxmot.reid.training.evaluator")
     return float(package.evaluate_ranking(1 - query @ gallery.T, *labels)[1])
 
 
-WAYS = {way.__name__: way for way in (ours, reranked, classic, boxmot, torchreid)}
+WAYS = {
+    way.__name__: way for way in (ours, classic, boxmot, torchreid, reranked, torchreid_reranked)
+}
 
 
 if __name__ == "__main__":
