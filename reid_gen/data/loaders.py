@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 import numpy as np
@@ -82,7 +82,7 @@ class ImageLoader:
                 waiting.append(self._start(pool, index))
                 if bring is not None:
                     images = [self.images[row] for row in index]
-                    waiting[-1].brought = pool.submit(bring, images, number)
+                    waiting[-1].brought = pool.submit(waiting[-1].bring, bring, images, number)
                 if len(waiting) > _AHEAD:
                     yield waiting.popleft().finish()
             while waiting:
@@ -112,6 +112,11 @@ class _Started:
     pixels: Pixels
     tasks: list[Future[list[UnreadableImage]]]
     brought: Future[Brought] | None = None
+
+    def bring(self, bring: Bring, images: Sequence[Image], number: int) -> Brought:
+        """Waits for the pixels; threads take them up first."""
+        wait(self.tasks)
+        return bring(images, self.pixels, number)
 
     def finish(self) -> DecodedBatch:
         failures = tuple(failure for task in self.tasks for failure in task.result())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from reid_gen.types import Floats, Image, Ints
+from reid_gen.types import Floats, Image, Ints, Pixels
 
 
 @dataclass(frozen=True)
@@ -21,5 +21,5 @@ class Brought:
     pictures: Mapping[str, Floats]
 
 
-Bring = Callable[[Sequence[Image], int], Brought]
-"""From the images of a batch and its number to what it brings; called in the loader's threads."""
+Bring = Callable[[Sequence[Image], Pixels, int], Brought]
+"""From the images of a batch, their pixels and its number to what it brings; called in a thread."""

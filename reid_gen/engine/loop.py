@@ -281,9 +281,9 @@ class Trainer:
         if source is None or not self._draws_views(stage):
             return None
 
-        def bring(images: Sequence[Image], number: int) -> Brought:
+        def bring(images: Sequence[Image], pixels: Pixels, number: int) -> Brought:
             seed = [self.seed, place.total, self.runtime.rank, 2, number]
-            return source.bring(images, np.random.default_rng(seed))
+            return source.bring(images, pixels, np.random.default_rng(seed))
 
         return bring
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from reid_gen.data.sidecar import Brought
 from reid_gen.models.encoder import Encoded
-from reid_gen.types import Image
+from reid_gen.types import Image, Pixels
 
 Terms = Mapping[str, Tensor]
 """Unweighted loss terms by name, each a scalar."""
@@ -127,8 +127,14 @@ class ViewGenerator(Protocol):
         """Which images can get views, [N]."""
         ...
 
-    def bring(self, images: Sequence[Image], rng: np.random.Generator) -> Brought:
-        """Choose which images of a batch get views, and make what that needs; runs in a thread."""
+    def bring(self, images: Sequence[Image], pixels: Pixels, rng: np.random.Generator) -> Brought:
+        """Choose which images of a batch get views, and make what that needs; runs in a thread.
+
+        Args:
+            images: Of the batch.
+            pixels: RGB of them, [B, H, W, 3] uint8.
+            rng: Source of what is random.
+        """
         ...
 
     def views(

@@ -112,14 +112,14 @@ class StoredViews:
         """Which images have enough views, [N]."""
         return np.array([len(self.kept.get(i.key, ())) >= self.members for i in images])
 
-    def bring(self, images: Sequence[Image], rng: np.random.Generator) -> Brought:
+    def bring(self, images: Sequence[Image], pixels: Pixels, rng: np.random.Generator) -> Brought:
         """Random members of the groups of some images."""
         places = rng.permutation(np.flatnonzero(self.usable(images)))[: self.most]
         chosen = [self._choose(images[place].key, rng) for place in places]
         pictures: dict[str, Floats] = {}
         for number, members in enumerate(zip(*chosen, strict=True)):
-            pixels = np.stack([self._read(member) for member in members]).astype(np.float32)
-            pictures[f"{VIEW}{number}"] = pixels / np.float32(255)
+            views = np.stack([self._read(member) for member in members]).astype(np.float32)
+            pictures[f"{VIEW}{number}"] = views / np.float32(255)
             worth = np.array([self.trust.worth(member) for member in members], np.float32)
             pictures[f"{WORTH}{number}"] = worth[:, None, None, None]
         return Brought(places, pictures)

@@ -12,10 +12,9 @@ from torch import Tensor
 
 from reid_gen.body.structure import KINDS, PAINTED
 from reid_gen.body.views import StructureMaps
-from reid_gen.data.images import decode
 from reid_gen.data.sidecar import Brought
 from reid_gen.data.transforms import to_pixels
-from reid_gen.types import Floats, Image
+from reid_gen.types import Floats, Image, Pixels
 
 TURNS = np.arange(0, 360, 45, dtype=np.float32)
 """Degrees that contact sheets show."""
@@ -96,20 +95,18 @@ class TurnedMaps:
         maps = torch.from_numpy(self.maps(self.kind, every, np.tile(TURNS, len(keys)), shown))
         return maps.view(len(keys), len(TURNS), *maps.shape[1:]).to(images.device)
 
-    def __call__(self, images: Sequence[Image], rng: np.random.Generator) -> Brought:
-        """Maps of some of the images, in -1..1."""
+    def __call__(
+        self, images: Sequence[Image], pixels: Pixels, rng: np.random.Generator
+    ) -> Brought:
+        """Maps of some of the images, in -1..1; painted ones with their pixels."""
         places = rng.permutation(np.flatnonzero(self.usable(images)))[: self.most]
-        chosen = [images[place] for place in places]
         degrees = np.concatenate(
             [np.zeros(len(places), np.float32), self.angles.draw(rng, len(places))]
         )
-        if not chosen:
+        if not len(places):
             return Brought(places, {})
-        shown = None
-        if self.kind == PAINTED:
-            size = self.maps.height, self.maps.width
-            shown = np.stack([decode(image.path, *size) for image in chosen] * 2)
-        keys = [image.key for image in chosen]
-        both = np.moveaxis(self.maps(self.kind, keys * 2, degrees, shown), 1, -1)
+        keys = [images[place].key for place in places] * 2
+        shown = np.tile(pixels[places], (2, 1, 1, 1)) if self.kind == PAINTED else None
+        both = np.moveaxis(self.maps(self.kind, keys, degrees, shown), 1, -1)
         here, turned = np.split(both, 2)
         return Brought(places, {HERE: here, TURNED: turned})

@@ -52,6 +52,11 @@ def turned_maps(images, score=None, most=None, kind="parts", angles=None):
     return TurnedMaps(maps, kind, angles or AnyAngle(), 0.3, most)
 
 
+def blank(images):
+    """Pixels for maps that do not look at them."""
+    return np.zeros((len(images), HEIGHT, WIDTH, 3), np.uint8)
+
+
 def each_by(encoder):
     """What a step gives its generator to encode with."""
     return lambda *several: [encoder.encode(images) for images in several]

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from reid_gen.generators.protocol import Wanted
-from tests.generators.scenes import each_by, make_batch, make_encoder, make_gan, people
+from tests.generators.scenes import blank, each_by, make_batch, make_encoder, make_gan, people
 from tests.reference.losses import weighted_absolute
 
 
@@ -14,7 +14,7 @@ def test_pixels_on_the_body_count_more_in_what_is_rebuilt_and_cycled():
     encoder = make_encoder().eval()
     gan = make_gan(encoder, images, body_weight=4.0)
     batch = make_batch(images)
-    here = gan.maps(images, np.random.default_rng(0)).pictures["here"]
+    here = gan.maps(images, blank(images), np.random.default_rng(0)).pictures["here"]
     maps = torch.from_numpy(np.moveaxis(here, -1, 1).copy())
     sources = replace(batch.sources, pictures={"here": maps, "turned": maps})
     seen = encoder.encode(batch.images)

@@ -57,7 +57,7 @@ def scene(request, tmp_path):
 
 def sources(generator, seed=0):
     pixels = np.random.default_rng(seed).integers(0, 255, (6, HEIGHT, WIDTH, 3), dtype=np.uint8)
-    brought = generator.bring(IMAGES, np.random.default_rng(seed))
+    brought = generator.bring(IMAGES, pixels, np.random.default_rng(seed))
     decoded = DecodedBatch(np.arange(6), pixels, (), brought)
     rng = np.random.default_rng(seed)
     return prepare(decoded, PLAIN, rng, torch.device("cpu")).sources

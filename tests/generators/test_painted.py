@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from PIL import Image as Pillow
 
 from reid_gen.generators.gan.painter import MeshPainter
 from reid_gen.generators.protocol import Wanted
@@ -13,6 +12,7 @@ from reid_gen.models.structure import StructureEncoder
 from tests.generators.scenes import (
     HEIGHT,
     WIDTH,
+    blank,
     each_by,
     make_batch,
     make_encoder,
@@ -43,18 +43,17 @@ def test_what_is_drawn_begins_with_the_colours_on_the_body():
     torch.testing.assert_close(drawn[~body], nothing[~body])
 
 
-def test_maps_bring_the_colours_of_the_images_and_the_generator_learns_on_them(tmp_path):
+def test_maps_bring_the_colours_of_the_images_and_the_generator_learns_on_them():
     torch.manual_seed(0)
-    images = []
-    for number, image in enumerate(people(4)):
-        file = tmp_path / f"{number}.png"
-        Pillow.new("RGB", (WIDTH, HEIGHT), (60 * number, 255 - 60 * number, 90)).save(file)
-        images.append(replace(image, path=file))
+    images = people(4)
+    pixels = blank(images)
+    for number, picture in enumerate(pixels):
+        picture[:] = 60 * number, 255 - 60 * number, 90
     encoder = make_encoder().eval()
     gan = make_gan(encoder, images)
     gan.maps = turned_maps(images, kind="painted")
     gan.painter = gan.networks = painter_of(encoder)
-    brought = gan.bring(images, np.random.default_rng(0))
+    brought = gan.bring(images, pixels, np.random.default_rng(0))
     for place, here, turned in zip(
         brought.places, brought.pictures["here"], brought.pictures["turned"], strict=True
     ):

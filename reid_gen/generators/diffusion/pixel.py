@@ -25,7 +25,7 @@ from reid_gen.generators.diffusion.unet import PersonUNet
 from reid_gen.generators.protocol import Encode, Sources, Terms, Views, Wanted
 from reid_gen.generators.turns import HERE, TURNED, TurnedMaps
 from reid_gen.models.encoder import Encoded
-from reid_gen.types import Image
+from reid_gen.types import Image, Pixels
 
 AT_ONCE = 64
 """Pictures that are drawn together."""
@@ -116,9 +116,9 @@ class PixelDiffusion:
         """Which images have a body to trust, [N]."""
         return self.maps.usable(images)
 
-    def bring(self, images: Sequence[Image], rng: np.random.Generator) -> Brought:
+    def bring(self, images: Sequence[Image], pixels: Pixels, rng: np.random.Generator) -> Brought:
         """Maps of bodies as they are and turned."""
-        return self.maps(images, rng)
+        return self.maps(images, pixels, rng)
 
     def views(
         self, sources: Sources, encoded: Encoded, encode: Encode, learning: bool, wanted: Wanted

@@ -19,7 +19,7 @@ from reid_gen.losses.adversarial import fake_loss, gradient_penalty, real_loss
 from reid_gen.losses.reconstruction import mean_absolute, weighted_absolute
 from reid_gen.models.discriminator import MultiScaleDiscriminator
 from reid_gen.models.encoder import Encoded
-from reid_gen.types import Image
+from reid_gen.types import Image, Pixels
 
 REBUILT, CYCLED, MIXED, VIEW = "rebuilt", "cycled", "mixed", "view"
 
@@ -71,9 +71,9 @@ class MeshGan:
         """Which images have a body to trust, [N]."""
         return self.maps.usable(images)
 
-    def bring(self, images: Sequence[Image], rng: np.random.Generator) -> Brought:
+    def bring(self, images: Sequence[Image], pixels: Pixels, rng: np.random.Generator) -> Brought:
         """Maps of bodies as they are and turned."""
-        return self.maps(images, rng)
+        return self.maps(images, pixels, rng)
 
     def views(
         self, sources: Sources, encoded: Encoded, encode: Encode, learning: bool, wanted: Wanted
