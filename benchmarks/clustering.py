@@ -39,6 +39,7 @@ from reid_gen.cluster.neighbours import nearest
 from reid_gen.cluster.rules import dbscan
 from reid_gen.engine.run import environment
 from reid_gen.evaluation.quality import clustering_quality
+from reid_gen.processor import computed_in
 from reid_gen.types import Floats, Ints
 
 K1, K2, EPS, MIN_SAMPLES = 30, 6, 0.5, 4
@@ -185,8 +186,9 @@ def growth(ours: dict[int, dict[str, object]]) -> dict[str, float]:
 
 
 def products_per_second(width: int) -> float:
-    """Giga multiply-adds per second of a bfloat16 matrix product on this machine."""
-    left, right = (torch.ones(rows, width, dtype=torch.bfloat16) for rows in (512, 8192))
+    """Giga multiply-adds per second of a matrix product, in bfloat16 where this machine has it."""
+    precision = computed_in("bf16", torch.device("cpu"))
+    left, right = (torch.ones(rows, width, dtype=precision) for rows in (512, 8192))
     torch.mm(left, right.T)
     began = time.perf_counter()
     for _ in range(5):

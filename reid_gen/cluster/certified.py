@@ -1,16 +1,14 @@
 """Exact nearest neighbours at the speed of low-precision matrix products.
 
-Products in bfloat16 (or float32, where the processor is no faster in bfloat16) are wrong by no more
-than a margin that follows from the rounding of the rows. Every pair that comes within the margin of
-an image's k-th best so far is kept, and the few that are left are computed again in float64: the
-result is that of float64, ties going to the lower number, on every machine.
+Products in bfloat16 (or float32, where the processor has no instructions for it) are wrong by no
+more than a margin that follows from the rounding of the rows. Every pair that comes within the
+margin of an image's k-th best so far is kept, and the few that are left are computed again in
+float64: the result is that of float64, ties going to the lower number, on every machine.
 """
 
 from __future__ import annotations
 
-import time
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
 
 import numpy as np
 import torch
@@ -26,6 +24,7 @@ from reid_gen.cluster.candidates import (
     start_rows,
 )
 from reid_gen.cluster.rows import readable, spread, threads
+from reid_gen.processor import computed_in
 from reid_gen.types import Exact, Floats, Ints
 
 ROWS, COLUMNS = 1024, 4096
@@ -44,8 +43,8 @@ def nearest_certified(
     Args:
         features: Unit rows, [N, D] float32 or float16; may be memory-mapped.
         count: At most N, and at most ``ROOM / 2``.
-        precision: Of the products, bfloat16 or float32; None takes the faster. The result is the
-            same.
+        precision: Of the products, bfloat16 or float32; None takes what the processor is fast in.
+            The result is the same.
 
     Returns:
         Numbers [N, count] int64 by falling cosine, equal ones by rising number, and cosines
@@ -57,7 +56,8 @@ def nearest_certified(
     size, width = features.shape
     if not 1 <= count <= min(size, ROOM // 2):
         raise ValueError(f"count must be in 1..{min(size, ROOM // 2)}, got {count}")
-    precision = precision or faster_precision()
+    if precision is None:
+        precision = computed_in("bf16", torch.device("cpu"))
     low, error = _rounded(features, precision)
     product_error = 2 * error + error**2 + _ROUNDING[precision] + width * 2.0**-24
     margin = np.float32(2 * product_error)
@@ -66,19 +66,6 @@ def nearest_certified(
         _collect(low, found, count, margin, pool)
         del low
         return _recheck(features, found, count, margin, pool)
-
-
-@lru_cache(maxsize=1)
-def faster_precision() -> torch.dtype:
-    """What this processor multiplies matrices faster in, by a measurement of some milliseconds."""
-    took = {}
-    for precision in (torch.float32, torch.bfloat16):
-        some = torch.ones(1024, 1024, dtype=precision)
-        torch.mm(some, some)
-        began = time.perf_counter()
-        torch.mm(some, some)
-        took[precision] = time.perf_counter() - began
-    return min(took, key=lambda precision: took[precision])
 
 
 def _rounded(features: Floats, precision: torch.dtype) -> tuple[Tensor, float]:

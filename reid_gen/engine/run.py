@@ -201,5 +201,6 @@ def environment() -> dict[str, str | int]:
         "platform": platform.platform(),
         "processor_cores": os.cpu_count() or 0,
         "torch_threads": torch.get_num_threads(),
+        "processor": torch.backends.cpu.get_cpu_capability(),
         "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
     }

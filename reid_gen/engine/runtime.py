@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import torch
 from accelerate import Accelerator
@@ -12,8 +12,8 @@ from accelerate.utils import broadcast_object_list, gather_object
 from torch import Tensor, nn
 
 from reid_gen.engine.allocator import keep_freed_memory
+from reid_gen.processor import Precision, computed_in
 
-Precision = Literal["bf16", "fp32"]
 Value = TypeVar("Value")
 
 
@@ -21,14 +21,17 @@ class Runtime:
     """Where and how tensors are computed.
 
     Args:
-        precision: ``bf16`` runs the identity encoder under bfloat16 autocast (CPU and GPU alike).
+        precision: ``bf16`` runs the identity encoder under bfloat16 autocast, on CPU and GPU alike,
+            where the device has instructions for it; elsewhere float32 is faster and is taken.
         drawing: The same for the networks of a generator.
     """
 
     def __init__(self, precision: Precision = "fp32", drawing: Precision = "bf16") -> None:
         keep_freed_memory()
         self._accelerator = Accelerator(mixed_precision="no")
-        self._encoding, self._drawing = precision == "bf16", drawing == "bf16"
+        self._encoding, self._drawing = (
+            computed_in(wanted, self.device) == torch.bfloat16 for wanted in (precision, drawing)
+        )
 
     @property
     def device(self) -> torch.device:

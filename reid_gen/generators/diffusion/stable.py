@@ -22,6 +22,7 @@ from PIL import Image
 from torch import Tensor
 
 from reid_gen.errors import UserError
+from reid_gen.processor import Precision, computed_in
 from reid_gen.types import Pixels
 
 PIPELINES = {
@@ -50,7 +51,7 @@ class Controlled:
         steps: Of DPM-Solver++.
         guidance: Classifier-free guidance.
         negative: What must not be seen.
-        precision: Of all networks.
+        precision: Of all networks; float32 where the device has no instructions for bfloat16.
     """
 
     family: Literal["sd", "sdxl"]
@@ -66,7 +67,7 @@ class Controlled:
     steps: int
     guidance: float
     negative: str
-    precision: Literal["bf16", "fp32"]
+    precision: Precision
 
 
 class StablePainter:
@@ -82,7 +83,7 @@ class StablePainter:
 
     def __init__(self, card: Controlled, device: torch.device) -> None:
         self.card = card
-        self.dtype = torch.bfloat16 if card.precision == "bf16" else torch.float32
+        self.dtype = computed_in(card.precision, device)
         network = ControlNetModel if card.control == "controlnet" else T2IAdapter
         loaded = [self._load(network, weights) for weights in card.controls]
         key = "controlnet" if card.control == "controlnet" else "adapter"
