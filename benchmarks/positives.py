@@ -88,12 +88,17 @@ def main() -> None:
 
 def train_diffusion(options: Namespace) -> Path:
     """The diffusion model that learns from the warm encoder."""
+    run = Run(DIFFUSION, start="warm", overrides=[diffusion_network(options)])
+    return train(options, "warm_diffusion", run)
+
+
+def diffusion_network(options: Namespace) -> str:
+    """The override that puts a diffusion model in the GAN's place."""
     generator = {
         "kind": "pixel_diffusion", "bodies": str(options.root / "bodies"), "widths": [96, 192],
         "map": "painted",
     }  # fmt: skip
-    run = Run(DIFFUSION, start="warm", overrides=[f"generator={json.dumps(generator)}"])
-    return train(options, "warm_diffusion", run)
+    return f"generator={json.dumps(generator)}"
 
 
 def make_groups(
