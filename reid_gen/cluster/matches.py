@@ -19,7 +19,7 @@ class Matches:
 
     Attributes:
         index: Rows of the gallery, the best first, equal ones in the gallery's order, [Q, k].
-        distance: 1 less the cosine, or another distance, [Q, k] float32.
+        distance: 1 less the cosine, or another distance; at least 0, [Q, k] float32.
     """
 
     index: Ints
@@ -55,7 +55,8 @@ def best_matches(query: Floats, gallery: Floats, top: int) -> Matches:
         index = np.empty((len(rows), 0), np.int64)
         distance = np.empty((len(rows), 0), np.float32)
         for first in range(0, len(gallery), _SHARD):
-            part = 1 - similarities(rows, gallery[first : first + _SHARD])
+            # Of an image with itself rounding may make it negative.
+            part = np.maximum(1 - similarities(rows, gallery[first : first + _SHARD]), 0)
             own, near = _least(part, top)
             index = np.concatenate([index, own + first], axis=1)
             place, distance = _least(np.concatenate([distance, near], axis=1), top)
