@@ -28,11 +28,10 @@ from benchmarks.small_runs import (
     LAST,
     VIEWS,
     Run,
-    measured,
     options_of,
+    over_seeds,
     stored,
     summary,
-    train,
     train_starts,
 )
 from benchmarks.true_views import write_true_views
@@ -58,12 +57,7 @@ def main() -> None:
     groups = options.out / "true_views"
     write_true_views(options.root, groups)
     arms = {**ARMS, "true": replace(ARMS["true"], overrides=[stored(groups)])}
-    found: dict[str, list[dict[str, float]]] = {arm: [] for arm in arms}
-    for seed in range(1, options.seeds + 1):
-        for arm, run in arms.items():
-            folder = train(options, f"{arm}_{seed}", run, seed)
-            found[arm].append(measured(folder, options.fresh))
-    table = {arm: summary(runs) for arm, runs in found.items()}
+    table = {arm: summary(runs) for arm, runs in over_seeds(options, arms).items()}
     print(json.dumps({**table, "environment": environment()}, indent=2))
 
 

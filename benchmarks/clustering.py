@@ -186,13 +186,18 @@ def growth(ours: dict[int, dict[str, object]]) -> dict[str, float]:
 
 
 def products_per_second(width: int) -> float:
-    """Giga multiply-adds per second of a matrix product, in bfloat16 where this machine has it."""
-    precision = computed_in("bf16", torch.device("cpu"))
-    left, right = (torch.ones(rows, width, dtype=precision) for rows in (512, 8192))
-    torch.mm(left, right.T)
+    """Giga multiply-adds per second of such matrix products as the neighbours are found by.
+
+    In float32 on a GPU, else in bfloat16 where this machine has it.
+    """
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    precision = computed_in("bf16", device) if device.type == "cpu" else torch.float32
+    left, right = (torch.rand(n, width, device=device).to(precision) for n in (512, 8192))
+    float(torch.mm(left, right.T)[0, 0])
     began = time.perf_counter()
     for _ in range(5):
-        torch.mm(left, right.T)
+        product = torch.mm(left, right.T)
+    float(product[0, 0])  # waits for a GPU
     return round(5 * 512 * 8192 * width / (time.perf_counter() - began) / 1e9, 1)
 
 

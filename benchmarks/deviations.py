@@ -14,14 +14,18 @@ one JSON object.
 from __future__ import annotations
 
 import json
+from argparse import Namespace
+from functools import partial
 from pathlib import Path
 
 from benchmarks.small_runs import (
     BOTH,
     IDENTITY,
     Run,
+    each,
     options_of,
     ranking,
+    slug,
     train,
     train_starts,
     views,
@@ -79,18 +83,24 @@ def main() -> None:
     parser.add_argument("--judge", type=Path, required=True)
     options = parser.parse_args()
     train_starts(options)
-    drawn = {
-        name: views(train(options, f"draw_{_slug(name)}", run), options.judge)["generated"]
-        for name, run in DRAWINGS.items()
+    drawn = each(partial(score, options), list(DRAWINGS.items()), options.together)
+    ranked = each(partial(rank, options), list(JOINTS.items()), options.together)
+    found = {
+        "views": dict(zip(DRAWINGS, drawn, strict=True)),
+        "ranking": dict(zip(JOINTS, ranked, strict=True)),
     }
-    ranked = {
-        name: ranking(train(options, f"joint_{_slug(name)}", run)) for name, run in JOINTS.items()
-    }
-    print(json.dumps({"views": drawn, "ranking": ranked, "environment": environment()}, indent=2))
+    print(json.dumps({**found, "environment": environment()}, indent=2))
 
 
-def _slug(name: str) -> str:
-    return "".join(letter if letter.isalnum() else "_" for letter in name)
+def score(options: Namespace, item: tuple[str, Run]) -> dict[str, float]:
+    """Of the views of one generator."""
+    run = train(options, f"draw_{slug(item[0])}", item[1])
+    return views(run, options.judge)["generated"]
+
+
+def rank(options: Namespace, item: tuple[str, Run]) -> dict[str, float]:
+    """By one identity encoder."""
+    return ranking(train(options, f"joint_{slug(item[0])}", item[1]))
 
 
 if __name__ == "__main__":

@@ -16,10 +16,11 @@ from __future__ import annotations
 
 import argparse
 import json
+from functools import partial
 from pathlib import Path
 
 from benchmarks.pose_probe import probe
-from benchmarks.small_runs import ranking, summary
+from benchmarks.small_runs import add_together, each, ranking, slug, summary
 from reid_gen.cli.main import main as reid_gen
 from reid_gen.engine.run import environment
 
@@ -58,6 +59,7 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=Path, required=True, help=what)
     parser.add_argument("--out", type=Path, required=True, help="folder for the runs")
     parser.add_argument("--seeds", type=int, default=3, help="at least 2")
+    add_together(parser)
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     ways = {
@@ -66,16 +68,21 @@ def main() -> None:
         "same pose, aligned": POSE.format(groups=options.poses, weights="{pose: 1.0, align: 0.5}"),
         "same looks": POSE.format(groups=options.looks, weights="{pose: 1.0}"),
     }
-    found: dict[str, list[dict[str, float]]] = {way: [] for way in ways}
-    for seed in range(1, options.seeds + 1):
-        for way, text in ways.items():
-            name = f"{way.replace(', ', '_').replace(' ', '_')}_{seed}"
-            start = None if text is None else train(options, f"pre_{name}", seed, text)
-            after = train(options, name, seed, RE_ID, start)
-            probed = {} if start is None else probe(options.root, start)["stripes"]
-            found[way].append({**ranking(after), **probed})
+    jobs = [(way, text, seed) for seed in range(1, options.seeds + 1) for way, text in ways.items()]
+    measured = each(partial(measure, options), jobs, options.together)
+    found = {way: measured[place :: len(ways)] for place, way in enumerate(ways)}
     table = {way: summary(runs) for way, runs in found.items()}
     print(json.dumps({**table, "environment": environment()}, indent=2))
+
+
+def measure(options: argparse.Namespace, job: tuple[str, str | None, int]) -> dict[str, float]:
+    """Ranking after learning to recognise people, and PCK before it if anything was learnt."""
+    way, text, seed = job
+    name = f"{slug(way)}_{seed}"
+    start = None if text is None else train(options, f"pre_{name}", seed, text)
+    after = train(options, name, seed, RE_ID, start)
+    probed = {} if start is None else probe(options.root, start)["stripes"]
+    return {**ranking(after), **probed}
 
 
 def train(

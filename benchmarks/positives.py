@@ -26,8 +26,8 @@ from benchmarks.small_runs import (
     LAST,
     VIEWS,
     Run,
-    measured,
     options_of,
+    over_seeds,
     stored,
     summary,
     train,
@@ -74,13 +74,8 @@ def main() -> None:
     groups, seconds = make_groups(options, {**runs, "clsp": runs["diffusion"], "clic": runs["gan"]})
     arms = {"baseline": BASELINE}
     for arm, (maker, terms, settings) in ARMS.items():
-        arms[f"stored_{_slug(arm)}"] = Run(
-            STAGE, terms, overrides=[stored(groups[maker], **settings)]
-        )
-    found: dict[str, list[dict[str, float]]] = {arm: [] for arm in arms}
-    for seed in range(1, options.seeds + 1):
-        for arm, run in arms.items():
-            found[arm].append(measured(train(options, f"{arm}_{seed}", run, seed), options.fresh))
+        arms[f"stored {arm}"] = Run(STAGE, terms, overrides=[stored(groups[maker], **settings)])
+    found = over_seeds(options, arms)
     tables = {"ranking": {arm: summary(runs) for arm, runs in found.items()}, "views": drawn}
     about = {"cost": costs, "seconds_per_image": seconds, "environment": environment()}
     print(json.dumps({**tables, **about}, indent=2))
@@ -124,10 +119,6 @@ def cost(run: Path) -> dict[str, float]:
     minutes = sum(float(record.get("seconds", 0)) for record in read_metrics(run)) / 60
     millions = sum(value.numel() for value in drawing) / 1e6
     return {"parameters_millions": round(millions, 2), "minutes": round(minutes, 1)}
-
-
-def _slug(name: str) -> str:
-    return "".join(letter if letter.isalnum() else "_" for letter in name)
 
 
 if __name__ == "__main__":

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from reid_gen.cli.main import main as reid_gen
 from reid_gen.engine.journal import read_metrics
 
+Item = TypeVar("Item")
+Found = TypeVar("Found")
 CONFIG = """\
 name: {name}
 seed: {seed}
@@ -82,7 +88,21 @@ def options_of(description: str) -> argparse.ArgumentParser:
     parser.add_argument("--weights", type=Path, required=True, help="ImageNet weights")
     parser.add_argument("--backbone", default="mobilenetv2_100_tf", help="that they are of")
     parser.add_argument("--out", type=Path, required=True, help="folder for the runs")
+    add_together(parser)
     return parser
+
+
+def add_together(parser: argparse.ArgumentParser) -> None:
+    """The option that :func:`each` takes."""
+    parser.add_argument("--together", type=int, default=1, help="runs at once, for a GPU")
+
+
+def each(call: Callable[[Item], Found], items: Sequence[Item], together: int) -> list[Found]:
+    """``call`` of all items, some at once in processes of their own."""
+    if together == 1:
+        return [call(item) for item in items]
+    with ProcessPoolExecutor(together, multiprocessing.get_context("spawn")) as pool:
+        return list(pool.map(call, items))
 
 
 def train(options: argparse.Namespace, name: str, run: Run, seed: int = 1) -> Path:
@@ -123,6 +143,25 @@ def ranking(folder: Path) -> dict[str, float]:
 def measured(folder: Path, fresh: Path | None) -> dict[str, float]:
     """Ranking of a run's last epoch, and that on another set if there is one."""
     return ranking(folder) | ({} if fresh is None else ranking_on(folder, fresh))
+
+
+def over_seeds(
+    options: argparse.Namespace, arms: Mapping[str, Run]
+) -> dict[str, list[dict[str, float]]]:
+    """What every arm measures with each seed."""
+    seeds = range(1, options.seeds + 1)
+    jobs = [(f"{slug(arm)}_{seed}", run, seed) for seed in seeds for arm, run in arms.items()]
+    found = each(partial(_measured, options), jobs, options.together)
+    return {arm: found[place :: len(arms)] for place, arm in enumerate(arms)}
+
+
+def _measured(options: argparse.Namespace, job: tuple[str, Run, int]) -> dict[str, float]:
+    return measured(train(options, *job), options.fresh)
+
+
+def slug(name: str) -> str:
+    """A name for a folder."""
+    return "".join(letter if letter.isalnum() else "_" for letter in name)
 
 
 def ranking_on(folder: Path, root: Path) -> dict[str, float]:

@@ -76,7 +76,11 @@ def build_experiment(config: schema.Config, progress: Progress) -> Experiment:
         card=card,
         evaluator=None if dataset.query is None else build_evaluator(config, dataset, progress),
         evaluate_every=config.evaluation.every,
-        about={"protocol": protocol(config, dataset), "data": fingerprint(dataset)},
+        about={
+            "protocol": protocol(config, dataset),
+            "data": fingerprint(dataset),
+            "generator": None if config.generator is None else config.generator.kind,
+        },
     )
 
 

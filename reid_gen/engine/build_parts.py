@@ -15,7 +15,13 @@ from reid_gen.config import generators, schema
 from reid_gen.data.groups import load_groups
 from reid_gen.engine import build_gan
 from reid_gen.engine.artist import Artist
-from reid_gen.engine.checkpoint import MEAN, load_encoder, load_networks
+from reid_gen.engine.checkpoint import (
+    MEAN,
+    find_checkpoint,
+    load_encoder,
+    load_networks,
+    read_card,
+)
 from reid_gen.engine.runtime import Runtime
 from reid_gen.engine.steps import GENERATOR, Learner
 from reid_gen.errors import UserError
@@ -37,7 +43,7 @@ Built = tuple[ViewGenerator | None, dict[str, Learner]]
 def build_generator(
     config: schema.Config, encoder: IdentityEncoder, dataset: Dataset, device: torch.device
 ) -> Built:
-    """The configured source of views, with the weights of the run to start from if it has some.
+    """The configured source of views, with the weights of the run to start from if it is alike.
 
     Raises:
         UserError: If bodies or groups are missing or belong to other images, or weights do not fit.
@@ -68,11 +74,16 @@ def build_generator(
         case _:
             assert_never(config.generator)
     networks = {name: learner.network for name, learner in built[1].items()}
-    if config.start_from is not None:
+    if config.start_from is not None and _is_alike(config.start_from, settings.kind):
         load_networks(config.start_from, networks, if_there=True)
     for network in networks.values():
         network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return built
+
+
+def _is_alike(start: Path, kind: str) -> bool:
+    """Whether a run's generator, if it has one, is of a kind."""
+    return read_card(find_checkpoint(start)).get("generator") in (kind, None)
 
 
 def _maps(config: schema.Config, settings: generators.Drawn, dataset: Dataset) -> TurnedMaps:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import resource
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -120,8 +119,7 @@ class Trainer:
             drawn = recipe.pool.by_label(labels, stage.iterations, self._rng(place))
             step = self._step(place, recipe.contrast(bank))
             losses = self._descend(place, recipe.pool.loader, drawn, step)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-        return Epoch({**record, **losses, "peak_memory_gib": peak}, bank)
+        return Epoch({**record, **losses, **self.runtime.peak_memory()}, bank)
 
     def _labelled(self, place: Place, recipe: Recipe, record: Record) -> tuple[Ints, MemoryBank]:
         """Labels and the memory bank of an epoch; adds what was found to the record."""
@@ -223,8 +221,8 @@ class Trainer:
         batches: Iterator[Ints],
         step: Callable[[DecodedBatch, int], Scalars],
     ) -> Record:
-        """Take the stage's steps; returns the mean of every loss term, and the time."""
-        start = time.perf_counter()
+        """Take the stage's steps; returns the mean of every loss term, and the speed."""
+        start, images = time.perf_counter(), 0
         rank = self.runtime.rank
         mine = [np.array_split(rows, self.runtime.processes)[rank] for rows in batches]
         totals: dict[str, list[float]] = {}
@@ -233,6 +231,7 @@ class Trainer:
             for number, decoded in enumerate(reading):
                 terms = step(decoded, number)
                 _refuse_nonsense(terms, place)
+                images += len(decoded.index)
                 for name, value in terms.items():
                     totals.setdefault(name, []).append(value)
                 advance(1)
@@ -240,7 +239,8 @@ class Trainer:
             if encoder is not None:
                 self.runtime.average_statistics(encoder)
         means: Record = {f"loss_{name}": float(np.mean(found)) for name, found in totals.items()}
-        return {**means, "seconds_train": time.perf_counter() - start}
+        seconds = time.perf_counter() - start
+        return {**means, "seconds_train": seconds, "images_per_second": images / seconds}
 
     def show(self, stage: Stage) -> Pixels | None:
         """A contact sheet of views of some training images, [h, w, 3], if the stage has views."""

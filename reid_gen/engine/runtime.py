@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from typing import Any, TypeVar, cast
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from reid_gen.engine.allocator import keep_freed_memory
 from reid_gen.processor import Precision, computed_in
+from reid_gen.types import Scalars
 
 Value = TypeVar("Value")
 
@@ -72,6 +74,14 @@ class Runtime:
             return feature
 
         return encode
+
+    def peak_memory(self) -> Scalars:
+        """GiB at most: of this process so far, and of an accelerator's tensors since last asked."""
+        found = {"peak_memory_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20}
+        if self.device.type == "cuda":
+            found["peak_device_memory_gib"] = torch.cuda.max_memory_allocated(self.device) / 2**30
+            torch.cuda.reset_peak_memory_stats(self.device)
+        return found
 
     def gather(self, tensor: Tensor) -> Tensor:
         """Join a tensor [B, ...] of every process, in rank order, to [processes * B, ...]."""

@@ -110,3 +110,13 @@ def test_it_halves_what_it_can(config, capsys):
     message = capsys.readouterr().err
     assert "cannot draw 68 x 32 pixels" in message
     assert "multiples of 8 (generator.shuffle, doubled per level of generator.widths)" in message
+
+
+def test_it_starts_from_a_gans_run_whose_generator_stays_behind(config, gan_run):
+    settings = ("name=after_gan", f"start_from={gan_run}", "stages.0.iterations=1")
+    main(["train", "--config", str(config), *(w for text in settings for w in ("--set", text))])
+    own, other = (
+        read_weights(folder / "last" / "encoder.safetensors")
+        for folder in (config.parent / "runs" / "after_gan", gan_run)
+    )
+    assert all(torch.equal(value, other[name]) for name, value in own.items())

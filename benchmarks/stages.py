@@ -1,0 +1,89 @@
+"""Speed and memory of every stage of a configuration, and of drawing views, on this machine.
+
+Each stage runs for two short epochs, of which the second is reported: the first warms up. Then the
+run's generator, if it has one, draws views of the queries.
+
+    python -m benchmarks.stages --config configs/gcl_market.yaml --set data.root=data
+
+--gpu-gib forbids the process to take more of a GPU than that. Prints one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from reid_gen.body.table import load_table
+from reid_gen.cli.main import main as reid_gen
+from reid_gen.cli.views import open_run
+from reid_gen.config.load import load_config
+from reid_gen.data.datasets import load_dataset
+from reid_gen.engine.journal import read_metrics
+from reid_gen.engine.run import environment
+
+DEGREES = np.array([90, 180, 270], dtype=np.float32)
+PEOPLE = 128
+KEPT = ("images_per_second", "seconds_train", "peak_device_memory_gib", "peak_memory_gib")
+
+
+def main() -> None:
+    """Train shortly, draw, print JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--config", type=Path, required=True)
+    parser.add_argument("--set", dest="settings", action="append", default=[])
+    parser.add_argument("--steps", type=int, default=40, help="of an epoch")
+    parser.add_argument("--gpu-gib", type=float, help="of a GPU, at most")
+    options = parser.parse_args()
+    if options.gpu_gib is not None:
+        whole = torch.cuda.get_device_properties(0).total_memory / 2**30
+        torch.cuda.set_per_process_memory_fraction(options.gpu_gib / whole)
+    with tempfile.TemporaryDirectory() as folder:
+        run = train(options.config, [*options.settings, f"runs={folder}"], options.steps)
+        records = {str(record["stage"]): record for record in read_metrics(run)[1:]}
+        found = {
+            name: {key: round(float(record[key]), 3) for key in KEPT if key in record}
+            for name, record in records.items()
+        }
+        speed = drawing(run)
+    print(json.dumps({"stages": found, "views_per_second": speed, "environment": environment()}))
+
+
+def train(config: Path, settings: Sequence[str], steps: int) -> Path:
+    """Two short epochs of each stage; returns the run's folder."""
+    stages = range(len(load_config(config, settings).stages))
+    short = [f"stages.{n}.{what}" for n in stages for what in ("epochs=2", f"iterations={steps}")]
+    overrides = [*settings, *short, "evaluation.every=null"]
+    made = load_config(config, overrides)
+    reid_gen(
+        ["train", "--config", str(config), *(w for text in overrides for w in ("--set", text))]
+    )
+    return made.runs / made.name
+
+
+def drawing(run: Path) -> float | None:
+    """Views per second that the run's generator draws, the second time; None if it has none."""
+    config = load_config(run / "config.yaml")
+    if config.generator is None:
+        return None
+    _, _, settings, artist = open_run(run)
+    query = load_dataset(config.data.name, config.data.root).query
+    assert query is not None
+    images = query.images[:PEOPLE]
+    table = load_table(settings.bodies / "query.npz")
+    for _ in range(2):
+        began, drawn = time.perf_counter(), 0
+        for _, views in artist.views(images, table, DEGREES):
+            drawn += views.shape[0] * views.shape[1]
+        seconds = time.perf_counter() - began
+    return round(drawn / seconds, 2)
+
+
+if __name__ == "__main__":
+    main()
