@@ -4,8 +4,8 @@ The same small encoder learns from random weights for as long: from groups that 
 people), from groups that share looks (one prompt, any pose), or not at all. Then a linear probe
 asks its features for key points of other people, and the unsupervised baseline goes on from it.
 
-    reid-gen data groups --share pose --count 2000 --members 4 --out demo/poses
-    reid-gen data groups --share looks --count 2000 --members 4 --out demo/looks
+    reid-gen data groups --share pose --count 1000 --members 4 --out demo/poses
+    reid-gen data groups --share looks --count 1000 --members 4 --out demo/looks
     python -m benchmarks.poses --root demo/pedestrians --poses demo/poses --looks demo/looks \
         --out runs_poses
 
@@ -42,7 +42,7 @@ stages:
   - name: pose
     trains: [pose]
     epochs: 10
-    iterations: 120
+    iterations: 60
     learning_rate: 1.0e-3
     decay_every: 8
 """

@@ -40,7 +40,7 @@ from reid_gen.engine.run import environment
 from reid_gen.models.weights import read_weights
 
 DIFFUSION = (
-    "{name: generator, trains: [generator], epochs: 8, iterations: 300, "
+    "{name: generator, trains: [generator], epochs: 6, iterations: 300, "
     "generator_learning_rate: 5.0e-4}"
 )
 ALIGNED = "{prototype: 1.0, view_align: 1.0}"
@@ -72,13 +72,18 @@ def main() -> None:
     drawn = {name: views(run, options.judge) for name, run in runs.items()}
     costs = {name: cost(run) for name, run in runs.items()}
     groups, seconds = make_groups(options, {**runs, "clsp": runs["diffusion"], "clic": runs["gan"]})
-    arms = {"baseline": BASELINE}
-    for arm, (maker, terms, settings) in ARMS.items():
-        arms[f"stored {arm}"] = Run(STAGE, terms, overrides=[stored(groups[maker], **settings)])
-    found = over_seeds(options, arms)
+    found = over_seeds(options, runs_of(groups))
     tables = {"ranking": {arm: summary(runs) for arm, runs in found.items()}, "views": drawn}
     about = {"cost": costs, "seconds_per_image": seconds, "environment": environment()}
     print(json.dumps({**tables, **about}, indent=2))
+
+
+def runs_of(groups: dict[str, Path]) -> dict[str, Run]:
+    """The arms, by name."""
+    arms = {"baseline": BASELINE}
+    for arm, (maker, terms, settings) in ARMS.items():
+        arms[f"stored {arm}"] = Run(STAGE, terms, overrides=[stored(groups[maker], **settings)])
+    return arms
 
 
 def train_diffusion(options: Namespace) -> Path:
@@ -91,7 +96,7 @@ def diffusion_network(options: Namespace) -> str:
     """The override that puts a diffusion model in the GAN's place."""
     generator = {
         "kind": "pixel_diffusion", "bodies": str(options.root / "bodies"), "widths": [96, 192],
-        "map": "painted",
+        "map": "painted", "batch": 32,
     }  # fmt: skip
     return f"generator={json.dumps(generator)}"
 
