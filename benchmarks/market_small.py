@@ -32,7 +32,7 @@ from reid_gen.engine.run import environment
 IDENTITY = "iterations: 100, learning_rate: 3.5e-4"
 LAST = f"epochs: 6, decay_every: 5, {IDENTITY}"
 GAN = (
-    "{name: generator, trains: [generator], epochs: 4, iterations: 250, "
+    "{name: generator, trains: [generator], epochs: 2, iterations: 250, "
     "generator_learning_rate: 5.0e-4}"
 )
 STARTS = {

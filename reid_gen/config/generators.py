@@ -96,6 +96,9 @@ class MeshGan(Drawn):
     """Tie the view's part features to the image's too (paper, not release)."""
     padding: Literal["reflect", "zeros"] = "reflect"
     """Of its convolutions; ``zeros`` saves a fifth of a step on CPU."""
+    recompute: bool = False
+    """Compute what decoder and discriminator made again on the way back instead of keeping it: less
+    memory, more time."""
     body_weight: Annotated[float, Field(ge=1)] = 1.0
     """How much a pixel on the body counts in ``image`` and ``cycle`` beside one elsewhere."""
     statistics: Literal["real", "all"] = "real"

@@ -39,7 +39,13 @@ def build_painter(
     padding = settings.padding
     structure = StructureEncoder(channels, **settings.structure.model_dump(), padding=padding)
     hidden = settings.decoder.hidden
-    decoder = Decoder(structure.out_channels, encoder.channels, hidden=hidden, padding=padding)
+    decoder = Decoder(
+        structure.out_channels,
+        encoder.channels,
+        hidden=hidden,
+        padding=padding,
+        recompute=settings.recompute,
+    )
     painted = settings.map == PAINTED
     return MeshPainter(structure, decoder, encoder.mean, encoder.std, painted, settings.stripes)
 
@@ -51,7 +57,9 @@ def build_generator(
     judge = settings.discriminator
     generator = MeshGan(
         painter,
-        MultiScaleDiscriminator(judge.width, judge.blocks, judge.scales, settings.padding),
+        MultiScaleDiscriminator(
+            judge.width, judge.blocks, judge.scales, settings.padding, settings.recompute
+        ),
         maps,
         feature_of_view=settings.feature_of_view,
         penalty_every=judge.penalty_every,

@@ -6,6 +6,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 SLOPE = 0.2
 """Of every LeakyReLU."""
@@ -51,8 +52,18 @@ def conv_block(
         case "none":
             pass
     if activate:
-        layers.append(nn.LeakyReLU(SLOPE))
+        # In place, because neither convolution nor normalisation needs what it gave to go back.
+        layers.append(nn.LeakyReLU(SLOPE, inplace=True))
     return nn.Sequential(*layers)
+
+
+def pass_through(module: nn.Module, x: Tensor, recompute: bool) -> Tensor:
+    """What a module makes of x; with ``recompute`` it keeps x alone for the way back."""
+    if not recompute:
+        result: Tensor = module(x)
+        return result
+    again: Tensor = checkpoint(module, x, use_reentrant=False, preserve_rng_state=False)
+    return again
 
 
 class ResidualBlock(nn.Module):
@@ -82,7 +93,7 @@ class StyledBlock(nn.Module):
     def forward(self, x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
         """Pass x [B, C, H, W] with scale and shift [B, 2, C] of the two normalisations."""
         y = adaptive_instance_norm(self.first(x), scale[:, 0], shift[:, 0])
-        y = self.second(F.leaky_relu(y, SLOPE))
+        y = self.second(F.leaky_relu(y, SLOPE, inplace=True))
         return x + adaptive_instance_norm(y, scale[:, 1], shift[:, 1])
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from reid_gen.models.blocks import SLOPE, Padding, StyledBlock, conv_block
+from reid_gen.models.blocks import SLOPE, Padding, StyledBlock, conv_block, pass_through
 
 
 class Decoder(nn.Module):
@@ -16,6 +16,8 @@ class Decoder(nn.Module):
         stripes: Stripes, and so styled blocks; GCL has 4.
         hidden: Width of the networks from part feature to scale and shift; GCL has 512.
         padding: At the borders; GCL reflects.
+        recompute: Whether what is larger than the structure is computed again for the way back
+            instead of kept.
     """
 
     def __init__(
@@ -25,8 +27,10 @@ class Decoder(nn.Module):
         stripes: int = 4,
         hidden: int = 512,
         padding: Padding = "reflect",
+        recompute: bool = False,
     ) -> None:
         super().__init__()
+        self.recompute = recompute
         self.scales = nn.ModuleList(_mlp(part, hidden, 2 * channels) for _ in range(stripes))
         self.shifts = nn.ModuleList(_mlp(part, hidden, 2 * channels) for _ in range(stripes))
         self.blocks = nn.ModuleList(StyledBlock(channels, padding) for _ in range(stripes))
@@ -52,8 +56,7 @@ class Decoder(nn.Module):
                 mlp[j](parts[:, j]).unflatten(1, (2, -1)) for mlp in (self.scales, self.shifts)
             )
             x = block(x, scale, shift)
-        picture: Tensor = self.out(x)
-        return picture
+        return pass_through(self.out, x, self.recompute)
 
 
 def _mlp(before: int, hidden: int, after: int) -> nn.Sequential:

@@ -7,7 +7,7 @@ from functools import partial
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from reid_gen.models.blocks import Padding, ResidualBlock, conv_block
+from reid_gen.models.blocks import Padding, ResidualBlock, conv_block, pass_through
 
 
 class MultiScaleDiscriminator(nn.Module):
@@ -20,12 +20,19 @@ class MultiScaleDiscriminator(nn.Module):
         blocks: Residual blocks of a copy; GCL has 4.
         scales: Copies; GCL has 3.
         padding: At the borders; GCL reflects.
+        recompute: Whether all is computed again for the way back instead of kept.
     """
 
     def __init__(
-        self, width: int = 32, blocks: int = 4, scales: int = 3, padding: Padding = "reflect"
+        self,
+        width: int = 32,
+        blocks: int = 4,
+        scales: int = 3,
+        padding: Padding = "reflect",
+        recompute: bool = False,
     ) -> None:
         super().__init__()
+        self.recompute = recompute
         self.scales = nn.ModuleList(_one_scale(width, blocks, padding) for _ in range(scales))
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d):
@@ -36,7 +43,7 @@ class MultiScaleDiscriminator(nn.Module):
         """Judge pictures [B, 3, H, W]: one map [B, 1, h, w] per scale, about 1 where real."""
         maps = []
         for judge in self.scales:
-            maps.append(judge(pictures))
+            maps.append(pass_through(judge, pictures, self.recompute))
             pictures = F.avg_pool2d(pictures, 3, 2, 1, count_include_pad=False)
         return maps
 

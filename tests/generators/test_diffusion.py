@@ -118,14 +118,23 @@ def test_views_are_drawn_by_the_average_which_follows_the_network_slowly():
         for parameter in painter.unet.parameters():
             parameter.add_(1.0)
     batch = make_batch(IMAGES)
-    diffusion.generator_terms(batch.sources, None, encoder.encode(batch.images))
-    first = next(painter.average.parameters()).detach().clone()
+
+    def average_after_a_step():
+        diffusion.generator_terms(batch.sources, None, encoder.encode(batch.images))
+        return next(painter.average.parameters()).detach().clone()
+
+    first = average_after_a_step()
     torch.testing.assert_close(first, start + 1)  # the first update takes the network as it is
     with torch.no_grad():
         for parameter in painter.unet.parameters():
             parameter.add_(1.0)
-    diffusion.generator_terms(batch.sources, None, encoder.encode(batch.images))
-    torch.testing.assert_close(next(painter.average.parameters()).detach(), first + 0.1)
+    second = average_after_a_step()
+    torch.testing.assert_close(
+        second, first + 9 / 11
+    )  # short at first: it keeps (1 + 1) / (10 + 1)
+    painter.average.n_averaged.fill_(1000)
+    third = average_after_a_step()
+    torch.testing.assert_close(third, second + 0.1 * (first + 1 - second))
     assert not any(parameter.requires_grad for parameter in painter.average.parameters())
 
 

@@ -124,3 +124,24 @@ def test_part_features_are_the_means_of_the_maps_stripes():
     for stripe in range(4):
         rows = whole[:, :, 2 * stripe : 2 * stripe + 2]
         torch.testing.assert_close(found.parts[:, :, stripe].detach(), rows.mean((2, 3)))
+
+
+@pytest.mark.parametrize("network", ["decoder", "discriminator"])
+def test_what_is_computed_again_gives_the_same_gradients(network):
+    found = []
+    for recompute in (False, True):
+        torch.manual_seed(0)
+        if network == "decoder":
+            made = Decoder(8, 6, hidden=8, recompute=recompute)
+            inputs = (torch.randn(2, 8, 8, 4, requires_grad=True), torch.randn(2, 4, 6))
+            out = made(*inputs)
+        else:
+            made = MultiScaleDiscriminator(4, 1, 2, recompute=recompute)
+            inputs = (torch.randn(2, 3, 32, 16, requires_grad=True),)
+            maps = made(*inputs)
+            (slope,) = torch.autograd.grad(maps[0].sum(), inputs, create_graph=True)
+            out = slope.square() + maps[1].mean()  # as the gradient penalty goes
+        out.square().sum().backward()
+        found.append([value.grad for value in (inputs[0], *made.parameters())])
+    for kept, again in zip(*found, strict=True):
+        torch.testing.assert_close(kept, again)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from reid_gen.data.sidecar import Brought
 from reid_gen.generators.diffusion.anchored import anchored
@@ -36,7 +36,7 @@ class DiffusionPainter(nn.Module):
 
     Args:
         unet: What is trained.
-        decay: Of the average.
+        decay: Of the average; it is less in the first ``9 decay / (1 - decay)`` steps.
         guidance: Classifier-free guidance.
         steps: Of the sampler.
     """
@@ -44,7 +44,7 @@ class DiffusionPainter(nn.Module):
     def __init__(self, unet: PersonUNet, decay: float, guidance: Guidance, steps: int) -> None:
         super().__init__()
         self.unet = unet
-        self.average = AveragedModel(unet, multi_avg_fn=get_ema_multi_avg_fn(decay))  # type: ignore[no-untyped-call]
+        self.average = AveragedModel(unet, multi_avg_fn=_running(decay))  # type: ignore[no-untyped-call]
         self.average.requires_grad_(False)
         self.schedule = make_schedule()
         self.guidance = guidance
@@ -165,6 +165,16 @@ class PixelDiffusion:
         )
         found = painter.unet(noisy, time, looks)
         return {"noise": (found.float() - wanted).square().mean()}
+
+
+def _running(decay: float) -> Callable[[list[Tensor], list[Tensor], Tensor], None]:
+    """An exponential average that at first is short, so that it forgets the untrained network."""
+
+    def take_in(average: list[Tensor], current: list[Tensor], count: Tensor) -> None:
+        keep = min(decay, float((1 + count) / (10 + count)))
+        torch._foreach_lerp_(average, current, 1 - keep)
+
+    return take_in
 
 
 def _in_parts(looks: Looks) -> list[Looks]:
