@@ -27,6 +27,7 @@ from torchvision.transforms.v2 import functional as T
 
 from reid_gen.body.camera import project
 from reid_gen.body.model import BodyModel, built_in
+from reid_gen.body.packed import pack
 from reid_gen.body.rasterise import rasterise
 from reid_gen.body.recover import MeshRecovery
 from reid_gen.body.regressor import (
@@ -205,8 +206,8 @@ def train_regressor(options: argparse.Namespace) -> None:
                 )
             if spent >= 1:
                 break
-    state = {name: value.half().contiguous() for name, value in regressor.state_dict().items()}
-    save_file(state, options.out, {"trained_on": "rendered people", "steps": str(step)})
+    about = {"trained_on": "rendered people", "steps": str(step)}
+    save_file(pack(regressor.state_dict()), options.out, about)
 
 
 @torch.no_grad()

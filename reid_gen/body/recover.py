@@ -13,6 +13,7 @@ import torch
 from safetensors import SafetensorError
 from scipy.spatial.transform import Rotation
 
+from reid_gen.body.packed import unpack
 from reid_gen.body.regressor import HEIGHT, WIDTH, MeshRegressor
 from reid_gen.body.table import BodyTable
 from reid_gen.errors import UserError
@@ -58,8 +59,7 @@ class MeshRecovery:
         self.source = f"mesh regressor {hashlib.sha256(content).hexdigest()[:16]}"
         self.regressor = MeshRegressor()
         try:
-            state = {name: value.float() for name, value in safetensors.torch.load(content).items()}
-            self.regressor.load_state_dict(state)
+            self.regressor.load_state_dict(unpack(safetensors.torch.load(content)))
         except (SafetensorError, RuntimeError) as error:
             reason = str(error).splitlines()[0]
             raise UserError(

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from reid_gen.cluster import certified
+from reid_gen.cluster import certified, neighbours
 from reid_gen.cluster.certified import nearest_certified
 from reid_gen.cluster.neighbours import EXACT, METHODS, nearest
 from reid_gen.cluster.on_device import nearest_on
@@ -85,6 +85,17 @@ def test_every_method_puts_the_image_first_and_says_how_good_it_is(method):
     exact = nearest(features, 10)
     shared = [len(np.intersect1d(a, b)) for a, b in zip(found.index, exact.index, strict=True)]
     assert np.mean(shared) / 10 == pytest.approx(found.recall, abs=0.01)
+
+
+def test_faiss_searches_on_gpus_that_it_finds(monkeypatch):
+    features, moved = people(persons=5, each=4)[0], []
+    monkeypatch.setattr(neighbours.faiss, "get_num_gpus", lambda: 1)
+    monkeypatch.setattr(
+        neighbours.faiss, "index_cpu_to_all_gpus", lambda index: moved.append(index) or index
+    )
+    found = nearest(features, 3, "flat")
+    assert len(moved) == 1
+    np.testing.assert_array_equal(found.index, nearest(features, 3).index)
 
 
 def test_unknown_neighbours_list_the_known_ones():
