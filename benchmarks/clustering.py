@@ -117,8 +117,9 @@ def measure(options: argparse.Namespace, way: str, count: int) -> dict[str, obje
     ours(warm, options.neighbours, {})
     phases: dict[str, float] = {}
     before, started = memory("VmRSS"), (time.perf_counter(), processor_seconds())
+    recall = 1.0
     if way == "ours":
-        labels = ours(features, options.neighbours, phases)
+        labels, recall = ours(features, options.neighbours, phases)
     else:
         labels = dense_labels(features, K1, K2, EPS, MIN_SAMPLES)
     return {
@@ -126,6 +127,7 @@ def measure(options: argparse.Namespace, way: str, count: int) -> dict[str, obje
         "processor_seconds": round(processor_seconds() - started[1], 2),
         "added_gib": round(memory("VmHWM") - before, 2),
         "phases": {name: round(value, 2) for name, value in phases.items()},
+        "recall": round(recall, 4),
         "clusters": int(labels.max()) + 1,
         "outliers": round(float((labels < 0).mean()), 4),
         "ari": round(clustering_quality(labels, pids)["ari"], 4),
@@ -133,14 +135,15 @@ def measure(options: argparse.Namespace, way: str, count: int) -> dict[str, obje
     }
 
 
-def ours(features: Floats, method: str, phases: dict[str, float]) -> Ints:
-    """What `pseudo_labels` does, with a clock."""
+def ours(features: Floats, method: str, phases: dict[str, float]) -> tuple[Ints, float]:
+    """What `pseudo_labels` does, with a clock; labels, and the recall of the neighbours."""
     with clock(phases, "neighbours"):
         found = nearest(features, K1, method)
     with clock(phases, "jaccard"):
         distance = jaccard_distances(features, found, k1=K1, k2=K2, most=EPS)
     with clock(phases, "dbscan"):
-        return dbscan(distance, EPS, MIN_SAMPLES)
+        labels = dbscan(distance, EPS, MIN_SAMPLES)
+    return labels, found.recall
 
 
 @contextmanager
