@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,35 +19,43 @@ from reid_gen.generators.turns import TURNS
 from reid_gen.types import Image, Pixels
 
 Pictures = list[tuple[Pixels, str]]
-"""Each with what stands below it."""
+"""Each with what stands on it: a few characters, longer ones are cut off."""
 SHOWN = 8
 """Images of a person."""
 MOST = 30
 """People."""
 
 
-def matches(gallery: Gallery, query: str | None, top: int) -> Pictures:
-    """The best of a gallery for a picture, with ranks and distances."""
+def matches(gallery: Gallery, query: str | None, top: int) -> tuple[Pictures, str]:
+    """The best of a gallery for a picture, with ranks and distances, and a line for each file."""
     if query is None:
-        return []
+        return [], ""
     (ranked,) = gallery.search([Image(query, Path(query))], top)
-    return [
-        (decode(image.path), f"{rank} ({distance:.2f}) {image.key}")
+    found = [
+        (image, f"{rank}: {distance:.2f}")
         for rank, (image, distance) in enumerate(ranked.matches, 1)
     ]
+    return _drawn(found), _lines(found)
 
 
-def people(gallery: Gallery, eps: float) -> Pictures:
-    """Some images of the largest clusters of a gallery, one cluster after the other."""
+def people(gallery: Gallery, eps: float) -> tuple[Pictures, str]:
+    """Some images of the largest clusters of a gallery, numbered, and a line for each file."""
     labels = pseudo_labels(gallery.features, eps=FixedEps(eps)).labels
     sizes = np.bincount(labels[labels >= 0])
-    found: Pictures = []
-    for person, label in enumerate(np.argsort(-sizes, kind="stable")[:MOST], 1):
-        rows = np.flatnonzero(labels == label)
-        for row in rows[:SHOWN]:
-            image = gallery.images[row]
-            found.append((decode(image.path), f"{person} of {len(sizes)} {image.key}"))
-    return found
+    found = [
+        (gallery.images[row], str(person))
+        for person, label in enumerate(np.argsort(-sizes, kind="stable")[:MOST], 1)
+        for row in np.flatnonzero(labels == label)[:SHOWN]
+    ]
+    return _drawn(found), f"{len(sizes)} clusters\n{_lines(found)}"
+
+
+def _drawn(found: Sequence[tuple[Image, str]]) -> Pictures:
+    return [(decode(image.path), text) for image, text in found]
+
+
+def _lines(found: Sequence[tuple[Image, str]]) -> str:
+    return "\n".join(f"{text}  {image.key}" for image, text in found)
 
 
 def turns(artist: Artist, recovery: Recovery, query: str | None) -> Pictures:
@@ -79,14 +87,14 @@ def build_app(gallery: Gallery, turn: Callable[[str | None], Pictures] | None) -
                 top = gr.Slider(1, 50, value=10, step=1, label="Matches")
                 go = gr.Button("Search")
             with gr.Column(scale=4):
-                found = _gallery("Best matches", 5)
+                found = [_gallery("Best matches", 5), _files()]
             go.click(lambda who, count: matches(gallery, who, int(count)), [query, top], found)
         with gr.Tab("People"), gr.Row():
             with gr.Column(scale=1):
                 eps = gr.Slider(0.1, 0.9, value=0.5, step=0.05, label="eps")
                 group = gr.Button("Find people")
             with gr.Column(scale=4):
-                clusters = _gallery("Clusters", SHOWN)
+                clusters = [_gallery("Clusters", SHOWN), _files()]
             group.click(lambda radius: people(gallery, float(radius)), eps, clusters)
         if turn is not None:
             with gr.Tab("Turn"), gr.Row():
@@ -102,7 +110,19 @@ def build_app(gallery: Gallery, turn: Callable[[str | None], Pictures] | None) -
 def _gallery(label: str, columns: int) -> Any:
     import gradio as gr
 
-    return gr.Gallery(label=label, columns=columns, object_fit="contain", height="auto")
+    return gr.Gallery(
+        label=label,
+        show_label=False,  # it would cover the first picture
+        columns=columns,
+        object_fit="contain",
+        height="auto",
+    )
+
+
+def _files() -> Any:
+    import gradio as gr
+
+    return gr.Textbox(label="Files", lines=5, max_lines=10, interactive=False)
 
 
 def launch(app: Any, host: str, port: int, *, blocking: bool = True) -> str:

@@ -33,20 +33,29 @@ def turn(gan_run):  # noqa: F811
 
 def test_a_picture_finds_itself_first_and_no_picture_finds_nothing(gallery):
     own = gallery.images[3]
-    found = module.matches(gallery, str(own.path), 4)
-    assert len(found) == 4
-    assert found[0][1].startswith("1 (")
-    assert found[0][1].endswith(own.key)
-    assert module.matches(gallery, None, 4) == []
+    found, files = module.matches(gallery, str(own.path), 4)
+    assert [text.split(":")[0] for _, text in found] == ["1", "2", "3", "4"]
+    assert found[0][1] == "1: 0.00"
+    assert files.splitlines()[0] == f"1: 0.00  {own.key}"
+    assert len(files.splitlines()) == 4
+    assert module.matches(gallery, None, 4) == ([], "")
 
 
 def test_people_are_the_clusters_the_largest_first(gallery):
     features = np.eye(4, dtype=np.float32)[np.repeat([0, 1], [4, 8])]
     few = Gallery.__new__(Gallery)
     few.images, few.features = gallery.images[:12], features
-    said = [text for _, text in module.people(few, 0.5)]
-    assert [text.rsplit(" ", 1)[0] for text in said] == ["1 of 2"] * 8 + ["2 of 2"] * 4
-    assert said[0].endswith(gallery.images[4].key)
+    found, files = module.people(few, 0.5)
+    assert [text for _, text in found] == ["1"] * 8 + ["2"] * 4
+    count, first, *others = files.splitlines()
+    assert (count, first) == ("2 clusters", f"1  {gallery.images[4].key}")
+    assert len(others) == 11
+
+
+def test_what_stands_on_a_picture_is_short_enough_for_its_place(gallery):
+    own = gallery.images[0]
+    for pictures, _ in (module.matches(gallery, str(own.path), 12), module.people(gallery, 0.5)):
+        assert all(len(text) <= 8 for _, text in pictures)
 
 
 def test_a_person_is_turned_to_all_sides(gallery, turn):
@@ -85,7 +94,7 @@ def test_somebody_searches_groups_and_turns_in_a_browser(gallery, turn):
             page.goto(address)
             page.locator("input[type=file]").first.set_input_files(str(gallery.images[0].path))
             page.get_by_role("button", name="Search").click()
-            page.get_by_text(gallery.images[0].key).first.wait_for(timeout=60_000)
+            page.get_by_text("1: 0.00").first.wait_for(timeout=60_000)
             page.get_by_role("tab", name="Turn").click()
             page.locator("input[type=file]").last.set_input_files(str(gallery.images[1].path))
             page.get_by_role("button", name="Turn around").click()
