@@ -22,6 +22,11 @@ def blocks(text: str, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
 
 
+def fences(text: str) -> list[str]:
+    """What stands behind the opening of every block, indented ones too; mostly a language."""
+    return re.findall(r"^[ \t]*(?:`{3,}|~{3,})[ \t]*(.*?)[ \t]*$", text, re.MULTILINE)[::2]
+
+
 def shell_lines(text: str) -> list[str]:
     """Lines of shell blocks, continued ones joined."""
     return "".join(blocks(text, "bash")).replace("\\\n", " ").splitlines()

@@ -1,5 +1,6 @@
 """Commands, files and links that the documents name exist."""
 
+import importlib
 import re
 import shlex
 from collections.abc import Iterator
@@ -79,6 +80,30 @@ def test_python_files_in_code_spans_exist(document):
         for name in lacking
         if not any((ROOT / top / name).exists() for top in ("", "reid_gen"))
     ]
+
+
+TALL = {
+    "DBSCAN", "HDBSCAN", "SOLIDER", "SPGAN", "WACVW",
+    "ARCHITECTURE", "CHANGELOG", "CONTRIBUTING", "LICENSE", "README",
+}  # fmt: skip
+"""Acronyms and files."""
+
+
+@each_document
+def test_nothing_was_left_to_be_filled_in(document):
+    """Places of numbers that are still to be measured are marked by words in capitals."""
+    run = re.sub(r"^```python\n.*?^```", "", text_of(document), flags=re.S | re.M)
+    prose = re.sub(r"`[^`\n]+`", "", run)
+    assert not set(re.findall(r"\b[A-Z]{5,}\b", prose)) - TALL
+    assert not re.findall(r"\b(?:TODO|FIXME|XXX|TBD)\b", prose)
+
+
+def test_everything_that_the_reference_lists_can_be_imported():
+    listed = re.findall(r"^::: (\S+)$", text_of(ROOT / "docs" / "reference.md"), re.MULTILINE)
+    assert len(listed) == text_of(ROOT / "docs" / "reference.md").count(":::") > 10
+    for name in listed:
+        module, _, attribute = name.rpartition(".")
+        assert getattr(importlib.import_module(module), attribute).__doc__, name
 
 
 def test_the_readme_names_the_main_job_and_the_tests():

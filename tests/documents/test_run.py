@@ -12,7 +12,16 @@ import yaml
 from tests.cluster.features import people
 from tests.data.real_format import make_market
 from tests.documents import presumed
-from tests.documents.pages import DOCUMENTS, ROOT, blocks, commands, name_of, shell_lines, text_of
+from tests.documents.pages import (
+    DOCUMENTS,
+    ROOT,
+    blocks,
+    commands,
+    fences,
+    name_of,
+    shell_lines,
+    text_of,
+)
 from tests.documents.small import run
 
 
@@ -39,6 +48,15 @@ class Page:
     needs: tuple[str, ...] = ()
 
 
+RUN = {"bash", "yaml", "python"}
+"""Languages of the blocks of a page."""
+SHOWN = ""
+"""Blocks without a language are to look at."""
+ELSEWHERE = {
+    "docs/extending.md": "python",  # test_extending.py
+    "docs/tracking.md": "python",  # test_tracking.py
+}
+"""Pages of one language that another test runs."""
 CROPS = [np.zeros((90, 40, 3), np.uint8), np.full((50, 30, 3), 255, np.uint8)]
 PAGES = {
     "README.md": Page(
@@ -146,11 +164,16 @@ def test_every_command_of_the_page_runs(name, folder):
         assert (folder / made).stat().st_size > 0
 
 
-def test_every_page_with_commands_is_run():
-    """docs/tracking.md has Python alone, which test_tracking.py runs."""
-    assert {name_of(document) for document in DOCUMENTS if "```bash" in text_of(document)} <= set(
-        PAGES
-    )
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
+def test_every_block_of_every_page_is_run(document):
+    text = text_of(document)
+    languages = set(fences(text)) - {SHOWN}
+    for language in languages:
+        assert len(blocks(text, language)) == fences(text).count(language)
+    run_here = RUN if name_of(document) in PAGES else {ELSEWHERE.get(name_of(document), SHOWN)}
+    assert languages <= run_here
+    if "yaml" in languages:
+        assert PAGES[name_of(document)].settings
 
 
 def test_the_regressor_wants_more_lessons_than_a_batch(folder):
