@@ -12,6 +12,7 @@ from torch import nn
 from torchvision.models import get_model
 
 from reid_gen.errors import UserError
+from reid_gen.models.normalisation import HalfNormed
 from reid_gen.models.osnet import OSNet
 from reid_gen.models.transformers import (
     TokensAsMap,
@@ -86,6 +87,16 @@ def _torchvision_resnet(request: Request) -> Backbone:
     for part in ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4"):
         trunk.add_module(part, getattr(network, part))
     return Backbone(trunk, IMAGENET_MEAN, IMAGENET_STD, ("fc.",))
+
+
+def _resnet_ibn_a(request: Request) -> Backbone:
+    """ResNet whose blocks halve their first norm, but in the last stage (Pan et al., ECCV 2018)."""
+    _refuse_hub(request)
+    made = _torchvision_resnet(replace(request, name=request.name.removesuffix("_ibn_a")))
+    for stage in ("layer1", "layer2", "layer3"):
+        for block in getattr(made.network, stage):
+            block.bn1 = HalfNormed(block.bn1.num_features)
+    return made
 
 
 def _timm(request: Request, name: str, **options: object) -> Backbone:
@@ -176,6 +187,8 @@ BACKBONES: dict[str, Callable[[Request], Backbone]] = {
     "resnet10t": _timm_cnn,
     "resnet18": _torchvision_resnet,
     "resnet50": _torchvision_resnet,
+    "resnet18_ibn_a": _resnet_ibn_a,
+    "resnet50_ibn_a": _resnet_ibn_a,
     "mobilenetv2_100": _timm_cnn,
     "mobilenetv2_100_tf": _mobilenetv2_tensorflow,
     "efficientnet_lite0": _timm_cnn,

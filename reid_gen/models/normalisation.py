@@ -1,4 +1,4 @@
-"""Batch norm: statistics over groups of a stated size, and kept from some images."""
+"""Batch norm: over groups of a stated size, kept from some images, beside instance norm."""
 
 from __future__ import annotations
 
@@ -84,3 +84,17 @@ def keeping_statistics(module: nn.Module) -> Iterator[None]:
     finally:
         for layer, momentum in zip(layers, momenta, strict=True):
             layer.momentum = momentum
+
+
+class HalfNormed(nn.Module):
+    """Instance norm on one half of the channels, batch norm on the other (IBN-a, ECCV 2018)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.IN = nn.InstanceNorm2d(channels // 2, affine=True)
+        self.BN = nn.BatchNorm2d(channels - channels // 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Norm a map [B, C, h, w]."""
+        one, other = torch.split(x, [self.IN.num_features, self.BN.num_features], dim=1)
+        return torch.cat([self.IN(one.contiguous()), self.BN(other.contiguous())], dim=1)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from reid_gen.models.normalisation import HalfNormed
+
 
 class TokensAsMap(nn.Module):
     """Drops a vision transformer's prefix tokens and lays the rest out as a map."""
@@ -56,20 +58,6 @@ class WithPoseToken(TokensAsMap):
         """Map [B, C, h, w] of normalised images, and the token [B, C]."""
         tokens = self.network(x)
         return self._as_map(tokens[:, self._prefix : -1]), tokens[:, -1]
-
-
-class HalfNormed(nn.Module):
-    """Instance norm on one half of the channels, batch norm on the other (IBN-a, ECCV 2018)."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.IN = nn.InstanceNorm2d(channels // 2, affine=True)
-        self.BN = nn.BatchNorm2d(channels - channels // 2)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Norm a map [B, C, h, w]."""
-        one, other = torch.split(x, [self.IN.num_features, self.BN.num_features], dim=1)
-        return torch.cat([self.IN(one.contiguous()), self.BN(other.contiguous())], dim=1)
 
 
 def convolutional_stem(channels: int, width: int = 64, patch: int = 16) -> nn.Sequential:

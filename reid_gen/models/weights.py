@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import pickle
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -17,12 +18,15 @@ SUFFIXES = frozenset({".safetensors", ".pth", ".pt", ".bin", ".tar"})
 """File-name endings that mark a weight file rather than a hub name."""
 ASSETS = Path(__file__).parent / "assets"
 """Encoders that come with the program, a checkpoint folder each."""
-WRAPPERS = ("state_dict", "model", "a")
-"""Under which other programs keep the tensors; the last is GCL's."""
+WRAPPERS = ("state_dict", "model", "teacher", "a")
+"""Under which other programs keep the tensors; the last two are DINO's and GCL's."""
 BUILT_IN = {"rendered": "resnet10t.rendered"}
 """Start weights by name -> whose backbone they are."""
 ENCODER = "encoder.safetensors"
 TRUNK = "backbone."
+
+# Plain attributes: DINO and others keep what was typed beside their tensors.
+torch.serialization.add_safe_globals([argparse.Namespace])
 
 
 def built_in(name: str) -> Path | None:
