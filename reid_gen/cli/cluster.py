@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
+from reid_gen.cli.options import FORCE, JSON, PATH
+from reid_gen.cli.results import Results
+
 if TYPE_CHECKING:
     from reid_gen.data.features import Features
+    from reid_gen.evaluation.ranking import RankingResult
     from reid_gen.evaluation.rerank import Reranked
 
-PATH = click.Path(path_type=Path)
 NORMALISE = click.option("--normalise", is_flag=True, help="Divide each row by its length first.")
-JSON = click.option("--json", "summary", type=PATH, help="Write what was found or measured here.")
-FORCE = click.option("--force", is_flag=True, help="Overwrite the files.")
 
 
 @click.command()
@@ -50,7 +51,7 @@ def cluster(
     neighbours: str,
     rule: str,
     normalise: bool,
-    summary: Path | None,
+    output: Path | None,
     force: bool,
 ) -> None:
     """Find people in FEATURES (.npy, .npz, .parquet): k-reciprocal Jaccard distance, clusters.
@@ -66,8 +67,8 @@ def cluster(
     from reid_gen.files import refuse_existing
 
     check_table(out)
-    for file in (out, summary):
-        refuse_existing(file, force)
+    results = Results(output, force)
+    refuse_existing(out, force)
     found = read_features(features, normalise)
     made = pseudo_labels(
         found.features,
@@ -81,10 +82,10 @@ def cluster(
     write_table({"key": found.keys, "label": made.labels}, out)
     quality = {} if found.pids is None else clustering_quality(made.labels, found.pids)
     told = {**made.summary(), **quality}
-    _write_json(told, summary)
+    results.write(told)
     for name, value in told.items():
-        click.echo(f"{name} {value:,}" if isinstance(value, int) else f"{name} {value:.3f}")
-    click.echo(f"wrote {out}")
+        results.say(f"{name} {value:,}" if isinstance(value, int) else f"{name} {value:.3f}")
+    results.say(f"wrote {out}")
 
 
 @click.command()
@@ -103,7 +104,7 @@ def rank(
     top: int,
     rerank: bool,
     normalise: bool,
-    summary: Path | None,
+    output: Path | None,
     force: bool,
 ) -> None:
     """Rank the GALLERY's features for each of QUERY's.
@@ -116,12 +117,13 @@ def rank(
     from reid_gen.data.features import check_table, read_features
     from reid_gen.errors import UserError
     from reid_gen.evaluation.rerank import Reranked
+    from reid_gen.evaluation.tables import results_table
     from reid_gen.files import refuse_existing
 
     if out is not None:
         check_table(out)
-    for file in (out, summary):
-        refuse_existing(file, force)
+    results = Results(output, force)
+    refuse_existing(out, force)
     asked, kept = (read_features(path, normalise) for path in (query, gallery))
     for found in (asked, kept):
         check_features(found.features)
@@ -135,11 +137,19 @@ def rank(
         raise UserError(
             "the files have no pids and camids to measure by; give --out for the matches"
         )
+    if not known and output is not None:
+        raise UserError(
+            "the files have no pids and camids to measure by, so that --json has nothing to say; "
+            "leave it out"
+        )
     reranked = Reranked(asked.features, kept.features) if rerank else None
     if out is not None:
         _write_matches(asked, kept, top, reranked, out)
+        results.say(f"wrote {out}")
     if known:
-        _write_json(_measure(asked, kept, reranked), summary)
+        measured = _measure(asked, kept, reranked)
+        results.say(results_table(measured))
+        results.write([result.as_dict() for result in measured])
 
 
 def _write_matches(
@@ -162,13 +172,11 @@ def _write_matches(
         "distance": matches.distance.ravel(),
     }
     write_table(columns, out)
-    click.echo(f"wrote {out}")
 
 
-def _measure(asked: Features, kept: Features, reranked: Reranked | None) -> list[dict[str, Any]]:
+def _measure(asked: Features, kept: Features, reranked: Reranked | None) -> list[RankingResult]:
     from reid_gen.evaluation.ranking import evaluate_blocks, evaluate_ranking
     from reid_gen.evaluation.rerank import VARIANT
-    from reid_gen.evaluation.tables import results_table
 
     assert asked.pids is not None
     assert asked.camids is not None
@@ -178,12 +186,4 @@ def _measure(asked: Features, kept: Features, reranked: Reranked | None) -> list
     results = [evaluate_ranking(asked.features, kept.features, *labels)]
     if reranked is not None:
         results.append(evaluate_blocks(reranked, *labels, reranking=VARIANT))
-    click.echo(results_table(results))
-    return [result.as_dict() for result in results]
-
-
-def _write_json(told: object, file: Path | None) -> None:
-    from reid_gen.files import write_json
-
-    if file is not None:
-        write_json(file, told)
+    return results

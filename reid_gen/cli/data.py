@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from reid_gen.cli.options import FORCE, JSON
+from reid_gen.cli.results import Results
+
 if TYPE_CHECKING:
     from reid_gen.data.check import CheckReport
 
@@ -34,15 +37,19 @@ def prepare(name: str, archive: Path, root: Path) -> None:
 @data.command()
 @click.argument("name")
 @click.option("--root", type=click.Path(path_type=Path), required=True, help="Where it lies.")
-def check(name: str, root: Path) -> None:
+@JSON
+@FORCE
+def check(name: str, root: Path, output: Path | None, force: bool) -> None:
     """Count images, ids and cameras of data set NAME, and decode every file.
 
     Example: reid-gen data check market1501 --root data
     """
     from reid_gen.data.check import check_dataset
 
+    results = Results(output, force)
     report = check_dataset(name, root)
-    _print(report)
+    _print(report, results.on_stdout)
+    results.write(report.as_dict())
     differing = [split.name for split in report.splits if not split.agrees]
     if differing:
         click.echo(
@@ -61,7 +68,7 @@ def check(name: str, root: Path) -> None:
 @click.option(
     "--out", type=click.Path(path_type=Path), required=True, help="A .png or .jpg to make."
 )
-@click.option("--force", is_flag=True, help="Overwrite it.")
+@FORCE
 def sheet(name: str, root: Path, out: Path, force: bool) -> None:
     """Draw people of data set NAME's gallery, a row each, across cameras.
 
@@ -174,7 +181,7 @@ def groups(
         save_picture(groups_sheet(load_groups(out)), sheet)
 
 
-def _print(report: CheckReport) -> None:
+def _print(report: CheckReport, on_stderr: bool) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -188,6 +195,6 @@ def _print(report: CheckReport) -> None:
         )
         counts = (f"{found.images:,}", f"{found.pids:,}", str(found.cameras))
         table.add_row(split.name, *counts, expected)
-    Console().print(table)
+    Console(stderr=on_stderr).print(table)
     for note in report.notes:
-        click.echo(f"note: {note}")
+        click.echo(f"note: {note}", err=on_stderr)

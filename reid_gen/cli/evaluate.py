@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from reid_gen.cli.options import FORCE, JSON
+from reid_gen.cli.results import Results
+
 if TYPE_CHECKING:
     from reid_gen.config.schema import Config
     from reid_gen.engine.evaluate import Evaluator
@@ -35,11 +38,11 @@ if TYPE_CHECKING:
     "--turned", is_flag=True, help="Add features of eight views by the run's generator (Pose2ID)."
 )
 @click.option("--flip", is_flag=True, help="Average features with those of the mirrored image.")
-@click.option("--json", "output", type=click.Path(path_type=Path), help="Write the results here.")
 @click.option(
     "--sheet", type=click.Path(path_type=Path), help="Draw ranked lists into a .png or .jpg."
 )
-@click.option("--force", is_flag=True, help="Overwrite the files given with --json and --sheet.")
+@JSON
+@FORCE
 def evaluate(
     config: Path | None,
     overrides: tuple[str, ...],
@@ -49,8 +52,8 @@ def evaluate(
     nfc: bool,
     turned: bool,
     flip: bool,
-    output: Path | None,
     sheet: Path | None,
+    output: Path | None,
     force: bool,
 ) -> None:
     """Measure CMC, mAP and mINP on query and gallery.
@@ -64,11 +67,11 @@ def evaluate(
     from reid_gen.errors import UserError
     from reid_gen.evaluation.centralise import NFC, TURNED, by_neighbours
     from reid_gen.evaluation.tables import results_table
-    from reid_gen.files import refuse_existing, write_json
+    from reid_gen.files import refuse_existing
     from reid_gen.report.sheets import ranked_sheet
 
-    for made in (output, sheet):
-        refuse_existing(made, force)
+    told = Results(output, force)
+    refuse_existing(sheet, force)
     if config is None:
         if checkpoint is None:
             raise UserError("give --config FILE, --checkpoint RUN or both")
@@ -87,9 +90,8 @@ def evaluate(
         results += (evaluator.score_as(NFC, *map(by_neighbours, features)),)
     if turned:
         results += (evaluator.score_as(TURNED, *_with_views(checkpoint, evaluator, features)),)
-    click.echo(results_table(results))
-    if output is not None:
-        write_json(output, [result.as_dict() for result in results])
+    told.say(results_table(results))
+    told.write([result.as_dict() for result in results])
     if sheet is not None:
         save_picture(ranked_sheet(evaluator.query, evaluator.gallery, *features), sheet)
 

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from reid_gen.cli.options import FORCE, JSON, PATH
+from reid_gen.cli.results import Results
+
 if TYPE_CHECKING:
     from reid_gen.config.schema import Config
     from reid_gen.engine.evaluate_views import Truth
     from reid_gen.evaluation.features import Encode
-
-PATH = click.Path(path_type=Path)
 
 
 @click.command("evaluate-views")
@@ -25,8 +26,8 @@ PATH = click.Path(path_type=Path)
 @click.option(
     "--inception", type=PATH, help="inception-2015-12-05.pt: measure FID with it, not the judge."
 )
-@click.option("--json", "output", type=PATH, help="Write the scores here.")
-@click.option("--force", is_flag=True, help="Overwrite the file given with --json.")
+@JSON
+@FORCE
 def evaluate_views(
     run: Path,
     degrees: str,
@@ -49,9 +50,8 @@ def evaluate_views(
     from reid_gen.engine.evaluate import labelled_splits
     from reid_gen.engine.evaluate_views import ViewEvaluator, some_queries, views_table
     from reid_gen.evaluation.inception import load_inception
-    from reid_gen.files import refuse_existing, write_json
 
-    refuse_existing(output, force)
+    told = Results(output, force)
     angles = parse_degrees(degrees)
     checkpoint, config, drawn, artist = open_run(run)
     dataset = load_dataset(config.data.name, config.data.root)
@@ -69,16 +69,14 @@ def evaluate_views(
         features_name=_name(inception or judge, config.encoder.weights),
     )
     scores = evaluator(artist)
-    click.echo(views_table(scores, "FID" if inception else "Frechet (judge)"))
-    if output is not None:
-        content = {name: found.as_dict() for name, found in scores.items()}
-        about = {
-            "degrees": degrees,
-            "queries": len(evaluator.query.images),
-            "frechet_features": str(inception or "judge"),
-            "judge": str(judge or config.encoder.weights),
-        }
-        write_json(output, {**about, "scores": content})
+    told.say(views_table(scores, "FID" if inception else "Frechet (judge)"))
+    about = {
+        "degrees": degrees,
+        "queries": len(evaluator.query.images),
+        "frechet_features": str(inception or "judge"),
+        "judge": str(judge or config.encoder.weights),
+    }
+    told.write({**about, "scores": {name: found.as_dict() for name, found in scores.items()}})
 
 
 def _judge(config: Config, run: Path | None) -> Encode:

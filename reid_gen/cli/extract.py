@@ -7,14 +7,17 @@ from typing import Literal
 
 import click
 
+from reid_gen.cli.options import FORCE, JSON, MODEL, chosen_model
+from reid_gen.cli.results import Results
+
 
 @click.command()
 @click.argument("images", nargs=-1, required=True)
+@MODEL
 @click.option(
-    "--model",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="Run folder, checkpoint folder, encoder.safetensors, or an exported .onnx or .pt2.",
+    "--runtime",
+    type=click.Choice(["onnx", "torch"]),
+    help="Refuse a model that the other one runs; by default what the model is made for.",
 )
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="FILE.npz or .parquet.")
 @click.option("--batch", default=128, show_default=True, help="Images per pass.")
@@ -28,16 +31,19 @@ import click
 )
 @click.option("--flip", is_flag=True, help="Average features with those of the mirrored image.")
 @click.option("--skip-unreadable", is_flag=True, help="Leave out images that do not decode.")
-@click.option("--force", is_flag=True, help="Overwrite the output.")
+@JSON
+@FORCE
 def extract(
     images: tuple[str, ...],
-    model: Path,
+    model: Path | None,
+    runtime: Literal["onnx", "torch"] | None,
     out: Path,
     batch: int,
     workers: int,
     precision: Literal["bf16", "fp32"],
     flip: bool,
     skip_unreadable: bool,
+    output: Path | None,
     force: bool,
 ) -> None:
     """Write features of IMAGES: folders, files, quoted globs, or @list.txt.
@@ -48,12 +54,15 @@ def extract(
     from reid_gen.engine.extract import extract as compute
     from reid_gen.engine.extract import find_images, save_features
     from reid_gen.engine.progress import Terminal
-    from reid_gen.engine.reid_model import open_encoder
+    from reid_gen.engine.reid_model import check_runtime, open_encoder
     from reid_gen.files import refuse_existing
 
     check_table(out, FEATURE_TABLES)
+    results = Results(output, force)
     refuse_existing(out, force)
     found = find_images(images)
+    model = chosen_model(model)
+    check_runtime(model, runtime)
     encode, card = open_encoder(model, precision)
     table = compute(
         encode,
@@ -68,4 +77,14 @@ def extract(
     save_features(table, out)
     for path in table.unreadable:
         click.echo(f"left out, does not decode: {path}", err=True)
-    click.echo(f"{len(table.images)} features of length {table.features.shape[1]}: {out}")
+    count, length = table.features.shape
+    results.say(f"{count} features of length {length}: {out}")
+    results.write(
+        {
+            "file": str(out),
+            "model": str(model),
+            "images": count,
+            "length": length,
+            "unreadable": [str(path) for path in table.unreadable],
+        }
+    )

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from reid_gen.cli.options import JSON, JSON_FORCE, PATH
+from reid_gen.cli.results import Results
+
 if TYPE_CHECKING:
     from reid_gen.data.groups import Groups
     from reid_gen.engine.makers import Maker
     from reid_gen.engine.scoring import Scorer
     from reid_gen.types import Image
-
-PATH = click.Path(path_type=Path)
 
 
 @click.command()
@@ -37,6 +38,8 @@ PATH = click.Path(path_type=Path)
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True)
 @click.option("--check", is_flag=True, help="Only compare every file with its checksum.")
 @click.option("--sheet", type=PATH, help="Draw some groups into a .png or .jpg.")
+@JSON
+@JSON_FORCE
 def generate(
     source: Path,
     out: Path,
@@ -46,6 +49,8 @@ def generate(
     seed: int,
     check: bool,
     sheet: Path | None,
+    output: Path | None,
+    force: bool,
 ) -> None:
     """Make positives of training images, once and for all.
 
@@ -61,13 +66,16 @@ def generate(
     from reid_gen.engine.progress import Terminal
     from reid_gen.report.groups import groups_sheet
 
+    results = Results(output, force)
     if not check:
         if source.suffix in (".yaml", ".yml"):
             way, scorer, images = _pipeline(source)
             made_by = source.name
         else:
-            drawn = _mosaics(source) if maker == "mosaic" else _drawn(source, maker, share)
-            way, scorer, images = drawn
+            if maker == "mosaic":
+                way, scorer, images = _mosaics(source)
+            else:
+                way, scorer, images = _drawn(source, maker, share, results)
             made_by = _name(source)
         generate_groups(
             way, scorer, images, out,
@@ -75,7 +83,7 @@ def generate(
         )  # fmt: skip
     groups = load_groups(out)
     check_groups(groups)
-    _describe(groups)
+    _describe(groups, results)
     if sheet is not None:
         save_picture(groups_sheet(groups), sheet)
 
@@ -95,7 +103,9 @@ def _pipeline(file: Path) -> tuple[Maker, Scorer, list[Image]]:
     return build_groups(load_settings(file, Settings))
 
 
-def _drawn(run: Path, maker: str, share: float) -> tuple[Maker, Scorer, list[Image]]:
+def _drawn(
+    run: Path, maker: str, share: float, results: Results
+) -> tuple[Maker, Scorer, list[Image]]:
     """What draws with a run's generator, and the images that have a body to trust."""
     from itertools import compress
 
@@ -111,7 +121,7 @@ def _drawn(run: Path, maker: str, share: float) -> tuple[Maker, Scorer, list[Ima
     table = load_table(settings.bodies / "train.npz")
     trusted = table.trusts([image.key for image in images], settings.least_score)
     chosen = list(compress(images, trusted))
-    click.echo(f"{len(images) - len(chosen)} of {len(images)} images have no body to trust")
+    results.say(f"{len(images) - len(chosen)} of {len(images)} images have no body to trust")
     angles = build_angles(settings.angles)
     way: Maker = Turned(artist, table, angles)
     if maker == "anchored":
@@ -138,12 +148,18 @@ def _mosaics(run: Path) -> tuple[Maker, Scorer, list[Image]]:
     return Mosaics(config.data.height, config.data.width), scorer, list(images)
 
 
-def _describe(groups: Groups) -> None:
+def _describe(groups: Groups, results: Results) -> None:
+    from statistics import fmean
+
     from reid_gen.engine.generate import histogram
 
     count = groups.about["sources"]
-    click.echo(f"{len(groups.members):,} images in {count:,} groups: {groups.folder}")
+    results.say(f"{len(groups.members):,} images in {count:,} groups: {groups.folder}")
+    means: dict[str, float | None] = {}
     for name in ("identity", "structure", "difference"):
         scores = [getattr(member, name) for member in groups.members]
+        means[name] = None if None in scores else round(fmean(scores), 4)
         if None not in scores:
-            click.echo(f"{name} scores:\n{histogram(scores)}")
+            results.say(f"{name} scores:\n{histogram(scores)}")
+    about = {"folder": str(groups.folder), "images": len(groups.members), "groups": count}
+    results.write({**about, "mean": means})

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from reid_gen.cli.options import JSON, JSON_FORCE, PATH
+from reid_gen.cli.results import Results
+
 if TYPE_CHECKING:
     from reid_gen.body.model import BodyModel
     from reid_gen.body.recover import Recovery
-
-PATH = click.Path(path_type=Path)
+    from reid_gen.body.table import BodyTable
 
 
 @click.command()
@@ -32,6 +34,8 @@ PATH = click.Path(path_type=Path)
 @click.option("--shard", default="1/1", show_default=True, help="Do the i-th of n shares.")
 @click.option("--sheet", type=PATH, help="Draw some bodies into a .png or .jpg.")
 @click.option("--workers", type=int, default=2, show_default=True, help="Decoding threads.")
+@JSON
+@JSON_FORCE
 def meshes(
     name: str,
     root: Path,
@@ -44,6 +48,8 @@ def meshes(
     shard: str,
     sheet: Path | None,
     workers: int,
+    output: Path | None,
+    force: bool,
 ) -> None:
     """Estimate a 3-D body for every image of data set NAME; a killed run goes on where it was.
 
@@ -53,16 +59,10 @@ def meshes(
     from reid_gen.body.model import load_body
     from reid_gen.body.table import load_table
     from reid_gen.data.datasets import load_dataset
-    from reid_gen.engine.meshes import (
-        LISTED,
-        LOW,
-        Refined,
-        list_low,
-        recover_split,
-        splits_of,
-    )
+    from reid_gen.engine.meshes import Refined, recover_split, splits_of
     from reid_gen.engine.progress import Terminal
 
+    results = Results(output, force)
     share = _share(shard)
     splits = splits_of(load_dataset(name, root))
     paths = {image.key: image.path for split in splits.values() for image in split}
@@ -79,18 +79,32 @@ def meshes(
         for label, split in splits.items()
     ]  # fmt: skip
     if not all(whole):
-        click.echo(f"share {shard} is done; the tables follow when all shares are")
+        results.say(f"share {shard} is done; the tables follow when all shares are")
+        results.write({"folder": str(out), "whole": False})
         return
     tables = {split: load_table(out / f"{split}.npz") for split in splits}
-    low = list_low(list(tables.values()), out / LISTED)
-    for split, table in tables.items():
-        click.echo(f"{split}: {len(table.keys):,} bodies, mean score {table.score.mean():.2f}")
-    click.echo(f"{low:,} scores are below {LOW}: {out / LISTED}")
+    _describe(tables, out, results)
     if sheet is not None:
         from reid_gen.data.images import save_picture
         from reid_gen.report.bodies import bodies_sheet
 
         save_picture(bodies_sheet(splits["train"], tables["train"], model), sheet)
+
+
+def _describe(tables: Mapping[str, BodyTable], out: Path, results: Results) -> None:
+    """Say how good the bodies are, and list the doubtful ones."""
+    from reid_gen.engine.meshes import LISTED, LOW, list_low
+
+    low = list_low(list(tables.values()), out / LISTED)
+    means = {split: float(table.score.mean()) for split, table in tables.items()}
+    for split, table in tables.items():
+        results.say(f"{split}: {len(table.keys):,} bodies, mean score {means[split]:.2f}")
+    results.say(f"{low:,} scores are below {LOW}: {out / LISTED}")
+    splits = {
+        split: {"bodies": len(table.keys), "mean_score": round(means[split], 4)}
+        for split, table in tables.items()
+    }
+    results.write({"folder": str(out), "whole": True, "splits": splits, "low_scores": low})
 
 
 def _refuse_contradictions(weights: Path | None, folder: Path | None, body: Path | None) -> None:

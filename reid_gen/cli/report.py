@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING
 
 import click
 
+from reid_gen.cli.options import FORCE, PATH
+
 if TYPE_CHECKING:
     from reid_gen.config.schema import Config
     from reid_gen.report.page import Clustered, Measured
     from reid_gen.types import Dataset
 
-PATH = click.Path(path_type=Path)
-
 
 @click.command()
 @click.argument("run", type=PATH)
-@click.option("--out", type=PATH, required=True, help="FILE.html to make.")
-@click.option("--force", is_flag=True, help="Overwrite it.")
-def report(run: Path, out: Path, force: bool) -> None:
+@click.option("--out", type=PATH, help="FILE.html to make; by default report.html in the run.")
+@FORCE
+def report(run: Path, out: Path | None, force: bool) -> None:
     """Draw RUN as one HTML page that needs nothing else.
 
     Curves, clusters, a map of features, generated views, ranked lists, cameras, settings. The page
@@ -39,6 +39,9 @@ def report(run: Path, out: Path, force: bool) -> None:
     need("a report", "matplotlib")
     checkpoint = find_checkpoint(run)
     folder = checkpoint.parent
+    if out is None:
+        out = folder / "report.html"
+        refuse_existing(out, force)
     config = load_config(folder / CONFIG)
     dataset = load_dataset(config.data.name, config.data.root)
     page = run_page(

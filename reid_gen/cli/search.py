@@ -6,22 +6,28 @@ from pathlib import Path
 
 import click
 
-PATH = click.Path(path_type=Path)
+from reid_gen.cli.options import FORCE, JSON, MODEL, PATH, chosen_model
+from reid_gen.cli.results import Results
+
+SHEET = Path("ranks.png")
+"""Where ranked lists are drawn if no file is named."""
+SHOWN = 50
+"""Queries that are then drawn."""
 
 
 @click.command()
 @click.option("--query", multiple=True, required=True, help="Images: folder, file, glob, @list.")
 @click.option("--gallery", multiple=True, required=True, help="Images to search, likewise.")
-@click.option("--model", type=PATH, required=True, help="Run folder or exported encoder.")
+@MODEL
 @click.option("--top", type=click.IntRange(1), default=10, show_default=True, help="Per query.")
 @click.option("--rerank", is_flag=True, help="By k-reciprocal re-ranking.")
-@click.option("--sheet", type=PATH, help="Draw the ranked lists into a .png or .jpg.")
-@click.option("--json", "output", type=PATH, help="Write the ranked lists here.")
-@click.option("--force", is_flag=True, help="Overwrite the files given with --sheet and --json.")
+@click.option("--sheet", type=PATH, help=f"Draw all ranked lists here; else some into {SHEET}.")
+@JSON
+@FORCE
 def search(
     query: tuple[str, ...],
     gallery: tuple[str, ...],
-    model: Path,
+    model: Path | None,
     top: int,
     rerank: bool,
     sheet: Path | None,
@@ -30,8 +36,8 @@ def search(
 ) -> None:
     """Find the people of the query images among those of the gallery.
 
-    File names like Market-1501's (0001_c1...) say who is shown: frames on the sheet are then green
-    or red. Without that they are blue.
+    Prints the ranked lists and draws them. File names like Market-1501's (0001_c1...) say who is
+    shown: frames are then green or red. Without that they are blue.
 
     Example: reid-gen search --query a.jpg --gallery crops/ --model runs/market --sheet ranks.png
     """
@@ -39,26 +45,30 @@ def search(
     from reid_gen.engine.extract import find_images
     from reid_gen.engine.progress import Terminal
     from reid_gen.engine.search import Gallery
-    from reid_gen.files import refuse_existing, write_json
+    from reid_gen.files import refuse_existing
     from reid_gen.report.found import found_sheet
 
-    for made in (sheet, output):
-        refuse_existing(made, force)
-    found = Gallery(model, find_images(gallery), Terminal()).search(
+    results = Results(output, force)
+    refuse_existing(sheet, force)
+    found = Gallery(chosen_model(model), find_images(gallery), Terminal()).search(
         find_images(query), top, reranked=rerank
     )
     for ranked in found:
-        click.echo(f"{ranked.query.path}")
+        results.say(f"{ranked.query.path}")
         for number, (image, distance) in enumerate(ranked.matches, 1):
-            click.echo(f"  {number:>3}  {distance:.4f}  {image.path}")
-    if output is not None:
-        lists = [
+            results.say(f"  {number:>3}  {distance:.4f}  {image.path}")
+    results.write(
+        [
             {
                 "query": str(ranked.query.path),
                 "matches": [{"path": str(i.path), "distance": d} for i, d in ranked.matches],
             }
             for ranked in found
         ]
-        write_json(output, lists)
-    if sheet is not None:
-        save_picture(found_sheet(found), sheet)
+    )
+    if sheet is None and SHEET.exists() and not force:
+        click.echo(f"note: {SHEET} exists and stays as it is; give --sheet or --force", err=True)
+        return
+    drawn = found[:SHOWN] if sheet is None else found
+    save_picture(found_sheet(drawn), sheet or SHEET)
+    results.say(f"drew {len(drawn)} of {len(found)} queries: {sheet or SHEET}")

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from reid_gen.cli.options import FORCE, JSON, PATH
+from reid_gen.cli.results import Results
+
 if TYPE_CHECKING:
+    from reid_gen.evaluation.features import Encode
+    from reid_gen.models.encoder import EncoderCard
+    from reid_gen.models.foreign import Imported
     from reid_gen.zoo.cards import Card
 
-PATH = click.Path(path_type=Path)
-JSON = click.option("--json", "as_json", is_flag=True, help="For machines.")
+Command = TypeVar("Command", bound=Callable[..., object])
 
 
 @click.group()
@@ -22,22 +27,22 @@ def zoo() -> None:
 
 @zoo.command("list")
 @JSON
-def list_(as_json: bool) -> None:
+@FORCE
+def list_(output: Path | None, force: bool) -> None:
     """List encoders with what was measured here: mAP / rank-1 in percent.
 
     Example: reid-gen zoo list
     """
     from reid_gen.zoo.cards import DATASETS, load_cards
 
+    results = Results(output, force)
     cards = load_cards()
-    if as_json:
-        click.echo(json.dumps([card.model_dump(mode="json", by_alias=True) for card in cards]))
-        return
-    click.echo(f"{'':<36}" + "".join(f"{title:>16}" for title in DATASETS.values()))
+    results.write([card.model_dump(mode="json", by_alias=True) for card in cards])
+    results.say(f"{'':<36}" + "".join(f"{title:>16}" for title in DATASETS.values()))
     for card in cards:
         scores = "".join(f"{_pair(card, dataset):>16}" for dataset in DATASETS)
         where = "in the package" if card.weights.source == "package" else "not passed on"
-        click.echo(f"{card.name:<36}{scores}  {where}")
+        results.say(f"{card.name:<36}{scores}  {where}")
 
 
 def _pair(card: Card, dataset: str) -> str:
@@ -48,38 +53,71 @@ def _pair(card: Card, dataset: str) -> str:
 @zoo.command()
 @click.argument("name")
 @JSON
-def show(name: str, as_json: bool) -> None:
+@FORCE
+def show(name: str, output: Path | None, force: bool) -> None:
     """Show all that is known of the encoder NAME.
 
     Example: reid-gen zoo show resnet10t.rendered
     """
     from reid_gen.zoo.cards import find_card, load_cards
 
+    results = Results(output, force)
     told = find_card(name, load_cards()).model_dump(mode="json", by_alias=True, exclude_none=True)
-    if as_json:
-        click.echo(json.dumps(told))
-        return
+    results.write(told)
     measured = told.pop("measured")
     for key, value in told.items():
-        click.echo(f"{key}: {value}")
+        results.say(f"{key}: {value}")
     for one in measured:
-        click.echo("measured: " + ", ".join(f"{key} {value}" for key, value in one.items()))
+        results.say("measured: " + ", ".join(f"{key} {value}" for key, value in one.items()))
+
+
+def _foreign(command: Command) -> Command:
+    """Add what has to be said of another toolbox's checkpoint."""
+    for option in (
+        click.option(
+            "--colours",
+            type=click.Choice(["imagenet", "half"]),
+            help="How the images of another toolbox's checkpoint were normalised; by default as "
+            "its backbone's public weights want it.",
+        ),
+        click.option(
+            "--width", type=click.IntRange(1), help="Columns of these images; 128 by default."
+        ),
+        click.option(
+            "--height",
+            type=click.IntRange(1),
+            help="Rows of the images that another toolbox's checkpoint was trained with; 256 by "
+            "default.",
+        ),
+    ):
+        command = option(command)
+    return command
 
 
 @zoo.command()
 @click.argument("model", type=PATH)
-@click.option("--dataset", required=True, help="market1501, dukemtmcreid, msmt17 and so on.")
-@click.option("--root", type=PATH, required=True, help="Folder that holds it.")
+@click.option(
+    "--dataset",
+    "datasets",
+    multiple=True,
+    required=True,
+    help="market1501, dukemtmcreid, msmt17 and so on; may be given several times.",
+)
+@click.option("--root", type=PATH, required=True, help="Folder that holds them.")
+@_foreign
 @click.option("--batch", type=click.IntRange(1), default=128, show_default=True, help="Per pass.")
 @click.option("--workers", type=click.IntRange(1), default=2, show_default=True, help="Threads.")
 @click.option("--flip", is_flag=True, help="Average features with those of the mirrored image.")
 @click.option("--rerank", is_flag=True, help="Measure k-reciprocal re-ranking too.")
-@click.option("--json", "output", type=PATH, help="Write the results here.")
-@click.option("--force", is_flag=True, help="Overwrite the output.")
+@JSON
+@FORCE
 def evaluate(
     model: Path,
-    dataset: str,
+    datasets: tuple[str, ...],
     root: Path,
+    height: int | None,
+    width: int | None,
+    colours: str | None,
     batch: int,
     workers: int,
     flip: bool,
@@ -87,7 +125,10 @@ def evaluate(
     output: Path | None,
     force: bool,
 ) -> None:
-    """Measure MODEL on a data set: a name of the zoo, an imported or exported encoder, a run.
+    """Measure MODEL on data sets: a run, a name of the zoo, an imported or exported encoder.
+
+    It may also be a checkpoint of another toolbox (.pth, .pth.tar, .pt, .bin, .safetensors), which
+    is read as `reid-gen zoo import` reads it.
 
     Example: reid-gen zoo evaluate resnet10t.rendered --dataset market1501 --root data
     """
@@ -95,30 +136,62 @@ def evaluate(
     from reid_gen.data.loaders import ImageLoader
     from reid_gen.engine.evaluate import Evaluator, labelled_splits
     from reid_gen.engine.progress import Terminal
-    from reid_gen.engine.reid_model import open_encoder
     from reid_gen.evaluation.tables import results_table
-    from reid_gen.files import refuse_existing, write_json
 
-    refuse_existing(output, force)
-    encode, card = open_encoder(model, "fp32")
-    query, gallery = labelled_splits(load_dataset(dataset, root))
-    evaluator = Evaluator(
-        query,
-        gallery,
-        lambda split: ImageLoader(split.images, card.height, card.width, workers),
-        batch,
-        flip,
-        rerank,
-        Terminal(),
-    )
-    results = evaluator(encode)
-    click.echo(results_table(results))
-    if output is not None:
-        write_json(output, [result.as_dict() for result in results])
+    results = Results(output, force)
+    splits = {name: labelled_splits(load_dataset(name, root)) for name in datasets}
+    encode, card = _open(model, height, width, colours)
+    content = []
+    for name, (query, gallery) in splits.items():
+        evaluator = Evaluator(
+            query,
+            gallery,
+            lambda split: ImageLoader(split.images, card.height, card.width, workers),
+            batch,
+            flip,
+            rerank,
+            Terminal(),
+        )
+        found = evaluator(encode)
+        results.say(f"{name}\n{results_table(found)}")
+        content += [{"dataset": name, **result.as_dict()} for result in found]
+    results.write(content)
+
+
+def _open(
+    model: Path, height: int | None, width: int | None, colours: str | None
+) -> tuple[Encode, EncoderCard]:
+    """What encodes images, and its card."""
+    from reid_gen.engine.checkpoint import is_foreign
+    from reid_gen.engine.reid_model import open_encoder
+    from reid_gen.engine.runtime import Runtime
+    from reid_gen.errors import UserError
+    from reid_gen.models.foreign import import_encoder
+
+    if is_foreign(model):
+        found = import_encoder(model, height, width, colours)
+        click.echo(_described(found), err=True)
+        return Runtime("fp32").encoder(found.encoder), found.card
+    if (height, width, colours) != (None, None, None):
+        raise UserError(
+            "--height, --width and --colours are for checkpoints of other toolboxes, and "
+            f"{model} says by itself what it wants; leave them out"
+        )
+    return open_encoder(model, "fp32")
+
+
+def _described(found: Imported) -> str:
+    from reid_gen.errors import name_some
+
+    read = f"{found.layout}: {found.card.backbone}, {found.card.pooling} pooling; read "
+    dropped = f": {name_some(found.dropped)}" if found.dropped else ""
+    return f"{read}{found.loaded} tensors, left out {len(found.dropped)}{dropped}"
 
 
 @zoo.command()
-def verify() -> None:
+@JSON
+@FORCE
+def verify(output: Path | None, force: bool) -> None:
     """Check the encoders that come with the program: size, checksum, and that they load.
 
     Example: reid-gen zoo verify
@@ -127,35 +200,37 @@ def verify() -> None:
     from reid_gen.zoo.cards import load_cards
     from reid_gen.zoo.verify import fault_of
 
-    faults = []
-    for card in load_cards():
-        fault = fault_of(card)
-        click.echo(f"{card.name}: {fault or 'as its card says'}")
-        if fault is not None:
-            faults.append(card.name)
-    if faults:
-        raise UserError(f"{', '.join(faults)} differ from their cards; install the program again")
+    results = Results(output, force)
+    faults = {card.name: fault_of(card) for card in load_cards()}
+    for name, fault in faults.items():
+        results.say(f"{name}: {fault or 'as its card says'}")
+    results.write(faults)
+    differing = [name for name, fault in faults.items() if fault is not None]
+    if differing:
+        raise UserError(
+            f"{', '.join(differing)} differ from their cards; install the program again"
+        )
 
 
 @zoo.command("import")
 @click.argument("file", type=PATH)
 @click.option("--out", type=PATH, required=True, help="Checkpoint folder to make.")
-@click.option("--height", type=int, default=256, show_default=True, help="It was trained with.")
-@click.option("--width", type=int, default=128, show_default=True, help="It was trained with.")
-@click.option(
-    "--colours",
-    type=click.Choice(["imagenet", "half"]),
-    help="How its images were normalised; by default as its backbone's public weights want it.",
-)
-@click.option("--force", is_flag=True, help="Overwrite the folder.")
+@_foreign
+@FORCE
 def import_(
-    file: Path, out: Path, height: int, width: int, colours: str | None, force: bool
+    file: Path,
+    out: Path,
+    height: int | None,
+    width: int | None,
+    colours: str | None,
+    force: bool,
 ) -> None:
     """Read the checkpoint of another toolbox into a folder that all commands take as a model.
 
-    ResNet-18 and -50 of fast-reid, torchreid, SpCL, Cluster Contrast, OpenUnReID, TransReID-SSL,
-    GCL and the strong baseline, torchreid's OSNets, and ViT-S of TransReID-SSL, recognised by the
-    names of their weights.
+    ResNet-18 and -50, plain or IBN-a, of fast-reid, torchreid, SpCL, Cluster Contrast, OpenUnReID,
+    TransReID-SSL, GCL and the strong baseline, torchreid's OSNets, and ViT-S of TransReID-SSL,
+    recognised by the names of their weights; backbones of DINO, MoCo (LUPerson) and torchvision
+    without their heads.
 
     Example: reid-gen zoo import model_best.pth.tar --out models/cluster_contrast
     """
@@ -181,7 +256,4 @@ def import_(
         bank={},
         resume={},
     )
-    click.echo(
-        f"{found.layout}: {found.card.backbone}, {found.card.pooling} pooling; read "
-        f"{found.loaded} tensors, left out {len(found.dropped)} (classifier and such): {out}"
-    )
+    click.echo(f"{_described(found)}\nwrote {out}")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -53,6 +54,22 @@ class CheckReport:
     def agrees(self) -> bool:
         """Whether every split has the official counts and every file decodes."""
         return not self.unreadable and all(split.agrees for split in self.splits)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The findings as plain values, for JSON."""
+        return {
+            "splits": {
+                split.name: {
+                    "found": asdict(split.found),
+                    "official": None if split.official is None else asdict(split.official),
+                }
+                for split in self.splits
+            },
+            "unreadable": [
+                {"path": str(failure.path), "reason": failure.reason} for failure in self.unreadable
+            ],
+            "notes": list(self.notes),
+        }
 
 
 def check_dataset(name: str, root: Path) -> CheckReport:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from reid_gen.errors import UserError
 from reid_gen.files import written_aside
 from reid_gen.models.encoder import EncoderCard, IdentityEncoder, create_encoder
-from reid_gen.models.weights import ENCODER, built_in, load_strictly, read_weights
+from reid_gen.models.weights import ENCODER, SUFFIXES, built_in, load_strictly, read_weights
 from reid_gen.types import Ints
 
 FORMAT = 1
@@ -111,11 +111,22 @@ def find_checkpoint(path: Path) -> Path:
         if (folder / CARD).is_file() and (folder / ENCODER).is_file():
             read_card(folder)
             return folder
+    if is_foreign(path):
+        raise UserError(
+            f"{path} is a checkpoint of another program; make a model of it: "
+            f"reid-gen zoo import {path} --out DIR"
+        )
     raise UserError(
         f"{path} holds no checkpoint ({CARD} and {ENCODER}); "
         "give a run folder such as runs/NAME, its last/ folder, or a name that "
         "`reid-gen zoo list` shows"
     )
+
+
+def is_foreign(path: Path) -> bool:
+    """Whether a path is a weight file beside which no card of ours lies."""
+    ours = path.name == ENCODER and (path.parent / CARD).is_file()
+    return path.is_file() and path.suffix in SUFFIXES and not ours
 
 
 def read_card(folder: Path) -> dict[str, Any]:

@@ -108,6 +108,30 @@ def open_encoder(path: Path, precision: Literal["bf16", "fp32"]) -> tuple[Encode
     return lambda images: torch.from_numpy(compute(images.contiguous().numpy())), card
 
 
+def check_runtime(path: Path, wanted: Literal["onnx", "torch"] | None) -> None:
+    """Stop if another runtime than the wanted one runs a model; None takes any.
+
+    Args:
+        path: Run folder, checkpoint, ``.onnx`` or ``.pt2``.
+        wanted: ONNX Runtime or torch.
+
+    Raises:
+        UserError: If it is the other one.
+    """
+    found = "onnx" if path.suffix == ".onnx" else "torch"
+    if wanted is None or wanted == found:
+        return
+    if wanted == "onnx":
+        raise UserError(
+            f"--runtime onnx wants an .onnx file, and torch runs {path}; make one: "
+            f"reid-gen export {path} --out encoder.onnx"
+        )
+    raise UserError(
+        f"--runtime torch wants a run, a checkpoint or a .pt2 file, and ONNX Runtime runs {path}; "
+        "give what it was exported from, or leave --runtime out"
+    )
+
+
 def _load(path: Path) -> tuple[EncoderCard, Compute]:
     if path.suffix not in FORMATS:
         encoder, card = load_encoder(path)

@@ -98,7 +98,8 @@ def test_a_file_that_differs_from_torch_is_not_kept(gan_run, tmp_path, monkeypat
     assert not out.exists()
 
 
-def test_search_finds_the_person_and_frames_it(gan_run, exported, tmp_path, capsys):
+def test_search_finds_the_person_and_frames_it(gan_run, exported, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     people = gan_run.parents[1] / "people"
     query = sorted((people / "query").glob("*.jpg"))[0]
     words = ["--query", str(query), "--gallery", str(people / "query"), "--top", "3"]

@@ -31,7 +31,10 @@ def test_every_encoder_in_the_package_has_a_card_and_loads():
 
 
 def test_weights_in_the_package_are_small():
-    files = (ROOT / "reid_gen" / "models" / "assets").rglob("*.safetensors")
+    files = [
+        file for kind in ("*.safetensors", "*.npz") for file in (ROOT / "reid_gen").rglob(kind)
+    ]
+    assert {file.name for file in files} >= {"encoder.safetensors", "regressor.safetensors"}
     assert sum(file.stat().st_size for file in files) < 15e6
 
 
@@ -71,11 +74,11 @@ def test_encoders_are_listed_and_shown(capsys):
     table = capsys.readouterr().out
     assert "52.6 / 75.2" in table
     assert "in the package" in table
-    main(["zoo", "list", "--json"])
+    main(["zoo", "list", "--json", "-"])
     assert {card["name"] for card in json.loads(capsys.readouterr().out)} >= {OURS}
     main(["zoo", "show", "mobilenetv2.baseline_market_small"])
     assert "measured: dataset market1501, ranking cosine, mAP 52.58" in capsys.readouterr().out
-    main(["zoo", "show", OURS, "--json"])
+    main(["zoo", "show", OURS, "--json", "-"])
     assert json.loads(capsys.readouterr().out)["backbone"] == "resnet10t"
     message = failure(capsys, "zoo", "show", "resnet99")
     assert "the zoo has no 'resnet99'; it has mobilenetv2" in message

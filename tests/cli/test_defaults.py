@@ -1,0 +1,93 @@
+"""Commands as people type them first, with nothing but what must be said."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from reid_gen.cli import search as module
+from reid_gen.cli.main import main
+from tests.cli.conftest import failure
+from tests.cli.test_export import exported  # noqa: F401
+
+NOTE = (
+    "note: no --model was given, so resnet10t.rendered is taken, which has seen rendered people "
+    "only"
+)
+
+
+@pytest.fixture
+def crops(tmp_path, gan_run, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return str(gan_run.parents[1] / "people" / "query")
+
+
+def test_search_takes_the_built_in_encoder_prints_ranks_and_draws_them(crops, tmp_path, capsys):
+    words = ["search", "--query", crops, "--gallery", crops, "--top", "2"]
+    main(words)
+    told = capsys.readouterr()
+    assert told.err.strip() == NOTE
+    lines = told.out.splitlines()
+    assert lines[1].split()[:2] == ["1", "0.0000"]
+    assert lines[-1] == "drew 6 of 6 queries: ranks.png"
+    first = np.asarray(Image.open(tmp_path / "ranks.png"))
+    assert first[0, 71].tolist() == [40, 160, 60]
+    (tmp_path / "ranks.png").write_bytes(b"mine")
+    main(words)
+    told = capsys.readouterr()
+    assert "note: ranks.png exists and stays as it is; give --sheet or --force" in told.err
+    assert "drew" not in told.out
+    assert (tmp_path / "ranks.png").read_bytes() == b"mine"
+    main([*words, "--force"])
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "ranks.png")), first)
+
+
+def test_the_sheet_that_nobody_named_shows_some_queries_alone(crops, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(module, "SHOWN", 2)
+    words = ["search", "--query", crops, "--gallery", crops, "--top", "2"]
+    main(words)
+    assert "drew 2 of 6 queries: ranks.png" in capsys.readouterr().out
+    assert np.asarray(Image.open(tmp_path / "ranks.png")).shape[0] == 2 * 134
+    main([*words, "--sheet", "all.png"])
+    assert "drew 6 of 6 queries: all.png" in capsys.readouterr().out
+
+
+def test_extract_takes_the_built_in_encoder(crops, capsys):
+    main(["extract", crops, "--out", "f.npz"])
+    assert capsys.readouterr().err.strip() == NOTE
+    assert np.load("f.npz")["feature"].shape[1] == 512
+
+
+def test_extract_runs_on_what_the_model_is_made_for(crops, gan_run, exported, capsys):  # noqa: F811
+    onnx = exported / "encoder.onnx"
+    for number, (model, runtime) in enumerate(
+        ((gan_run, "torch"), (onnx, "onnx"), (exported / "encoder.pt2", "torch"))
+    ):
+        words = ["--model", str(model), "--runtime", runtime, "--out", f"{number}.npz"]
+        main(["extract", crops, *words])
+    message = failure(
+        capsys, "extract", crops, "--model", gan_run, "--runtime", "onnx", "--out", "x.npz"
+    )
+    assert message == (
+        f"error: --runtime onnx wants an .onnx file, and torch runs {gan_run}; make one: "
+        f"reid-gen export {gan_run} --out encoder.onnx"
+    )
+    message = failure(
+        capsys, "extract", crops, "--model", onnx, "--runtime", "torch", "--out", "x.npz"
+    )
+    assert message == (
+        "error: --runtime torch wants a run, a checkpoint or a .pt2 file, and ONNX Runtime runs "
+        f"{onnx}; give what it was exported from, or leave --runtime out"
+    )
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["search", "--query", "a.jpg"], ["extract"], ["zoo", "evaluate", "x"], ["nothing"],
+     ["extract", "a", "--out", "b.npz", "--runtime", "java"], ["zoo", "list", "--json"]],
+    ids=" ".join,
+)  # fmt: skip
+def test_wrong_usage_is_told_with_exit_code_2(words, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(words)
+    assert stopped.value.code == 2
+    assert "Error: " in capsys.readouterr().err
