@@ -5,8 +5,9 @@ import pytest
 
 from reid_gen.cli.main import main
 from reid_gen.evaluation.ranking import evaluate_ranking, score_queries
+from tests.cli.conftest import failure, gan_run  # noqa: F401
 from tests.cluster.features import people
-from tests.data.real_format import make_market
+from tests.data.real_format import make_folder, make_market
 from tests.engine.small import write_config
 
 
@@ -18,14 +19,17 @@ def run(tmp_path_factory):
     return folder / "runs" / "tiny"
 
 
+def titles(page):
+    return re.findall(r"<h2>(.*?)</h2>", page)
+
+
 def test_the_page_has_every_part_and_needs_nothing_else(run, tmp_path, capsys):
     pytest.importorskip("matplotlib")
     out = tmp_path / "report.html"
     main(["report", str(run), "--out", str(out)])
     assert "wrote" in capsys.readouterr().out
     page = out.read_text()
-    titles = re.findall(r"<h2>(.*?)</h2>", page)
-    assert titles == [
+    assert titles(page) == [
         "Curves", "Clusters", "Map of features", "Worst queries", "Best queries", "Random queries",
         "Confusion between cameras", "Settings", "Environment",
     ]  # fmt: skip
@@ -37,9 +41,39 @@ def test_the_page_has_every_part_and_needs_nothing_else(run, tmp_path, capsys):
     assert not outside
     assert "labels_used" in page
     assert "seed: 3" in page
-    with pytest.raises(SystemExit):
-        main(["report", str(run), "--out", str(out)])
-    assert "exists; give --force" in capsys.readouterr().err
+    assert "exists; give --force" in failure(capsys, "report", run, "--out", out)
+
+
+def test_the_page_lies_in_the_run_by_default_and_is_not_overwritten(run, capsys):
+    pytest.importorskip("matplotlib")
+    made = run / "report.html"
+    main(["report", str(run)])
+    assert f"wrote {made}" in capsys.readouterr().out
+    page = made.read_text()
+    message = failure(capsys, "report", run / "last")
+    assert message == f"error: {made} exists; give --force to overwrite it, or another name"
+    main(["report", str(run), "--force"])
+    assert titles(made.read_text()) == titles(page)
+    made.unlink()
+
+
+def test_a_run_with_a_generator_shows_its_views(gan_run, tmp_path):  # noqa: F811
+    pytest.importorskip("matplotlib")
+    main(["report", str(gan_run), "--out", str(tmp_path / "report.html")])
+    page = (tmp_path / "report.html").read_text()
+    assert "Generated views" in titles(page)
+    assert "Rows: images; first the image itself, then what the generator draws of it." in page
+
+
+def test_a_run_on_a_folder_has_no_queries_to_rank(tmp_path):
+    pytest.importorskip("matplotlib")
+    config = write_config(tmp_path, make_folder(tmp_path / "crops", people=6, each=6))
+    words = ["data.name=folder", "sampler.camera_aware=false", "stages.0.epochs=1"]
+    main(["train", "--config", str(config), *(w for word in words for w in ("--set", word))])
+    run = tmp_path / "runs" / "tiny"
+    main(["report", str(run)])
+    found = titles((run / "report.html").read_text())
+    assert found == ["Curves", "Clusters", "Map of features", "Settings", "Environment"]
 
 
 def test_scores_of_single_queries_average_to_those_of_all():
