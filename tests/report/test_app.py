@@ -3,6 +3,7 @@
 import shutil
 import socket
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,7 +18,9 @@ from reid_gen.report import app as module
 from tests.cli.conftest import failure, gan_run  # noqa: F401
 
 gradio = pytest.importorskip("gradio")
-BROWSER = shutil.which("chromium")
+CLUSTERS_ARE_TOLD = """
+() => [...document.querySelectorAll('textarea')].some(box => /^[0-9]+ clusters/.test(box.value))
+"""
 
 
 @pytest.fixture(scope="module")
@@ -80,26 +83,37 @@ def test_a_taken_port_is_named(gallery):
             module.launch(module.build_app(gallery, None), "127.0.0.1", port, blocking=False)
 
 
-@pytest.mark.skipif(BROWSER is None, reason="needs chromium")
-def test_somebody_searches_groups_and_turns_in_a_browser(gallery, turn):
+@pytest.fixture
+def browser():
+    """The system's Chromium, or the one that playwright installed."""
     playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as play:
+        program = shutil.which("chromium") or play.chromium.executable_path
+        if not Path(program).is_file():
+            pytest.skip("needs chromium")
+        opened = play.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+def test_somebody_searches_groups_and_turns_in_a_browser(gallery, turn, browser):
     app = module.build_app(gallery, turn)
     address = module.launch(app, "127.0.0.1", free_port(), blocking=False)
+    outside = []
     try:
-        with playwright.sync_playwright() as play:
-            browser = play.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
-            page = browser.new_page()
-            outside = []
-            page.on("request", lambda asked: outside.append(asked.url))
-            page.goto(address)
-            page.locator("input[type=file]").first.set_input_files(str(gallery.images[0].path))
-            page.get_by_role("button", name="Search").click()
-            page.get_by_text("1: 0.00").first.wait_for(timeout=60_000)
-            page.get_by_role("tab", name="Turn").click()
-            page.locator("input[type=file]").last.set_input_files(str(gallery.images[1].path))
-            page.get_by_role("button", name="Turn around").click()
-            page.get_by_text("315 degrees").first.wait_for(timeout=60_000)
-            browser.close()
+        page = browser.new_page()
+        page.on("request", lambda asked: outside.append(asked.url))
+        page.goto(address)
+        page.locator("input[type=file]").first.set_input_files(str(gallery.images[0].path))
+        page.get_by_role("button", name="Search").click()
+        page.get_by_text("1: 0.00").first.wait_for(timeout=60_000)
+        page.get_by_role("tab", name="People").click()
+        page.get_by_role("button", name="Find people").click()
+        page.wait_for_function(CLUSTERS_ARE_TOLD, timeout=60_000)
+        page.get_by_role("tab", name="Turn").click()
+        page.locator("input[type=file]").last.set_input_files(str(gallery.images[1].path))
+        page.get_by_role("button", name="Turn around").click()
+        page.get_by_text("315 degrees").first.wait_for(timeout=60_000)
     finally:
         app.close()
     strange = [url for url in outside if not url.startswith((address, "data:", "blob:"))]
