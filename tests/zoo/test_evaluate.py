@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from reid_gen.cli.main import main
+from reid_gen.models.weights import ENCODER, built_in
 from tests.cli.conftest import failure
 from tests.data.real_format import make_duke, make_market, make_msmt17
 from tests.documents.pages import ROOT
@@ -87,6 +88,15 @@ def test_sizes_are_for_checkpoints_of_others(data, capsys):
         "error: --height, --width and --colours are for checkpoints of other toolboxes, and "
         f"{OURS} says by itself what it wants; leave them out"
     )
+
+
+def test_a_weight_file_of_ours_beside_its_card_is_not_taken_for_anothers(data, capsys):
+    found = []
+    for model in (OURS, built_in(OURS) / ENCODER):
+        words = [*on("market1501"), "--root", str(data), "--json", "-"]
+        main(["zoo", "evaluate", str(model), *words])
+        found.append(json.loads(capsys.readouterr().out))
+    assert found[0] == found[1]
 
 
 def test_other_commands_say_how_a_foreign_checkpoint_becomes_a_model(
