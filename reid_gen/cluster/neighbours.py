@@ -73,7 +73,7 @@ def _exact(features: Floats, count: int) -> tuple[Ints, Exact]:
 
 def _flat(features: Floats, count: int) -> tuple[Ints, Exact]:
     """By faiss, float32 throughout, on all GPUs that it was built for and finds."""
-    index = faiss.IndexFlatIP(features.shape[1])
+    index: faiss.Index = faiss.IndexFlatIP(features.shape[1])
     if faiss.get_num_gpus() > 0:
         index = faiss.index_cpu_to_all_gpus(index)
     return _search(index, features, count)

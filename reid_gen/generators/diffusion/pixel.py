@@ -27,6 +27,8 @@ from reid_gen.generators.turns import HERE, TURNED, TurnedMaps
 from reid_gen.models.encoder import Encoded
 from reid_gen.types import Image, Pixels
 
+MOST_SNR = 5.0
+"""Ratio of signal to noise beyond which an error counts no more."""
 AT_ONCE = 64
 """Pictures that are drawn together."""
 
@@ -44,7 +46,7 @@ class DiffusionPainter(nn.Module):
     def __init__(self, unet: PersonUNet, decay: float, guidance: Guidance, steps: int) -> None:
         super().__init__()
         self.unet = unet
-        self.average = AveragedModel(unet, multi_avg_fn=_running(decay))  # type: ignore[no-untyped-call]
+        self.average = AveragedModel(unet, multi_avg_fn=_running(decay))
         self.average.requires_grad_(False)
         self.schedule = make_schedule()
         self.guidance = guidance
@@ -88,8 +90,8 @@ class DiffusionPainter(nn.Module):
         return torch.stack(drawn, dim=1)
 
     def _predict(self, noisy: Tensor, time: Tensor, looks: Looks) -> Tensor:
-        v: Tensor = self.average(noisy, time, looks)
-        return v
+        clean: Tensor = self.average(noisy, time, looks)
+        return clean
 
 
 class PixelDiffusion:
@@ -147,9 +149,11 @@ class PixelDiffusion:
         return {}
 
     def generator_terms(self, sources: Sources, views: Views, encoded: Encoded) -> Terms:
-        """``|v - v(x_t, t)|^2`` at a random time (Salimans and Ho, ICLR 2022).
+        """``(1 + min(SNR, 5)) |x - x(x_t, t)|^2`` at a random time.
 
-        The average takes in the network as the step before left it.
+        Without the cut it would be the squared error of v (Salimans and Ho, ICLR 2022); the cut is
+        that of Min-SNR (Hang et al., ICCV 2023). The average takes in the network as the step
+        before left it.
         """
         painter = self.painter
         painter.average.update_parameters(painter.unet)
@@ -158,19 +162,23 @@ class PixelDiffusion:
         time = torch.randint(0, STEPS, (count,)).to(device)
         noise = torch.randn(clean.shape).to(device)
         noisy = painter.schedule.add_noise(clean, noise, time)
-        wanted = painter.schedule.get_velocity(clean, noise, time)
         hidden = (torch.rand(2, count) < self.drop).to(device)
         looks = Looks(sources.pictures[HERE], encoded.parts.float(), encoded.feature).without(
             *hidden
         )
         found = painter.unet(noisy, time, looks)
-        return {"noise": (found.float() - wanted).square().mean()}
+        wrong = (found.float() - clean).square().mean(dim=(1, 2, 3))
+        kept = painter.schedule.alphas_cumprod.to(device)[time]
+        return {"noise": ((1 + (kept / (1 - kept)).clamp(max=MOST_SNR)) * wrong).mean()}
 
 
-def _running(decay: float) -> Callable[[list[Tensor], list[Tensor], Tensor], None]:
+Tensors = list[Tensor] | tuple[Tensor, ...]
+
+
+def _running(decay: float) -> Callable[[Tensors, Tensors, Tensor | int], None]:
     """An exponential average that at first is short, so that it forgets the untrained network."""
 
-    def take_in(average: list[Tensor], current: list[Tensor], count: Tensor) -> None:
+    def take_in(average: Tensors, current: Tensors, count: Tensor | int) -> None:
         keep = min(decay, float((1 + count) / (10 + count)))
         torch._foreach_lerp_(average, current, 1 - keep)
 

@@ -16,7 +16,7 @@ GROUPS = 8
 
 
 class PersonUNet(nn.Module):
-    """Predicts v of noisy pictures, given body maps and a person's looks.
+    """Predicts noisy pictures without their noise, given body maps and a person's looks.
 
     The map is laid beside the picture's channels; part features are attended to at the lowest
     level; the re-ID feature joins the time embedding. Blocks of pixels become channels first,
@@ -69,14 +69,14 @@ class PersonUNet(nn.Module):
         )
 
     def forward(self, noisy: Tensor, time: Tensor, looks: Looks) -> Tensor:
-        """Predict v, [B, 3, H, W]; see :func:`denoise`."""
+        """Predict the pictures without noise, [B, 3, H, W]; see :func:`denoise`."""
         return denoise(self.unet, self.shuffle, noisy, time, looks)
 
 
 def denoise(
     unet: UNet2DConditionModel, shuffle: int, noisy: Tensor, time: Tensor, looks: Looks
 ) -> Tensor:
-    """Predict v with the network of a :class:`PersonUNet`.
+    """Predict pictures without noise with the network of a :class:`PersonUNet`.
 
     Args:
         unet: The network.
