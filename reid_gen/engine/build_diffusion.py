@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from reid_gen.body.structure import KINDS
+from reid_gen.body.structure import KINDS, PAINTED
 from reid_gen.config import generators
 from reid_gen.engine.steps import GENERATOR, Learner
 from reid_gen.errors import UserError
@@ -40,6 +40,7 @@ def build_painter(
         settings.shuffle,
         settings.heads,
         settings.cross,
+        settings.map == PAINTED,
     )
     guidance = Guidance(settings.body_guidance, settings.person_guidance)
     return DiffusionPainter(unet, settings.average, guidance, settings.steps)

@@ -96,7 +96,11 @@ PAGES = {
     ),
     "docs/gcl.md": Page(
         presumed.for_gcl,
-        {"--preset small": "--preset tiny", "query --out": "'query/0013_*.jpg' --out"},
+        {
+            "--preset small": "--preset tiny",
+            "--identities 400": "--identities 8",
+            "query --out": "'query/0013_*.jpg' --out",
+        },
         settings="reid-gen train --config configs/baseline_pedestrians.yaml --set name=stored "
         "--set stages.0.views=true",
         made=("turn.gif", "views.json", "groups.png"),
@@ -107,6 +111,7 @@ PAGES = {
             "--preset small": "--preset tiny",
             "query --out": "'query/0013_*.jpg' --out",
             "--count 2000": "--count 8",
+            "--count 1000": "--count 8",
             "configs/pipelines/": "",
         },
         made=("turn.gif", "views.json", "groups.png", "groups/views/groups.json"),

@@ -76,10 +76,10 @@ def make_gan(encoder, images, **options):
     return MeshGan(painter, judge, maps, **options)
 
 
-def make_diffusion(encoder, images, guidance=None):
-    unet = PersonUNet(
-        HEIGHT, WIDTH, 3, encoder.channels, encoder.feature_size, (16, 32), 1, 4, 2, 16
-    )  # fmt: skip
+def make_diffusion(encoder, images, guidance=None, painted=False):
+    channels = 4 if painted else 3
+    sizes = (HEIGHT, WIDTH, channels, encoder.channels, encoder.feature_size)
+    unet = PersonUNet(*sizes, (16, 32), 1, 4, 2, 16, painted)
     painter = DiffusionPainter(unet, 0.9, guidance or Guidance(), steps=2)
     return PixelDiffusion(painter, turned_maps(images), drop=0.1)
 

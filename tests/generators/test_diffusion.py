@@ -172,22 +172,40 @@ def test_another_person_and_another_body_change_what_is_drawn():
     assert not torch.allclose(plain, drawn(seen, maps.flip(0)), atol=1e-4)
 
 
-def test_diffusers_reads_what_is_saved_and_draws_the_same(tmp_path):
+@pytest.mark.parametrize("painted", [False, True])
+def test_diffusers_reads_what_is_saved_and_draws_the_same(tmp_path, painted):
     torch.manual_seed(0)
     encoder = make_encoder().eval()
-    diffusion = make_diffusion(encoder, IMAGES, Guidance(1, 2))
+    diffusion = make_diffusion(encoder, IMAGES, Guidance(1, 2), painted)
     diffusion.save(tmp_path)
     assert {path.name for path in (tmp_path / "pipeline").iterdir()} == {
         "model_index.json", "scheduler", "unet",
     }  # fmt: skip
     pipeline = PersonPipeline.from_pretrained(str(tmp_path / "pipeline"))
     seen = encoder.encode(torch.rand(2, 3, 64, 32))
-    maps = torch.rand(2, 1, 3, 64, 32)
+    maps = torch.rand(2, 1, 4 if painted else 3, 64, 32)
     torch.manual_seed(3)
     own = diffusion.painter.turned(seen, maps)[:, 0]
     torch.manual_seed(3)
     theirs = pipeline(looks_of(seen, maps), Guidance(1, 2), steps=2)
     torch.testing.assert_close(own, theirs)
+
+
+def test_a_network_on_painted_bodies_adds_to_their_colours():
+    torch.manual_seed(0)
+    encoder = make_encoder().eval()
+    unet = make_diffusion(encoder, IMAGES, painted=True).painter.unet
+    for parameter in unet.parameters():
+        torch.nn.init.zeros_(parameter)
+    maps = 2 * torch.rand(2, 4, 64, 32) - 1
+    said = Looks(maps, torch.zeros(2, encoder.channels, 4), torch.zeros(2, encoder.feature_size))
+    found = unet(torch.randn(2, 3, 64, 32), torch.zeros(2), said)
+    for pixel in ((0, 3, 5), (1, 40, 20)):
+        n, y, x = pixel
+        wanted = maps[n, :3, y, x] if maps[n, 3, y, x] > 0 else torch.zeros(3)
+        torch.testing.assert_close(found[n, :, y, x], wanted)
+    assert (found == 0).all(1).any()
+    assert (unet(torch.randn(2, 3, 64, 32), torch.zeros(2), said.without(True, False)) == 0).all()
 
 
 def test_anchored_pictures_take_the_bottleneck_of_the_image_as_the_definition_says():

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
 from diffusers import DDPMScheduler, DiffusionPipeline, UNet2DConditionModel
 from torch import Tensor
@@ -20,27 +18,26 @@ class PersonPipeline(DiffusionPipeline):  # type: ignore[misc]
         unet: The network.
         scheduler: That it was trained on.
         shuffle: Side of the blocks of pixels that are its channels.
+        painted: Whether it adds to the colours that maps bear.
     """
 
     def __init__(
-        self, unet: UNet2DConditionModel, scheduler: DDPMScheduler, shuffle: int = 4
+        self,
+        unet: UNet2DConditionModel,
+        scheduler: DDPMScheduler,
+        shuffle: int = 4,
+        painted: bool = False,
     ) -> None:
         super().__init__()
         self.register_modules(unet=unet, scheduler=scheduler)
-        self.register_to_config(shuffle=shuffle)
+        self.register_to_config(shuffle=shuffle, painted=painted)
 
     @torch.no_grad()
     def __call__(self, looks: Looks, guidance: Guidance, steps: int = 10) -> Tensor:
         """Draw pictures about 0..1, [B, 3, H, W], of B looks; torch's seed decides the noise."""
 
         def predict(noisy: Tensor, time: Tensor, asked: Looks) -> Tensor:
-            return denoise(self.unet, self.config.shuffle, noisy, time, asked)
+            shuffle, painted = self.config.shuffle, self.config.painted
+            return denoise(self.unet, shuffle, painted, noisy, time, asked)
 
         return sample(predict, self.scheduler, looks, guidance, steps)
-
-
-def save_pipeline(
-    unet: UNet2DConditionModel, scheduler: DDPMScheduler, shuffle: int, folder: Path
-) -> None:
-    """Write a pipeline folder: ``model_index.json``, ``unet/`` and ``scheduler/``."""
-    PersonPipeline(unet, scheduler, shuffle).save_pretrained(str(folder))

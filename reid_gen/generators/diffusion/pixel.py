@@ -14,7 +14,7 @@ from torch.optim.swa_utils import AveragedModel
 from reid_gen.data.sidecar import Brought
 from reid_gen.generators.diffusion.anchored import anchored
 from reid_gen.generators.diffusion.looks import Looks, looks_of
-from reid_gen.generators.diffusion.pipeline import save_pipeline
+from reid_gen.generators.diffusion.pipeline import PersonPipeline
 from reid_gen.generators.diffusion.sampler import (
     STEPS,
     Guidance,
@@ -141,8 +141,9 @@ class PixelDiffusion:
         """Write the average as ``pipeline/``, which diffusers reads."""
         average = self.painter.average.module
         assert isinstance(average, PersonUNet)
-        target = folder / "pipeline"
-        save_pipeline(average.unet, self.painter.schedule, average.shuffle, target)
+        schedule = self.painter.schedule
+        pipeline = PersonPipeline(average.unet, schedule, average.shuffle, average.painted)
+        pipeline.save_pretrained(str(folder / "pipeline"))
 
     def discriminator_terms(self, sources: Sources, views: Views, step: int) -> Terms:
         """None: there is no discriminator."""

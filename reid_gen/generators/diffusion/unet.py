@@ -33,6 +33,8 @@ class PersonUNet(nn.Module):
         shuffle: Side of the blocks of pixels.
         heads: Of every attention.
         cross: Width of the tokens that are attended to.
+        painted: Whether maps bear colours and a silhouette (``structure.PAINTED``), to which the
+            network then adds what is missing.
     """
 
     def __init__(
@@ -47,9 +49,11 @@ class PersonUNet(nn.Module):
         shuffle: int = 4,
         heads: int = 4,
         cross: int = 128,
+        painted: bool = False,
     ) -> None:
         super().__init__()
         self.shuffle = shuffle
+        self.painted = painted
         plain = len(widths) - 1
         self.unet = UNet2DConditionModel(
             sample_size=(height // shuffle, width // shuffle),
@@ -70,17 +74,23 @@ class PersonUNet(nn.Module):
 
     def forward(self, noisy: Tensor, time: Tensor, looks: Looks) -> Tensor:
         """Predict the pictures without noise, [B, 3, H, W]; see :func:`denoise`."""
-        return denoise(self.unet, self.shuffle, noisy, time, looks)
+        return denoise(self.unet, self.shuffle, self.painted, noisy, time, looks)
 
 
 def denoise(
-    unet: UNet2DConditionModel, shuffle: int, noisy: Tensor, time: Tensor, looks: Looks
+    unet: UNet2DConditionModel,
+    shuffle: int,
+    painted: bool,
+    noisy: Tensor,
+    time: Tensor,
+    looks: Looks,
 ) -> Tensor:
     """Predict pictures without noise with the network of a :class:`PersonUNet`.
 
     Args:
         unet: The network.
         shuffle: Side of the blocks of pixels that are its channels.
+        painted: Whether the first three channels of maps are colours where the fourth is positive.
         noisy: Pictures in about -1..1 with noise, [B, 3, H, W].
         time: Steps of the schedule, [B] int64.
         looks: Of the B pictures.
@@ -94,4 +104,5 @@ def denoise(
         F.pixel_unshuffle(beside, shuffle), time,
         encoder_hidden_states=tokens, class_labels=looks.feature,
     ).sample  # fmt: skip
-    return F.pixel_shuffle(found, shuffle)
+    clean = F.pixel_shuffle(found, shuffle)
+    return clean + looks.maps[:, :3] * (looks.maps[:, 3:] > 0) if painted else clean
