@@ -27,6 +27,7 @@ from reid_gen.generators.turns import HERE, TURNED, TurnedMaps
 from reid_gen.models.encoder import Encoded
 from reid_gen.types import Image, Pixels
 
+Tensors = list[Tensor] | tuple[Tensor, ...]
 MOST_SNR = 5.0
 """Ratio of signal to noise beyond which an error counts no more."""
 AT_ONCE = 64
@@ -171,9 +172,6 @@ class PixelDiffusion:
         wrong = (found.float() - clean).square().mean(dim=(1, 2, 3))
         kept = painter.schedule.alphas_cumprod.to(device)[time]
         return {"noise": ((1 + (kept / (1 - kept)).clamp(max=MOST_SNR)) * wrong).mean()}
-
-
-Tensors = list[Tensor] | tuple[Tensor, ...]
 
 
 def _running(decay: float) -> Callable[[Tensors, Tensors, Tensor | int], None]:
