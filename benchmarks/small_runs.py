@@ -48,7 +48,7 @@ stages:
 IDENTITY = "iterations: 40, learning_rate: 3.5e-4"
 WARM = f"{{name: identity, epochs: 6, decay_every: null, {IDENTITY}}}"
 DRAW = (
-    "{name: generator, trains: [generator], epochs: 4, iterations: 200, "
+    "{name: generator, trains: [generator], epochs: 2, iterations: 200, "
     "generator_learning_rate: 5.0e-4}"
 )
 BOTH = "trains: [identity, generator], generator_learning_rate: 1.0e-4"

@@ -229,14 +229,30 @@ def order_candidates(a, b, features, found, count, margin, index, cosine):  # ty
     spare = np.empty(value.shape[1], np.float32)
     for image in range(a, b):
         used = _sift(value[image], other[image], counts[image], count, margin, spare)[0]
-        mates = np.sort(other[image, :used])
-        exact = np.empty(len(mates), np.float64)
-        for p in range(len(mates)):
-            exact[p] = -dot(features[image], features[mates[p]])
-        order = np.argsort(exact, kind="mergesort")
-        for p in range(count):
-            index[image, p] = mates[order[p]]
-            cosine[image, p] = -exact[order[p]]
+        _order(image, np.sort(other[image, :used]), features, count, index, cosine)
+
+
+@numba.njit(cache=True, nogil=True)
+def order_listed(a, b, features, candidates, count, index, cosine):  # type: ignore[no-untyped-def]
+    """The same of candidates that are listed, [N, R], repeated ones once.
+
+    The image itself stands in where they are too few.
+    """
+    for image in range(a, b):
+        index[image] = image
+        cosine[image] = dot(features[image], features[image])
+        _order(image, np.unique(candidates[image]), features, count, index, cosine)
+
+
+@numba.njit(cache=True, nogil=True)
+def _order(image, mates, features, count, index, cosine):  # type: ignore[no-untyped-def]
+    exact = np.empty(len(mates), np.float64)
+    for p in range(len(mates)):
+        exact[p] = -dot(features[image], features[mates[p]])
+    order = np.argsort(exact, kind="mergesort")
+    for p in range(min(count, len(mates))):
+        index[image, p] = mates[order[p]]
+        cosine[image, p] = -exact[order[p]]
 
 
 @numba.njit(cache=True, nogil=True)

@@ -19,6 +19,7 @@ from reid_gen.cluster.candidates import (
     Candidates,
     order_candidates,
     order_everything,
+    order_listed,
     scan_columns,
     scan_rows,
     start_rows,
@@ -68,13 +69,33 @@ def nearest_certified(
         return _recheck(features, found, count, margin, pool)
 
 
+def nearest_among(features: Floats, candidates: Ints, count: int) -> tuple[Ints, Exact]:
+    """The ``count`` most similar of every row's candidates, by float64 as well.
+
+    Args:
+        features: Unit rows, [N, D] float32 or float16; may be memory-mapped.
+        candidates: Numbers of rows, [N, R]; some may be named twice.
+        count: Of neighbours.
+
+    Returns:
+        As :func:`nearest_certified`; a row itself stands in where it has too few candidates.
+    """
+    size = len(features)
+    index = np.empty((size, count), np.int64)
+    cosine = np.empty((size, count), np.float64)
+    wanted = (readable(features), candidates, count, index, cosine)
+    with ThreadPoolExecutor(threads()) as pool:
+        spread(pool, size, order_listed, *wanted, parts=16 * threads())
+    return index, cosine
+
+
 def _rounded(features: Floats, precision: torch.dtype) -> tuple[Tensor, float]:
     """Rows in low precision, and the length of the largest rounding error of a row."""
     low = torch.empty(features.shape, dtype=precision)
     error = 0.0
     for start in range(0, len(features), _CONVERTED):
         part = slice(start, start + _CONVERTED)
-        rows = torch.from_numpy(np.asarray(features[part], dtype=np.float32))
+        rows = torch.from_numpy(np.array(features[part], dtype=np.float32))
         low[part] = rows.to(precision)
         error = max(error, float((rows - low[part].float()).norm(dim=1).max()))
     return low, error

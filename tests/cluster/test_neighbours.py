@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from reid_gen.cluster import certified, neighbours
-from reid_gen.cluster.certified import nearest_certified
+from reid_gen.cluster.certified import nearest_among, nearest_certified
 from reid_gen.cluster.neighbours import EXACT, METHODS, nearest
 from reid_gen.cluster.on_device import nearest_on
 from reid_gen.errors import UserError
@@ -63,6 +63,28 @@ def test_products_below_zero_are_ranked_too(precision, size, count):
     np.testing.assert_array_equal(index, brute(features, count)[0])
 
 
+def test_among_candidates_the_best_are_those_of_float64():
+    features = people(persons=20, each=5)[0]
+    rng = np.random.default_rng(0)
+    candidates = rng.integers(0, 100, (100, 30))  # some twice
+    index, cosine = nearest_among(features, candidates, 8)
+    exact = features.astype(np.float64)
+    for row, listed in enumerate(candidates):
+        similarity = {mate: float(np.dot(exact[row], exact[mate])) for mate in set(listed)}
+        wanted = sorted(similarity, key=lambda mate: (-similarity[mate], mate))[:8]
+        assert index[row].tolist() == wanted
+        np.testing.assert_allclose(cosine[row], [similarity[mate] for mate in wanted], atol=1e-12)
+
+
+def test_an_image_stands_in_for_candidates_that_are_missing():
+    features = people(persons=4, each=5)[0]
+    candidates = np.repeat(np.arange(20)[:, None], 6, axis=1)
+    candidates[:, 0] = 3
+    index, cosine = nearest_among(features, candidates, 4)
+    assert index[7].tolist() == [7, 3, 7, 7]
+    np.testing.assert_allclose(cosine[7, [0, 2, 3]], 1, atol=1e-6)
+
+
 def test_a_count_out_of_range_is_refused():
     features = people(persons=3, each=2)[0]
     with pytest.raises(ValueError, match=r"count must be in 1..6, got 7"):
@@ -77,7 +99,8 @@ def test_memory_mapped_features_are_read(tmp_path):
 
 
 @pytest.mark.parametrize("method", list(METHODS))
-def test_every_method_puts_the_image_first_and_says_how_good_it_is(method):
+def test_every_method_puts_the_image_first_and_says_how_good_it_is(monkeypatch, method):
+    monkeypatch.setattr(neighbours, "_FEW", 100)
     features = people(persons=60, each=8)[0]
     found = nearest(features, 10, method)
     np.testing.assert_array_equal(found.index[:, 0], np.arange(480))
