@@ -1,7 +1,7 @@
 """Which positives help? The same training with groups from several makers, several seeds.
 
 All arms start from one warm identity encoder. A GAN and a small diffusion model learn from it, with
-the encoder frozen; each then makes four views of every training image, once and for all, and so do
+the encoder frozen; each then makes two views of every training image, once and for all, and so do
 CLSP's and CLIC's makers. The arms differ in the groups that they read and in the term that reads
 them:
 
@@ -19,6 +19,7 @@ from __future__ import annotations
 import json
 import time
 from argparse import Namespace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.small_runs import (
@@ -48,6 +49,7 @@ STAGE = f"{{name: views, views: true, {LAST}}}"
 GOOD = {"least_identity": 0.5, "least_structure": 0.6}
 MAKERS = {"gan": "turned", "diffusion": "turned", "clsp": "anchored", "clic": "mosaic"}
 """Groups, by whose networks (CLSP: the diffusion model's; CLIC: nobody's), and how."""
+MEMBERS = ("--members", "2")
 ARMS = {
     "gan": ("gan", VIEWS, {}),
     "gan, aligned": ("gan", ALIGNED, {}),
@@ -66,22 +68,24 @@ def main() -> None:
     parser.add_argument("--judge", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=3, help="at least 2")
     parser.add_argument("--fresh", type=Path, help="another rendered set to rank on too")
+    parser.add_argument("--arms", nargs="+", choices=list(ARMS), default=list(ARMS))
     options = parser.parse_args()
     train_starts(options)
     runs = {"gan": options.out / "warm_generator", "diffusion": train_diffusion(options)}
     drawn = {name: views(run, options.judge) for name, run in runs.items()}
     costs = {name: cost(run) for name, run in runs.items()}
     groups, seconds = make_groups(options, {**runs, "clsp": runs["diffusion"], "clic": runs["gan"]})
-    found = over_seeds(options, runs_of(groups))
+    found = over_seeds(options, runs_of(options.arms, groups))
     tables = {"ranking": {arm: summary(runs) for arm, runs in found.items()}, "views": drawn}
     about = {"cost": costs, "seconds_per_image": seconds, "environment": environment()}
     print(json.dumps({**tables, **about}, indent=2))
 
 
-def runs_of(groups: dict[str, Path]) -> dict[str, Run]:
-    """The arms, by name."""
+def runs_of(names: Sequence[str], groups: Mapping[str, Path]) -> dict[str, Run]:
+    """The baseline, and the arms of these names."""
     arms = {"baseline": BASELINE}
-    for arm, (maker, terms, settings) in ARMS.items():
+    for arm in names:
+        maker, terms, settings = ARMS[arm]
         arms[f"stored {arm}"] = Run(STAGE, terms, overrides=[stored(groups[maker], **settings)])
     return arms
 
@@ -104,12 +108,16 @@ def diffusion_network(options: Namespace) -> str:
 def make_groups(
     options: Namespace, runs: dict[str, Path]
 ) -> tuple[dict[str, Path], dict[str, float]]:
-    """Groups of every maker, and the seconds that one picture took, scores and writing included."""
+    """Groups of the makers that arms need, and the seconds that one picture took.
+
+    Scores and writing are counted.
+    """
     folders, seconds = {}, {}
-    for name, maker in MAKERS.items():
+    for name in sorted({ARMS[arm][0] for arm in options.arms}):
+        maker = MAKERS[name]
         folder, clock = options.out / f"groups_{name}", options.out / f"groups_{name}.seconds"
         began = time.perf_counter()
-        reid_gen(["generate", str(runs[name]), "--out", str(folder), "--maker", maker])
+        reid_gen(["generate", str(runs[name]), "--out", str(folder), "--maker", maker, *MEMBERS])
         if not clock.exists():
             lines = sum(len(p.read_text().splitlines()) for p in folder.rglob("manifest.jsonl"))
             clock.write_text(str((time.perf_counter() - began) / lines))
