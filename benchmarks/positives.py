@@ -41,7 +41,7 @@ from reid_gen.engine.run import environment
 from reid_gen.models.weights import read_weights
 
 DIFFUSION = (
-    "{name: generator, trains: [generator], epochs: 6, iterations: 300, "
+    "{name: generator, trains: [generator], epochs: 2, iterations: 300, "
     "generator_learning_rate: 5.0e-4}"
 )
 ALIGNED = "{prototype: 1.0, view_align: 1.0}"
@@ -96,11 +96,11 @@ def train_diffusion(options: Namespace) -> Path:
     return train(options, "warm_diffusion", run)
 
 
-def diffusion_network(options: Namespace) -> str:
+def diffusion_network(options: Namespace, **changes: object) -> str:
     """The override that puts a diffusion model in the GAN's place."""
     generator = {
         "kind": "pixel_diffusion", "bodies": str(options.root / "bodies"), "widths": [96, 192],
-        "map": "painted", "batch": 32,
+        "map": "painted", "batch": 32, **changes,
     }  # fmt: skip
     return f"generator={json.dumps(generator)}"
 
