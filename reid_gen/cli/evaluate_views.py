@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 @click.option(
     "--inception", type=PATH, help="inception-2015-12-05.pt: measure FID with it, not the judge."
 )
+@click.option(
+    "--sheet", type=PATH, help="Draw some queries, their views and the true ones: .png or .jpg."
+)
 @JSON
 @FORCE
 def evaluate_views(
@@ -34,6 +37,7 @@ def evaluate_views(
     queries: int,
     judge: Path | None,
     inception: Path | None,
+    sheet: Path | None,
     output: Path | None,
     force: bool,
 ) -> None:
@@ -47,11 +51,14 @@ def evaluate_views(
     from reid_gen.body.table import load_table
     from reid_gen.cli.views import open_run, parse_degrees
     from reid_gen.data.datasets import load_dataset
+    from reid_gen.data.images import save_picture
     from reid_gen.engine.evaluate import labelled_splits
     from reid_gen.engine.evaluate_views import ViewEvaluator, some_queries, views_table
     from reid_gen.evaluation.inception import load_inception
+    from reid_gen.files import refuse_existing
 
     told = Results(output, force)
+    refuse_existing(sheet, force)
     angles = parse_degrees(degrees)
     checkpoint, config, drawn, artist = open_run(run)
     dataset = load_dataset(config.data.name, config.data.root)
@@ -77,6 +84,8 @@ def evaluate_views(
         "judge": str(judge or config.encoder.weights),
     }
     told.write({**about, "scores": {name: found.as_dict() for name, found in scores.items()}})
+    if sheet is not None:
+        save_picture(evaluator.sheet(artist), sheet)
 
 
 def _judge(config: Config, run: Path | None) -> Encode:

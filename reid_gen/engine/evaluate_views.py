@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from reid_gen.body.table import BodyTable
 from reid_gen.body.views import StructureMaps
 from reid_gen.data.loaders import ImageLoader
 from reid_gen.data.sampling import evenly_spread
-from reid_gen.data.transforms import to_images
+from reid_gen.data.transforms import as_sheet, to_images
 from reid_gen.engine.artist import BATCH, Artist, whole_batches
 from reid_gen.evaluation.features import Encode
 from reid_gen.evaluation.generation import (
@@ -32,6 +32,8 @@ from reid_gen.types import Floats, LabelledSplit, Pixels
 
 Truth = Callable[[str, float], Pixels]
 """The crop of a key with its person turned by some degrees, [H, W, 3]."""
+SHOWN = 8
+"""Queries on a sheet."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,22 @@ class ViewEvaluator:
             name: self._score(way.flatten(0, 1), true, person, reference)
             for name, way in ways.items()
         }
+
+    def sheet(self, artist: Artist) -> Pixels:
+        """Some queries, a row each: the image, its views, and the true ones where they are known.
+
+        Args:
+            artist: Draws.
+
+        Returns:
+            Display colours, [h, w, 3].
+        """
+        some = replace(self, query=some_queries(self.query, SHOWN))
+        drawn = list(artist.views(some.query.images, some.table, some.degrees))
+        real = torch.cat([pictures for pictures, _ in drawn])
+        true = some._true(real)
+        columns = [real.unsqueeze(1), torch.cat([views for _, views in drawn])]
+        return as_sheet(torch.cat(columns if true is None else [*columns, true], dim=1))
 
     def _reference(self, like: Tensor) -> _Reference:
         """What the gallery gives, in one pass over its images."""

@@ -6,6 +6,8 @@ import torch
 from PIL import Image
 
 from reid_gen.cli.main import main
+from reid_gen.data.datasets import load_dataset
+from reid_gen.pedestrians.album import Album
 from tests.cli.conftest import GAN_CONFIG as CONFIG
 from tests.cli.conftest import failure
 
@@ -55,8 +57,9 @@ def test_an_mp4_is_written_where_its_encoder_is_installed(run, crops, tmp_path):
 
 
 def test_views_are_scored_beside_the_truth_and_two_stand_ins(run, tmp_path, capsys):
-    out = tmp_path / "scores.json"
-    main(["evaluate-views", str(run), "--queries", "4", "--json", str(out)])
+    out, sheet = tmp_path / "scores.json", tmp_path / "sheet.png"
+    words = ["--queries", "4", "--json", str(out), "--sheet", str(sheet)]
+    main(["evaluate-views", str(run), *words])
     printed = capsys.readouterr().out
     found = json.loads(out.read_text())
     assert list(found["scores"]) == ["true", "generated", "input", "mean_of_others"]
@@ -66,6 +69,11 @@ def test_views_are_scored_beside_the_truth_and_two_stand_ins(run, tmp_path, caps
     assert -1 <= generated["ssim"] < 1
     assert generated["frechet"] > 0
     assert found["queries"] == 4
+    pixels = np.asarray(Image.open(sheet))
+    assert pixels.shape == (4 * 64, (1 + 3 + 3) * 32, 3)
+    people = run.parents[1] / "people"
+    first = load_dataset("pedestrians", people).query.images[0]
+    np.testing.assert_array_equal(pixels[:64, 128:160], Album(people).view(first.key, 90))
 
 
 def test_fid_takes_the_inception_network_of_a_file(run, tmp_path, capsys):
