@@ -78,7 +78,7 @@ JOINTS = {
 
 
 def main() -> None:
-    """Run what is missing, and print both tables."""
+    """Run what is missing, and print the tables."""
     parser = options_of(__doc__)
     parser.add_argument("--judge", type=Path, required=True)
     parser.add_argument("--tables", nargs="+", choices=list(TABLES), default=list(TABLES))
