@@ -7,7 +7,7 @@ contrasted:
 - baseline: nothing;
 - views: the GAN's views, which stays as it is;
 - joint: the same, and it goes on learning;
-- diffusion: a small diffusion model's views, made once.
+- diffusion: a small diffusion model's views, made once; images are only pulled towards them.
 
     reid-gen meshes market1501 --root DIR --out DIR/bodies
     python -m benchmarks.market_small --root DIR --weights FILE --out runs_market
@@ -24,7 +24,7 @@ from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.positives import diffusion_network
+from benchmarks.positives import ALIGNED, diffusion_network
 from benchmarks.small_runs import BOTH, VIEWS, Run, options_of, ranking, stored, train, views
 from reid_gen.cli.main import main as reid_gen
 from reid_gen.engine.run import environment
@@ -50,7 +50,7 @@ ARMS = {
     "baseline": Run(f"{{name: baseline, {LAST}}}", start="warm"),
     "views": Run(f"{{name: views, views: true, {LAST}}}", VIEWS, "warm_gan"),
     "joint": Run(f"{{name: joint, {BOTH}, {LAST}}}", VIEWS, "warm_gan"),
-    "diffusion": Run(f"{{name: views, views: true, {LAST}}}", VIEWS, "warm"),
+    "diffusion": Run(f"{{name: views, views: true, {LAST}}}", ALIGNED, "warm"),
 }
 
 
