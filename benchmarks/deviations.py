@@ -1,26 +1,28 @@
 """What each difference from GCL's release does, one at a time, on rendered pedestrians.
 
-Differences in how the generator learns are measured on its views after 200 steps, those in how the
-identity encoder learns by ranking after two joint epochs; all from the same starting points, with
-one seed, so that small effects are noise.
+The length of the feature is measured by ranking after the baseline that all start from, differences
+in how the generator learns on its views after 200 steps, those in how the identity encoder learns
+by ranking after two joint epochs; with one seed, so that small effects are noise.
 
     python -m benchmarks.deviations --root demo/pedestrians --weights FILE --out runs_arms \
         --judge runs/baseline_pedestrians
 
-The judge is a run whose encoder never saw generated images. --tables ranking does the second half
-alone. Runs that are there are kept. Prints one JSON object.
+The judge is a run whose encoder never saw generated images. --tables picks some of the tables. Runs
+that are there are kept. Prints one JSON object.
 """
 
 from __future__ import annotations
 
 import json
 from argparse import Namespace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from benchmarks.small_runs import (
     BOTH,
     IDENTITY,
+    STARTS,
     Run,
     each,
     options_of,
@@ -48,6 +50,11 @@ def joint(*overrides: str) -> Run:
     return Run(SHORT, PAIRS, overrides=overrides)
 
 
+BEGINNINGS = {
+    "warm": STARTS["warm"],
+    "warm_512": replace(STARTS["warm"], overrides=["encoder.embedding=512"]),
+}
+"""The baseline that all start from, and one whose feature goes through a layer to 512 numbers."""
 DRAWINGS = {
     "ours": drawing(),
     "interleaved stripes": drawing("generator.stripes=interleaved"),
@@ -103,7 +110,12 @@ def rank(options: Namespace, item: tuple[str, Run]) -> dict[str, float]:
     return ranking(train(options, f"joint_{slug(item[0])}", item[1]))
 
 
-TABLES = {"views": (DRAWINGS, score), "ranking": (JOINTS, rank)}
+def begin(options: Namespace, item: tuple[str, Run]) -> dict[str, float]:
+    """By an identity encoder before any view."""
+    return ranking(train(options, item[0], item[1]))
+
+
+TABLES = {"start": (BEGINNINGS, begin), "views": (DRAWINGS, score), "ranking": (JOINTS, rank)}
 
 
 if __name__ == "__main__":
