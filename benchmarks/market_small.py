@@ -42,7 +42,11 @@ DIFFUSION = (
 CHEAP = {"widths": [64, 128], "steps": 6, "person_guidance": 1.0}
 """Six passes of a small network, by which two cores draw 12,000 pictures in minutes."""
 STARTS = {
-    "warm": Run(f"{{name: identity, epochs: 8, decay_every: null, {IDENTITY}}}", start=None),
+    "warm": Run(
+        f"{{name: identity, epochs: 8, decay_every: null, {IDENTITY}}}",
+        start=None,
+        overrides=["generator=null"],
+    ),
     "warm_gan": Run(GAN, start="warm"),
     "warm_diffusion": Run(DIFFUSION, start="warm"),
 }

@@ -76,7 +76,10 @@ class Run:
     overrides: Sequence[str] = field(default=())
 
 
-STARTS = {"warm": Run(WARM, start=None), "warm_generator": Run(DRAW, start="warm")}
+STARTS = {
+    "warm": Run(WARM, start=None, overrides=["generator=null"]),
+    "warm_generator": Run(DRAW, start="warm"),
+}
 """An identity encoder, and a generator beside it, from which comparisons start."""
 BASELINE = Run(f"{{name: baseline, {LAST}}}")
 
