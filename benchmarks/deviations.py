@@ -52,7 +52,9 @@ def joint(*overrides: str) -> Run:
 
 BEGINNINGS = {
     "warm": STARTS["warm"],
-    "warm_512": replace(STARTS["warm"], overrides=["generator=null", "encoder.embedding=512"]),
+    "warm_512": replace(
+        STARTS["warm"], overrides=[*STARTS["warm"].overrides, "encoder.embedding=512"]
+    ),
 }
 """The baseline that all start from, and one whose feature goes through a layer to 512 numbers."""
 DRAWINGS = {
