@@ -53,29 +53,17 @@ def _pairwise(encoding: sparse.csr_matrix, most: float) -> sparse.csr_matrix:
     """Distance of all pairs with common support; each row of ``encoding`` sums to 1."""
     encoding.sort_indices()
     columns = encoding.tocsc()
-    columns.sort_indices()
     size = encoding.shape[0]
-    arrays = (encoding.indptr, encoding.indices, encoding.data)
+    by_row = (encoding.indptr, encoding.indices, encoding.data)
     by_column = (columns.indptr, columns.indices, columns.data)
-    pointer = np.zeros(size + 1, np.int64)
     with ThreadPoolExecutor(threads()) as pool:
         parts = 16 * threads()  # later rows have fewer pairs, so that shares are made small
-        counted = (*arrays, *by_column, float(most), pointer, _NO_INT, _NO_FLOAT)
-        spread(pool, size, _overlaps, *counted, parts=parts)
-        np.cumsum(pointer, out=pointer)
-        other = np.empty(pointer[-1], dtype=np.int32)
-        distance = np.empty(pointer[-1], dtype=np.float64)
-        written = (*arrays, *by_column, float(most), pointer, other, distance)
-        spread(pool, size, _overlaps, *written, parts=parts)
+        found = spread(pool, size, _overlaps, *by_row, *by_column, float(most), parts=parts)
+    near, other, distance = (np.concatenate(of_all) for of_all in zip(*found, strict=True))
     # Joined by hand: adding sparse matrices would drop pairs at distance 0.
-    upper = sparse.csr_matrix((distance, other, pointer), shape=(size, size))
-    row = np.repeat(np.arange(size, dtype=np.int32), np.diff(pointer))
-    both = (np.concatenate([row, upper.indices]), np.concatenate([upper.indices, row]))
+    row = np.repeat(np.arange(size, dtype=np.int32), near)
+    both = (np.concatenate([other, row]), np.concatenate([row, other]))
     return sparse.csr_matrix((np.tile(distance, 2), both), shape=(size, size))
-
-
-_NO_INT = np.empty(0, dtype=np.int32)
-_NO_FLOAT = np.empty(0, dtype=np.float64)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -88,37 +76,42 @@ def _distance(least):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True)
-def _overlaps(  # type: ignore[no-untyped-def]
-    a, b, pointer, columns, values, by_column, rows, weights, most, start, other, distance
-):
-    """Count (no room in ``other``) or write, for each i of a to b, the j > i that are near."""
+def _overlaps(a, b, pointer, columns, values, by_column, rows, weights, most):  # type: ignore[no-untyped-def]
+    """For each i of a to b the j > i that are near: how many, which, and their distances."""
     size = len(pointer) - 1
     shared = np.zeros(size, np.float64)
-    seen = np.full(size, -1, np.int64)
-    found = np.empty(size, np.int64)
+    met = np.empty(size, np.int32)
+    near = np.zeros(b - a, np.int64)
+    other = np.empty(16 * (b - a), np.int32)
+    distance = np.empty(len(other), np.float64)
+    end = 0
     for i in range(a, b):
         count = 0
         for p in range(pointer[i], pointer[i + 1]):
-            column = columns[p]
-            q = by_column[column + 1] - 1
-            while q >= by_column[column] and rows[q] > i:
-                j = rows[q]
-                if seen[j] != i:
-                    seen[j] = i
-                    shared[j] = 0.0
-                    found[count] = j
+            q = by_column[columns[p] + 1] - 1
+            while q >= by_column[columns[p]] and rows[q] > i:
+                j, least = rows[q], min(values[p], weights[q])
+                if shared[j] == 0 and least > 0:
+                    met[count] = j
                     count += 1
-                shared[j] += min(values[p], weights[q])
+                shared[j] += least
                 q -= 1
-        near = 0
-        for position in range(count):
-            if _distance(shared[found[position]]) <= most:
-                found[near] = found[position]
-                near += 1
-        if len(other) == 0:
-            start[i + 1] = near
-        else:
-            ordered = np.sort(found[:near])
-            for position in range(near):
-                other[start[i] + position] = ordered[position]
-                distance[start[i] + position] = _distance(shared[ordered[position]])
+        close = 0
+        for j in met[:count]:
+            shared[j] = _distance(shared[j])
+            if shared[j] <= most:
+                met[close] = j
+                close += 1
+            else:
+                shared[j] = 0.0
+        if end + close > len(other):
+            more = len(other) + close
+            other = np.concatenate((other, np.empty(more, np.int32)))
+            distance = np.concatenate((distance, np.empty(more, np.float64)))
+        for j in np.sort(met[:close]):
+            other[end] = j
+            distance[end] = shared[j]
+            shared[j] = 0.0
+            end += 1
+        near[i - a] = close
+    return near, other[:end], distance[:end]

@@ -74,11 +74,9 @@ def encode_sets(
     distance = _squared_distances(sets, features, index, similarity) / scale[rows]
     raised = np.exp(-distance)
     total = np.bincount(rows, weights=raised, minlength=len(features))
-    encoding = sparse.csr_matrix(
-        (raised / total[rows], sets.indices, sets.indptr), shape=sets.shape
-    )
     nearest = nearest_graph(index[:, :k2])
-    return (nearest @ encoding).multiply(1 / min(k2, index.shape[1])).tocsr()
+    share = raised / (total[rows] * min(k2, index.shape[1]))
+    return nearest @ sparse.csr_matrix((share, sets.indices, sets.indptr), shape=sets.shape)
 
 
 def _squared_distances(

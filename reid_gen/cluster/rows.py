@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
+from typing import TypeVar
 
 import numba
 import numpy as np
@@ -16,6 +17,8 @@ from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
 
 from reid_gen.types import Floats
+
+Result = TypeVar("Result")
 
 
 def readable(features: Floats) -> NDArray[np.generic]:
@@ -31,15 +34,15 @@ def threads() -> int:
 def spread(
     pool: ThreadPoolExecutor,
     size: int,
-    work: Callable[..., object],
+    work: Callable[..., Result],
     *arguments: object,
     parts: int | None = None,
-) -> None:
-    """Do ``work(start, stop, *arguments)`` on shares of ``range(size)`` by all threads."""
+) -> list[Result]:
+    """Results of ``work(start, stop, *arguments)`` on shares of ``range(size)`` by all threads."""
     ends = np.linspace(0, size, (parts or threads()) + 1).astype(int).tolist()
     shares = [(start, stop) for start, stop in pairwise(ends) if stop > start]
-    for done in [pool.submit(work, start, stop, *arguments) for start, stop in shares]:
-        done.result()
+    begun = [pool.submit(work, start, stop, *arguments) for start, stop in shares]
+    return [share.result() for share in begun]
 
 
 @intrinsic

@@ -9,7 +9,7 @@ from scipy import sparse
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial.distance import squareform
-from sklearn.cluster import DBSCAN, HDBSCAN
+from sklearn.cluster import HDBSCAN
 
 from reid_gen.types import OUTLIER, Ints
 
@@ -20,6 +20,9 @@ _TINY = 1e-9
 def dbscan(distance: sparse.csr_matrix, eps: float, min_samples: int) -> Ints:
     """DBSCAN (Ester et al., KDD 1996).
 
+    Core points that reach one another make a cluster, which is numbered by its first; any other
+    image belongs to the first cluster with a core point that it reaches.
+
     Args:
         distance: Symmetric [N, N]; pairs that are not stored are 1 apart.
         eps: Radius.
@@ -29,9 +32,14 @@ def dbscan(distance: sparse.csr_matrix, eps: float, min_samples: int) -> Ints:
         Labels, [N]; -1 is an outlier.
     """
     graph = _closer_than(distance, eps)
-    graph.setdiag(0)
-    labels = DBSCAN(eps=eps, min_samples=min_samples, metric="precomputed").fit_predict(graph)
-    return np.asarray(labels, dtype=np.int64)
+    core = np.flatnonzero(np.diff(graph.indptr) + 1 >= min_samples)
+    reached = graph[:, core]
+    _, part = connected_components(reached[core], directed=False)
+    labels = np.full(graph.shape[0], OUTLIER, np.int64)
+    some = np.flatnonzero(np.diff(reached.indptr))
+    labels[some] = np.minimum.reduceat(part[reached.indices], reached.indptr[some])
+    labels[core] = part
+    return labels
 
 
 def hdbscan(distance: sparse.csr_matrix, eps: float, min_samples: int) -> Ints:

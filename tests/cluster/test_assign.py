@@ -27,6 +27,26 @@ def test_labels_equal_dbscan_on_the_dense_float64_distances(eps):
     np.testing.assert_array_equal(dbscan(sparse_distance(features), eps, 4), dense)
 
 
+def test_dbscan_equals_that_of_scikit_learn_where_clusters_touch_and_images_repeat():
+    rng = np.random.default_rng(0)
+    met = {"border": 0, "between": 0}
+    for size, many in [(40, 2), (60, 4), (80, 5), (4, 4), (5, 1)] * 40:
+        places = rng.random((size, 2))
+        places[: size // 4] = places[-(size // 4) :]  # copies, at distance 0
+        distance = np.linalg.norm(places[:, None] - places[None], axis=2)
+        near = distance <= 0.12
+        rows, columns = np.nonzero(near & ~np.eye(size, dtype=bool))
+        stored = (distance[rows, columns], (rows, columns))
+        found = dbscan(sparse.csr_matrix(stored, shape=distance.shape), 0.12, many)
+        rule = DBSCAN(eps=0.12, min_samples=many, metric="precomputed")
+        np.testing.assert_array_equal(found, rule.fit_predict(distance))
+        core = near.sum(axis=1) >= many
+        reached = [set(found[row & core]) for row in near[~core]]
+        met["border"] += sum(len(labels) == 1 for labels in reached)
+        met["between"] += sum(len(labels) > 1 for labels in reached)
+    assert min(met.values()) > 10  # images that one cluster reaches, and that several do
+
+
 def test_the_share_rule_is_the_mean_of_the_smallest_distances():
     features, _ = people(persons=20, each=6, noise=0.9)
     distance = slow.distances(features, 8, 3)
