@@ -82,7 +82,7 @@ def _flat(features: Floats, count: int) -> tuple[Ints, Exact]:
 
 
 def _ivf(features: Floats, count: int) -> tuple[Ints, Exact]:
-    """By faiss, among 256 principal directions in 4 bits for two, in the 128 nearest of many cells.
+    """By faiss, among 256 principal directions in 4 bits for two, in the 256 nearest of many cells.
 
     The nearest by these codes, four times as many as are wanted, are compared exactly.
     """
@@ -95,7 +95,7 @@ def _ivf(features: Floats, count: int) -> tuple[Ints, Exact]:
     index = faiss.index_factory(width, f"PCAR{kept},IVF{cells},PQ{codes}x4fs", faiss.METRIC_L2)
     inner = faiss.extract_index_ivf(index)
     inner.by_residual = False  # a table of codes for every cell would cost twenty times the search
-    inner.nprobe = 128
+    inner.nprobe = 256
     inner.cp.min_points_per_centroid = 1  # else faiss warns on the console
     some = np.random.default_rng(0).permutation(size)[: 40 * cells]
     index.train(np.asarray(features[np.sort(some)], np.float32))
