@@ -22,10 +22,11 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -66,15 +67,16 @@ def main() -> None:
         return
     for count in {*options.sizes, *options.dense}:
         prepare(options, count)
-    found = {
-        "ours": {count: apart(options, "ours", count) for count in options.sizes},
-        "dense": {count: apart(options, "dense", count) for count in options.dense},
+    ways = {"ours": options.sizes, "dense": options.dense}
+    found = {way: {n: apart(options, way, n) for n in sizes} for way, sizes in ways.items()}
+    about = {
         "labels_that_differ": {count: check(options.size, count) for count in options.check},
+        "growth": growth(found["ours"]),
+        "environment": environment(),
     }
-    found["growth"] = growth(found["ours"])
     if options.plot is not None:
         plot(found, options.plot)
-    print(json.dumps({**found, "environment": environment()}, indent=2))
+    print(json.dumps({**found, **about}, indent=2))
 
 
 def file_of(options: argparse.Namespace, count: int) -> Path:
@@ -98,13 +100,13 @@ def prepare(options: argparse.Namespace, count: int) -> None:
     aside.rename(path)
 
 
-def apart(options: argparse.Namespace, way: str, count: int) -> dict[str, object]:
+def apart(options: argparse.Namespace, way: str, count: int) -> dict[str, Any]:
     """One measurement in a process of its own."""
     words = ["--work", str(options.work), "--size", str(options.size)]
     words += ["--neighbours", options.neighbours, "--one", way, str(count)]
     command = [sys.executable, "-m", "benchmarks.clustering", *words]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
-    result: dict[str, object] = json.loads(done.stdout.splitlines()[-1])
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return result
 
 
@@ -173,15 +175,13 @@ def check(size: int, count: int) -> dict[str, list[int]]:
     return differing
 
 
-def growth(ours: dict[int, dict[str, object]]) -> dict[str, float]:
+def growth(ours: Mapping[int, dict[str, Any]]) -> dict[str, float]:
     """Slope of each phase on doubly logarithmic axes, between the smallest and largest N."""
     if len(ours) < 2:
         return {}
     low, high = min(ours), max(ours)
     ratio = np.log(high / low)
     first, last = (ours[count]["phases"] for count in (low, high))
-    assert isinstance(first, dict)
-    assert isinstance(last, dict)
     return {
         name: round(float(np.log(max(last[name], 0.01) / max(value, 0.01)) / ratio), 2)
         for name, value in first.items()
@@ -218,7 +218,7 @@ def memory(name: str) -> float:
     raise KeyError(name)
 
 
-def plot(found: dict[str, dict], path: Path) -> None:  # type: ignore[type-arg]
+def plot(found: Mapping[str, Mapping[int, dict[str, Any]]], path: Path) -> None:
     """Seconds and memory by N."""
     import matplotlib
 

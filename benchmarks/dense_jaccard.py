@@ -17,7 +17,7 @@ def dense_distances(
     features: Floats, k1: int, k2: int, dtype: type = np.float32
 ) -> NDArray[np.floating]:
     """Jaccard distance of all pairs, [N, N]; float64 decides what is right."""
-    exact = features.astype(dtype)
+    exact: NDArray[np.floating] = features.astype(dtype)
     size = len(exact)
     # NumPy multiplies an array with itself by another routine, which crashes at 32,621 rows.
     squared = exact @ exact.copy().T
@@ -26,7 +26,7 @@ def dense_distances(
     rank = _ranked(squared, k1, dtype)
     full = [_reciprocal(rank, i, k1) for i in range(size)]
     half = [_reciprocal(rank, i, int(np.around(k1 / 2)) + 1) for i in range(size)]
-    encoding = np.zeros((size, size), dtype)
+    encoding: NDArray[np.floating] = np.zeros((size, size), dtype)
     for i in range(size):
         members = full[i]
         for candidate in full[i]:
@@ -44,7 +44,7 @@ def dense_distances(
     holders = [np.flatnonzero(encoding[:, j]) for j in range(size)]
     distance = squared
     for i in range(size):
-        least = np.zeros(size, dtype)
+        least: NDArray[np.floating] = np.zeros(size, dtype)
         for j in np.flatnonzero(encoding[i]):
             least[holders[j]] += np.minimum(encoding[i, j], encoding[holders[j], j])
         distance[i] = np.maximum(1 - least / (2 - least), 0)

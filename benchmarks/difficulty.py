@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image as Pillow
 from safetensors.torch import save_file
 
-from reid_gen.cluster.assign import PseudoLabels
 from reid_gen.config.load import load_config
 from reid_gen.config.schema import Config
 from reid_gen.data.datasets import load_dataset
@@ -99,9 +100,9 @@ def colours(evaluator: Evaluator, name: str) -> Floats:
     return unit(np.sqrt(np.array(rows)))
 
 
-def unit(rows: np.ndarray) -> Floats:
+def unit(rows: NDArray[np.floating]) -> Floats:
     """Rows of length 1."""
-    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
 
 
 def train_with_labels(experiment: Experiment, config: Config) -> None:
@@ -110,8 +111,7 @@ def train_with_labels(experiment: Experiment, config: Config) -> None:
     pids = load_dataset(config.data.name, config.data.root).train_pids
     assert pids is not None, "a labelled data set is needed"
     labels = np.unique(pids, return_inverse=True)[1].astype(np.int64)
-    trainer.cluster = lambda features: PseudoLabels(labels, 0.0)
-    trainer.quality = None
+    trainer.recipes = [replace(recipe, labels=labels) for recipe in trainer.recipes]
     for place in places(trainer.stages, 0):
         record = trainer.epoch(place).record
         print({name: record[name] for name in ("loss_prototype", "seconds_train")}, flush=True)

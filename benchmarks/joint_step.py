@@ -99,9 +99,10 @@ class Scene:
         )
         painter = MeshPainter(structure, decoder, self.encoder.mean, self.encoder.std)
         judge = MultiScaleDiscriminator(options.judge, padding=options.padding)
-        for network in (painter, judge):
-            network.to(device, memory_format=torch.channels_last)
-        maps = TurnedMaps(None, "parts", AnyAngle(), least_score=0, most=None)
+        networks: tuple[nn.Module, ...] = (painter, judge)
+        for network in networks:
+            network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        maps = TurnedMaps(None, "parts", AnyAngle(), least_score=0, most=None)  # type: ignore[arg-type]
         self.gan = MeshGan(painter, judge, maps, penalty_every=10**9)
         self.learners = {
             name: Learner(network, torch.optim.Adam(_trained(network), fused=True))
@@ -120,7 +121,8 @@ class Scene:
         features = torch.nn.functional.normalize(
             torch.randn(ROWS, self.encoder.feature_size), dim=1
         )
-        bank = MemoryBank(*(some.to(self.runtime.device) for some in (features, labels)), 0.2, 0.1)
+        device = self.runtime.device
+        bank = MemoryBank(features.to(device), labels.to(device), 0.2, 0.1)
         self.encoder.train()
         return TrainingStep(
             self.encoder,

@@ -50,7 +50,7 @@ GOOD = {"least_identity": 0.5, "least_structure": 0.6}
 MAKERS = {"gan": "turned", "diffusion": "turned", "clsp": "anchored", "clic": "mosaic"}
 """Groups, by whose networks (CLSP: the diffusion model's; CLIC: nobody's), and how."""
 MEMBERS = ("--members", "2")
-ARMS = {
+ARMS: dict[str, tuple[str, str, Mapping[str, object]]] = {
     "gan": ("gan", VIEWS, {}),
     "gan, aligned": ("gan", ALIGNED, {}),
     "diffusion": ("diffusion", VIEWS, {}),

@@ -14,7 +14,7 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -116,7 +116,7 @@ def measure_train(card: EncoderCard, images: tuple[Image, ...], precision: str) 
     augment = Augmentation(flip=0.5, pad=5, erase=0.5, fill=(0.5, 0.5, 0.5))
     loader = ImageLoader(images, card.height, card.width, workers=2)
     draw = partial(identity_batches, labels, batch=BATCH, instances=8, rng=rng)
-    batches: Iterator = loader.read(draw(iterations=(TURNS + 2) * STEPS))
+    batches = loader.read(draw(iterations=(TURNS + 2) * STEPS))
     random = torch.rand(BATCH, 3, card.height, card.width)
 
     def ours() -> None:
