@@ -6,7 +6,8 @@ contrasted:
 
 - baseline: nothing;
 - views: the GAN's views, which stays as it is;
-- joint: the same, and it goes on learning;
+- views, pulled: the same, and images are only pulled towards them;
+- joint: as views, and the GAN goes on learning;
 - diffusion: a small diffusion model's views, made once; images are only pulled towards them.
 
     reid-gen meshes market1501 --root DIR --out DIR/bodies
@@ -25,7 +26,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.positives import ALIGNED, diffusion_network
-from benchmarks.small_runs import BOTH, VIEWS, Run, options_of, ranking, stored, train, views
+from benchmarks.small_runs import BOTH, VIEWS, Run, options_of, ranking, slug, stored, train, views
 from reid_gen.cli.main import main as reid_gen
 from reid_gen.engine.run import environment
 
@@ -53,6 +54,7 @@ STARTS = {
 ARMS = {
     "baseline": Run(f"{{name: baseline, {LAST}}}", start="warm"),
     "views": Run(f"{{name: views, views: true, {LAST}}}", VIEWS, "warm_gan"),
+    "views, pulled": Run(f"{{name: views, views: true, {LAST}}}", ALIGNED, "warm_gan"),
     "joint": Run(f"{{name: joint, {BOTH}, {LAST}}}", VIEWS, "warm_gan"),
     "diffusion": Run(f"{{name: views, views: true, {LAST}}}", ALIGNED, "warm"),
 }
@@ -71,7 +73,7 @@ def main() -> None:
             settings = replace(settings, overrides=[stored(diffusion_groups(options))])
         elif settings.start == "warm_gan":
             run(options, "warm_gan", STARTS["warm_gan"])
-        ranked[arm] = ranking(run(options, arm, settings))
+        ranked[arm] = ranking(run(options, slug(arm), settings))
     judge = run(options, "warm", STARTS["warm"])
     for folder in ("joint", "warm_gan", "warm_diffusion"):
         if (options.out / folder / "done").exists():

@@ -20,8 +20,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.pose_probe import probe
-from benchmarks.small_runs import add_together, each, ranking, slug, summary
-from reid_gen.cli.main import main as reid_gen
+from benchmarks.small_runs import add_together, done, each, ranking, slug, summary
 from reid_gen.engine.run import environment
 
 CONFIG = """\
@@ -89,21 +88,11 @@ def train(
     options: argparse.Namespace, name: str, seed: int, more: str, start: Path | None = None
 ) -> Path:
     """Do a run if it is not there yet; returns its folder."""
-    folder: Path = options.out / name
-    done = folder / "done"
-    if not done.exists():
-        if folder.exists():
-            reid_gen(["train", "--resume", str(folder)])
-        else:
-            file = options.out / f"{name}.yaml"
-            text = CONFIG.format(
-                name=name, seed=seed, out=options.out, root=options.root,
-                start="null" if start is None else start, more=more,
-            )  # fmt: skip
-            file.write_text(text, encoding="utf-8")
-            reid_gen(["train", "--config", str(file)])
-        done.touch()
-    return folder
+    text = CONFIG.format(
+        name=name, seed=seed, out=options.out, root=options.root,
+        start="null" if start is None else start, more=more,
+    )  # fmt: skip
+    return done(options.out / name, text)
 
 
 if __name__ == "__main__":

@@ -109,25 +109,38 @@ def each(call: Callable[[Item], Found], items: Sequence[Item], together: int) ->
 
 
 def train(options: argparse.Namespace, name: str, run: Run, seed: int = 1) -> Path:
-    """Do a run if it is not there yet; one that was cut off goes on. Returns its folder."""
-    folder: Path = options.out / name
-    done = folder / "done"
-    if done.exists():
+    """Do a run if it is not there yet. Returns its folder."""
+    start = "null" if run.start is None else options.out / run.start
+    text = CONFIG.format(
+        name=name, seed=seed, stage=run.stage, terms=run.terms, start=start, out=options.out,
+        root=options.root, backbone=options.backbone, weights=options.weights,
+    )  # fmt: skip
+    return done(options.out / name, text, run.overrides)
+
+
+def done(folder: Path, config: str, overrides: Sequence[str] = ()) -> Path:
+    """Do the run of a configuration if it is not there yet; one that was cut off goes on.
+
+    Args:
+        folder: Of the run, as the configuration names it.
+        config: The configuration, as YAML.
+        overrides: Settings that differ, as ``--set`` takes them.
+
+    Returns:
+        The folder.
+    """
+    mark = folder / "done"
+    if mark.exists():
         return folder
     if folder.exists():
         reid_gen(["train", "--resume", str(folder)])
     else:
-        options.out.mkdir(parents=True, exist_ok=True)
-        file = options.out / f"{name}.yaml"
-        start = "null" if run.start is None else options.out / run.start
-        text = CONFIG.format(
-            name=name, seed=seed, stage=run.stage, terms=run.terms, start=start,
-            out=options.out, root=options.root, backbone=options.backbone, weights=options.weights,
-        )  # fmt: skip
-        file.write_text(text, encoding="utf-8")
-        settings = [word for override in run.overrides for word in ("--set", override)]
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        file = folder.with_name(f"{folder.name}.yaml")
+        file.write_text(config, encoding="utf-8")
+        settings = [word for override in overrides for word in ("--set", override)]
         reid_gen(["train", "--config", str(file), *settings])
-    done.touch()
+    mark.touch()
     return folder
 
 
