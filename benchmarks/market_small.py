@@ -26,7 +26,17 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.positives import ALIGNED, diffusion_network
-from benchmarks.small_runs import BOTH, VIEWS, Run, options_of, ranking, slug, stored, train, views
+from benchmarks.small_runs import (
+    BOTH,
+    VIEWS,
+    Run,
+    options_of,
+    over_seeds,
+    ranking,
+    stored,
+    train,
+    views,
+)
 from reid_gen.cli.main import main as reid_gen
 from reid_gen.engine.run import environment
 
@@ -64,34 +74,35 @@ def main() -> None:
     """Run what is missing, and print the table."""
     parser = options_of(__doc__)
     parser.add_argument("--arms", nargs="+", choices=list(ARMS), default=list(ARMS))
+    parser.add_argument("--seeds", type=int, default=1, help="of the arms; they share their starts")
+    parser.set_defaults(fresh=None)
     options = parser.parse_args()
-    ranked, drawn = {}, {}
-    ranked["before"] = ranking(run(options, "warm", STARTS["warm"]))
-    for arm in options.arms:
-        settings = ARMS[arm]
-        if arm == "diffusion":
-            settings = replace(settings, overrides=[stored(diffusion_groups(options))])
-        elif settings.start == "warm_gan":
-            run(options, "warm_gan", STARTS["warm_gan"])
-        ranked[arm] = ranking(run(options, slug(arm), settings))
-    judge = run(options, "warm", STARTS["warm"])
-    for folder in ("joint", "warm_gan", "warm_diffusion"):
-        if (options.out / folder / "done").exists():
-            drawn[folder] = views(options.out / folder, judge)
+    judge = train(options, "warm", on_market(STARTS["warm"]))
+    arms = {name: on_market(ARMS[name]) for name in options.arms}
+    if any(arm.start == "warm_gan" for arm in arms.values()):
+        train(options, "warm_gan", on_market(STARTS["warm_gan"]))
+    if "diffusion" in arms:
+        views_on_disk = stored(diffusion_groups(options))
+        arms["diffusion"] = on_market(ARMS["diffusion"], views_on_disk)
+    ranked = {"before": [ranking(judge)], **over_seeds(options, arms)}
+    drawn = {
+        name: views(options.out / name, judge)
+        for name in ("joint_1", "warm_gan", "warm_diffusion")
+        if (options.out / name / "done").exists()
+    }
     print(json.dumps({"ranking": ranked, "views": drawn, "environment": environment()}, indent=2))
 
 
-def run(options: Namespace, name: str, settings: Run) -> Path:
-    """Do a run on Market-1501 if it is not there yet; returns its folder."""
-    data = ["data.name=market1501"]
-    return train(options, name, replace(settings, overrides=[*data, *settings.overrides]))
+def on_market(run: Run, *overrides: str) -> Run:
+    """The same run on Market-1501, with more overrides."""
+    return replace(run, overrides=["data.name=market1501", *overrides])
 
 
 def diffusion_groups(options: Namespace) -> Path:
     """One view of every training image by a diffusion model, which learns first."""
-    start = replace(STARTS["warm_diffusion"], overrides=[diffusion_network(options, **CHEAP)])
+    start = on_market(STARTS["warm_diffusion"], diffusion_network(options, **CHEAP))
     folder: Path = options.out / "groups_diffusion"
-    words = ["generate", str(run(options, "warm_diffusion", start)), "--out", str(folder)]
+    words = ["generate", str(train(options, "warm_diffusion", start)), "--out", str(folder)]
     reid_gen([*words, "--members", "1"])
     return folder
 
