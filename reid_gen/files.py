@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,13 +27,18 @@ def cannot_write(target: Path, error: OSError) -> UserError:
     return UserError(f"cannot write {target}: {reason}; free some space or choose another place")
 
 
+def partial_of(target: Path) -> Path:
+    """Where a file or folder lies until it is whole."""
+    return target.with_name(f".{target.name}.partial")
+
+
 def write_bytes(target: Path, content: bytes) -> None:
     """Write a file aside and rename it; an older one stays if anything goes wrong.
 
     Raises:
         UserError: If it cannot be written.
     """
-    aside = target.with_name(f".{target.name}.partial")
+    aside = partial_of(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         aside.write_bytes(content)
@@ -57,6 +61,8 @@ def write_json(target: Path, content: object) -> None:
 def written_aside(target: Path) -> Iterator[Path]:
     """Give a temporary folder that takes the place of ``target`` when all went well.
 
+    What a killed program left of it is replaced by the next one that writes the same target.
+
     Args:
         target: Folder to make or to replace.
 
@@ -66,14 +72,15 @@ def written_aside(target: Path) -> Iterator[Path]:
     Raises:
         UserError: If it cannot be written (no space, no permission); the old target stays.
     """
+    aside, old = partial_of(target), target.with_name(f".{target.name}.old")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+        if aside.exists():
+            shutil.rmtree(aside)
+        aside.mkdir(parents=True)
         try:
             yield aside
-            aside.chmod(0o755)
-            old = aside.with_name(f"{aside.name}-old")
             if target.exists():
+                shutil.rmtree(old, ignore_errors=True)
                 target.rename(old)
             aside.rename(target)
             shutil.rmtree(old, ignore_errors=True)

@@ -10,7 +10,7 @@ from scipy import sparse
 
 from reid_gen.cluster.neighbours import Neighbours
 from reid_gen.cluster.reciprocal import encode_sets, expanded_sets
-from reid_gen.cluster.rows import spread, threads
+from reid_gen.cluster.rows import room_for, spread, threads
 from reid_gen.types import Floats
 
 
@@ -104,10 +104,7 @@ def _overlaps(a, b, pointer, columns, values, by_column, rows, weights, most):  
                 close += 1
             else:
                 shared[j] = 0.0
-        if end + close > len(other):
-            more = len(other) + close
-            other = np.concatenate((other, np.empty(more, np.int32)))
-            distance = np.concatenate((distance, np.empty(more, np.float64)))
+        other, distance = room_for(other, end + close), room_for(distance, end + close)
         for j in np.sort(met[:close]):
             other[end] = j
             distance[end] = shared[j]

@@ -1,23 +1,16 @@
-"""k-reciprocal sets as sparse 0/1 matrices (Zhong et al., CVPR 2017, sections 3.2 and 3.3)."""
+"""k-reciprocal sets as sparse matrices (Zhong et al., CVPR 2017, sections 3.2 and 3.3)."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numba
 import numpy as np
 from scipy import sparse
 
-from reid_gen.cluster.rows import dot, readable, spread, threads
+from reid_gen.cluster.rows import dot, readable, room_for, spread, threads
 from reid_gen.types import Exact, Floats, Ints
-
-
-def nearest_graph(index: Ints) -> sparse.csr_matrix:
-    """0/1 matrix [N, N] with a 1 at each (i, index[i, p]), from neighbours [N, k]."""
-    size, count = index.shape
-    pointer = np.arange(0, size * count + 1, count)
-    ones = np.ones(size * count, dtype=np.float32)
-    return sparse.csr_matrix((ones, index.ravel(), pointer), shape=(size, size))
 
 
 def expanded_sets(index: Ints, count: int, k1: int) -> sparse.csr_matrix:
@@ -32,21 +25,73 @@ def expanded_sets(index: Ints, count: int, k1: int) -> sparse.csr_matrix:
         k1: Nominal number of neighbours; half of it, and the image, make the half sets.
 
     Returns:
-        [N, N]; the non-zero columns of row i are R*(i).
+        [N, N] of ones; the stored columns of row i are R*(i), in no order.
     """
-    full = _reciprocal(index[:, :count])
-    half = _reciprocal(index[:, : int(np.around(k1 / 2)) + 1])
-    shared = (full @ half.T).multiply(full).tocoo()
-    covered = 3 * shared.data > 2 * np.diff(half.indptr)[shared.col]
-    keep = sparse.csr_matrix(
-        (shared.data[covered], (shared.row[covered], shared.col[covered])), shape=full.shape
-    )
-    return (full + keep @ half).tocsr()
+    size = len(index)
+    half_count = int(np.around(k1 / 2)) + 1
+    with ThreadPoolExecutor(threads()) as pool:
+        full = _joined(spread(pool, size, _mutual, index, count))
+        half = _joined(spread(pool, size, _mutual, index, half_count))
+        pointer, members = _joined(spread(pool, size, _expand, *full, *half))
+    ones = np.ones(len(members), np.float32)
+    return sparse.csr_matrix((ones, members, pointer), shape=(size, size))
 
 
-def _reciprocal(index: Ints) -> sparse.csr_matrix:
-    graph = nearest_graph(index)
-    return graph.multiply(graph.T).tocsr()
+def _joined(parts: Sequence[tuple[Ints, Ints]]) -> tuple[Ints, Ints]:
+    """Where each set starts, [N + 1], and the members of all, from shares of the images."""
+    sizes, members = (np.concatenate(of_all) for of_all in zip(*parts, strict=True))
+    return np.concatenate([[0], np.cumsum(sizes)]), members
+
+
+@numba.njit(cache=True, nogil=True)
+def _mutual(a, b, index, count):  # type: ignore[no-untyped-def]
+    """R(i, count) of images a to b: sizes [b - a], and the members of one after the other."""
+    wide = min(count, index.shape[1])
+    sizes = np.zeros(b - a, np.int64)
+    members = np.empty((b - a) * wide, np.int32)
+    end = 0
+    for i in range(a, b):
+        for p in range(wide):
+            theirs = index[index[i, p]]
+            for q in range(wide):
+                if theirs[q] == i:
+                    members[end] = index[i, p]
+                    end += 1
+                    sizes[i - a] += 1
+                    break
+    return sizes, members[:end]
+
+
+@numba.njit(cache=True, nogil=True)
+def _expand(a, b, pointer, members, half_pointer, half_members):  # type: ignore[no-untyped-def]
+    """R* of images a to b in the same form, from all full and all half sets."""
+    size = len(pointer) - 1
+    inside, taken = np.full(size, -1, np.int32), np.full(size, -1, np.int32)
+    sizes = np.zeros(b - a, np.int64)
+    found = np.empty(2 * (pointer[b] - pointer[a]), np.int32)
+    end = 0
+    for i in range(a, b):
+        own, start = members[pointer[i] : pointer[i + 1]], end
+        found = room_for(found, end + len(own))
+        for j in own:
+            inside[j] = taken[j] = i
+            found[end] = j
+            end += 1
+        for c in own:
+            theirs = half_members[half_pointer[c] : half_pointer[c + 1]]
+            shared = 0
+            for j in theirs:
+                shared += inside[j] == i
+            if 3 * shared <= 2 * len(theirs):
+                continue
+            found = room_for(found, end + len(theirs))
+            for j in theirs:
+                if taken[j] != i:
+                    taken[j] = i
+                    found[end] = j
+                    end += 1
+        sizes[i - a] = end - start
+    return sizes, found[:end]
 
 
 def encode_sets(
@@ -74,8 +119,11 @@ def encode_sets(
     distance = _squared_distances(sets, features, index, similarity) / scale[rows]
     raised = np.exp(-distance)
     total = np.bincount(rows, weights=raised, minlength=len(features))
-    nearest = nearest_graph(index[:, :k2])
-    share = raised / (total[rows] * min(k2, index.shape[1]))
+    size, averaged = len(index), min(k2, index.shape[1])
+    share = raised / (total[rows] * averaged)
+    pointer = np.arange(0, size * averaged + 1, averaged)
+    ones = np.ones(size * averaged, np.float32)
+    nearest = sparse.csr_matrix((ones, index[:, :averaged].ravel(), pointer), shape=sets.shape)
     return nearest @ sparse.csr_matrix((share, sets.indices, sets.indptr), shape=sets.shape)
 
 

@@ -74,3 +74,13 @@ def dot(one, other):  # type: ignore[no-untyped-def]
     for d in range(len(one)):
         total += np.float64(_value(one[d])) * np.float64(_value(other[d]))
     return total
+
+
+@numba.njit(cache=True, nogil=True)
+def room_for(values, wanted):  # type: ignore[no-untyped-def]
+    """The array itself, or a longer one that starts with it."""
+    if wanted <= len(values):
+        return values
+    longer = np.empty(2 * wanted, values.dtype)
+    longer[: len(values)] = values
+    return longer
