@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Iterator
@@ -46,6 +47,24 @@ def write_bytes(target: Path, content: bytes) -> None:
     except OSError as error:
         aside.unlink(missing_ok=True)
         raise cannot_write(target, error) from error
+
+
+def content_digest(path: Path) -> str:
+    """SHA-256 of a file, or of all files in a folder with their names.
+
+    Raises:
+        UserError: If it cannot be read.
+    """
+    digest = hashlib.sha256()
+    try:
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            if file.is_file():
+                digest.update(f"{file.relative_to(path)} {file.stat().st_size}\n".encode())
+                digest.update(file.read_bytes())
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise UserError(f"cannot read {path}: {reason}; check the path") from error
+    return digest.hexdigest()
 
 
 def write_json(target: Path, content: object) -> None:

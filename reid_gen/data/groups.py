@@ -8,15 +8,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from reid_gen.errors import UserError, name_some
-from reid_gen.files import write_bytes, written_aside
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-FORMAT = 2
+from reid_gen.errors import UserError, name_some
+from reid_gen.files import partial_of, write_bytes, written_aside
+
+FORMAT = 3
+READ = (2, 3)
+"""Formats that are read; groups of format 2 say less about what made them."""
 HEADER = "groups.json"
 MANIFEST = "manifest.jsonl"
 SAME_IDENTITY, SAME_POSE = "same_identity", "same_pose"
@@ -30,15 +35,19 @@ class Member:
     Attributes:
         file: Path below the folder of the groups.
         group: Images with the same name here are positives of each other.
-        seed: From which what was random in it came.
+        seed: From which what was random in it came: its own, or that of all groups.
         source: Key of the real image that it was made from; empty if there was none.
         degrees: How far the person was turned; None if it was not turned.
         prompt: What was asked for in words; empty if nothing was.
         identity: Cosine of its feature with its source's, by the encoder that it was made for.
         structure: Overlap of the body that is seen with the one that was asked for, 0..1.
         difference: From its source and from the group's members before it, 0..1; 0 is a copy.
+        pose: Of a body that was rendered, as the camera sees it: rotation vectors of 24 joints in
+            radians, root first, [72]; None if a network drew it.
         sha256: Of the file; :func:`write_part` fills it in.
     """
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
 
     file: str
     group: str
@@ -49,7 +58,11 @@ class Member:
     identity: float | None = None
     structure: float | None = None
     difference: float | None = None
+    pose: tuple[float, ...] | None = None
     sha256: str = ""
+
+
+_LINE = TypeAdapter(Member)
 
 
 @dataclass(frozen=True)
@@ -93,17 +106,35 @@ def start_groups(folder: Path, about: dict[str, Any]) -> None:
     about = {"format": FORMAT, **about}
     file = folder / HEADER
     if file.exists():
-        there = _read_header(folder)
-        differing = [name for name in about if there.get(name) != about[name]]
+        there = read_header(folder)
+        differing = [name for name in _differing(there, about) if name != "format"]
         if differing:
             raise UserError(
                 f"{folder} holds groups that were made with other {', '.join(differing)}; give "
                 "another --out, or remove it"
             )
         return
-    if folder.exists() and any(folder.iterdir()):
+    if folder.exists() and any(path != partial_of(file) for path in folder.iterdir()):
         raise UserError(f"{folder} is not empty and holds no {HEADER}; give another --out")
     write_bytes(file, (json.dumps(about, indent=2) + "\n").encode())
+
+
+def _differing(there: dict[str, Any], here: dict[str, Any]) -> list[str]:
+    """What two headers say differently: ``seed``, ``settings.model.steps``.
+
+    Args:
+        there: Header of groups on disk; one of an older format is asked for what it says alone.
+        here: Header of groups that are to be made.
+    """
+    older = there.get("format", FORMAT) != FORMAT
+    found = []
+    for name in there if older else here | there:
+        one, other = there.get(name), here.get(name)
+        if isinstance(one, dict) and isinstance(other, dict):
+            found += [f"{name}.{inner}" for inner in _differing(one, other)]
+        elif one != other:
+            found.append(name)
+    return found
 
 
 def part_folder(folder: Path, number: int) -> Path:
@@ -139,29 +170,56 @@ def load_groups(folder: Path) -> Groups:
     """Read groups.
 
     Raises:
-        UserError: If there are none, or they are not finished.
+        UserError: If there are none, they are not finished, or what is said of them is damaged.
     """
-    about = _read_header(folder)
-    missing = [n for n in range(about["parts"]) if not part_folder(folder, n).is_dir()]
+    about = read_header(folder)
+    parts = [part_folder(folder, number) for number in range(about["parts"])]
+    missing = [part for part in parts if not part.is_dir()]
     if missing:
         raise UserError(
-            f"{folder} has {len(missing)} of {about['parts']} parts still to make; go on with the "
+            f"{folder} has {len(missing)} of {len(parts)} parts still to make; go on with the "
             "same `reid-gen generate` command"
         )
-    members = [
-        Member(**json.loads(line))
-        for number in range(about["parts"])
-        for line in (part_folder(folder, number) / MANIFEST).read_text("utf-8").splitlines()
-    ]
+    members = [member for part in parts for member in _read_manifest(part / MANIFEST)]
     return Groups(folder, about, tuple(members))
 
 
+def _read_manifest(file: Path) -> Iterator[Member]:
+    try:
+        lines = file.read_bytes().splitlines()
+    except OSError as error:
+        raise _unreadable(file, error.strerror or str(error)) from error
+    for number, line in enumerate(lines, 1):
+        try:
+            yield _LINE.validate_json(line)
+        except ValidationError as error:
+            fault = error.errors()[0]
+            reason = " ".join([f"line {number}:", *map(str, fault["loc"]), fault["msg"]])
+            raise _unreadable(file, reason) from error
+
+
+def _unreadable(file: Path, reason: str) -> UserError:
+    return UserError(
+        f"{file} cannot be read ({reason}); remove {file.parent} and go on with the command that "
+        "made it"
+    )
+
+
 def check_groups(groups: Groups) -> None:
-    """Compare every file with its line.
+    """Compare files with lines, and their numbers with the header.
 
     Raises:
-        UserError: Naming files that are missing or differ.
+        UserError: Naming groups with too few or too many members, and files that are missing,
+            differ or have no line.
     """
+    members, sources = groups.about.get("members"), groups.about["sources"]
+    uncounted = list(_uncounted(groups, members, sources))
+    if uncounted:
+        raise UserError(
+            f"{groups.folder} lists {len(groups.members)} images, and its {HEADER} says {members} "
+            f"in each of {sources} groups: {name_some(uncounted)}; remove the part-* folders of "
+            "these and go on with the command that made them"
+        )
     bad = []
     for member in groups.members:
         file = groups.folder / member.file
@@ -176,13 +234,41 @@ def check_groups(groups: Groups) -> None:
         )
 
 
-def _read_header(folder: Path) -> dict[str, Any]:
+def _uncounted(groups: Groups, members: object, sources: object) -> Iterator[str]:
+    """What is too few or too many."""
+    listed = {member.file for member in groups.members}
+    for file in sorted(groups.folder.glob("part-*/*.jpg")):
+        name = file.relative_to(groups.folder).as_posix()
+        if name not in listed:
+            yield f"{name} has no line"
+    counts = Counter(member.group for member in groups.members)
+    yield from (f"group '{name}' has {n}" for name, n in counts.items() if n != members)
+    if len(counts) != sources:
+        yield f"there are {len(counts)} groups"
+
+
+def read_header(folder: Path) -> dict[str, Any]:
+    """How groups were made.
+
+    Raises:
+        UserError: If there are none, or the header is damaged or of a format that is not read.
+    """
     file = folder / HEADER
     if not file.is_file():
         raise UserError(f"no groups at {folder}; make some with `reid-gen generate`")
-    about: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    if about["format"] != FORMAT:
+    try:
+        about: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        number = about["format"]
+        if number in READ:
+            _ = about["kind"], range(about["parts"]), range(about["sources"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
-            f"{file} has format {about['format']}, this version reads {FORMAT}; make them again"
+            f"{file} is damaged ({error!r}); put a copy of it back, or remove {folder} and make "
+            "the groups again"
+        ) from error
+    if number not in READ:
+        raise UserError(
+            f"{file} has format {number}, this version reads {READ[0]} and {READ[1]}; make them "
+            "again"
         )
     return about
