@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from types import TracebackType
 from typing import Protocol
 
@@ -12,13 +14,21 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bars
 
 Advance = Callable[[int], None]
+LINE_EVERY = 60
+"""Seconds between lines where there is no terminal."""
 
 
 class Progress(Protocol):
     """What the engine needs of a display."""
 
-    def task(self, name: str, total: int) -> AbstractTask:
-        """Show a bar of ``total`` units while the context lasts; yields how to advance it."""
+    def task(self, name: str, total: int, done: int = 0) -> AbstractTask:
+        """Show how far a task is while the context lasts; yields how to advance it.
+
+        Args:
+            name: Of the task.
+            total: Its units.
+            done: Those that were done before, which say nothing of how fast it goes.
+        """
         ...
 
     def say(self, line: str) -> None:
@@ -41,24 +51,49 @@ class AbstractTask(Protocol):
 
 
 class Terminal:
-    """Bars with time remaining on a terminal; plain lines elsewhere."""
+    """Bars with time remaining on a terminal; elsewhere plain lines, one a minute for a task.
 
-    def __init__(self, console: Console | None = None) -> None:
+    Args:
+        console: Where to show them; stderr by default.
+        clock: Seconds that pass.
+    """
+
+    def __init__(
+        self, console: Console | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._console = console or Console(stderr=True)
+        self._clock = clock
 
     @contextmanager
-    def task(self, name: str, total: int) -> Iterator[Advance]:
-        """Show a bar while the context lasts."""
+    def task(self, name: str, total: int, done: int = 0) -> Iterator[Advance]:
+        """Show a bar, or lines, while the context lasts."""
+        if not self._console.is_terminal:
+            yield self._lines(name, total, done)
+            return
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
         )
-        quiet = not self._console.is_terminal
-        with Bars(*columns, console=self._console, transient=True, disable=quiet) as bars:
-            bar = bars.add_task(name, total=total)
-            yield lambda done: bars.advance(bar, done)
+        with Bars(*columns, console=self._console, transient=True) as bars:
+            bar = bars.add_task(name, total=total, completed=done)
+            yield lambda more: bars.advance(bar, more)
+
+    def _lines(self, name: str, total: int, done: int) -> Advance:
+        start = said = self._clock()
+        now = done
+
+        def advance(more: int) -> None:
+            nonlocal said, now
+            now += more
+            clock = self._clock()
+            if clock - said >= LINE_EVERY and done < now < total:
+                left = round((clock - start) / (now - done) * (total - now))
+                self.say(f"{name} {now}/{total} {timedelta(seconds=left)} left")
+                said = clock
+
+        return advance
 
     def say(self, line: str) -> None:
         """Print one line."""
@@ -69,9 +104,9 @@ class Silent:
     """No display: for tests, and for all but the main process."""
 
     @contextmanager
-    def task(self, name: str, total: int) -> Iterator[Advance]:
+    def task(self, name: str, total: int, done: int = 0) -> Iterator[Advance]:
         """Show nothing."""
-        yield lambda done: None
+        yield lambda more: None
 
     def say(self, line: str) -> None:
         """Print nothing."""
