@@ -21,7 +21,7 @@ NORMALISE = click.option("--normalise", is_flag=True, help="Divide each row by i
 @click.command()
 @click.argument("features", type=PATH)
 @click.option("--out", type=PATH, required=True, help="FILE.parquet, .npz or .csv.")
-@click.option("--eps", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="Radius.")
+@click.option("--eps", type=float, help="Radius, in (0, 1); 0.5 unless the rule has none.")
 @click.option("--k1", type=click.IntRange(2), default=30, show_default=True)
 @click.option("--k2", type=click.IntRange(1), default=6, show_default=True)
 @click.option("--min-samples", type=click.IntRange(1), default=4, show_default=True)
@@ -44,7 +44,7 @@ NORMALISE = click.option("--normalise", is_flag=True, help="Divide each row by i
 def cluster(
     features: Path,
     out: Path,
-    eps: float,
+    eps: float | None,
     k1: int,
     k2: int,
     min_samples: int,
@@ -69,10 +69,11 @@ def cluster(
     check_table(out)
     results = Results(output, force)
     refuse_existing(out, force)
+    default = None if rule == "hdbscan" else FixedEps(0.5)
     found = read_features(features, normalise)
     made = pseudo_labels(
         found.features,
-        eps=FixedEps(eps),
+        eps=default if eps is None else FixedEps(eps),
         k1=k1,
         k2=k2,
         min_samples=min_samples,
@@ -126,7 +127,7 @@ def rank(
     refuse_existing(out, force)
     asked, kept = (read_features(path, normalise) for path in (query, gallery))
     for found in (asked, kept):
-        check_features(found.features)
+        check_features(found.features, least=1)
     if asked.features.shape[1] != kept.features.shape[1]:
         raise UserError(
             f"features of {query} have length {asked.features.shape[1]} and those of {gallery} "

@@ -17,16 +17,35 @@ from reid_gen.types import OUTLIER, Floats, Ints, Scalars
 
 @dataclass(frozen=True)
 class FixedEps:
-    """DBSCAN radius as a Jaccard distance in (0, 1)."""
+    """DBSCAN radius as a Jaccard distance in (0, 1).
+
+    Raises:
+        UserError: If it is out of this range.
+    """
 
     value: float
+
+    def __post_init__(self) -> None:
+        if not 0 < self.value < 1:
+            raise UserError(
+                f"eps must be in (0, 1), got {self.value:g}: at 0 there are no neighbours, at 1 "
+                "everything is one cluster"
+            )
 
 
 @dataclass(frozen=True)
 class ShareEps:
-    """DBSCAN radius as the mean of the smallest ``share`` of all pairwise distances (MMT, GCL)."""
+    """DBSCAN radius as the mean of the smallest ``share`` of all pairwise distances (MMT, GCL).
+
+    Raises:
+        UserError: If the share is not in (0, 1).
+    """
 
     share: float
+
+    def __post_init__(self) -> None:
+        if not 0 < self.share < 1:
+            raise UserError(f"the share of pairs must be in (0, 1), got {self.share:g}")
 
 
 EpsRule = FixedEps | ShareEps
@@ -40,12 +59,12 @@ class PseudoLabels:
     Attributes:
         labels: [N] int64; clusters count from 0 in the order of their first core image; -1 is an
             outlier.
-        eps: The radius that was used.
+        eps: The radius that was used; None with HDBSCAN.
         recall: Of the neighbours that it was made from; 1 if they are exact.
     """
 
     labels: Ints
-    eps: float
+    eps: float | None
     recall: float = 1.0
 
     @property
@@ -55,21 +74,20 @@ class PseudoLabels:
 
     def summary(self) -> Scalars:
         """Clusters, outliers, size of the largest cluster, eps: what an epoch reports."""
-        approximate = {} if self.recall == 1 else {"recall": self.recall}
+        told = {"eps": self.eps, "recall": None if self.recall == 1 else self.recall}
         sizes = np.bincount(self.labels[self.labels != OUTLIER], minlength=1)
         return {
             "clusters": self.clusters,
             "outliers": int((self.labels == OUTLIER).sum()),
             "largest_cluster": int(sizes.max()),
-            "eps": self.eps,
-            **approximate,
+            **{name: value for name, value in told.items() if value is not None},
         }
 
 
 def pseudo_labels(
     features: Floats,
     *,
-    eps: EpsRule,
+    eps: EpsRule | None = None,
     k1: int = 30,
     k1_counts_self: bool = True,
     k2: int = 6,
@@ -81,7 +99,7 @@ def pseudo_labels(
 
     Args:
         features: Unit rows, [N, D] float32, or float16, which may be memory-mapped.
-        eps: How the radius is chosen; HDBSCAN has none.
+        eps: How the radius is chosen; only HDBSCAN has none.
         k1: Neighbours of the reciprocal sets.
         k1_counts_self: Whether the image itself is one of the k1.
         k2: Images over which encodings are averaged.
@@ -94,29 +112,41 @@ def pseudo_labels(
         A label per image.
 
     Raises:
-        UserError: If features are no unit rows, or a name is unknown.
+        UserError: If features are no unit rows, a number is too small, a name is unknown, or eps
+            is missing or too much.
     """
     check_features(features)
+    for name, value, least in (("k1", k1, 2), ("k2", k2, 1), ("min_samples", min_samples, 1)):
+        if value < least:
+            raise UserError(f"{name} must be at least {least}, got {value}")
     if rule not in RULES:
         raise UserError(f"unknown clustering rule {rule!r}; known: {', '.join(RULES)}")
-    found = nearest(features, k1 if k1_counts_self else k1 + 1, neighbours)
+    if (eps is None) != (rule == "hdbscan"):
+        lack = "needs an eps" if eps is None else "has no eps; leave it out"
+        raise UserError(f"clustering rule {rule} {lack}")
+    found = nearest(features, max(k1 if k1_counts_self else k1 + 1, k2), neighbours)
     # Only HDBSCAN and the share rule look at pairs beyond a radius that is known.
-    most = eps.value if isinstance(eps, FixedEps) and rule != "hdbscan" else 1.0
+    most = eps.value if isinstance(eps, FixedEps) else 1.0
     distance = jaccard_distances(
         features, found, k1=k1, k2=k2, counts_self=k1_counts_self, most=most
     )
-    radius = choose_eps(distance, eps)
-    return PseudoLabels(RULES[rule](distance, radius, min_samples), radius, found.recall)
+    radius = None if eps is None else choose_eps(distance, eps)
+    labels = RULES[rule](distance, 1.0 if radius is None else radius, min_samples)
+    return PseudoLabels(labels, radius, found.recall)
 
 
-def check_features(features: Floats) -> None:
+def check_features(features: Floats, least: int = 2) -> None:
     """See that features can be compared.
+
+    Args:
+        features: [N, D].
+        least: Rows that there must be.
 
     Raises:
         UserError: Naming the first rows that are not finite, or not of length 1.
     """
-    if features.ndim != 2 or len(features) < 2 or not features.shape[1]:
-        raise UserError(f"features must be [N, D] with N of 2 at least, got {features.shape}")
+    if features.ndim != 2 or len(features) < least or not features.shape[1]:
+        raise UserError(f"features must be [N, D] with N of {least} at least, got {features.shape}")
     if features.dtype not in (np.float32, np.float16):
         raise UserError(f"features must be float32 or float16, got {features.dtype}")
     blocks = range(0, len(features), _CHECKED)

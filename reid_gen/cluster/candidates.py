@@ -15,7 +15,7 @@ from reid_gen.cluster.rows import dot
 from reid_gen.types import Floats
 
 ROOM = 160
-"""Candidates that an image may have before they are sifted."""
+"""Candidates that an image may have before they are sifted, if that is twice what is wanted."""
 WIDE = 32
 """Values of a tile that are compared at once before any is looked at."""
 
@@ -25,8 +25,8 @@ class Candidates:
     """What each image may still have among its k nearest.
 
     Attributes:
-        value: Products, [N, ROOM].
-        other: Of which images, [N, ROOM].
+        value: Products, [N, R].
+        other: Of which images, [N, R].
         count: How many, [N].
         least: Products that are lower are out, [N].
         bits: The same as the upper half of a float, a little lower, [N] int16.
@@ -41,11 +41,12 @@ class Candidates:
     overflown: NDArray[np.bool_]
 
     @classmethod
-    def of(cls, size: int) -> Candidates:
-        """None yet, for so many images."""
+    def of(cls, size: int, count: int) -> Candidates:
+        """None yet, for so many images of which each looks for ``count`` neighbours."""
+        room = max(ROOM, 2 * count)
         return cls(
-            np.empty((size, ROOM), np.float32),
-            np.zeros((size, ROOM), np.int32),
+            np.empty((size, room), np.float32),
+            np.zeros((size, room), np.int32),
             np.zeros(size, np.int32),
             np.full(size, -2, np.float32),
             np.full(size, np.iinfo(np.int16).min, np.int16),
@@ -87,9 +88,10 @@ def _product_of(stored):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True)
-def start_rows(a, b, tile, top, count, margin, least, bits):  # type: ignore[no-untyped-def]
+def start_rows(a, b, tile, top, count, margin, fields):  # type: ignore[no-untyped-def]
     """First thresholds of images: the ``count``-th of the largest values of as many groups."""
-    groups = ROOM // 2
+    value, _, _, least, bits, _, _ = fields
+    groups = value.shape[1] // 2
     whole = tile.shape[1] // groups * groups
     largest = np.empty(groups, tile.dtype)
     spare = np.empty(groups, np.float32)

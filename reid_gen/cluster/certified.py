@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 
 from reid_gen.cluster.candidates import (
-    ROOM,
     Candidates,
     order_candidates,
     order_everything,
@@ -43,7 +42,7 @@ def nearest_certified(
 
     Args:
         features: Unit rows, [N, D] float32 or float16; may be memory-mapped.
-        count: At most N, and at most ``ROOM / 2``.
+        count: At most N.
         precision: Of the products, bfloat16 or float32; None takes what the processor is fast in.
             The result is the same.
 
@@ -55,14 +54,15 @@ def nearest_certified(
         ValueError: If the count is out of range.
     """
     size, width = features.shape
-    if not 1 <= count <= min(size, ROOM // 2):
-        raise ValueError(f"count must be in 1..{min(size, ROOM // 2)}, got {count}")
+    if not 1 <= count <= size:
+        raise ValueError(f"count must be in 1..{size}, got {count}")
     if precision is None:
         precision = computed_in("bf16", torch.device("cpu"))
-    low, error = _rounded(features, precision)
-    product_error = 2 * error + error**2 + _ROUNDING[precision] + width * 2.0**-24
+    low, error, length = _rounded(features, precision)
+    of_sums = (_ROUNDING[precision] + width * 2.0**-24) * length**2
+    product_error = 2 * length * error + error**2 + of_sums
     margin = np.float32(2 * product_error)
-    found = Candidates.of(size)
+    found = Candidates.of(size, count)
     with ThreadPoolExecutor(threads()) as pool:
         _collect(low, found, count, margin, pool)
         del low
@@ -89,16 +89,17 @@ def nearest_among(features: Floats, candidates: Ints, count: int) -> tuple[Ints,
     return index, cosine
 
 
-def _rounded(features: Floats, precision: torch.dtype) -> tuple[Tensor, float]:
-    """Rows in low precision, and the length of the largest rounding error of a row."""
+def _rounded(features: Floats, precision: torch.dtype) -> tuple[Tensor, float, float]:
+    """Rows in low precision, length of the largest rounding error of a row, and of a row."""
     low = torch.empty(features.shape, dtype=precision)
-    error = 0.0
+    error = length = 0.0
     for start in range(0, len(features), _CONVERTED):
         part = slice(start, start + _CONVERTED)
         rows = torch.from_numpy(np.array(features[part], dtype=np.float32))
         low[part] = rows.to(precision)
         error = max(error, float((rows - low[part].float()).norm(dim=1).max()))
-    return low, error
+        length = max(length, float(rows.norm(dim=1).max()))
+    return low, error, length
 
 
 def _collect(
@@ -120,8 +121,7 @@ def _collect(
             torch.mm(low[top:bottom], low[left:right].T, out=tile)
             values = (tile.view(torch.int16) if limits is found.bits else tile).numpy()
             if top >= left:
-                first = (values, top, count, margin, found.least, found.bits)
-                spread(pool, len(values), start_rows, *first)
+                spread(pool, len(values), start_rows, values, top, count, margin, fields)
             across = (values, top, left, count, margin, fields)
             spread(pool, len(values), scan_rows, *across)
             if bottom <= left:

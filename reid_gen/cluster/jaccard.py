@@ -32,7 +32,7 @@ def jaccard_distances(
 
     Args:
         features: Unit rows, [N, D] float32 or float16.
-        neighbours: At least ``k1`` (or ``k1 + 1``) columns, unless N is smaller.
+        neighbours: At least ``k1`` (or ``k1 + 1``) and ``k2`` columns, unless N is smaller.
         k1: Neighbours of the reciprocal sets.
         k2: Images over which encodings are averaged, itself included.
         counts_self: True: the image itself is one of the k1 (SpCL); False: k1 others (the paper).

@@ -9,7 +9,6 @@ import faiss
 import numpy as np
 import torch
 
-from reid_gen.cluster.candidates import ROOM
 from reid_gen.cluster.certified import nearest_among, nearest_certified
 from reid_gen.cluster.matches import best_matches
 from reid_gen.cluster.on_device import nearest_on
@@ -68,8 +67,6 @@ def _exact(features: Floats, count: int) -> tuple[Ints, Exact]:
     """By low-precision products that are checked again (``certified``)."""
     if torch.cuda.is_available():
         return nearest_on(torch.device("cuda"), features, count)
-    if count > ROOM // 2:
-        return _flat(features, count)
     return nearest_certified(features, count)
 
 
@@ -145,11 +142,12 @@ def _recall(features: Floats, index: Ints) -> float:
 
 def _put_self_first(index: Ints, similarity: Exact) -> None:
     """Exact duplicates can rank before the image itself, or push it off the end."""
-    rows = np.arange(len(index))
-    own = index == rows[:, None]
-    place = np.where(own.any(axis=1), own.argmax(axis=1), index.shape[1] - 1)
-    for row in rows[place > 0]:
-        stop = place[row]
-        index[row, 1 : stop + 1] = index[row, :stop].copy()
-        similarity[row, 1 : stop + 1] = similarity[row, :stop].copy()
-        index[row, 0] = row
+    own = index == np.arange(len(index))[:, None]
+    rows = np.flatnonzero(~own[:, 0])
+    columns = np.arange(index.shape[1])
+    place = np.where(own[rows].any(axis=1), own[rows].argmax(axis=1), columns[-1])[:, None]
+    order = np.where(columns <= place, columns - 1, columns)
+    order[:, 0] = place[:, 0]
+    similarity[rows] = np.take_along_axis(similarity[rows], order, axis=1)
+    index[rows] = np.take_along_axis(index[rows], order, axis=1)
+    index[rows, 0] = rows

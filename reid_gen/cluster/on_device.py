@@ -8,9 +8,11 @@ from torch import Tensor
 
 from reid_gen.types import Exact, Floats, Ints
 
-_ROWS = 4096
+_AT_ONCE = 2**28
+"""Products in memory: a gigabyte."""
 _EXACT = 256
 """Rows whose candidates are computed again at once."""
+_READ = 65536
 SPARE = 32
 """Candidates beyond those that are wanted."""
 
@@ -24,7 +26,7 @@ def nearest_on(
     within that of the count-th, the row is compared with everything once more.
 
     Args:
-        device: Holds all features and a block of products.
+        device: Holds all features, and two gigabytes beside them.
         features: Unit rows, [N, D].
         count: At most N.
         spare: Candidates beyond those.
@@ -33,14 +35,18 @@ def nearest_on(
         Numbers [N, count] int64 by falling cosine, equal ones by rising number, and cosines
         [N, count] float64.
     """
-    everything = torch.from_numpy(np.asarray(features, np.float32)).to(device)
-    size, width = everything.shape
+    size, width = features.shape
+    everything = torch.empty(size, width, device=device)
+    for start in range(0, size, _READ):
+        part = slice(start, start + _READ)
+        everything[part] = torch.from_numpy(np.array(features[part], np.float32))
+    rows_at_once = max(1, min(4096, _AT_ONCE // size))
     wanted = min(size, count + spare)
     error = width * 2.0**-24
     index = np.empty((size, count), np.int64)
     cosine = np.empty((size, count), np.float64)
-    for start in range(0, size, _ROWS):
-        own = everything[start : start + _ROWS]
+    for start in range(0, size, rows_at_once):
+        own = everything[start : start + rows_at_once]
         products, places = torch.topk(own @ everything.T, wanted, dim=1)
         # By number first, so that equal values keep that order.
         places = places.sort(dim=1).values
@@ -69,8 +75,9 @@ def _ordered(own: Tensor, everything: Tensor, places: Tensor, count: int) -> tup
 def _among_all(own: Tensor, everything: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """The same without candidates."""
     found = []
-    for some in torch.split(own, _EXACT):
-        exact = some.double() @ everything.T.double()
+    for some in torch.split(own, max(1, min(_EXACT, _AT_ONCE // (8 * len(everything))))):
+        parts = torch.split(everything, _READ)
+        exact = torch.cat([some.double() @ part.T.double() for part in parts], dim=1)
         values, order = torch.sort(exact, dim=1, descending=True, stable=True)
         found.append((order[:, :count], values[:, :count]))
     best, cosines = zip(*found, strict=True)

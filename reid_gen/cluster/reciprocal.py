@@ -108,7 +108,7 @@ def encode_sets(
         sets: R*, [N, N].
         features: Unit rows, [N, D] float32.
         scale: Divides the squared distances of row i, [N]; ones leave them as they are.
-        index: Neighbours, [N, k] with k >= k2 unless N is smaller.
+        index: Neighbours, [N, k] with k >= ``k2`` unless N is smaller.
         k2: Images over which encodings are averaged, itself included; 1 leaves them alone.
         similarity: Cosines of the neighbours, [N, k], which need not be computed again.
 
@@ -121,10 +121,13 @@ def encode_sets(
     total = np.bincount(rows, weights=raised, minlength=len(features))
     size, averaged = len(index), min(k2, index.shape[1])
     share = raised / (total[rows] * averaged)
+    encoding = sparse.csr_matrix((share, sets.indices, sets.indptr), shape=sets.shape)
+    if averaged == 1:  # not over the first neighbour, which may be a copy
+        return encoding
     pointer = np.arange(0, size * averaged + 1, averaged)
     ones = np.ones(size * averaged, np.float32)
     nearest = sparse.csr_matrix((ones, index[:, :averaged].ravel(), pointer), shape=sets.shape)
-    return nearest @ sparse.csr_matrix((share, sets.indices, sets.indptr), shape=sets.shape)
+    return nearest @ encoding
 
 
 def _squared_distances(

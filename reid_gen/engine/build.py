@@ -232,7 +232,7 @@ def _source(settings: schema.Source) -> Dataset:
 def _cluster(settings: schema.Clustering) -> Callable[[Floats], PseudoLabels]:
     return partial(
         pseudo_labels,
-        eps=_eps(settings.eps),
+        eps=None if settings.rule == "hdbscan" else _eps(settings.eps),
         k1=settings.k1,
         k1_counts_self=settings.k1_counts_self,
         k2=settings.k2,

@@ -156,11 +156,16 @@ class Trainer:
         found = self.runtime.from_main(recipe.cluster(features) if self.runtime.is_main else None)
         assert found is not None
         if found.clusters < 2:
+            images = f"clustering found {found.clusters} cluster(s) among {len(features)} images"
+            if found.eps is None:
+                raise UserError(
+                    f"{images}, and training needs at least 2; change clustering.min_samples or "
+                    "start from better weights"
+                )
             raise UserError(
-                f"clustering found {found.clusters} cluster(s) among {len(features)} images at eps "
-                f"{found.eps:.3f}, and training needs at least 2; change clustering.eps "
-                "(larger if most images are outliers, smaller if one cluster holds them all) or "
-                "start from better weights"
+                f"{images} at eps {found.eps:.3f}, and training needs at least 2; change "
+                "clustering.eps (larger if most images are outliers, smaller if one cluster holds "
+                "them all) or start from better weights"
             )
         return found
 

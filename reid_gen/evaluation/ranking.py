@@ -91,7 +91,7 @@ def evaluate_ranking(
         The scores.
 
     Raises:
-        UserError: If no query has a match.
+        UserError: If a distance is not finite, or no query has a match.
     """
     labels = (query_pids, gallery_pids, query_camids, gallery_camids)
     distances = cosine_blocks(query, gallery, block)
@@ -141,7 +141,7 @@ def evaluate_distances(
         The scores.
 
     Raises:
-        UserError: If no query has a match.
+        UserError: If a distance is not finite, or no query has a match.
     """
     blocks = (
         (start, distance[start : start + _BLOCK]) for start in range(0, len(distance), _BLOCK)
@@ -175,7 +175,7 @@ def evaluate_blocks(
         The scores.
 
     Raises:
-        UserError: If no query has a match.
+        UserError: If a distance is not finite, or no query has a match.
     """
     labels = (query_pids, gallery_pids, query_camids, gallery_camids)
     found = score_queries(distances, *labels, ap=ap)
@@ -221,11 +221,22 @@ def score_queries(
     *,
     ap: ApRule = "step",
 ) -> QueryScores:
-    """Score every query by itself; arguments as in :func:`evaluate_blocks`."""
+    """Score every query by itself; arguments as in :func:`evaluate_blocks`.
+
+    Raises:
+        UserError: If a distance is not finite.
+    """
     count = len(query_pids)
     precision, penalty = np.full((2, count), np.nan)
     first = np.zeros(count, np.int64)
     for start, block in distances:
+        finite = np.isfinite(block)
+        if not finite.all():
+            query, image = np.argwhere(~finite)[0]
+            raise UserError(
+                f"the distance of query {start + query} to gallery image {image} is "
+                f"{block[query, image]}; see that all features are finite"
+            )
         rows = slice(start, start + len(block))
         same = query_pids[rows, None] == gallery_pids
         camids = query_camids[rows, None]

@@ -45,7 +45,8 @@ class Reranked:
         self.features = np.concatenate([query, gallery]).astype(np.float32)
         self.count = len(query)
         self.weight = weight
-        index, similarity = nearest_certified(self.features, min(k1 + 1, len(self.features)))
+        wanted = min(max(k1 + 1, k2), len(self.features))
+        index, similarity = nearest_certified(self.features, wanted)
         self.scale = _largest_distances(self.features)
         sets = expanded_sets(index, k1 + 1, k1)
         self.encoding = encode_sets(sets, self.features, self.scale, index, k2, similarity)

@@ -51,6 +51,22 @@ def test_other_rules_and_approximate_neighbours(files, capsys, rule):
     assert len(out.read_text().splitlines()) == 161
 
 
+def test_a_radius_is_refused_where_it_says_nothing(files, capsys):
+    words = ["cluster", files / "all.npz", "--out", files / "x.npz"]
+    assert "rule hdbscan has no eps; leave it out" in failure(
+        capsys, *words, "--rule", "hdbscan", "--eps", "0.5"
+    )
+    assert "eps must be in (0, 1), got 1" in failure(capsys, *words, "--eps", "1")
+
+
+def test_one_query_is_ranked(files, capsys):
+    features = np.load(files / "query.npy")
+    np.save(files / "one.npy", features[:1])
+    out = files / "ranks.npz"
+    main(["rank", str(files / "one.npy"), str(files / "gallery.npy"), "--out", str(out)])
+    assert np.load(out)["rank"].tolist() == list(range(1, 11))
+
+
 def test_ranks_are_written_and_measured(files, capsys):
     out = files / "ranks.npz"
     words = [str(files / "query.npz"), str(files / "gallery.parquet")]

@@ -17,10 +17,10 @@ def dense(sparse_distance):
 
 
 @pytest.mark.parametrize("counts_self", [True, False])
-@pytest.mark.parametrize(("k1", "k2"), [(8, 3), (10, 1), (6, 4)])
+@pytest.mark.parametrize(("k1", "k2"), [(8, 3), (10, 1), (6, 4), (4, 8)])
 def test_distances_equal_the_dense_definition(k1, k2, counts_self):
     features, _ = people(persons=12, each=7)
-    neighbours = nearest(features, k1 if counts_self else k1 + 1)
+    neighbours = nearest(features, max(k1 if counts_self else k1 + 1, k2))
     found = jaccard_distances(features, neighbours, k1=k1, k2=k2, counts_self=counts_self)
     expected = slow.distances(features, k1, k2, counts_self)
     np.fill_diagonal(expected, 0)

@@ -42,6 +42,16 @@ def test_many_copies_are_told_apart_by_their_number(precision):
     assert index[100].tolist() == [5, *range(20, 31)]
 
 
+def test_more_neighbours_than_usual_are_found_too():
+    features = people(persons=60, each=8)[0]
+    features[20:160] = features[5]  # which float32 alone would not keep in order
+    found = nearest(features, 100)
+    wanted = brute(features, 100)[0]
+    rows = np.flatnonzero(wanted[:, 0] == np.arange(len(features)))
+    assert len(rows) > 300
+    np.testing.assert_array_equal(found.index[rows], wanted[rows])
+
+
 @pytest.mark.parametrize("spare", [1, 8, 32])
 def test_on_a_device_neighbours_are_those_of_float64_too(spare):
     features = people(persons=40, each=7, noise=0.9)[0]

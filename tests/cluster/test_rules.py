@@ -5,7 +5,7 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 from sklearn.metrics import adjusted_rand_score
 
-from reid_gen.cluster import FixedEps, pseudo_labels
+from reid_gen.cluster import FixedEps, ShareEps, pseudo_labels
 from reid_gen.cluster.assign import check_features
 from reid_gen.cluster.jaccard import jaccard_distances
 from reid_gen.cluster.neighbours import nearest
@@ -18,7 +18,8 @@ SIZES = {"k1": 8, "k2": 3}
 
 
 def labels(features, **options):
-    return pseudo_labels(features, eps=FixedEps(0.5), **SIZES, **options).labels
+    eps = None if options.get("rule") == "hdbscan" else FixedEps(0.5)
+    return pseudo_labels(features, **{"eps": eps, **SIZES, **options}).labels
 
 
 @pytest.mark.parametrize("rule", list(RULES))
@@ -56,9 +57,10 @@ def test_pairs_beyond_the_radius_can_be_left_out_without_another_result():
     np.testing.assert_array_equal(part.toarray(), kept.toarray())
 
 
-def test_permuting_the_images_permutes_the_labels():
-    features, _ = people(persons=25, each=7, noise=0.8)
-    order = np.random.default_rng(1).permutation(len(features))
+@pytest.mark.parametrize("seed", range(8))
+def test_permuting_the_images_permutes_the_labels(seed):
+    features, _ = people(persons=25, each=7, noise=0.8, seed=seed)
+    order = np.random.default_rng(seed).permutation(len(features))
     plain, moved = labels(features), labels(features[order])
     assert adjusted_rand_score(plain[order], moved) == 1
     np.testing.assert_array_equal(plain[order] == -1, moved == -1)
@@ -109,3 +111,27 @@ def test_faults_of_features_are_named():
         check_features(features[:1])
     with pytest.raises(UserError, match="unknown clustering rule 'kmeans'; known: dbscan"):
         labels(features, rule="kmeans")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"k1": 1}, "k1 must be at least 2, got 1"),
+        ({"k2": 0}, "k2 must be at least 1, got 0"),
+        ({"min_samples": 0}, "min_samples must be at least 1, got 0"),
+        ({"eps": None}, "clustering rule dbscan needs an eps"),
+        ({"rule": "hdbscan", "eps": FixedEps(0.5)}, "clustering rule hdbscan has no eps"),
+    ],
+)
+def test_faults_of_settings_are_named(options, message):
+    features, _ = people(persons=3, each=3)
+    with pytest.raises(UserError, match=message):
+        labels(features, **options)
+
+
+@pytest.mark.parametrize("eps", [-0.1, 0.0, 1.0, np.nan])
+def test_a_radius_that_makes_no_clusters_is_refused(eps):
+    with pytest.raises(UserError, match=r"eps must be in \(0, 1\), got"):
+        FixedEps(eps)
+    with pytest.raises(UserError, match=r"the share of pairs must be in \(0, 1\), got"):
+        ShareEps(eps)

@@ -92,6 +92,14 @@ def test_average_precision_equals_scikit_learn_without_ties():
     assert found.mean_ap == pytest.approx(np.mean(aps))
 
 
+def test_a_distance_that_is_no_number_is_one_clear_error():
+    query, gallery = np.eye(3, dtype=np.float32)[:2], np.eye(3, dtype=np.float32)
+    query[1, 0] = np.nan
+    labels = map(np.array, ([1, 2], [1, 2, 3], [0, 0], [1, 1, 1]))
+    with pytest.raises(UserError, match="distance of query 1 to gallery image 0 is nan; see that"):
+        evaluate_ranking(query, gallery, *labels)
+
+
 def test_no_match_at_all_is_one_clear_error():
     one_camera = (np.zeros((1, 2), np.float32), *map(np.array, ([7], [7, 3], [0], [0, 0])))
     with pytest.raises(UserError) as error:

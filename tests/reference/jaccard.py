@@ -40,7 +40,8 @@ def jaccard(v):
     distance = np.empty((size, size))
     for i in range(size):
         for j in range(size):
-            distance[i, j] = 1 - np.minimum(v[i], v[j]).sum() / np.maximum(v[i], v[j]).sum()
+            union = np.maximum(v[i], v[j]).sum()
+            distance[i, j] = 1 - np.minimum(v[i], v[j]).sum() / union if union else 1
     return distance
 
 
@@ -49,7 +50,7 @@ def distances(features, k1, k2, counts_self=True):
     features = features.astype(np.float64)
     count = k1 if counts_self else k1 + 1
     squared = 2 - 2 * features @ features.T
-    rank = nearest(features, max(count, k1 // 2 + 1))
+    rank = nearest(features, max(count, k1 // 2 + 1, k2))
     return jaccard(encodings(rank, squared, count, k1, k2))
 
 
