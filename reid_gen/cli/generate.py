@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,42 +11,45 @@ from reid_gen.cli.options import JSON, JSON_FORCE, PATH
 from reid_gen.cli.results import Results
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from reid_gen.data.groups import Groups
     from reid_gen.engine.makers import Maker
     from reid_gen.engine.scoring import Scorer
     from reid_gen.types import Image
 
+    Job = tuple[Maker, Scorer, list[Image], dict[str, Any]]
+    """What makes and scores groups, of which images, and what is said of it."""
+
 
 @click.command()
-@click.argument("source", type=PATH)
+@click.argument("source", type=PATH, required=False)
 @click.option("--out", type=PATH, required=True, help="Folder for the groups.")
 @click.option(
     "--maker",
     type=click.Choice(["turned", "anchored", "mosaic"]),
-    default="turned",
-    show_default=True,
+    show_default="turned",
     help="Bodies turned; the same with the image's content alone (CLSP, diffusion); pieces (CLIC).",
 )
-@click.option("--members", type=click.IntRange(1), default=4, show_default=True, help="Per image.")
+@click.option("--members", type=click.IntRange(1), show_default="4", help="Per image.")
 @click.option(
     "--share",
     type=click.FloatRange(0, 1),
-    default=0.1,
-    show_default=True,
+    show_default="0.1",
     help="Of a picture's own content with --maker anchored; the rest is the image's.",
 )
-@click.option("--seed", type=click.IntRange(0), default=1, show_default=True)
-@click.option("--check", is_flag=True, help="Only compare every file with its checksum.")
+@click.option("--seed", type=click.IntRange(0), show_default="1")
+@click.option("--check", is_flag=True, help="Only compare --out with what is said of it, and here.")
 @click.option("--sheet", type=PATH, help="Draw some groups into a .png or .jpg.")
 @JSON
 @JSON_FORCE
 def generate(
-    source: Path,
+    source: Path | None,
     out: Path,
-    maker: str,
-    members: int,
-    share: float,
-    seed: int,
+    maker: str | None,
+    members: int | None,
+    share: float | None,
+    seed: int | None,
     check: bool,
     sheet: Path | None,
     output: Path | None,
@@ -57,35 +60,103 @@ def generate(
     SOURCE is a run, whose own generator or --maker makes them of its images, or the YAML file of a
     public diffusion model. A killed command goes on where it was and gives the same files. Train on
     them with a generator of kind `stored`, or on groups that share a pose with a `pose` section.
+    --check makes none: it counts and compares those that lie in --out, and needs no SOURCE.
 
     Example: reid-gen generate runs/gcl_pedestrians --out groups --sheet groups.png
     """
     from reid_gen.data.groups import check_groups, load_groups
     from reid_gen.data.images import save_picture
-    from reid_gen.engine.generate import generate_groups
-    from reid_gen.engine.progress import Terminal
     from reid_gen.report.groups import groups_sheet
 
+    _refuse_unused(source, maker, share, check)
     results = Results(output, force)
-    if not check:
-        if source.suffix in (".yaml", ".yml"):
-            way, scorer, images = _pipeline(source)
-            made_by = source.name
-        else:
-            if maker == "mosaic":
-                way, scorer, images = _mosaics(source)
-            else:
-                way, scorer, images = _drawn(source, maker, share, results)
-            made_by = _name(source)
-        generate_groups(
-            way, scorer, images, out,
-            members=members, seed=seed, made_by=made_by, progress=Terminal(),
-        )  # fmt: skip
+    if source is not None and not check:
+        _make(source, out, maker or "turned", members or 4, share, seed, results)
     groups = load_groups(out)
+    if check:
+        asked = {"maker": maker, "members": members, "share": share, "seed": seed}
+        _refuse_other(groups, source, asked)
     check_groups(groups)
     _describe(groups, results)
     if sheet is not None:
         save_picture(groups_sheet(groups), sheet)
+
+
+def _is_pipeline(source: Path) -> bool:
+    return source.suffix in (".yaml", ".yml")
+
+
+def _refuse_unused(
+    source: Path | None, maker: str | None, share: float | None, check: bool
+) -> None:
+    """See that SOURCE is there, and no option that would be without effect.
+
+    Raises:
+        UserError: If it is not so.
+    """
+    from reid_gen.errors import UserError
+
+    if source is None:
+        if not check:
+            raise UserError("no SOURCE: give a run, or the YAML file of a public diffusion model")
+    elif _is_pipeline(source):
+        given = {"--maker": maker, "--share": share}
+        unused = [f"{name} {value}" for name, value in given.items() if value is not None]
+        if unused:
+            raise UserError(
+                f"{' '.join(unused)} has no effect with {source}: the file says how pictures are "
+                "made; leave it out, or give a run"
+            )
+    elif share is not None and maker != "anchored":
+        raise UserError(f"--share {share} has no effect without --maker anchored; leave it out")
+
+
+def _refuse_other(groups: Groups, source: Path | None, asked: Mapping[str, object]) -> None:
+    """See that groups are those that --check was asked for.
+
+    Raises:
+        UserError: If they were made of or by something else.
+    """
+    from reid_gen.errors import UserError
+
+    wanted = {name: value for name, value in asked.items() if value is not None}
+    if source is not None:
+        wanted["made_by"] = source.name if _is_pipeline(source) else _name(source)
+    there = groups.about
+    other = [
+        f"{name} {there.get(name)} and not {value}"
+        for name, value in wanted.items()
+        if str(there.get(name)) != str(value)
+    ]
+    if other:
+        raise UserError(
+            f"{groups.folder} holds groups with {', '.join(other)}; give the --out of those, or "
+            "leave out with --check what need not be compared"
+        )
+
+
+def _make(
+    source: Path,
+    out: Path,
+    maker: str,
+    members: int,
+    share: float | None,
+    seed: int | None,
+    results: Results,
+) -> None:
+    from reid_gen.engine.generate import generate_groups
+    from reid_gen.engine.progress import Terminal
+
+    if _is_pipeline(source):
+        way, scorer, images, card = _pipeline(source)
+    elif maker == "mosaic":
+        way, scorer, images, card = _mosaics(source)
+    else:
+        way, scorer, images, card = _drawn(source, maker, 0.1 if share is None else share, results)
+    generate_groups(
+        way, scorer, images, out,
+        members=members, seed=1 if seed is None else seed, card=card, progress=Terminal(),
+    )  # fmt: skip
 
 
 def _name(run: Path) -> str:
@@ -94,18 +165,17 @@ def _name(run: Path) -> str:
     return f"{run.name} {read_card(find_checkpoint(run))['sha256'][:16]}"
 
 
-def _pipeline(file: Path) -> tuple[Maker, Scorer, list[Image]]:
+def _pipeline(file: Path) -> Job:
     """A public diffusion model, and the images that have a body to trust."""
     from reid_gen.config.load import load_settings
     from reid_gen.config.pipelines import Groups as Settings
-    from reid_gen.engine.build_pipeline import build_groups
+    from reid_gen.engine.build_pipeline import build_groups, card_of
 
-    return build_groups(load_settings(file, Settings))
+    settings = load_settings(file, Settings)
+    return *build_groups(settings), {"made_by": file.name, **card_of(settings)}
 
 
-def _drawn(
-    run: Path, maker: str, share: float, results: Results
-) -> tuple[Maker, Scorer, list[Image]]:
+def _drawn(run: Path, maker: str, share: float, results: Results) -> Job:
     """What draws with a run's generator, and the images that have a body to trust."""
     from itertools import compress
 
@@ -113,12 +183,16 @@ def _drawn(
     from reid_gen.cli.views import open_run
     from reid_gen.data.datasets import load_dataset
     from reid_gen.engine.build_parts import build_angles
+    from reid_gen.engine.checkpoint import WEIGHTS
     from reid_gen.engine.makers import Anchored, Turned
     from reid_gen.engine.scoring import Scorer, StructureJudge
+    from reid_gen.engine.steps import GENERATOR
+    from reid_gen.files import content_digest
 
-    _, config, settings, artist = open_run(run)
+    checkpoint, config, settings, artist = open_run(run)
     images = load_dataset(config.data.name, config.data.root).train
-    table = load_table(settings.bodies / "train.npz")
+    file = settings.bodies / "train.npz"
+    table = load_table(file)
     trusted = table.trusts([image.key for image in images], settings.least_score)
     chosen = list(compress(images, trusted))
     results.say(f"{len(images) - len(chosen)} of {len(images)} images have no body to trust")
@@ -127,10 +201,13 @@ def _drawn(
     if maker == "anchored":
         way = Anchored(artist, table, angles, share)
     judge = StructureJudge(table, artist.body, artist.height, artist.width)
-    return way, Scorer(artist.runtime.encoder(artist.encoder), judge), chosen
+    contents = {"bodies": file, "generator": checkpoint / f"{GENERATOR}{WEIGHTS}"}
+    digests = {name: content_digest(path) for name, path in contents.items()}
+    card = {"made_by": _name(run), "contents_sha256": digests}
+    return way, Scorer(artist.runtime.encoder(artist.encoder), judge), chosen, card
 
 
-def _mosaics(run: Path) -> tuple[Maker, Scorer, list[Image]]:
+def _mosaics(run: Path) -> Job:
     """What cuts images up; only the scores need the run."""
     from reid_gen.config.load import load_config
     from reid_gen.data.datasets import load_dataset
@@ -145,7 +222,8 @@ def _mosaics(run: Path) -> tuple[Maker, Scorer, list[Image]]:
     encoder, _ = load_encoder(checkpoint)
     images = load_dataset(config.data.name, config.data.root).train
     scorer = Scorer(Runtime(config.encoder.precision).encoder(encoder), None)
-    return Mosaics(config.data.height, config.data.width), scorer, list(images)
+    way = Mosaics(config.data.height, config.data.width)
+    return way, scorer, list(images), {"made_by": _name(run)}
 
 
 def _describe(groups: Groups, results: Results) -> None:

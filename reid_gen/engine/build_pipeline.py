@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Sequence
 from itertools import compress
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,12 +16,14 @@ from reid_gen.config import pipelines
 from reid_gen.data.datasets import load_dataset
 from reid_gen.data.prompts import read_prompts
 from reid_gen.engine.build_parts import build_angles
+from reid_gen.engine.checkpoint import find_checkpoint, read_card
 from reid_gen.engine.judge import load_judge
 from reid_gen.engine.prompted import Prompted
 from reid_gen.engine.runtime import Runtime
 from reid_gen.engine.scoring import Scorer, StructureJudge
 from reid_gen.evaluation.features import Encode
 from reid_gen.extras import need
+from reid_gen.files import content_digest
 from reid_gen.generators.diffusion.identity import load_identity, tokens_of
 from reid_gen.generators.diffusion.stable import Controlled, StablePainter
 from reid_gen.types import Image
@@ -51,7 +52,6 @@ def build_groups(settings: pipelines.Groups) -> tuple[Prompted, Scorer, list[Ima
         settings.positives,
         settings.data.height,
         settings.data.width,
-        about={"settings_sha256": _digest(settings, prompts)},
         person=person,
     )
     judge = StructureJudge(table, body, settings.data.height, settings.data.width)
@@ -71,10 +71,25 @@ def _encoder(
     return encode, lambda images: [tokens_of(prompt, feature) for feature in encode(images)]
 
 
-def _digest(settings: pipelines.Groups, prompts: tuple[str, ...]) -> str:
-    """Of all that decides what is drawn."""
-    told = settings.model_dump(mode="json") | {"prompts": prompts}
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+def card_of(settings: pipelines.Groups) -> dict[str, Any]:
+    """What made groups, for their header: the settings, and digests of files that they name.
+
+    Public weights stand there by their names alone: they are large, and do not change.
+
+    Raises:
+        UserError: If a file cannot be read.
+    """
+    named = {
+        "bodies": settings.bodies / "train.npz",
+        "body": settings.body,
+        "prompts": settings.prompts,
+        "identity": settings.identity,
+        "lora": settings.model.lora,
+    }
+    contents = {name: content_digest(path) for name, path in named.items() if path is not None}
+    if settings.run is not None:
+        contents["run"] = read_card(find_checkpoint(settings.run))["sha256"]
+    return {"settings": settings.model_dump(mode="json"), "contents_sha256": contents}
 
 
 def build_painter(settings: pipelines.StableDiffusion, device: torch.device) -> StablePainter:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +39,7 @@ def generate_groups(
     *,
     members: int,
     seed: int,
-    made_by: str,
+    card: Mapping[str, object],
     progress: Progress,
 ) -> None:
     """Make positives of every image; the same arguments give the same bytes, killed or not.
@@ -51,7 +51,8 @@ def generate_groups(
         folder: For the groups; parts that are there are kept.
         members: Positives per image.
         seed: Of all that is random.
-        made_by: Names the networks; groups of others are never mixed with these.
+        card: What made them: networks, settings, digests of what they were made from; groups of
+            others are never mixed with these.
         progress: Display.
 
     Raises:
@@ -68,7 +69,7 @@ def generate_groups(
         "kind": maker.positives,
         "maker": maker.name,
         **maker.about,
-        "made_by": made_by,
+        **card,
         "seed": seed,
         "members": members,
         "sources": len(images),
@@ -76,14 +77,16 @@ def generate_groups(
         "parts": len(starts),
     }
     start_groups(folder, about)
-    with progress.task("generate", len(images)) as advance:
-        for number, start in enumerate(starts):
-            part = images[start : start + PART]
-            if not part_folder(folder, number).is_dir():
-                rng = generator(seed, number)
-                place = part_folder(Path(), number)
-                made = maker(part, members, rng)
-                write_part(folder, number, list(_files(part, made, scorer, seed, place)))
+    missing = [n for n in range(len(starts)) if not part_folder(folder, n).is_dir()]
+    there = sum(
+        len(images[start : start + PART]) for n, start in enumerate(starts) if n not in missing
+    )
+    with progress.task("generate", len(images), there) as advance:
+        for number in missing:
+            part = images[starts[number] :][:PART]
+            made = maker(part, members, generator(seed, number))
+            place = part_folder(Path(), number)
+            write_part(folder, number, list(_files(part, made, scorer, seed, place)))
             advance(len(part))
 
 
@@ -115,7 +118,7 @@ def _member(
     return Member(
         file=file,
         group=f"{key} {prompt}".strip(),
-        seed=seed,
+        seed=seed if made.seeds is None else int(made.seeds[at]),
         source=key,
         degrees=_rounded(made.degrees, at, 3),
         prompt=prompt,

@@ -19,7 +19,7 @@ from reid_gen.engine.artist import Artist, whole_batches
 from reid_gen.errors import UserError
 from reid_gen.generators.protocol import ContentPainter
 from reid_gen.generators.turns import Angles
-from reid_gen.types import Floats, Image
+from reid_gen.types import Floats, Image, Ints
 
 
 @dataclass(frozen=True)
@@ -31,12 +31,14 @@ class Made:
         views: Their positives, in 0..1, [b, V, 3, H, W].
         degrees: How far bodies were turned, [b, V]; None if bodies have no say.
         prompts: What was asked for in words, [b]; empty where nothing was.
+        seeds: Of each positive, [b, V]; None if all come from the seed of the whole.
     """
 
     pictures: Tensor
     views: Tensor
     degrees: Floats | None = None
     prompts: tuple[str, ...] = ()
+    seeds: Ints | None = None
 
 
 class Maker(Protocol):

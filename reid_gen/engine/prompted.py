@@ -36,7 +36,6 @@ class Prompted:
         positives: ``same_pose`` or ``same_identity``.
         height: Of the pictures that are kept.
         width: Of the pictures that are kept.
-        about: What else decides how they look.
         person: From images [b, 3, H, W] to what stands for a prompt, [T, C] each; None asks in
             words.
     """
@@ -53,7 +52,6 @@ class Prompted:
         positives: str,
         height: int,
         width: int,
-        about: dict[str, str],
         person: Callable[[Tensor], Sequence[Tensor]] | None = None,
     ) -> None:
         self.painter = painter
@@ -63,7 +61,7 @@ class Prompted:
         self.angles = angles
         self.positives = positives
         self.height, self.width = height, width
-        self.about = about
+        self.about: dict[str, str] = {}
         self.person = person
 
     def __call__(
@@ -86,7 +84,8 @@ class Prompted:
                 assert asked is not None
                 views = self._draw(key, degrees, seeds, asked, batch.pixels[row])
                 shown = F.interpolate(views, size, mode="bicubic", antialias=True).clamp(0, 1)
-                yield Made(pictures[row : row + 1], shown[None], degrees[None], (prompt,))
+                made = pictures[row : row + 1], shown[None], degrees[None]
+                yield Made(*made, (prompt,), seeds[None])
 
     def _draw(
         self, key: str, degrees: Floats, seeds: np.ndarray, prompt: str | Tensor, person: Pixels

@@ -1,13 +1,20 @@
 import json
+import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors.torch import save_file
 
+from reid_gen.body.table import load_table, save_table
 from reid_gen.cli.main import main
 from reid_gen.data.groups import load_groups
 from reid_gen.engine import generate as module
 from reid_gen.engine.journal import read_metrics
+from reid_gen.engine.makers import Mosaics
+from reid_gen.engine.progress import Silent
+from reid_gen.errors import UserError
 from reid_gen.models.weights import read_weights
 from tests.cli.conftest import GAN_CONFIG, failure
 
@@ -67,16 +74,49 @@ def test_killed_at_any_moment_and_started_again_it_gives_the_same_bytes(
     assert content(tmp_path / "cut") == content(tmp_path / "whole")
 
 
-def test_a_damaged_or_missing_file_is_found_by_check(gan_run, tmp_path, capsys):
-    out = tmp_path / "groups"
-    generate(gan_run, out)
-    files = sorted(out.rglob("*.jpg"))
-    files[0].write_bytes(b"x")
-    files[1].unlink()
-    message = failure(capsys, "generate", gan_run, "--out", out, "--check")
-    assert "2 of 27 images are damaged" in message
-    assert f"{files[0].relative_to(out)} differs from its checksum" in message
-    assert f"{files[1].relative_to(out)} is missing" in message
+def test_options_without_effect_are_refused(gan_run, tmp_path, capsys):
+    def fails(*words):
+        return failure(capsys, "generate", *words, "--out", tmp_path / "x")
+
+    message = "--share 0.2 has no effect without --maker anchored; leave it out"
+    assert message in fails(gan_run, "--share", "0.2")
+    assert message in fails(gan_run, "--share", "0.2", "--maker", "mosaic")
+    message = fails("sd.yaml", "--share", "0.2", "--maker", "anchored")
+    assert (
+        "--maker anchored --share 0.2 has no effect with sd.yaml: the file says how pictures are "
+        "made; leave it out, or give a run"
+    ) in message
+    message = fails()
+    assert "no SOURCE: give a run, or the YAML file of a public diffusion model" in message
+    assert not (tmp_path / "x").exists()
+
+
+def test_there_must_be_an_image_to_make_positives_of(tmp_path):
+    with pytest.raises(UserError, match="there is no image to make positives of"):
+        module.generate_groups(
+            Mosaics(64, 32), None, [], tmp_path, members=2, seed=1, card={}, progress=Silent()
+        )
+
+
+def test_changed_bodies_and_a_generator_that_learnt_on_are_not_mixed(gan_run, tmp_path, capsys):
+    run = tmp_path / "runs" / "tiny"
+    shutil.copytree(gan_run, run)
+    generate(run, tmp_path / "groups")
+    file = run / "last" / "generator.safetensors"
+    weights = read_weights(file)
+    save_file({name: value + 1 for name, value in weights.items()}, file)
+    words = ("generate", run, "--out", tmp_path / "groups", "--members", "3")
+    assert "made with other contents_sha256.generator;" in failure(capsys, *words)
+    shutil.copy(gan_run / "last" / "generator.safetensors", file)
+    bodies = gan_run.parents[1] / "people" / "bodies" / "train.npz"
+    kept = bodies.read_bytes()
+    table = load_table(bodies)
+    try:
+        save_table(replace(table, shape=table.shape + 1), bodies)
+        assert "made with other contents_sha256.bodies;" in failure(capsys, *words)
+    finally:
+        bodies.write_bytes(kept)
+    main([str(word) for word in words])
 
 
 def test_groups_made_otherwise_are_never_mixed(gan_run, tmp_path, capsys):
@@ -165,6 +205,15 @@ def test_faults_of_stored_views_are_named(gan_run, tmp_path, capsys):
     message = failure(capsys, "train", "--config", config)
     assert "stored views are not trained; give stages views: true instead" in message
     generate(gan_run, tmp_path / "groups")
+    header = tmp_path / "groups" / "groups.json"
+    kept = header.read_text()
+    header.write_text(kept.replace("same_identity", "same_pose"))
+    config = stored_config(gan_run, tmp_path, tmp_path / "groups")
+    assert (
+        f"{tmp_path / 'groups'} holds groups of kind same_pose, whose members are different "
+        "people; views must be of kind same_identity"
+    ) in failure(capsys, "train", "--config", config)
+    header.write_text(kept)
     part = next((tmp_path / "groups").glob("part-*"))
     part.rename(tmp_path / "away")
     config = stored_config(gan_run, tmp_path, tmp_path / "groups")

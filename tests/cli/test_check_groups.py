@@ -1,0 +1,137 @@
+"""What `reid-gen generate --check` finds, a message each."""
+
+import json
+import shutil
+
+import pytest
+
+from reid_gen.cli.main import main
+from reid_gen.data.groups import load_groups
+from tests.cli.conftest import failure
+
+
+@pytest.fixture(scope="module")
+def made(gan_run, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("made") / "groups"
+    main(["generate", str(gan_run), "--out", str(folder), "--members", "3"])
+    return folder
+
+
+@pytest.fixture
+def out(made, tmp_path):
+    shutil.copytree(made, tmp_path / "groups")
+    return tmp_path / "groups"
+
+
+@pytest.fixture
+def fails(out, capsys):
+    return lambda *words: failure(capsys, "generate", *words, "--out", out, "--check")
+
+
+def change(file, old, new):
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new, 1))
+
+
+def test_groups_as_they_were_made_pass_with_and_without_their_source(gan_run, out, capsys):
+    main(["generate", "--out", str(out), "--check"])
+    words = ["--maker", "turned", "--members", "3", "--seed", "1"]
+    main(["generate", str(gan_run), "--out", str(out), "--check", *words])
+    assert "27 images in 9 groups" in capsys.readouterr().out
+
+
+def test_groups_of_another_source_or_made_otherwise_are_named(gan_run, fails, tmp_path):
+    message = fails(gan_run, "--maker", "anchored", "--members", "99", "--seed", "5")
+    assert "with maker turned and not anchored, members 3 and not 99, seed 1 and not 5;" in message
+    assert "leave out with --check what need not be compared" in message
+    assert "holds groups with made_by tiny " in fails("sd.yaml")
+    assert f"{tmp_path / 'nowhere'} holds no checkpoint" in fails(tmp_path / "nowhere")
+    assert "holds groups with share None and not 0.5" in fails("--share", "0.5")
+
+
+def test_damaged_and_missing_files_are_named(out, fails):
+    files = sorted(out.rglob("*.jpg"))
+    files[0].write_bytes(b"x")
+    files[1].unlink()
+    message = fails()
+    assert "2 of 27 images are damaged" in message
+    assert f"{files[0].relative_to(out)} differs from its checksum" in message
+    assert f"{files[1].relative_to(out)} is missing" in message
+
+
+def test_lines_that_are_gone_or_too_many_are_counted(out, fails):
+    manifest = out / "part-00000" / "manifest.jsonl"
+    lines = manifest.read_text().splitlines(keepends=True)
+    first = json.loads(lines[0])
+    manifest.write_text("".join(lines[1:]))
+    message = fails()
+    assert f"{out} lists 26 images, and its groups.json says 3 in each of 9 groups" in message
+    assert f"{first['file']} has no line, group '{first['group']}' has 2;" in message
+    assert "remove the part-* folders of these and go on with the command" in message
+    for line in lines[:3]:
+        (out / json.loads(line)["file"]).unlink()
+    manifest.write_text("".join(lines[3:]))
+    assert "9 groups: there are 8 groups;" in fails()
+    manifest.write_text("".join([*lines, lines[0]]))
+    assert f"group '{first['group']}' has 4" in fails()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        (', "source"', ', "sauce"', "line 1: sauce Unexpected"),
+        ('"seed": 1', '"seed": null', "line 1: seed Input should be a valid integer"),
+        ('{"file"', '"file"', "line 1: Invalid JSON"),
+    ],
+)
+def test_lines_that_cannot_be_read_are_named(out, fails, old, new, reason):
+    manifest = out / "part-00000" / "manifest.jsonl"
+    change(manifest, old, new)
+    message = fails()
+    assert f"{manifest} cannot be read ({reason}" in message
+    assert f"remove {manifest.parent} and go on with the command that made it" in message
+    assert len(message.splitlines()) == 1
+
+
+def test_a_cut_manifest_and_one_that_is_gone_are_named(gan_run, out, fails):
+    manifest = out / "part-00000" / "manifest.jsonl"
+    kept = manifest.read_bytes()
+    manifest.write_bytes(kept[:-20])
+    assert f"{manifest} cannot be read (line 27: Invalid JSON: EOF" in fails()
+    manifest.unlink()
+    assert f"{manifest} cannot be read (No such file or directory)" in fails()
+    shutil.rmtree(manifest.parent)
+    assert "has 1 of 1 parts still to make" in fails()
+    main(["generate", str(gan_run), "--out", str(out), "--members", "3"])
+    assert manifest.read_bytes() == kept
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "[]", "{}", '{"format": 3}', '{"format": 3, "kind": "", "parts": "1"}']
+)
+def test_a_header_that_cannot_be_read_is_named(gan_run, out, fails, capsys, text):
+    header = out / "groups.json"
+    header.write_text(text)
+    message = fails()
+    assert f"{header} is damaged (" in message
+    assert f"put a copy of it back, or remove {out} and make the groups again" in message
+    assert message == failure(capsys, "generate", gan_run, "--out", out)
+
+
+def test_other_formats_are_refused_and_the_one_before_is_read(gan_run, out, fails):
+    header = out / "groups.json"
+    about = json.loads(header.read_text())
+    about["format"] = 1
+    header.write_text(json.dumps(about))
+    message = f"{header} has format 1, this version reads 2 and 3; make them again"
+    assert message in fails()
+    about["format"] = 2
+    del about["contents_sha256"]
+    header.write_text(json.dumps(about))
+    for manifest in out.rglob("manifest.jsonl"):
+        manifest.write_text(manifest.read_text().replace('"pose": null, ', ""))
+    main(["generate", "--out", str(out), "--check"])
+    shutil.rmtree(out / "part-00000")
+    main(["generate", str(gan_run), "--out", str(out), "--members", "3"])
+    assert len(load_groups(out).members) == 27

@@ -1,0 +1,98 @@
+"""What groups of a public diffusion model say of how they were made."""
+
+import numpy as np
+import pytest
+
+from reid_gen.cli.main import main
+from reid_gen.config.load import load_settings
+from reid_gen.config.pipelines import Groups
+from reid_gen.data.groups import load_groups
+from reid_gen.data.images import decode
+from reid_gen.engine import generate as module
+from reid_gen.engine.build_pipeline import build_groups
+from reid_gen.files import content_digest
+from tests.cli.conftest import failure
+from tests.generators.tiny_pipelines import make_pipelines
+
+pytest.importorskip("transformers")
+
+CONFIG = """\
+data: {{name: pedestrians, root: {people}, height: 64, width: 32}}
+bodies: {people}/bodies
+prompts: {folder}/prompts.txt
+model:
+  base: {folder}/sd
+  controls:
+    - {{weights: {folder}/openpose, condition: openpose}}
+  height: 32
+  width: 16
+  steps: 2
+  precision: fp32
+"""
+
+
+@pytest.fixture(scope="module")
+def made(gan_run, tmp_path_factory):
+    """A settings file, and groups that were made by it."""
+    folder = make_pipelines(tmp_path_factory.mktemp("weights"))
+    (folder / "prompts.txt").write_text("a man in a red coat\na woman in a blue dress\n")
+    file = folder / "small.yaml"
+    file.write_text(CONFIG.format(people=gan_run.parents[1] / "people", folder=folder))
+    main(["generate", str(file), "--out", str(folder / "groups"), "--members", "2"])
+    return file, load_groups(folder / "groups")
+
+
+def test_the_header_holds_the_settings_and_digests_of_the_files_that_they_name(made):
+    file, groups = made
+    settings = load_settings(file, Groups)
+    assert Groups.model_validate(groups.about["settings"]) == settings
+    assert groups.about["settings"]["model"]["guidance"] == 5.0
+    assert groups.about["contents_sha256"] == {
+        "bodies": content_digest(settings.bodies / "train.npz"),
+        "prompts": content_digest(settings.prompts),
+    }
+
+
+def test_each_member_can_be_drawn_again_from_its_own_seed(made):
+    file, groups = made
+    assert len({member.seed for member in groups.members}) == len(groups.members)
+    maker, _, _ = build_groups(load_settings(file, Groups))
+    for member in groups.members[1:3]:
+        drawn = maker._draw(
+            member.source, np.zeros(1), np.array([member.seed]), member.prompt, None
+        )
+        there = decode(groups.folder / member.file, 32, 16) / 255
+        again = drawn[0].permute(1, 2, 0).numpy().clip(0, 1)
+        other = decode(groups.folder / groups.members[5].file, 32, 16) / 255
+        assert np.abs(there - again).mean() < 0.5 * np.abs(other - again).mean()
+
+
+def test_the_setting_or_file_that_changed_is_named(made, capsys, monkeypatch):
+    file, groups = made
+    words = ("generate", file, "--out", groups.folder, "--members", "2")
+    kept = file.read_text()
+    file.write_text(kept.replace("steps: 2", "steps: 3"))
+    assert "made with other settings.model.steps; give another --out" in failure(capsys, *words)
+    file.write_text(kept)
+    prompts = load_settings(file, Groups).prompts
+    text = prompts.read_text()
+    prompts.write_text("a boy\n")
+    assert "made with other contents_sha256.prompts; give another" in failure(capsys, *words)
+    prompts.write_bytes(b"\xff\xfe\xff")
+    message = failure(capsys, *words)
+    assert f"{prompts} cannot be read as a list of prompts: 'utf-8' codec" in message
+    prompts.unlink()
+    assert f"{prompts} cannot be read as a list of prompts: [Errno 2]" in failure(capsys, *words)
+    prompts.write_text(text)
+    monkeypatch.setattr(module, "generator", None)  # nothing is drawn again
+    main([str(word) for word in words])
+
+
+def test_a_digest_is_of_content_and_names_below_a_folder(tmp_path):
+    for name in ("one", "two", "renamed"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / ("b" if name == "renamed" else "a")).write_text("x")
+    one, two, renamed = (content_digest(tmp_path / name) for name in ("one", "two", "renamed"))
+    assert one == two != renamed
+    (tmp_path / "two" / "a").write_text("y")
+    assert content_digest(tmp_path / "two") != one
