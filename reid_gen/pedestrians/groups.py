@@ -127,6 +127,7 @@ def _render_part(folder: Path, plan: GroupPlan, part: int) -> int:
             quality = studio.camera(take.camera).response.jpeg
             content = as_jpeg(studio.photograph(take), quality)
             file = f"{part_folder(Path(), part)}/{number:06d}_{n}.jpg"
-            made.append((Member(file, f"{plan.share} {number}", plan.seed), content))
+            pose = tuple(round(float(angle), 4) for angle in studio.truth(take).pose.flat)
+            made.append((Member(file, f"{plan.share} {number}", plan.seed, pose=pose), content))
     write_part(folder, part, made)
     return _size(plan, part)

@@ -39,11 +39,16 @@ def test_they_lie_on_disk_as_all_groups_do_and_a_kill_costs_a_part(tmp_path, mon
     words = ["--share", "pose", "--count", "3", "--members", "2", "--height", "64", "--width", "32"]
     out = ["--out", str(tmp_path / "a"), "--workers", "1", "--sheet", str(tmp_path / "a.png")]
     main(["data", "groups", *words, *out])
+    main(["generate", "--out", str(tmp_path / "a"), "--check"])
     whole = load_groups(tmp_path / "a")
     check_groups(whole)
     assert len(whole.members) == 6
     assert whole.about["kind"] == SAME_POSE
     assert (tmp_path / "a.png").exists()
+    first, second, _, _, other, _ = (np.array(member.pose) for member in whole.members)
+    assert first.shape == (72,)
+    assert np.abs(first - second)[3:].max() == 0
+    assert np.abs(first - other)[3:].max() > 0.01
     write = module.write_part
 
     def once(folder, number, made):
