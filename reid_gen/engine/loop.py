@@ -156,16 +156,12 @@ class Trainer:
         found = self.runtime.from_main(recipe.cluster(features) if self.runtime.is_main else None)
         assert found is not None
         if found.clusters < 2:
-            images = f"clustering found {found.clusters} cluster(s) among {len(features)} images"
-            if found.eps is None:
-                raise UserError(
-                    f"{images}, and training needs at least 2; change clustering.min_samples or "
-                    "start from better weights"
-                )
+            by = "" if found.eps is None else f" at eps {found.eps:.3f}"
             raise UserError(
-                f"{images} at eps {found.eps:.3f}, and training needs at least 2; change "
-                "clustering.eps (larger if most images are outliers, smaller if one cluster holds "
-                "them all) or start from better weights"
+                f"clustering found {found.clusters} cluster(s) among {len(features)} images{by}, "
+                "and training needs at least 2; change clustering.eps (larger if most images are "
+                "outliers, smaller if one cluster holds them all) or clustering.min_samples, or "
+                "start from better weights"
             )
         return found
 

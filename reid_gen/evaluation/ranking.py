@@ -230,13 +230,9 @@ def score_queries(
     precision, penalty = np.full((2, count), np.nan)
     first = np.zeros(count, np.int64)
     for start, block in distances:
-        finite = np.isfinite(block)
-        if not finite.all():
-            query, image = np.argwhere(~finite)[0]
-            raise UserError(
-                f"the distance of query {start + query} to gallery image {image} is "
-                f"{block[query, image]}; see that all features are finite"
-            )
+        bad = np.flatnonzero(~np.isfinite(block).all(axis=1))
+        if len(bad):
+            raise UserError(f"distances of query {start + bad[0]} are not finite; check the features")
         rows = slice(start, start + len(block))
         same = query_pids[rows, None] == gallery_pids
         camids = query_camids[rows, None]
