@@ -72,6 +72,7 @@ def main() -> None:
     about = {
         "labels_that_differ": {count: check(options.size, count) for count in options.check},
         "growth": growth(found["ours"]),
+        "dense_over_ours": ratios(found["dense"], found["ours"]),
         "environment": environment(),
     }
     if options.plot is not None:
@@ -128,7 +129,7 @@ def measure(options: argparse.Namespace, way: str, count: int) -> dict[str, obje
         "seconds": round(time.perf_counter() - started[0], 2),
         "processor_seconds": round(processor_seconds() - started[1], 2),
         "added_gib": round(memory("VmHWM") - before, 2),
-        "phases": {name: round(value, 2) for name, value in phases.items()},
+        "phases": {name: round(value, 4) for name, value in phases.items()},
         "recall": round(recall, 4),
         "clusters": int(labels.max()) + 1,
         "outliers": round(float((labels < 0).mean()), 4),
@@ -141,10 +142,11 @@ def ours(features: Floats, method: str, phases: dict[str, float]) -> tuple[Ints,
     """What `pseudo_labels` does, with a clock; labels, and the recall of the neighbours."""
     with clock(phases, "neighbours"):
         found = nearest(features, K1, method)
-    with clock(phases, "jaccard"):
-        distance = jaccard_distances(features, found, k1=K1, k2=K2, most=EPS)
-    with clock(phases, "dbscan"):
-        labels = dbscan(distance, EPS, MIN_SAMPLES)
+    with clock(phases, "after neighbours"):
+        with clock(phases, "jaccard"):
+            distance = jaccard_distances(features, found, k1=K1, k2=K2, most=EPS)
+        with clock(phases, "dbscan"):
+            labels = dbscan(distance, EPS, MIN_SAMPLES)
     return labels, found.recall
 
 
@@ -183,8 +185,18 @@ def growth(ours: Mapping[int, dict[str, Any]]) -> dict[str, float]:
     ratio = np.log(high / low)
     first, last = (ours[count]["phases"] for count in (low, high))
     return {
-        name: round(float(np.log(max(last[name], 0.01) / max(value, 0.01)) / ratio), 2)
-        for name, value in first.items()
+        name: round(float(np.log(last[name] / value) / ratio), 2) for name, value in first.items()
+    }
+
+
+def ratios(
+    dense: Mapping[int, dict[str, Any]], ours: Mapping[int, dict[str, Any]]
+) -> dict[int, dict[str, float]]:
+    """How many times as much the dense way takes, where both were measured."""
+    keys = ("seconds", "processor_seconds", "added_gib")
+    return {
+        count: {key: round(dense[count][key] / ours[count][key], 1) for key in keys}
+        for count in sorted(dense.keys() & ours.keys())
     }
 
 
