@@ -13,6 +13,7 @@ EXTRA = {
     "onnx": "onnx",
     "onnxruntime": "onnx",
     "onnxscript": "onnx",
+    "peft": "stable-diffusion",
     "pyarrow": "parquet",
     "transformers": "stable-diffusion",
 }

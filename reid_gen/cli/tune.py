@@ -6,7 +6,10 @@ from pathlib import Path
 
 import click
 
-PATH = click.Path(path_type=Path)
+from reid_gen.cli.options import PATH
+
+RANK = 32
+"""Of the adaptation (OnePoseTrans)."""
 
 
 @click.command()
@@ -18,9 +21,17 @@ PATH = click.Path(path_type=Path)
 @click.option("--steps", type=click.IntRange(1), default=60, show_default=True)
 @click.option("--batch", type=click.IntRange(1), default=2, show_default=True)
 @click.option(
-    "--rank", type=click.IntRange(1), default=32, show_default=True, help="With --prompt."
+    "--rank",
+    type=click.IntRange(1),
+    help=f"Of the adaptation, with --prompt.  [default: {RANK}]",
 )
-@click.option("--rate", type=float, default=1e-3, show_default=True, help="Learning rate.")
+@click.option(
+    "--rate",
+    type=click.FloatRange(0, min_open=True),
+    default=1e-3,
+    show_default=True,
+    help="Learning rate.",
+)
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True)
 @click.option("--force", is_flag=True, help="Overwrite the folder.")
 def tune(
@@ -31,39 +42,49 @@ def tune(
     identity: Path | None,
     steps: int,
     batch: int,
-    rank: int,
+    rank: int | None,
     rate: float,
     seed: int,
     force: bool,
 ) -> None:
-    """Fit the public diffusion model of FILE to crops: folders, files or globs.
+    """Fit the base of FILE's public diffusion model to crops: folders, files or globs.
 
     With --prompt to one person, such as a tracklet (give the folder as model.lora); with --identity
     to many, after which a re-ID feature stands for the prompt (give the folder as identity).
 
-    Example: reid-gen tune configs/pipelines/genpoccl.yaml tracklet/ --prompt "sks man" --out lora
+    Example: reid-gen tune configs/pipelines/genpoccl_market.yaml tracklet/ --prompt "sks man" --out
+    lora
     """
     from reid_gen.config.load import load_settings
     from reid_gen.config.pipelines import Groups
-    from reid_gen.engine.build_pipeline import build_painter
     from reid_gen.engine.extract import find_images
     from reid_gen.engine.judge import load_judge
     from reid_gen.engine.progress import Terminal
     from reid_gen.engine.runtime import Runtime
     from reid_gen.errors import UserError
+    from reid_gen.extras import need
     from reid_gen.files import refuse_existing
-    from reid_gen.generators.diffusion.tune import Tuning, tune_identity, tune_lora
 
     if (prompt is None) == (identity is None):
         raise UserError("give either --prompt or --identity")
+    if identity is not None and rank is not None:
+        raise UserError(
+            f"--rank {rank} has no effect with --identity, which learns one whole layer; leave it "
+            "out, or give --prompt"
+        )
     refuse_existing(out, force)
-    runtime, found = Runtime("fp32"), find_images(images)
-    painter = build_painter(load_settings(file, Groups).model, runtime.device)
-    tuning = Tuning(steps, batch, rate, rank, seed)
+    model, found = load_settings(file, Groups).model, find_images(images)
+    need("tuning", "transformers", "peft")
+    from reid_gen.generators.diffusion.tune import Tuning, load_base, tune_identity, tune_lora
+
+    runtime = Runtime("fp32")
+    judge = None if identity is None else load_judge(identity, runtime)
+    size = model.height, model.width
+    base = load_base(model.family, model.base, *size, model.precision, runtime.device)
+    tuning = Tuning(steps, batch, rate, RANK if rank is None else rank, seed)
     with Terminal().task("tune", steps) as advance:
         if prompt is not None:
-            tune_lora(painter, found, prompt, tuning, out, advance)
-        elif identity is not None:
-            encode, size = load_judge(identity, runtime)
-            tune_identity(painter, found, encode, size, tuning, out, advance)
+            tune_lora(base, found, prompt, tuning, out, advance)
+        elif judge is not None:
+            tune_identity(base, found, *judge, tuning, out, advance)
     click.echo(f"tuned to {len(found)} crops: {out}")

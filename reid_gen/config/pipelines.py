@@ -20,8 +20,8 @@ class Control(Section):
     """Hub id or folder of a ControlNet, or of a T2I-Adapter."""
     condition: Literal["openpose", "depth", "normal"]
     scale: NotNegative = 1.0
-    until: Share = 1.0
-    """Share of the steps after which a ControlNet no longer counts."""
+    until: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Share of the steps after which a ControlNet no longer counts; T2I-Adapters always do."""
 
 
 class ImagePrompt(Section):
@@ -29,8 +29,11 @@ class ImagePrompt(Section):
 
     weights: str
     """Hub id or folder."""
-    subfolder: str = "models"
-    file: str = "ip-adapter_sd15.safetensors"
+    subfolder: str | None = None
+    """null is that of h94/IP-Adapter for the family: ``models`` or ``sdxl_models``. Its
+    ``image_encoder`` is read too if the base has none."""
+    file: str | None = None
+    """null is ``ip-adapter_sd15.safetensors`` or ``ip-adapter_sdxl.safetensors``, by family."""
     scale: NotNegative = 0.6
 
 
@@ -63,6 +66,12 @@ class StableDiffusion(Section):
             )
         if self.control == "adapter" and len(self.controls) > 1:
             raise ValueError("give one T2I-Adapter; several controls need control: controlnet")
+        until = self.controls[0].until
+        if self.control == "adapter" and until != 1:
+            raise ValueError(
+                f"until: {until} has no effect on a T2I-Adapter, which counts in all steps; leave "
+                "it out, or take control: controlnet"
+            )
         return self
 
 
@@ -103,11 +112,25 @@ class Groups(Section):
             raise ValueError("give either prompts or identity")
         if self.identity is not None and (self.run is None or self.model.family != "sd"):
             raise ValueError("identity needs the run that it was tuned with, and family: sd")
-        knows = self.model.image_prompt or self.identity or self.model.lora
+        if self.identity is not None and self.model.negative:
+            raise ValueError(
+                "model.negative has no effect with identity, which asks without words; leave it out"
+            )
+        told = {
+            "model.image_prompt": self.model.image_prompt,
+            "model.lora": self.model.lora,
+            "identity": self.identity,
+        }
+        knows = [name for name, value in told.items() if value is not None]
         if self.positives == "same_identity" and not knows:
             raise ValueError(
                 "same_identity needs something that knows the person: model.image_prompt, "
                 "model.lora or identity"
+            )
+        if self.positives == "same_pose" and knows:
+            raise ValueError(
+                f"same_pose draws different people, and {knows[0]} would make them one; set "
+                f"positives: same_identity, or leave {knows[0]} out"
             )
         if self.angles is not None and self.positives == "same_pose":
             raise ValueError("same_pose draws each body as it is; set angles to null")

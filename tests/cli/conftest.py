@@ -26,6 +26,51 @@ evaluation: {{batch: 32}}
 """
 
 
+PIPELINE_CONFIG = """\
+data: {{name: pedestrians, root: {people}, height: 64, width: 32}}
+bodies: {people}/bodies
+prompts: {prompts}
+model:
+  base: {weights}/sd
+  controls:
+    - {{weights: {weights}/openpose, condition: openpose}}
+  height: 32
+  width: 16
+  steps: 2
+  precision: fp32
+"""
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory):
+    """Tiny random weights in the published format; an IP-Adapter of each family under ``ip``."""
+    pytest.importorskip("transformers")
+    from tests.generators.tiny_pipelines import make_pipelines, save_image_prompts
+
+    folder = make_pipelines(tmp_path_factory.mktemp("weights"))
+    save_image_prompts(folder / "ip")
+    return folder
+
+
+@pytest.fixture
+def write(gan_run, weights, tmp_path):
+    """Writes the settings of a public diffusion model, with some of their text changed."""
+    prompts = tmp_path / "prompts.txt"
+    prompts.write_text("a man in a red coat\na woman in a blue dress\n")
+
+    def write(*changes, name="groups.yaml"):
+        people = gan_run.parents[1] / "people"
+        text = PIPELINE_CONFIG.format(people=people, prompts=prompts, weights=weights)
+        for old, new in changes:
+            assert old in text
+            text = text.replace(old, new)
+        file = tmp_path / name
+        file.write_text(text)
+        return file
+
+    return write
+
+
 @pytest.fixture(scope="session")
 def gan_run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("views")

@@ -34,6 +34,10 @@ MESSAGES = {
         "export resnet10t.rendered --out b.onnx",
         "ONNX needs onnxscript, which is not installed: pip install 'reid-gen[onnx]'",
     ),
+    "peft": (
+        "tune pipeline.yaml crops --prompt man --out lora",
+        "tuning needs peft, which is not installed: pip install 'reid-gen[stable-diffusion]'",
+    ),
     "pyarrow": (
         "extract crops --model resnet10t.rendered --out a.parquet",
         "writing .parquet needs pyarrow, which is not installed: "

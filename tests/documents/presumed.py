@@ -72,12 +72,12 @@ def for_gcl() -> None:
 
 
 def for_diffusion() -> None:
-    from tests.generators.tiny_pipelines import make_pipelines, save_image_prompt
+    from tests.generators.tiny_pipelines import make_pipelines, save_image_prompts
 
     market()
     baseline("configs/baseline_market.yaml")
     make_pipelines(Path("weights"))
-    save_image_prompt(Path("weights/ip/models"))
+    save_image_prompts(Path("weights/ip"))
     smaller = {"height": 32, "width": 16, "steps": 2, "precision": "fp32", "base": "weights/sd"}
     for name in ("genpoccl_market.yaml", "same_person_market.yaml"):
         settings = yaml.safe_load(Path("configs/pipelines", name).read_text())
@@ -86,7 +86,7 @@ def for_diffusion() -> None:
             adapter = settings["model"]["control"] == "adapter"
             control["weights"] = f"weights/{'adapter' if adapter else control['condition']}"
         if "image_prompt" in settings["model"]:
-            settings["model"]["image_prompt"] |= {"weights": "weights/ip", "file": "ip.bin"}
+            settings["model"]["image_prompt"] |= {"weights": "weights/ip"}
         Path(name).write_text(yaml.safe_dump(settings))
 
 

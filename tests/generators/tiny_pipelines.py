@@ -10,6 +10,7 @@ from diffusers import (
     T2IAdapter,
     UNet2DConditionModel,
 )
+from safetensors.torch import save_file
 from transformers import (
     CLIPImageProcessor,
     CLIPTextConfig,
@@ -29,39 +30,46 @@ def make_pipelines(folder):
     _stable(folder / "sd")
     _stable_xl(folder / "sdxl")
     for name in ("openpose", "depth"):
-        _control(WIDTH).save_pretrained(folder / name)
-    _control(2 * WIDTH, **_XL).save_pretrained(folder / "openpose_xl")
-    for name, kind in (("adapter", "full_adapter"), ("adapter_xl", "full_adapter")):
-        adapter = T2IAdapter(
-            in_channels=3, channels=[32, 64], num_res_blocks=1, downscale_factor=2,
-            adapter_type=kind,
-        )  # fmt: skip
-        adapter.save_pretrained(folder / name)
+        _control(WIDTH, _SD).save_pretrained(folder / name)
+    _control(2 * WIDTH, _SDXL, **_TIME).save_pretrained(folder / "openpose_xl")
+    T2IAdapter(
+        in_channels=3, channels=[32, 64], num_res_blocks=1, downscale_factor=2,
+        adapter_type="full_adapter",
+    ).save_pretrained(folder / "adapter")  # fmt: skip
+    T2IAdapter(
+        in_channels=3, channels=[16, 32, 32, 32], num_res_blocks=1, downscale_factor=4,
+        adapter_type="full_adapter_xl",
+    ).save_pretrained(folder / "adapter_xl")  # fmt: skip
     return folder
 
 
-_XL = {
+_TIME = {
     "addition_embed_type": "text_time",
     "addition_time_embed_dim": 8,
     "projection_class_embeddings_input_dim": 6 * 8 + WIDTH,
 }
+_SD = {
+    "block_out_channels": (32, 64),
+    "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
+}
+_SDXL = {
+    "block_out_channels": (16, 32, 32),
+    "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+}
 
 
-def _unet(cross, **more):
+def _unet(cross, blocks, **more):
+    up = [name.replace("Down", "Up") for name in reversed(blocks["down_block_types"])]
     return UNet2DConditionModel(
-        sample_size=32, block_out_channels=(32, 64), layers_per_block=1, norm_num_groups=8,
-        cross_attention_dim=cross, attention_head_dim=8,
-        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
-        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"), **more,
+        sample_size=32, layers_per_block=1, norm_num_groups=8, cross_attention_dim=cross,
+        attention_head_dim=8, up_block_types=tuple(up), **blocks, **more,
     )  # fmt: skip
 
 
-def _control(cross, **more):
+def _control(cross, blocks, **more):
     control = ControlNetModel(
-        block_out_channels=(32, 64), layers_per_block=1, norm_num_groups=8,
-        cross_attention_dim=cross, attention_head_dim=8,
-        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
-        conditioning_embedding_out_channels=(16, 32), **more,
+        layers_per_block=1, norm_num_groups=8, cross_attention_dim=cross, attention_head_dim=8,
+        conditioning_embedding_out_channels=(16, 32), **blocks, **more,
     )  # fmt: skip
     for layer in [*control.controlnet_down_blocks, control.controlnet_mid_block]:
         torch.nn.init.normal_(layer.weight, std=0.3)  # fresh ones are 0: they would do nothing
@@ -95,41 +103,49 @@ def _words(kind=CLIPTextModel):
 
 
 def _stable(folder):
-    eye = CLIPVisionModelWithProjection(
-        CLIPVisionConfig(
-            hidden_size=WIDTH, intermediate_size=37, num_hidden_layers=2, num_attention_heads=4,
-            image_size=32, patch_size=8, projection_dim=WIDTH,
-        )
-    )  # fmt: skip
+    """Like the published one, it holds no image encoder."""
     StableDiffusionPipeline(
-        vae=_vae(), text_encoder=_words(), tokenizer=_tokenizer(), unet=_unet(WIDTH),
+        vae=_vae(), text_encoder=_words(), tokenizer=_tokenizer(), unet=_unet(WIDTH, _SD),
         scheduler=DDIMScheduler(), safety_checker=None, feature_extractor=CLIPImageProcessor(
             size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}
-        ), image_encoder=eye, requires_safety_checker=False,
+        ), requires_safety_checker=False,
     ).save_pretrained(folder)  # fmt: skip
 
 
 def _stable_xl(folder):
     StableDiffusionXLPipeline(
         vae=_vae(), text_encoder=_words(), text_encoder_2=_words(CLIPTextModelWithProjection),
-        tokenizer=_tokenizer(), tokenizer_2=_tokenizer(), unet=_unet(2 * WIDTH, **_XL),
-        scheduler=DDIMScheduler(),
+        tokenizer=_tokenizer(), tokenizer_2=_tokenizer(),
+        unet=_unet(2 * WIDTH, _SDXL, **_TIME), scheduler=DDIMScheduler(),
     ).save_pretrained(folder)  # fmt: skip
 
 
-def save_image_prompt(folder):
-    """An IP-Adapter's file for ``sd``: four tokens, two cross-attentions."""
-    folder.mkdir(parents=True)
-    layers = {}
-    unet = _unet(WIDTH)
-    widths = [
-        module.to_q.in_features for name, module in unet.named_modules() if name.endswith("attn2")
-    ]
-    for number, width in enumerate(widths):
-        layers[f"{2 * number + 1}.to_k_ip.weight"] = torch.randn(width, WIDTH) * 0.1
-        layers[f"{2 * number + 1}.to_v_ip.weight"] = torch.randn(width, WIDTH) * 0.1
-    image = {
-        "proj.weight": torch.randn(4 * WIDTH, WIDTH) * 0.1, "proj.bias": torch.zeros(4 * WIDTH),
-        "norm.weight": torch.ones(WIDTH), "norm.bias": torch.zeros(WIDTH),
+def save_image_prompts(folder):
+    """IP-Adapters of four tokens for ``sd`` and ``sdxl``, in the layout of h94/IP-Adapter."""
+    torch.manual_seed(0)
+    _save_image_prompt(folder / "models", "ip-adapter_sd15", _unet(WIDTH, _SD))
+    unet = _unet(2 * WIDTH, _SDXL, **_TIME)
+    _save_image_prompt(folder / "sdxl_models", "ip-adapter_sdxl", unet)
+    return folder
+
+
+def _save_image_prompt(folder, name, unet):
+    cross = unet.config.cross_attention_dim
+    CLIPVisionModelWithProjection(
+        CLIPVisionConfig(
+            hidden_size=WIDTH, intermediate_size=37, num_hidden_layers=2, num_attention_heads=4,
+            image_size=32, patch_size=8, projection_dim=WIDTH,
+        )
+    ).save_pretrained(folder / "image_encoder")  # fmt: skip
+    layers = {
+        "image_proj.proj.weight": torch.randn(4 * cross, WIDTH) * 0.1,
+        "image_proj.proj.bias": torch.zeros(4 * cross),
+        "image_proj.norm.weight": torch.ones(cross), "image_proj.norm.bias": torch.zeros(cross),
     }  # fmt: skip
-    torch.save({"image_proj": image, "ip_adapter": layers}, folder / "ip.bin")
+    names = [name for name in unet.attn_processors if "attn2" in name]
+    for number, processor in enumerate(names):
+        width = unet.get_submodule(processor.removesuffix(".processor")).to_q.in_features
+        for side in "kv":
+            key = f"ip_adapter.{2 * number + 1}.to_{side}_ip.weight"
+            layers[key] = torch.randn(width, cross) * 0.1
+    save_file(layers, folder / f"{name}.safetensors")

@@ -2,35 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from diffusers import (
-    ControlNetModel,
     DPMSolverMultistepScheduler,
     StableDiffusionAdapterPipeline,
     StableDiffusionControlNetPipeline,
     StableDiffusionXLAdapterPipeline,
     StableDiffusionXLControlNetPipeline,
-    T2IAdapter,
 )
+from diffusers.loaders.lora_pipeline import StableDiffusionLoraLoaderMixin
 from PIL import Image
 from torch import Tensor
 
 from reid_gen.errors import UserError
+from reid_gen.generators.diffusion.fit import KINDS, Family, refuse_base, refuse_controls
+from reid_gen.generators.diffusion.published import load, loading, locate
 from reid_gen.processor import Precision, computed_in
 from reid_gen.types import Pixels
 
+
+class AdapterPipeline(StableDiffusionAdapterPipeline, StableDiffusionLoraLoaderMixin):  # type: ignore[misc]
+    """Reads a low-rank adaptation, which diffusers' own pipeline for T2I-Adapters cannot."""
+
+
 PIPELINES = {
     ("sd", "controlnet"): StableDiffusionControlNetPipeline,
-    ("sd", "adapter"): StableDiffusionAdapterPipeline,
+    ("sd", "adapter"): AdapterPipeline,
     ("sdxl", "controlnet"): StableDiffusionXLControlNetPipeline,
     ("sdxl", "adapter"): StableDiffusionXLAdapterPipeline,
 }
+IMAGE_PROMPT = {
+    "sd": ("models", "ip-adapter_sd15.safetensors"),
+    "sdxl": ("sdxl_models", "ip-adapter_sdxl.safetensors"),
+}
+"""Subfolder and file in h94/IP-Adapter; its image encoder is in the same subfolder."""
+LORA_ADVICE = "give the folder that reid-gen tune --prompt made for this base"
 
 
 @dataclass(frozen=True)
@@ -44,7 +55,8 @@ class Controlled:
         controls: Hub ids or folders.
         scales: How strong each is.
         until: Share of the steps after which each no longer counts; T2I-Adapters always do.
-        image_prompt: Hub id or folder of an IP-Adapter, subfolder, file and scale.
+        image_prompt: Hub id or folder of an IP-Adapter, subfolder, file and scale; None for a
+            subfolder or file is the one of ``IMAGE_PROMPT``.
         lora: Folder of a low-rank adaptation.
         height: That it draws at.
         width: That it draws at.
@@ -54,13 +66,13 @@ class Controlled:
         precision: Of all networks; float32 where the device has no instructions for bfloat16.
     """
 
-    family: Literal["sd", "sdxl"]
+    family: Family
     base: str
     control: Literal["controlnet", "adapter"]
     controls: tuple[str, ...]
     scales: tuple[float, ...]
     until: tuple[float, ...]
-    image_prompt: tuple[str, str, str, float] | None
+    image_prompt: tuple[str, str | None, str | None, float] | None
     lora: Path | None
     height: int
     width: int
@@ -83,19 +95,21 @@ class StablePainter:
 
     def __init__(self, card: Controlled, device: torch.device) -> None:
         self.card = card
+        if card.lora is not None and not card.lora.is_dir():
+            raise UserError(f"no folder of a low-rank adaptation at {card.lora}; {LORA_ADVICE}")
+        unet = refuse_base(card.family, card.base, card.height, card.width)
+        refuse_controls(card.control, card.controls, card.base, unet)
         self.dtype = computed_in(card.precision, device)
-        network = ControlNetModel if card.control == "controlnet" else T2IAdapter
-        loaded = [self._load(network, weights) for weights in card.controls]
-        key = "controlnet" if card.control == "controlnet" else "adapter"
-        extras: dict[str, Any] = {key: loaded if len(loaded) > 1 else loaded[0]}
+        loaded = [load(KINDS[card.control], source, self.dtype) for source in card.controls]
+        extras: dict[str, Any] = {card.control: loaded if len(loaded) > 1 else loaded[0]}
         if card.family == "sd":
             extras["safety_checker"] = None
-        self.pipeline = self._load(PIPELINES[card.family, card.control], card.base, **extras)
-        self._refuse_size()
+        kind = PIPELINES[card.family, card.control]
+        self.pipeline = load(kind, card.base, self.dtype, **extras)
         if card.image_prompt is not None:
             self._add_image_prompt(*card.image_prompt)
         if card.lora is not None:
-            self.pipeline.load_lora_weights(str(_folder(card.lora)))
+            self._add_lora(card.lora)
         self.pipeline.scheduler = DPMSolverMultistepScheduler.from_config(
             self.pipeline.scheduler.config, algorithm_type="dpmsolver++", use_karras_sigmas=True
         )
@@ -147,48 +161,21 @@ class StablePainter:
         ).images
         return torch.from_numpy(drawn).permute(0, 3, 1, 2).float()
 
-    def _load(self, kind: Any, source: str, **extras: Any) -> Any:
-        folder = Path(source).expanduser()
-        here = folder.is_dir()
-        if source.startswith((".", "/", "~")) and not here:
-            raise UserError(f"no folder of weights at {source}; check the path, or give a hub id")
-        advice = "check the id and the network, or give a folder that diffusers wrote"
-        with _loading(source, kind.__name__, advice):
-            return kind.from_pretrained(
-                str(folder) if here else source,
-                torch_dtype=self.dtype,
-                local_files_only=here,
-                **extras,
-            )
-
-    def _refuse_size(self) -> None:
-        networks = self.pipeline.components
-        halved = 2 ** (len(networks["unet"].config.block_out_channels) - 1)
-        multiple = self.pipeline.vae_scale_factor * halved
-        if self.card.height % multiple or self.card.width % multiple:
-            raise UserError(
-                f"{self.card.base} cannot draw {self.card.height} x {self.card.width} pixels: "
-                f"model.height and model.width must be multiples of {multiple}"
-            )
-
-    def _add_image_prompt(self, source: str, subfolder: str, file: str, scale: float) -> None:
+    def _add_image_prompt(
+        self, source: str, subfolder: str | None, file: str | None, scale: float
+    ) -> None:
+        own_subfolder, own_file = IMAGE_PROMPT[self.card.family]
+        subfolder, file = subfolder or own_subfolder, file or own_file
         advice = "check model.image_prompt.weights, subfolder and file"
-        with _loading(source, "an IP-Adapter", advice):
-            self.pipeline.load_ip_adapter(source, subfolder=subfolder, weight_name=file)
+        place, here = locate(source)
+        with loading(f"{source}/{subfolder}/{file}", "an IP-Adapter", advice):
+            self.pipeline.load_ip_adapter(
+                place, subfolder=subfolder, weight_name=file, local_files_only=here
+            )
         self.pipeline.set_ip_adapter_scale(scale)
 
-
-@contextmanager
-def _loading(source: str, kind: str, advice: str) -> Iterator[None]:
-    """Say in one line what diffusers says in many."""
-    try:
-        yield
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        reason = str(error).strip().split("\n")[0]
-        raise UserError(f"{source} cannot be loaded as {kind} ({reason}); {advice}") from error
-
-
-def _folder(path: Path) -> Path:
-    if not path.is_dir():
-        raise UserError(f"no folder of a low-rank adaptation at {path}; make one: reid-gen tune")
-    return path
+    def _add_lora(self, folder: Path) -> None:
+        with loading(str(folder), "a low-rank adaptation", LORA_ADVICE):
+            self.pipeline.load_lora_weights(str(folder))
+        if not self.pipeline.get_list_adapters():
+            raise UserError(f"{folder} adapts no layer of {self.card.base}; {LORA_ADVICE}")

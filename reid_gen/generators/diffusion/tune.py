@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from diffusers import DDPMScheduler
+from diffusers import DDPMScheduler, StableDiffusionPipeline
 from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict
 from torch import Tensor, nn
@@ -19,8 +20,10 @@ from reid_gen.data.transforms import to_images
 from reid_gen.errors import UserError
 from reid_gen.evaluation.features import Advance, Encode
 from reid_gen.files import written_aside
+from reid_gen.generators.diffusion.fit import Family, refuse_base
 from reid_gen.generators.diffusion.identity import IdentityPrompt, save_identity
-from reid_gen.generators.diffusion.stable import StablePainter
+from reid_gen.generators.diffusion.published import load
+from reid_gen.processor import Precision, computed_in
 from reid_gen.types import Image
 
 ATTENTION = ["to_q", "to_k", "to_v", "to_out.0"]
@@ -46,8 +49,53 @@ class Tuning:
     seed: int = 1
 
 
+@dataclass(frozen=True)
+class Base:
+    """The base of a public model, without what controls it.
+
+    Attributes:
+        pipeline: Its networks, frozen.
+        height: That it draws at.
+        width: That it draws at.
+    """
+
+    pipeline: Any
+    height: int
+    width: int
+
+
+def load_base(
+    family: Family, source: str, height: int, width: int, precision: Precision, device: torch.device
+) -> Base:
+    """Load what is tuned.
+
+    Args:
+        family: Of the model.
+        source: Hub id or folder.
+        height: That it draws at.
+        width: That it draws at.
+        precision: Of the frozen networks.
+        device: Where to tune.
+
+    Raises:
+        UserError: If the family is not ``sd``, or the weights cannot be had or draw this size.
+    """
+    if family != "sd":
+        raise UserError(
+            f"model.family is {family}, and only models of family sd are tuned; for {family} take "
+            "diffusers' own scripts"
+        )
+    refuse_base(family, source, height, width)
+    dtype = computed_in(precision, device)
+    pipeline = load(StableDiffusionPipeline, source, dtype, safety_checker=None).to(device)
+    for network in pipeline.components.values():
+        if isinstance(network, nn.Module):
+            network.requires_grad_(False)
+    return Base(pipeline, height, width)
+
+
 def tune_lora(
-    painter: StablePainter,
+    base: Base,
     images: Sequence[Image],
     prompt: str,
     tuning: Tuning,
@@ -57,7 +105,7 @@ def tune_lora(
     """Fit a low-rank adaptation to crops of one person (OnePoseTrans, arXiv 2409.09593).
 
     Args:
-        painter: Of family ``sd``.
+        base: What is adapted.
         images: The crops, such as one tracklet.
         prompt: What the person is called from then on.
         tuning: How long and how fast.
@@ -65,9 +113,9 @@ def tune_lora(
         advance: Told about progress in steps.
 
     Raises:
-        UserError: If the family is another, or nothing can be written.
+        UserError: If nothing can be written.
     """
-    pipeline = _plain(painter)
+    pipeline = base.pipeline
     torch.manual_seed(tuning.seed)
     pipeline.unet.add_adapter(
         LoraConfig(
@@ -79,15 +127,15 @@ def tune_lora(
     )
     learnt = [p for p in pipeline.unet.parameters() if p.requires_grad]
     tokens, _ = pipeline.encode_prompt(prompt, pipeline.device, 1, False)
-    crops = _crops(painter, images)
-    _descend(painter, crops, lambda rows: tokens.expand(len(rows), -1, -1), learnt, tuning, advance)
+    crops = _crops(base, images)
+    _descend(base, crops, lambda rows: tokens.expand(len(rows), -1, -1), learnt, tuning, advance)
     with written_aside(folder) as aside:
         layers = get_peft_model_state_dict(pipeline.unet)
-        type(pipeline).save_lora_weights(str(aside), unet_lora_layers=layers)
+        pipeline.save_lora_weights(str(aside), unet_lora_layers=layers)
 
 
 def tune_identity(
-    painter: StablePainter,
+    base: Base,
     images: Sequence[Image],
     encode: Encode,
     feature_size: int,
@@ -100,65 +148,54 @@ def tune_identity(
     Only the new layer learns; it must make the frozen model draw each crop from its own feature.
 
     Args:
-        painter: Of family ``sd``.
+        base: Whose language is learnt.
         images: The crops, of many people.
         encode: Their re-ID encoder.
         feature_size: Length of its features.
-        tuning: How long and how fast.
+        tuning: How long and how fast; the rank has no part in it.
         folder: For the layer.
         advance: Told about progress in steps.
 
     Raises:
-        UserError: If the family is another, or nothing can be written.
+        UserError: If nothing can be written.
     """
-    pipeline = _plain(painter)
     torch.manual_seed(tuning.seed)
-    width = pipeline.unet.config.cross_attention_dim
-    prompt = IdentityPrompt(feature_size, width).to(pipeline.device)
-    crops = _crops(painter, images)
+    width, dtype = base.pipeline.unet.config.cross_attention_dim, base.pipeline.vae.dtype
+    prompt = IdentityPrompt(feature_size, width).to(base.pipeline.device)
+    crops = _crops(base, images)
     parts = torch.split(crops, 16)
     features = torch.cat([encode((crop + 1) / 2) for crop in parts]).float()
-    _descend(
-        painter,
-        crops,
-        lambda rows: prompt(features[rows]).to(painter.dtype),
-        list(prompt.parameters()),
-        tuning,
-        advance,
-    )
+    learnt = list(prompt.parameters())
+    _descend(base, crops, lambda rows: prompt(features[rows]).to(dtype), learnt, tuning, advance)
     save_identity(prompt, folder)
 
 
-def _plain(painter: StablePainter):  # type: ignore[no-untyped-def]
-    """The pipeline with all its networks frozen."""
-    if painter.card.family != "sd":
-        raise UserError("only models of family sd are tuned; for sdxl take diffusers' own scripts")
-    for network in painter.pipeline.components.values():
-        if isinstance(network, nn.Module):
-            network.requires_grad_(False)
-    return painter.pipeline
-
-
-def _crops(painter: StablePainter, images: Sequence[Image]) -> Tensor:
+def _crops(base: Base, images: Sequence[Image]) -> Tensor:
     """Crops at the size that the model draws, in -1..1, [N, 3, H, W]."""
-    size = painter.card.height, painter.card.width
-    pixels = np.stack([decode(image.path, *size) for image in images])
-    return 2 * to_images(pixels).to(painter.pipeline.device) - 1
+    pixels = np.stack([decode(image.path, base.height, base.width) for image in images])
+    return 2 * to_images(pixels).to(base.pipeline.device) - 1
 
 
-def _descend(painter, crops, tokens, learnt, tuning, advance) -> None:  # type: ignore[no-untyped-def]
-    """Remove noise from crops with the words that ``tokens`` gives for some rows."""
-    pipeline = painter.pipeline
+def _descend(
+    base: Base,
+    crops: Tensor,
+    tokens: Callable[[Tensor], Tensor],
+    learnt: Sequence[nn.Parameter],
+    tuning: Tuning,
+    advance: Advance,
+) -> None:
+    """Remove noise from crops [N, 3, H, W] with the words [B, T, C] that rows [B] of them have."""
+    pipeline, dtype = base.pipeline, base.pipeline.vae.dtype
     schedule = DDPMScheduler.from_config(pipeline.scheduler.config)
     rng = np.random.default_rng(tuning.seed)
     for parameter in learnt:  # low precision would lose most small steps
         parameter.data = parameter.data.float()
     optimizer = torch.optim.AdamW(learnt, lr=tuning.learning_rate)
-    low = torch.autocast(crops.device.type, painter.dtype, painter.dtype == torch.bfloat16)
+    low = torch.autocast(crops.device.type, dtype, dtype == torch.bfloat16)
     for _ in range(tuning.steps):
         rows = torch.from_numpy(rng.choice(len(crops), min(tuning.batch, len(crops)), False))
         with torch.no_grad():
-            seen = pipeline.vae.encode(crops[rows].to(painter.dtype)).latent_dist.sample()
+            seen = pipeline.vae.encode(crops[rows].to(dtype)).latent_dist.sample()
             clean = seen * pipeline.vae.config.scaling_factor
         noise = torch.randn(clean.shape).to(clean)
         steps = schedule.config.num_train_timesteps
