@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from reid_gen.cli.options import PATH
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from reid_gen.report.app import Pictures
-
-PATH = click.Path(path_type=Path)
 
 
 @click.command()

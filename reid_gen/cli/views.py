@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from reid_gen.cli.options import PATH
+
 if TYPE_CHECKING:
     from reid_gen.config.generators import Drawn
     from reid_gen.config.schema import Config
     from reid_gen.engine.artist import Artist
     from reid_gen.types import Floats
-
-PATH = click.Path(path_type=Path)
 
 
 @click.command()
