@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,7 +30,7 @@ def cannot_write(target: Path, error: OSError) -> UserError:
 
 
 def partial_of(target: Path) -> Path:
-    """Where a file or folder lies until it is whole."""
+    """Where a file lies until it is whole."""
     return target.with_name(f".{target.name}.partial")
 
 
@@ -57,10 +58,10 @@ def content_digest(path: Path) -> str:
     """
     digest = hashlib.sha256()
     try:
-        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
-            if file.is_file():
-                digest.update(f"{file.relative_to(path)} {file.stat().st_size}\n".encode())
-                digest.update(file.read_bytes())
+        inside = (file for file in sorted(path.rglob("*")) if file.is_file())
+        for file in inside if path.is_dir() else [path]:
+            digest.update(f"{file.relative_to(path)} {file.stat().st_size}\n".encode())
+            digest.update(file.read_bytes())
     except OSError as error:
         reason = error.strerror or str(error)
         raise UserError(f"cannot read {path}: {reason}; check the path") from error
@@ -80,7 +81,8 @@ def write_json(target: Path, content: object) -> None:
 def written_aside(target: Path) -> Iterator[Path]:
     """Give a temporary folder that takes the place of ``target`` when all went well.
 
-    What a killed program left of it is replaced by the next one that writes the same target.
+    Its name is new each time, so that workers of a killed program cannot write into it; what they
+    left for the same target is removed.
 
     Args:
         target: Folder to make or to replace.
@@ -91,13 +93,16 @@ def written_aside(target: Path) -> Iterator[Path]:
     Raises:
         UserError: If it cannot be written (no space, no permission); the old target stays.
     """
-    aside, old = partial_of(target), target.with_name(f".{target.name}.old")
+    prefix, old = f"{partial_of(target).name}-", target.with_name(f".{target.name}.old")
     try:
-        if aside.exists():
-            shutil.rmtree(aside)
-        aside.mkdir(parents=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        for left in target.parent.iterdir():
+            if left.name.startswith(prefix):
+                shutil.rmtree(left, ignore_errors=True)
+        aside = Path(tempfile.mkdtemp(prefix=prefix, dir=target.parent))
         try:
             yield aside
+            aside.chmod(0o755)
             if target.exists():
                 shutil.rmtree(old, ignore_errors=True)
                 target.rename(old)

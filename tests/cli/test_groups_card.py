@@ -86,13 +86,3 @@ def test_the_setting_or_file_that_changed_is_named(made, capsys, monkeypatch):
     prompts.write_text(text)
     monkeypatch.setattr(module, "generator", None)  # nothing is drawn again
     main([str(word) for word in words])
-
-
-def test_a_digest_is_of_content_and_names_below_a_folder(tmp_path):
-    for name in ("one", "two", "renamed"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / ("b" if name == "renamed" else "a")).write_text("x")
-    one, two, renamed = (content_digest(tmp_path / name) for name in ("one", "two", "renamed"))
-    assert one == two != renamed
-    (tmp_path / "two" / "a").write_text("y")
-    assert content_digest(tmp_path / "two") != one
