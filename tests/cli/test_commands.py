@@ -117,6 +117,15 @@ def test_times_need_the_clusters_of_a_run(run, capsys):
     assert "--temporal learns times from the clusters of a run" in capsys.readouterr().err
 
 
+def test_views_need_the_generator_of_a_run(run, capsys):
+    with pytest.raises(SystemExit):
+        call("evaluate", "--config", run / "config.yaml", "--turned")
+    assert (
+        "--turned draws views with the generator of a run; give --checkpoint RUN"
+        in capsys.readouterr().err
+    )
+
+
 def test_a_shell_completes_commands_in_an_instant():
     asked = {"COMP_WORDS": "reid-gen zoo ev", "COMP_CWORD": "2"}
     program = [sys.executable, "-c", "from reid_gen.cli.main import main; main()"]

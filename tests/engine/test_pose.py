@@ -199,3 +199,23 @@ def test_faults_of_groups_and_settings_are_named(tmp_path):
         experiment(config, "pose.instances=3")
     with pytest.raises(UserError, match=r"at least one of pose.weights must be above 0"):
         experiment(config, "pose.weights={pose: 0, align: 0, rebuild: 0}")
+
+
+def test_patches_that_do_not_tile_the_image_are_refused(tmp_path):
+    config = pose_config(tmp_path, write_groups(tmp_path / "groups"))
+    with pytest.raises(UserError) as fault:
+        experiment(config, "data.height=72")
+    assert str(fault.value) == (
+        "the encoder's map has 5 x 2 places, which does not divide 72 x 32 pixels; take multiples "
+        "of 32 for data.height and data.width"
+    )
+
+
+def test_a_pose_token_beside_the_class_token_is_refused(tmp_path):
+    config = pose_config(tmp_path, tmp_path)
+    with pytest.raises(UserError) as fault:
+        experiment(config, "encoder.pose_token=true", "encoder.pooling=token")
+    assert str(fault.value).endswith(
+        "encoder: pooling token reads the class token, and pose_token adds another; take gem, avg "
+        "or max with pose_token"
+    )
