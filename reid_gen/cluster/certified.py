@@ -9,6 +9,7 @@ float64: the result is that of float64, ties going to the lower number, on every
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from tempfile import NamedTemporaryFile
 
 import numpy as np
 import torch
@@ -91,7 +92,7 @@ def nearest_among(features: Floats, candidates: Ints, count: int) -> tuple[Ints,
 
 def _rounded(features: Floats, precision: torch.dtype) -> tuple[Tensor, float, float]:
     """Rows in low precision, length of the largest rounding error of a row, and of a row."""
-    low = torch.empty(features.shape, dtype=precision)
+    low = _room(features, precision)
     error = length = 0.0
     for start in range(0, len(features), _CONVERTED):
         part = slice(start, start + _CONVERTED)
@@ -100,6 +101,18 @@ def _rounded(features: Floats, precision: torch.dtype) -> tuple[Tensor, float, f
         error = max(error, float((rows - low[part].float()).norm(dim=1).max()))
         length = max(length, float(rows.norm(dim=1).max()))
     return low, error, length
+
+
+def _room(features: Floats, precision: torch.dtype) -> Tensor:
+    """For a copy: in memory, or in a file if the features are in one, as they may not fit either.
+
+    The file has no name any more, and goes with the copy.
+    """
+    if not isinstance(features, np.memmap):
+        return torch.empty(features.shape, dtype=precision)
+    with NamedTemporaryFile() as file:
+        room = torch.from_file(file.name, shared=True, size=features.size, dtype=precision)
+    return room.view(features.shape)
 
 
 def _collect(
