@@ -119,7 +119,20 @@ def _set_least(image, low, least, bits):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, nogil=True)
 def scan_rows(a, b, tile, top, left, count, margin, fields):  # type: ignore[no-untyped-def]
-    """Candidates of the tile's rows a to b among its columns."""
+    """Candidates of the tile's rows a to b among its columns.
+
+    Args:
+        a: First row.
+        b: Row after the last.
+        tile: Products [R, C] of images ``top`` to ``top + R`` with ``left`` to ``left + C``;
+            float32, or the bits of bfloat16 as int16.
+        top: Image of the first row.
+        left: Image of the first column.
+        count: Neighbours that are wanted.
+        margin: Two products that are farther apart are in their true order.
+        fields: Those of :class:`Candidates`, and before the last the thresholds in the form of the
+            tile's values: either ``least`` or ``bits``.
+    """
     limits = fields[5]
     columns = tile.shape[1]
     spare = np.empty(fields[0].shape[1], np.float32)
@@ -136,7 +149,7 @@ def scan_rows(a, b, tile, top, left, count, margin, fields):  # type: ignore[no-
 
 @numba.njit(cache=True, nogil=True)
 def scan_columns(a, b, tile, top, left, count, margin, fields):  # type: ignore[no-untyped-def]
-    """Candidates of the tile's columns a to b among its rows."""
+    """Candidates of the tile's columns a to b among its rows; as :func:`scan_rows`."""
     limits = fields[5]
     spare = np.empty(fields[0].shape[1], np.float32)
     for r in range(tile.shape[0]):
