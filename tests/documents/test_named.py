@@ -10,7 +10,8 @@ import click
 import pytest
 
 from reid_gen.cli.main import root
-from reid_gen.config.load import load_config
+from reid_gen.config.load import load_config, load_settings
+from reid_gen.config.pipelines import Groups
 from tests.documents.pages import DOCUMENTS, ROOT, commands, name_of, shell_lines, text_of
 
 each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
@@ -58,15 +59,37 @@ def test_reid_gen_commands_parse_and_their_settings_load(document):
         if isinstance(command, click.Group) or not rest:
             continue
         given = command.make_context(command.name, rest).params
-        config = given.get("config") or given.get("file")
-        if config is not None and len(config.parts) > 1:
+        config = given.get("config") or given.get("file") or given.get("source")
+        if config is None or not config.is_relative_to("configs"):
+            continue
+        if config.is_relative_to("configs/pipelines"):
+            load_settings(ROOT / config, Groups)
+        else:
             load_config(ROOT / config, given["overrides"])
+
+
+def missing_configurations(text: str) -> list[str]:
+    named = re.findall(r"\bconfigs/[\w./-]+\.yaml", text)
+    return [name for name in named if not (ROOT / name).is_file()]
+
+
+def helps(command: click.Command) -> Iterator[str]:
+    """What each command says of itself."""
+    yield command.help or ""
+    if isinstance(command, click.Group):
+        for name in command.list_commands(click.Context(command)):
+            found = command.get_command(click.Context(command), name)
+            assert found is not None
+            yield from helps(found)
+
+
+def test_configurations_of_the_examples_of_commands_exist():
+    assert not [name for text in helps(root) for name in missing_configurations(text)]
 
 
 @each_document
 def test_configurations_and_linked_files_exist(document):
-    named = re.findall(r"\bconfigs/[\w.-]+\.yaml", text_of(document))
-    assert not [name for name in named if not (ROOT / name).is_file()]
+    assert not missing_configurations(text_of(document))
     links = re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", text_of(document))
     assert not [link for link in links if not (document.parent / link).exists()]
 
