@@ -24,6 +24,7 @@ from reid_gen.engine.scoring import Scorer, StructureJudge
 from reid_gen.evaluation.features import Encode
 from reid_gen.extras import need
 from reid_gen.files import content_digest
+from reid_gen.generators.diffusion.fit import width_of_words
 from reid_gen.generators.diffusion.identity import load_identity, tokens_of
 from reid_gen.generators.diffusion.stable import Controlled, StablePainter
 from reid_gen.types import Image
@@ -67,7 +68,8 @@ def _encoder(
     encode, size = load_judge(settings.run, runtime)
     if settings.identity is None:
         return encode, None
-    prompt = load_identity(settings.identity, size).to(runtime.device)
+    words = width_of_words(settings.model.base)
+    prompt = load_identity(settings.identity, size, words).to(runtime.device)
     return encode, lambda images: [tokens_of(prompt, feature) for feature in encode(images)]
 
 

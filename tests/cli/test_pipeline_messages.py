@@ -1,10 +1,11 @@
 """Faults in the settings or the weights of a public diffusion model: one clear message each."""
 
 import json
+import shutil
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save, save_file
 
 from reid_gen.generators.diffusion.identity import IdentityPrompt, save_identity
 from tests.cli.conftest import failure
@@ -108,6 +109,22 @@ def test_an_image_prompt_of_another_family(fails, weights):
     assert message.endswith("check model.image_prompt.weights, subfolder and file")
 
 
+def test_an_image_prompt_with_the_encoder_of_another(fails, weights, tmp_path):
+    shutil.copytree(weights / "ip" / "models", tmp_path / "ip" / "models")
+    transformers = pytest.importorskip("transformers")
+    config = transformers.CLIPVisionConfig(
+        hidden_size=48, intermediate_size=37, num_hidden_layers=1, num_attention_heads=4,
+        image_size=32, patch_size=8, projection_dim=48,
+    )  # fmt: skip
+    own = transformers.CLIPVisionModelWithProjection(config)
+    own.save_pretrained(tmp_path / "ip" / "models" / "image_encoder")
+    assert fails(SAME_PERSON, model(f"image_prompt: {{weights: {tmp_path}/ip}}")) == (
+        f"error: {tmp_path}/ip/models/ip-adapter_sd15.safetensors cannot be loaded as an "
+        "IP-Adapter (mat1 and mat2 shapes cannot be multiplied (1x48 and 32x128)); check "
+        "model.image_prompt.weights, subfolder and file"
+    )
+
+
 def test_a_low_rank_adaptation_that_is_nowhere(fails, tmp_path):
     assert fails(SAME_PERSON, model(f"lora: {tmp_path}/none")) == (
         f"error: no folder of a low-rank adaptation at {tmp_path}/none; give the folder that "
@@ -140,19 +157,45 @@ def test_a_low_rank_adaptation_that_does_not_fit(fails, tmp_path, layers, reason
     assert message.endswith("give the folder that reid-gen tune --prompt made for this base")
 
 
-def test_an_identity_that_is_nowhere(fails, tmp_path, gan_run):
+@pytest.fixture
+def fails_with_identity(fails, tmp_path, gan_run):
     known = (f"prompts: {tmp_path}/prompts.txt", f"identity: {tmp_path}\nrun: {gan_run}")
-    assert fails(SAME_PERSON, known) == (
+    return lambda: fails(SAME_PERSON, known)
+
+
+def test_an_identity_that_is_nowhere(fails_with_identity, tmp_path):
+    assert fails_with_identity() == (
         f"error: no identity.safetensors in {tmp_path}; make one: reid-gen tune --identity RUN"
     )
 
 
-def test_an_identity_of_another_encoder(fails, tmp_path, gan_run):
+def test_an_identity_of_another_encoder(fails_with_identity, tmp_path):
     save_identity(IdentityPrompt(7, 32), tmp_path)
-    known = (f"prompts: {tmp_path}/prompts.txt", f"identity: {tmp_path}\nrun: {gan_run}")
-    assert fails(SAME_PERSON, known) == (
+    assert fails_with_identity() == (
         f"error: {tmp_path}/identity.safetensors was made for features of length 7, the run's have "
         "512; tune it with this run"
+    )
+
+
+def test_an_identity_of_another_base(fails_with_identity, tmp_path):
+    save_identity(IdentityPrompt(512, 48), tmp_path)
+    assert fails_with_identity() == (
+        f"error: {tmp_path}/identity.safetensors was made for a base whose tokens have 48 numbers, "
+        "those of model.base have 32; tune it with this base"
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [(b"junk", "Error while deserializing header: header too small"),
+     (save({"other": torch.zeros(2)}), "'norm.weight'")],
+    ids=["no weights", "other weights"],
+)  # fmt: skip
+def test_an_identity_that_is_none(fails_with_identity, tmp_path, content, reason):
+    (tmp_path / "identity.safetensors").write_bytes(content)
+    assert fails_with_identity() == (
+        f"error: {tmp_path}/identity.safetensors is not what reid-gen tune --identity writes "
+        f"({reason}); make it again"
     )
 
 

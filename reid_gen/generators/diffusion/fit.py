@@ -41,6 +41,15 @@ def refuse_base(family: Family, base: str, height: int, width: int) -> dict[str,
     return unet
 
 
+def width_of_words(base: str) -> int:
+    """Numbers C of each token [T, C] that a base is asked with.
+
+    Raises:
+        UserError: If the base cannot be read.
+    """
+    return int(settings_of(UNet2DConditionModel, base, "unet")["cross_attention_dim"])
+
+
 def refuse_controls(
     control: Literal["controlnet", "adapter"], controls: Sequence[str], base: str, unet: Any
 ) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import safetensors.torch
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from reid_gen.errors import UserError
@@ -46,22 +47,37 @@ def save_identity(prompt: IdentityPrompt, folder: Path) -> None:
     write_bytes(folder / FILE, safetensors.torch.save(state))
 
 
-def load_identity(folder: Path, feature: int) -> IdentityPrompt:
+def load_identity(folder: Path, feature: int, words: int) -> IdentityPrompt:
     """Read it again.
 
+    Args:
+        folder: That holds it.
+        feature: Length D of the features that it is to read.
+        words: C, of the base's tokens.
+
     Raises:
-        UserError: If there is none, or it is of another encoder.
+        UserError: If there is none, or it is of another encoder or of another base.
     """
     file = folder / FILE
     if not file.is_file():
         raise UserError(f"no {FILE} in {folder}; make one: reid-gen tune --identity RUN")
-    state = safetensors.torch.load_file(file)
-    (width,) = state["norm.weight"].shape
-    rows, length = state["project.weight"].shape
+    try:
+        state = safetensors.torch.load_file(file)
+        (width,) = state["norm.weight"].shape
+        rows, length = state["project.weight"].shape
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise UserError(
+            f"{file} is not what reid-gen tune --identity writes ({error}); make it again"
+        ) from error
     if length != feature:
         raise UserError(
             f"{file} was made for features of length {length}, the run's have {feature}; tune it "
             "with this run"
+        )
+    if width != words:
+        raise UserError(
+            f"{file} was made for a base whose tokens have {width} numbers, those of model.base "
+            f"have {words}; tune it with this base"
         )
     prompt = IdentityPrompt(feature, width, rows // width)
     prompt.load_state_dict(state)

@@ -172,7 +172,15 @@ class StablePainter:
             self.pipeline.load_ip_adapter(
                 place, subfolder=subfolder, weight_name=file, local_files_only=here
             )
+            self._try_image_prompt()
         self.pipeline.set_ip_adapter_scale(scale)
+
+    @torch.no_grad()
+    def _try_image_prompt(self) -> None:
+        """An image encoder that the adapter was not made for is noticed only when it is used."""
+        pipeline, blank = self.pipeline, Image.new("RGB", (32, 32))
+        seen = pipeline.prepare_ip_adapter_image_embeds(blank, None, pipeline.device, 1, False)
+        pipeline.unet.encoder_hid_proj(seen)
 
     def _add_lora(self, folder: Path) -> None:
         with loading(str(folder), "a low-rank adaptation", LORA_ADVICE):
