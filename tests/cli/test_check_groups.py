@@ -77,6 +77,12 @@ def test_lines_that_are_gone_or_too_many_are_counted(out, fails):
     assert f"group '{first['group']}' has 4" in fails()
 
 
+def test_a_header_without_the_number_of_members_is_named(out, fails):
+    change(out / "groups.json", '"members": 3,', "")
+    message = f"{out / 'groups.json'} does not say how many members a group has, so they cannot be"
+    assert message in fails()
+
+
 @pytest.mark.parametrize(
     ("old", "new", "reason"),
     [
