@@ -215,8 +215,8 @@ def check_groups(groups: Groups) -> None:
     members, sources = groups.about.get("members"), groups.about["sources"]
     if members is None:
         raise UserError(
-            f"{groups.folder / HEADER} does not say how many members a group has, so they cannot be "
-            'counted; add "members" to it'
+            f"{groups.folder / HEADER} does not say how many members a group has, so they cannot "
+            'be counted; add "members" to it'
         )
     uncounted = list(_uncounted(groups, members, sources))
     if uncounted:
