@@ -100,6 +100,7 @@ class Clustering(Section):
     neighbours: Literal["exact", "flat", "ivf", "hnsw"] = "exact"
     """``ivf`` and ``hnsw`` are approximate; the journal then says their recall."""
     rule: Literal["dbscan", "hdbscan", "agglomerative"] = "dbscan"
+    """HDBSCAN has no eps, whatever is set."""
 
 
 class Memory(Section):
