@@ -47,7 +47,8 @@ K1, K2, EPS, MIN_SAMPLES = 30, 6, 0.5, 4
 RADII, SEEDS = (0.4, 0.5, 0.6, 0.7), (0, 1, 2)
 """Of the comparison with the dense definition."""
 HALF_FROM = 100_001
-WARM = 3_000
+WARM = 5_000
+"""More than a tile of products, so that everything is compiled."""
 
 
 def main() -> None:
