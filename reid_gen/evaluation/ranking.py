@@ -232,7 +232,7 @@ def score_queries(
     for start, block in distances:
         bad = np.flatnonzero(~np.isfinite(block).all(axis=1))
         if len(bad):
-            raise UserError(f"distances of query {start + bad[0]} are not finite; check the features")
+            raise UserError(f"distances of query {start + bad[0]} are not finite; check features")
         rows = slice(start, start + len(block))
         same = query_pids[rows, None] == gallery_pids
         camids = query_camids[rows, None]

@@ -96,7 +96,7 @@ def test_a_distance_that_is_no_number_is_one_clear_error():
     query, gallery = np.eye(3, dtype=np.float32)[:2], np.eye(3, dtype=np.float32)
     query[1, 0] = np.nan
     labels = map(np.array, ([1, 2], [1, 2, 3], [0, 0], [1, 1, 1]))
-    with pytest.raises(UserError, match="distances of query 1 are not finite; check the features"):
+    with pytest.raises(UserError, match="distances of query 1 are not finite; check features"):
         evaluate_ranking(query, gallery, *labels)
 
 
