@@ -95,7 +95,7 @@ def main() -> None:
 
 def on_market(run: Run, *overrides: str) -> Run:
     """The same run on Market-1501, with more overrides."""
-    return replace(run, overrides=["data.name=market1501", *overrides])
+    return replace(run, overrides=["data.name=market1501", *run.overrides, *overrides])
 
 
 def diffusion_groups(options: Namespace) -> Path:
