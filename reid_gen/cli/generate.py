@@ -22,23 +22,27 @@ if TYPE_CHECKING:
     """What makes and scores groups, of which images, and what is said of it."""
 
 
+MAKER, MEMBERS, SHARE, SEED = "turned", 4, 0.1, 1
+"""What options are unless they are given; --check compares only those that are."""
+
+
 @click.command()
 @click.argument("source", type=PATH, required=False)
 @click.option("--out", type=PATH, required=True, help="Folder for the groups.")
 @click.option(
     "--maker",
     type=click.Choice(["turned", "anchored", "mosaic"]),
-    show_default="turned",
+    show_default=MAKER,
     help="Bodies turned; the same with the image's content alone (CLSP, diffusion); pieces (CLIC).",
 )
-@click.option("--members", type=click.IntRange(1), show_default="4", help="Per image.")
+@click.option("--members", type=click.IntRange(1), show_default=str(MEMBERS), help="Per image.")
 @click.option(
     "--share",
     type=click.FloatRange(0, 1),
-    show_default="0.1",
+    show_default=str(SHARE),
     help="Of a picture's own content with --maker anchored; the rest is the image's.",
 )
-@click.option("--seed", type=click.IntRange(0), show_default="1")
+@click.option("--seed", type=click.IntRange(0), show_default=str(SEED))
 @click.option("--check", is_flag=True, help="Only compare --out with what is said of it, and here.")
 @click.option("--sheet", type=PATH, help="Draw some groups into a .png or .jpg.")
 @JSON
@@ -71,7 +75,8 @@ def generate(
     _refuse_unused(source, maker, share, check)
     results = Results(output, force)
     if source is not None and not check:
-        _make(source, out, maker or "turned", members or 4, share, seed, results)
+        share, seed = SHARE if share is None else share, SEED if seed is None else seed
+        _make(source, out, maker or MAKER, members or MEMBERS, share, seed, results)
     groups = load_groups(out)
     if check:
         asked = {"maker": maker, "members": members, "share": share, "seed": seed}
@@ -140,8 +145,8 @@ def _make(
     out: Path,
     maker: str,
     members: int,
-    share: float | None,
-    seed: int | None,
+    share: float,
+    seed: int,
     results: Results,
 ) -> None:
     from reid_gen.engine.generate import generate_groups
@@ -152,10 +157,10 @@ def _make(
     elif maker == "mosaic":
         way, scorer, images, card = _mosaics(source)
     else:
-        way, scorer, images, card = _drawn(source, maker, 0.1 if share is None else share, results)
+        way, scorer, images, card = _drawn(source, maker, share, results)
     generate_groups(
         way, scorer, images, out,
-        members=members, seed=1 if seed is None else seed, card=card, progress=Terminal(),
+        members=members, seed=seed, card=card, progress=Terminal(),
     )  # fmt: skip
 
 

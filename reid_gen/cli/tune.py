@@ -23,7 +23,8 @@ RANK = 32
 @click.option(
     "--rank",
     type=click.IntRange(1),
-    help=f"Of the adaptation, with --prompt.  [default: {RANK}]",
+    show_default=str(RANK),
+    help="Of the adaptation, with --prompt.",
 )
 @click.option(
     "--rate",

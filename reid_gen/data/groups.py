@@ -17,7 +17,7 @@ from typing import Any
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from reid_gen.errors import UserError, name_some
-from reid_gen.files import partial_of, write_bytes, written_aside
+from reid_gen.files import partial_of, write_json, written_aside
 
 FORMAT = 3
 READ = (2, 3)
@@ -116,7 +116,7 @@ def start_groups(folder: Path, about: dict[str, Any]) -> None:
         return
     if folder.exists() and any(path != partial_of(file) for path in folder.iterdir()):
         raise UserError(f"{folder} is not empty and holds no {HEADER}; give another --out")
-    write_bytes(file, (json.dumps(about, indent=2) + "\n").encode())
+    write_json(file, about)
 
 
 def _differing(there: dict[str, Any], here: dict[str, Any]) -> list[str]:

@@ -64,7 +64,7 @@ def generate_groups(
     if maker.positives == SAME_POSE:
         refuse_lone(members)
     digest = hashlib.sha256("\n".join(image.key for image in images).encode()).hexdigest()
-    starts = range(0, len(images), PART)
+    parts = [images[start : start + PART] for start in range(0, len(images), PART)]
     about = {
         "kind": maker.positives,
         "maker": maker.name,
@@ -74,16 +74,13 @@ def generate_groups(
         "members": members,
         "sources": len(images),
         "sources_sha256": digest,
-        "parts": len(starts),
+        "parts": len(parts),
     }
     start_groups(folder, about)
-    missing = [n for n in range(len(starts)) if not part_folder(folder, n).is_dir()]
-    there = sum(
-        len(images[start : start + PART]) for n, start in enumerate(starts) if n not in missing
-    )
-    with progress.task("generate", len(images), there) as advance:
-        for number in missing:
-            part = images[starts[number] :][:PART]
+    missing = {n: part for n, part in enumerate(parts) if not part_folder(folder, n).is_dir()}
+    left = sum(len(part) for part in missing.values())
+    with progress.task("generate", len(images), len(images) - left) as advance:
+        for number, part in missing.items():
             made = maker(part, members, generator(seed, number))
             place = part_folder(Path(), number)
             write_part(folder, number, list(_files(part, made, scorer, seed, place)))

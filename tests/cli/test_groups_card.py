@@ -11,33 +11,18 @@ from reid_gen.data.images import decode
 from reid_gen.engine import generate as module
 from reid_gen.engine.build_pipeline import build_groups
 from reid_gen.files import content_digest
-from tests.cli.conftest import failure
-from tests.generators.tiny_pipelines import make_pipelines
-
-pytest.importorskip("transformers")
-
-CONFIG = """\
-data: {{name: pedestrians, root: {people}, height: 64, width: 32}}
-bodies: {people}/bodies
-prompts: {folder}/prompts.txt
-model:
-  base: {folder}/sd
-  controls:
-    - {{weights: {folder}/openpose, condition: openpose}}
-  height: 32
-  width: 16
-  steps: 2
-  precision: fp32
-"""
+from tests.cli.conftest import PIPELINE_CONFIG, failure
 
 
 @pytest.fixture(scope="module")
-def made(gan_run, tmp_path_factory):
+def made(gan_run, weights, tmp_path_factory):
     """A settings file, and groups that were made by it."""
-    folder = make_pipelines(tmp_path_factory.mktemp("weights"))
-    (folder / "prompts.txt").write_text("a man in a red coat\na woman in a blue dress\n")
+    folder = tmp_path_factory.mktemp("card")
+    prompts = folder / "prompts.txt"
+    prompts.write_text("a man in a red coat\na woman in a blue dress\n")
     file = folder / "small.yaml"
-    file.write_text(CONFIG.format(people=gan_run.parents[1] / "people", folder=folder))
+    people = gan_run.parents[1] / "people"
+    file.write_text(PIPELINE_CONFIG.format(people=people, prompts=prompts, weights=weights))
     main(["generate", str(file), "--out", str(folder / "groups"), "--members", "2"])
     return file, load_groups(folder / "groups")
 
