@@ -10,6 +10,7 @@ from pydantic import Field, PositiveInt
 from reid_gen.config.section import NotNegative, Section, Share
 
 Width = Annotated[int, Field(ge=8, multiple_of=8)]
+ViewBatch = Annotated[int, Field(ge=2)]
 
 
 class StepTurns(Section):
@@ -77,8 +78,8 @@ class Drawn(Section):
     angles: Annotated[StepTurns | AnyTurn, Field(discriminator="kind")] = AnyTurn(kind="any")
     least_score: Share = 0.3
     """Images with less confident bodies are trained without views."""
-    batch: PositiveInt = 16
-    """Images per step that get views."""
+    batch: ViewBatch = 16
+    """Images per step that get views; one alone has no batch statistics."""
     precision: Literal["bf16", "fp32"] = "bf16"
     mean_encoder: Share | None = None
     """Momentum of a slow mean of the identity encoder that views are drawn by while it learns: it
@@ -103,7 +104,7 @@ class MeshGan(Drawn):
     """How much a pixel on the body counts in ``image`` and ``cycle`` beside one elsewhere."""
     statistics: Literal["real", "all"] = "real"
     """Whose batch statistics the identity encoder keeps for evaluation (release: all images')."""
-    learn: PositiveInt | None = None
+    learn: ViewBatch | None = None
     """Images per step that it learns from, of those that get views; null takes all."""
     mix: Annotated[float, Field(gt=0)] | None = None
     """GCL+: alpha of the Beta that mixes two people's part features (0.6); null never mixes."""
@@ -153,8 +154,8 @@ class Stored(Section):
     groups: Annotated[Path, Field(strict=False)]
     members: PositiveInt = 1
     """Views per image in a step."""
-    batch: PositiveInt = 16
-    """Images per step that get views."""
+    batch: ViewBatch = 16
+    """Images per step that get views; one alone has no batch statistics."""
     least_identity: Annotated[float, Field(ge=-1, le=1)] = -1.0
     """Views whose identity score is lower are left out; the next two likewise."""
     least_structure: Share = 0.0

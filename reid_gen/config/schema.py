@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt, model_validator
 
+from reid_gen.config.consistency import contradictions
 from reid_gen.config.generators import MeshGan, PixelDiffusion, Stored
 from reid_gen.config.section import NotNegative, Positive, Section, Share
 
@@ -253,34 +254,6 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Config:
-        if self.generator is None:
-            contrasted = [
-                name
-                for loss in (self.loss, *(stage.loss or self.loss for stage in self.stages))
-                for name in VIEW_TERMS
-                if getattr(loss.weights, name) > 0
-            ]
-            if contrasted:
-                raise ValueError(f"loss.weights.{contrasted[0]} needs a generator section")
-            if any(stage.views or "generator" in stage.trains for stage in self.stages):
-                raise ValueError(
-                    "a stage with views or that trains the generator needs a generator"
-                )
-        mixes = isinstance(self.generator, MeshGan) and self.generator.mix is not None
-        if self.generator is not None and self.loss.weights.mixed > 0 and not mixes:
-            raise ValueError("loss.weights.mixed needs generator.mix, such as 0.6")
-        if isinstance(self.generator, Stored) and any("generator" in s.trains for s in self.stages):
-            raise ValueError("stored views are not trained; give stages views: true instead")
-        posing = [stage for stage in self.stages if "pose" in stage.trains]
-        if any(len(stage.trains) > 1 or stage.views for stage in posing):
-            raise ValueError("a stage that trains pose trains nothing else and has no views")
-        if bool(posing) != (self.pose is not None):
-            raise ValueError("a stage that trains pose and a pose section need each other")
-        if self.source is None and any(stage.labels == "source" for stage in self.stages):
-            raise ValueError("a stage with labels: source needs a source section")
+        if faults := list(contradictions(self)):
+            raise ValueError("\n  ".join(faults))
         return self
-
-
-VIEW_TERMS = (
-    "view_prototype", "view_align", "view_instance", "view_cluster", "real_cluster", "mixed",
-)  # fmt: skip
