@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,11 +22,25 @@ if TYPE_CHECKING:
 @click.option("--views", type=PATH, help="Run with a generator, to turn people around.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Who may open it: this host.")
 @click.option("--port", type=click.IntRange(1, 65535), default=7860, show_default=True)
-def serve(model: Path, gallery: tuple[str, ...], views: Path | None, host: str, port: int) -> None:
+@click.option(
+    "--allow-host",
+    "hosts",
+    multiple=True,
+    metavar="NAME",
+    help="Further host name to open it under, such as a proxy's.",
+)
+def serve(
+    model: Path,
+    gallery: tuple[str, ...],
+    views: Path | None,
+    host: str,
+    port: int,
+    hosts: tuple[str, ...],
+) -> None:
     """Open a local page to search a gallery with MODEL, a run, an exported file or a zoo name.
 
     Nothing leaves the computer; with another --host than the default, who can reach it can see the
-    gallery.
+    gallery. Uploaded pictures are removed when the page is stopped.
 
     Example: reid-gen serve resnet10t.rendered --gallery crops/
     """
@@ -33,13 +48,16 @@ def serve(model: Path, gallery: tuple[str, ...], views: Path | None, host: str, 
     from reid_gen.engine.progress import Terminal
     from reid_gen.engine.search import Gallery
     from reid_gen.extras import need
-    from reid_gen.report.app import build_app, launch
+    from reid_gen.report.app import build_app, launch, private_uploads
 
     need("a page", "gradio")
     turn = None if views is None else _turn(views)
-    app = build_app(Gallery(model, find_images(gallery), Terminal()), turn)
-    click.echo(f"http://{host}:{port} (Ctrl-C stops it)")
-    launch(app, host, port)
+    images = Gallery(model, find_images(gallery), Terminal())
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C, so files go
+    with private_uploads():
+        app = build_app(images, turn)
+        click.echo(f"http://{host}:{port} (Ctrl-C stops it)")
+        launch(app, host, port, hosts)
 
 
 def _turn(run: Path) -> Callable[[str | None], Pictures]:

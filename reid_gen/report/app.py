@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+import socket
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +28,10 @@ SHOWN = 8
 """Images of a person."""
 MOST = 30
 """People."""
+MOST_UPLOADED = 20 * 2**20
+"""Bytes of an uploaded picture."""
+UPLOADS = "GRADIO_TEMP_DIR"
+"""Environment variable that tells gradio where uploads lie."""
 
 
 def matches(gallery: Gallery, query: str | None, top: int) -> tuple[Pictures, str]:
@@ -125,21 +133,71 @@ def _files() -> Any:
     return gr.Textbox(label="Files", lines=5, max_lines=10, interactive=False)
 
 
-def launch(app: Any, host: str, port: int, *, blocking: bool = True) -> str:
+@contextmanager
+def private_uploads() -> Iterator[Path]:
+    """Keep uploaded and shown pictures in a folder that only this user can read, then remove it.
+
+    The page must be built and served inside, because gradio reads the folder's name when it makes
+    a component.
+    """
+    before = os.environ.get(UPLOADS)
+    with tempfile.TemporaryDirectory(prefix="reid-gen-") as folder:
+        os.environ[UPLOADS] = folder
+        try:
+            yield Path(folder)
+        finally:
+            if before is None:
+                del os.environ[UPLOADS]
+            else:
+                os.environ[UPLOADS] = before
+
+
+def allowed_hosts(host: str, more: Sequence[str] = ()) -> list[str]:
+    """Names under which a browser may open the page.
+
+    Any other Host header is refused, so that a page of a stranger whose name is made to point at
+    this computer (DNS rebinding) cannot read the gallery.
+
+    Args:
+        host: Address that the page listens at; 0.0.0.0 and :: listen at all of the computer's.
+        more: Further names, such as that of a reverse proxy.
+
+    Raises:
+        UserError: If a name is a pattern, which would let strangers in.
+    """
+    for name in more:
+        if "*" in name:
+            raise UserError(f"--allow-host {name} is a pattern; name each host in full")
+    names = {"localhost", "127.0.0.1", "::1", host, *more}
+    if host in ("0.0.0.0", "::"):
+        own = socket.gethostname()
+        names |= {own, socket.getfqdn()}
+        with suppress(OSError):
+            names |= {str(address[4][0]) for address in socket.getaddrinfo(own, None)}
+    return sorted(f"[{name}]" if ":" in name else name for name in names)
+
+
+def launch(
+    app: Any, host: str, port: int, hosts: Sequence[str] = (), *, blocking: bool = True
+) -> str:
     """Serve the page; returns its address.
 
     Args:
         app: Of :func:`build_app`.
         host: Address to listen at.
-        port: Likewise.
+        port: TCP port to listen at.
+        hosts: Further host names under which the page may be opened.
         blocking: Wait until it is stopped.
 
     Raises:
         UserError: If the port is taken.
     """
     import gradio as gr
+    from starlette.middleware import Middleware
+    from starlette.middleware.trustedhost import TrustedHostMiddleware
 
     theme = gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["monospace"])
+    guard = Middleware(TrustedHostMiddleware, allowed_hosts=allowed_hosts(host, hosts))
     try:
         _, address, _ = app.launch(
             server_name=host,
@@ -151,6 +209,8 @@ def launch(app: Any, host: str, port: int, *, blocking: bool = True) -> str:
             ssr_mode=False,
             footer_links=[],
             prevent_thread_lock=True,
+            max_file_size=MOST_UPLOADED,
+            app_kwargs={"middleware": [guard]},
         )
     except OSError as error:
         raise UserError(f"cannot listen at {host}:{port} ({error}); give another --port") from error

@@ -23,7 +23,7 @@ def test_the_command_builds_the_page_of_a_gallery_and_launches_it(
     crops = gan_run.parents[1] / "people" / "query"
     words = ["--views", str(gan_run)] if views else []
     main(["serve", str(gan_run), "--gallery", str(crops), *words])
-    assert launched == [("page", "127.0.0.1", 7860)]
+    assert launched == [("page", "127.0.0.1", 7860, ())]
     assert "http://127.0.0.1:7860 (Ctrl-C stops it)" in capsys.readouterr().out
     ((gallery, turn),) = built
     assert len(gallery.images) == len(list(crops.glob("*.jpg")))

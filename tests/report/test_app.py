@@ -1,10 +1,12 @@
 """The local page, its functions and, where there is a browser, what one does on it."""
 
+import os
 import shutil
 import socket
 from functools import partial
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 
@@ -81,6 +83,62 @@ def test_a_taken_port_is_named(gallery):
         port = taken.getsockname()[1]
         with pytest.raises(UserError, match=f"cannot listen at 127.0.0.1:{port}"):
             module.launch(module.build_app(gallery, None), "127.0.0.1", port, blocking=False)
+
+
+@pytest.fixture
+def address(gallery):
+    """The page, served."""
+    with module.private_uploads():
+        app = module.build_app(gallery, None)
+        yield module.launch(app, "127.0.0.1", free_port(), blocking=False).rstrip("/")
+        app.close()
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("127.0.0.1", 200),
+        ("localhost", 200),
+        ("evil.example", 400),
+        ("127.0.0.1.evil.example", 400),
+    ],
+)
+def test_launch_refuses_foreign_host_headers(address, host, status):
+    port = address.rsplit(":", 1)[1]
+    for path in ("/", "/config", "/gradio_api/info"):
+        answer = httpx.get(address + path, headers={"Host": f"{host}:{port}"})
+        assert answer.status_code == status, path
+
+
+@pytest.mark.parametrize(("size", "status"), [(1000, 200), (module.MOST_UPLOADED + 1, 413)])
+def test_launch_limits_the_size_of_uploads(address, size, status):
+    upload = {"files": ("a.png", b"0" * size)}
+    assert httpx.post(f"{address}/gradio_api/upload", files=upload).status_code == status
+
+
+def test_private_uploads_are_unreadable_by_others_and_removed(gallery, monkeypatch):
+    monkeypatch.delenv(module.UPLOADS, raising=False)
+    with module.private_uploads() as folder:
+        app = module.build_app(gallery, None)
+        served = module.launch(app, "127.0.0.1", free_port(), blocking=False).rstrip("/")
+        try:
+            upload = {"files": ("a.png", gallery.images[0].path.read_bytes())}
+            answer = httpx.post(f"{served}/gradio_api/upload", files=upload)
+        finally:
+            app.close()
+        assert Path(answer.json()[0]).is_relative_to(folder)
+        assert folder.stat().st_mode & 0o077 == 0
+    assert not folder.exists()
+    assert module.UPLOADS not in os.environ
+
+
+def test_allowed_hosts_of_an_open_address_name_this_computer():
+    assert module.allowed_hosts("127.0.0.1", ["reid.example"]) == [
+        "127.0.0.1", "[::1]", "localhost", "reid.example",
+    ]  # fmt: skip
+    assert socket.gethostname() in module.allowed_hosts("0.0.0.0")
+    with pytest.raises(UserError, match=r"--allow-host \*.example is a pattern; name each host"):
+        module.allowed_hosts("127.0.0.1", ["*.example"])
 
 
 @pytest.fixture
