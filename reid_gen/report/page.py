@@ -19,7 +19,7 @@ from reid_gen.engine.journal import read_metrics
 from reid_gen.evaluation.ranking import QueryScores, cosine_blocks, score_queries
 from reid_gen.report.charts import curves, maps, matrix
 from reid_gen.report.sheets import clusters_sheet, ranked_sheet
-from reid_gen.types import Floats, Image, Ints, LabelledSplit, Pixels
+from reid_gen.types import Exact, Floats, Image, Ints, LabelledSplit, Pixels
 
 PANELS = {
     "mAP and rank-1": ("mAP", "rank1"),
@@ -154,12 +154,13 @@ def _points(records: Sequence[dict[str, float | int | str]], key: str) -> list[t
 def _clusters(train: Sequence[Image], labels: Ints) -> Iterator[str]:
     sizes = np.bincount(labels[labels >= 0])
     order = np.argsort(-sizes, kind="stable")
-    middle = max(0, len(order) // 2 - SHOWN // 2)
-    for chosen, caption in (
-        (order[:SHOWN], "The largest clusters, a row each."),
-        (order[middle : middle + SHOWN], "Clusters of middling size."),
-    ):
-        yield _picture(clusters_sheet(train, labels, chosen), caption)
+    yield _picture(
+        clusters_sheet(train, labels, order[:SHOWN]), "The largest clusters, a row each."
+    )
+    middle = max(SHOWN, len(order) // 2 - SHOWN // 2)
+    if len(order) > middle:
+        others = order[middle : middle + SHOWN]
+        yield _picture(clusters_sheet(train, labels, others), "Clusters of middling size.")
 
 
 def _map(train: Sequence[Image], clustered: Clustered) -> str:
@@ -170,10 +171,11 @@ def _map(train: Sequence[Image], clustered: Clustered) -> str:
     near = min(30, max(1, (len(rows) - 1) // 3))
     places = TSNE(perplexity=near, init="pca", random_state=0).fit_transform(reduced)
     cameras = np.array([-1 if train[row].camid is None else train[row].camid for row in rows])
-    return _svg(
-        maps(places, {"coloured by cluster": labels[rows], "coloured by camera": cameras}),
-        f"t-SNE of {len(rows):,} training images; grey belongs to no cluster.",
-    )
+    colours, caption = {"coloured by cluster": labels[rows]}, "grey belongs to no cluster"
+    if (cameras >= 0).any():
+        colours["coloured by camera"] = cameras
+        caption += ", or to no known camera"
+    return _svg(maps(places, colours), f"t-SNE of {len(rows):,} training images; {caption}.")
 
 
 def _rankings(measured: Measured) -> list[str]:
@@ -181,14 +183,6 @@ def _rankings(measured: Measured) -> list[str]:
     blocks = cosine_blocks(measured.query_features, measured.gallery_features)
     labels = (query.pids, gallery.pids, query.camids, gallery.camids)
     scores = score_queries(blocks, *labels)
-    valid = np.flatnonzero(np.isfinite(scores.precision))
-    order = valid[np.argsort(scores.precision[valid], kind="stable")]
-    some = np.random.default_rng(0).permutation(valid)[:SHOWN]
-    lists = (
-        ("Worst queries", order[:SHOWN]),
-        ("Best queries", order[::-1][:SHOWN]),
-        ("Random queries", np.sort(some)),
-    )
     caption = "Blue: the query; green: the same person, red: another. Average precision: "
     parts = [
         _section(
@@ -198,9 +192,22 @@ def _rankings(measured: Measured) -> list[str]:
                 caption + ", ".join(f"{100 * scores.precision[row]:.0f}" for row in rows),
             ),
         )
-        for title, rows in lists
+        for title, rows in _query_lists(scores.precision).items()
     ]
     return [*parts, *_cameras(measured, scores)]
+
+
+def _query_lists(precision: Exact) -> dict[str, Ints]:
+    """Rows of the queries to show, by title; with few queries there is one list."""
+    valid = np.flatnonzero(np.isfinite(precision))
+    order = valid[np.argsort(precision[valid], kind="stable")]
+    if len(order) <= SHOWN:
+        return {"Queries": order} if len(order) else {}
+    lists = {"Worst queries": order[:SHOWN], "Best queries": order[SHOWN:][::-1][:SHOWN]}
+    if len(order) > 2 * SHOWN:
+        some = np.random.default_rng(0).permutation(valid)[:SHOWN]
+        lists["Random queries"] = np.sort(some)
+    return lists
 
 
 def _ranked(measured: Measured, rows: Ints) -> Pixels:

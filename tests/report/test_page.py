@@ -5,6 +5,7 @@ import pytest
 
 from reid_gen.cli.main import main
 from reid_gen.evaluation.ranking import evaluate_ranking, score_queries
+from reid_gen.report import page as page_module
 from tests.cli.conftest import failure, gan_run  # noqa: F401
 from tests.cluster.features import people
 from tests.data.real_format import make_folder, make_market
@@ -30,11 +31,12 @@ def test_the_page_has_every_part_and_needs_nothing_else(run, tmp_path, capsys):
     assert "wrote" in capsys.readouterr().out
     page = out.read_text()
     assert titles(page) == [
-        "Curves", "Clusters", "Map of features", "Worst queries", "Best queries", "Random queries",
+        "Curves", "Clusters", "Map of features", "Worst queries", "Best queries",
         "Confusion between cameras", "Settings", "Environment",
     ]  # fmt: skip
     assert page.count("<svg") == 3
-    assert page.count("data:image/jpeg;base64,") == 5
+    assert page.count("data:image/jpeg;base64,") == 4
+    assert page.count("coloured by") == 2
     outside = [
         u for u in re.findall(r'(?:src|href)="([^"]+)"', page) if not u.startswith(("data:", "#"))
     ]
@@ -74,6 +76,42 @@ def test_a_run_on_a_folder_has_no_queries_to_rank(tmp_path):
     main(["report", str(run)])
     found = titles((run / "report.html").read_text())
     assert found == ["Curves", "Clusters", "Map of features", "Settings", "Environment"]
+    assert (run / "report.html").read_text().count("coloured by") == 1  # cameras are unknown
+
+
+@pytest.mark.parametrize(
+    ("clusters", "sizes"), [(1, [1]), (8, [8]), (9, [8, 1]), (17, [8, 8]), (30, [8, 8])]
+)
+def test_clusters_are_drawn_once_each(clusters, sizes, monkeypatch):
+    sheets = []
+    monkeypatch.setattr(
+        page_module,
+        "clusters_sheet",
+        lambda train, labels, chosen: sheets.append(list(chosen)) or np.zeros((1, 1, 3), np.uint8),
+    )
+    labels = np.repeat(np.arange(clusters), np.arange(clusters, 0, -1))
+    assert len(list(page_module._clusters((), labels))) == len(sizes)
+    assert [len(sheet) for sheet in sheets] == sizes
+    drawn = [label for sheet in sheets for label in sheet]
+    assert len(set(drawn)) == len(drawn)
+    assert sheets[0] == list(range(sizes[0]))
+
+
+@pytest.mark.parametrize(
+    ("queries", "expected"),
+    [
+        (5, {"Queries": 5}),
+        (8, {"Queries": 8}),
+        (11, {"Worst queries": 8, "Best queries": 3}),
+        (20, {"Worst queries": 8, "Best queries": 8, "Random queries": 8}),
+    ],
+)
+def test_worst_and_best_queries_never_share_a_query(queries, expected):
+    precision = np.append(np.linspace(0, 1, queries), np.nan)  # NaN: nothing to be ranked right
+    rows = {title: list(some) for title, some in page_module._query_lists(precision).items()}
+    assert {title: len(listed) for title, listed in rows.items()} == expected
+    assert not set(rows.get("Worst queries", [])) & set(rows.get("Best queries", []))
+    assert rows.get("Best queries", [queries - 1])[0] == queries - 1
 
 
 def test_scores_of_single_queries_average_to_those_of_all():
