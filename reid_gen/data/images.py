@@ -50,6 +50,14 @@ def decode(path: Path, height: int | None = None, width: int | None = None) -> P
     return np.asarray(picture)
 
 
+def resize(pixels: Pixels, height: int, width: int) -> Pixels:
+    """Resize decoded pixels [h, w, 3] as :func:`decode` does, to [H, W, 3]."""
+    if pixels.shape[:2] == (height, width):
+        return pixels
+    picture = Pillow.fromarray(pixels)
+    return np.asarray(picture.resize((width, height), Pillow.Resampling.BICUBIC))
+
+
 def size_of(path: Path) -> tuple[int, int]:
     """Rows and columns of an image, from its header.
 

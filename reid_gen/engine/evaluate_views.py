@@ -14,6 +14,7 @@ from torch import Tensor
 
 from reid_gen.body.table import BodyTable
 from reid_gen.body.views import StructureMaps
+from reid_gen.data.images import resize
 from reid_gen.data.loaders import ImageLoader
 from reid_gen.data.sampling import evenly_spread
 from reid_gen.data.transforms import as_sheet, to_images
@@ -31,7 +32,7 @@ from reid_gen.files import write_bytes
 from reid_gen.types import Floats, LabelledSplit, Pixels
 
 Truth = Callable[[str, float], Pixels]
-"""The crop of a key with its person turned by some degrees, [H, W, 3]."""
+"""The crop of a key with its person turned by some degrees, [h, w, 3] of any size."""
 SHOWN = 8
 """Queries on a sheet."""
 
@@ -172,7 +173,7 @@ class ViewEvaluator:
         if self.truth is None:
             return None
         pixels = [
-            self.truth(image.key, float(angle))
+            resize(self.truth(image.key, float(angle)), *like.shape[2:])
             for image in self.query.images
             for angle in self.degrees
         ]

@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -7,7 +8,9 @@ from PIL import Image
 
 from reid_gen.cli.main import main
 from reid_gen.data.datasets import load_dataset
-from reid_gen.pedestrians.album import Album
+from reid_gen.data.images import resize
+from reid_gen.pedestrians.album import Album, render_album
+from reid_gen.pedestrians.plan import Size
 from tests.cli.conftest import GAN_CONFIG as CONFIG
 from tests.cli.conftest import failure
 
@@ -74,6 +77,23 @@ def test_views_are_scored_beside_the_truth_and_two_stand_ins(run, tmp_path, caps
     people = run.parents[1] / "people"
     first = load_dataset("pedestrians", people).query.images[0]
     np.testing.assert_array_equal(pixels[:64, 128:160], Album(people).view(first.key, 90))
+
+
+def test_evaluate_views_resizes_the_true_view(run, tmp_path):
+    people = run.parents[1] / "people"
+    other = tmp_path / "people"
+    render_album(other, Size(3, 3, 2, 9, 5, 12, 2), seed=3, height=128, width=64)
+    text = (run / "config.yaml").read_text()
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    (copy / "config.yaml").write_text(text.replace(str(people), str(other)))
+    out, sheet = tmp_path / "scores.json", tmp_path / "sheet.png"
+    words = ["--queries", "2", "--degrees", "90", "--json", str(out), "--sheet", str(sheet)]
+    main(["evaluate-views", str(copy), *words])
+    assert json.loads(out.read_text())["scores"]["true"]["ssim"] == pytest.approx(1)
+    first = load_dataset("pedestrians", other).query.images[0]
+    true = resize(Album(other).view(first.key, 90), 64, 32)
+    np.testing.assert_array_equal(np.asarray(Image.open(sheet))[:64, 64:], true)
 
 
 def test_fid_takes_the_inception_network_of_a_file(run, tmp_path, capsys):
