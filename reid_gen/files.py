@@ -7,8 +7,10 @@ import json
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from safetensors import SafetensorError
 
 from reid_gen.errors import UserError
 
@@ -23,15 +25,20 @@ def refuse_existing(target: Path | None, force: bool) -> None:
         raise UserError(f"{target} exists; give --force to overwrite it, or another name")
 
 
-def cannot_write(target: Path, error: OSError) -> UserError:
+def cannot_write(target: Path, error: Exception) -> UserError:
     """The message for a path that cannot be written."""
-    reason = error.strerror or str(error)
+    reason = getattr(error, "strerror", None) or str(error)
     return UserError(f"cannot write {target}: {reason}; free some space or choose another place")
 
 
 def partial_of(target: Path) -> Path:
     """Where a file lies until it is whole."""
     return target.with_name(f".{target.name}.partial")
+
+
+def old_of(target: Path) -> Path:
+    """Where the folder before the one at ``target`` lies: while it is replaced, or for longer."""
+    return target.with_name(f".{target.name}.old")
 
 
 def write_bytes(target: Path, content: bytes) -> None:
@@ -46,7 +53,8 @@ def write_bytes(target: Path, content: bytes) -> None:
         aside.write_bytes(content)
         aside.replace(target)
     except OSError as error:
-        aside.unlink(missing_ok=True)
+        with suppress(OSError):
+            aside.unlink()
         raise cannot_write(target, error) from error
 
 
@@ -78,14 +86,16 @@ def write_json(target: Path, content: object) -> None:
 
 
 @contextmanager
-def written_aside(target: Path) -> Iterator[Path]:
+def written_aside(target: Path, keep_old: bool = False) -> Iterator[Path]:
     """Give a temporary folder that takes the place of ``target`` when all went well.
 
     Its name is new each time, so that workers of a killed program cannot write into it; what they
-    left for the same target is removed.
+    left for the same target is removed. If it was killed while it replaced the target, the old one
+    takes its place again first.
 
     Args:
         target: Folder to make or to replace.
+        keep_old: Whether the folder that was there stays at :func:`old_of`.
 
     Yields:
         The temporary folder, beside the target.
@@ -93,9 +103,11 @@ def written_aside(target: Path) -> Iterator[Path]:
     Raises:
         UserError: If it cannot be written (no space, no permission); the old target stays.
     """
-    prefix, old = f"{partial_of(target).name}-", target.with_name(f".{target.name}.old")
+    prefix, old = f"{partial_of(target).name}-", old_of(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+        if old.exists() and not target.exists():
+            old.rename(target)
         for left in target.parent.iterdir():
             if left.name.startswith(prefix):
                 shutil.rmtree(left, ignore_errors=True)
@@ -107,8 +119,9 @@ def written_aside(target: Path) -> Iterator[Path]:
                 shutil.rmtree(old, ignore_errors=True)
                 target.rename(old)
             aside.rename(target)
-            shutil.rmtree(old, ignore_errors=True)
+            if not keep_old:
+                shutil.rmtree(old, ignore_errors=True)
         finally:
             shutil.rmtree(aside, ignore_errors=True)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:  # the second: a full disk, as safetensors says it
         raise cannot_write(target, error) from error

@@ -1,9 +1,10 @@
 """Files and folders that appear whole or not at all."""
 
 import pytest
+from safetensors import SafetensorError
 
 from reid_gen.errors import UserError
-from reid_gen.files import content_digest, written_aside
+from reid_gen.files import content_digest, old_of, write_bytes, written_aside
 
 
 def names(folder):
@@ -47,3 +48,37 @@ def test_a_digest_is_of_content_and_of_names_below_a_folder(tmp_path):
     assert content_digest(tmp_path / "two") != one
     with pytest.raises(UserError, match=r"cannot read .*nowhere: No such file .*; check the path"):
         content_digest(tmp_path / "nowhere")
+
+
+def test_written_aside_puts_back_what_a_kill_between_two_renames_left(tmp_path):
+    target = tmp_path / "last"
+    old_of(target).mkdir()
+    (old_of(target) / "one").touch()
+    with pytest.raises(KeyboardInterrupt), written_aside(target):
+        raise KeyboardInterrupt
+    assert names(tmp_path) == ["last"]
+    assert names(target) == ["one"]
+
+
+def test_written_aside_keeps_the_folder_before_where_it_is_asked_to(tmp_path):
+    target = tmp_path / "last"
+    for name in ("one", "two", "three"):
+        with written_aside(target, keep_old=True) as aside:
+            (aside / name).touch()
+    assert names(tmp_path) == [".last.old", "last"]
+    assert (names(old_of(target)), names(target)) == (["two"], ["three"])
+
+
+def test_written_aside_takes_the_words_of_safetensors_for_a_full_disk(tmp_path):
+    with (
+        pytest.raises(UserError, match=r"cannot write .*last: I/O error: No space left"),
+        written_aside(tmp_path / "last"),
+    ):
+        raise SafetensorError("I/O error: No space left on device")
+    assert names(tmp_path) == []
+
+
+def test_write_bytes_below_a_file_says_that_it_cannot(tmp_path):
+    (tmp_path / "runs").touch()
+    with pytest.raises(UserError, match=r"cannot write .*runs/a: "):
+        write_bytes(tmp_path / "runs" / "a", b"")
