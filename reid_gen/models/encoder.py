@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from typing import Annotated
 
 import torch
+from pydantic import ConfigDict, Field, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from reid_gen.errors import UserError
 from reid_gen.models.backbone import Backbone, Request, create_backbone, map_shape
 from reid_gen.models.normalisation import use_ghost_batches
 from reid_gen.models.pooling import POOLINGS
@@ -16,6 +19,8 @@ from reid_gen.models.weights import load_strictly, read_backbone, weight_file
 STRIPES = 4
 """Of the part features."""
 TOKEN = "token"
+Side = Annotated[int, Field(ge=1, le=4096)]
+"""Pixels, where a card is read from a file."""
 
 
 @dataclass(frozen=True)
@@ -33,12 +38,14 @@ class EncoderCard:
         rectified: Whether negative values of features are cut off (OSNet).
     """
 
+    __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
+
     backbone: str
     pooling: str
-    height: int
-    width: int
+    height: Side
+    width: Side
     last_stride: int | None = 1
-    embedding: int | None = None
+    embedding: PositiveInt | None = None
     pose_token: bool = False
     rectified: bool = False
 
@@ -151,6 +158,8 @@ def create_encoder(
     Raises:
         UserError: If the backbone or its weights are unknown or do not fit.
     """
+    if card.pooling not in (*POOLINGS, TOKEN):
+        raise UserError(f"unknown pooling {card.pooling!r}; known: {', '.join((*POOLINGS, TOKEN))}")
     file = weight_file(weights)
     request = Request(
         name=card.backbone,
