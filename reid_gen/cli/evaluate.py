@@ -63,7 +63,7 @@ def evaluate(
     from reid_gen.config.load import load_config
     from reid_gen.data.images import save_picture
     from reid_gen.engine.checkpoint import find_checkpoint
-    from reid_gen.engine.run import CONFIG
+    from reid_gen.engine.run_folder import CONFIG
     from reid_gen.errors import UserError
     from reid_gen.evaluation.centralise import NFC, TURNED, by_neighbours
     from reid_gen.evaluation.tables import results_table
@@ -114,7 +114,7 @@ def _build(config: Config, checkpoint: Path | None) -> tuple[Evaluator, Encode]:
     encoder = (
         create_encoder(card, config.encoder.weights)
         if checkpoint is None
-        else load_encoder_for(card, checkpoint)
+        else load_encoder_for(card, checkpoint, "use its own configuration (leave --config out)")
     )
     return evaluator, Runtime(config.encoder.precision).encoder(encoder)
 

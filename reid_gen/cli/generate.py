@@ -218,7 +218,7 @@ def _mosaics(run: Path) -> Job:
     from reid_gen.data.datasets import load_dataset
     from reid_gen.engine.checkpoint import find_checkpoint, load_encoder
     from reid_gen.engine.makers import Mosaics
-    from reid_gen.engine.run import CONFIG
+    from reid_gen.engine.run_folder import CONFIG
     from reid_gen.engine.runtime import Runtime
     from reid_gen.engine.scoring import Scorer
 

@@ -30,7 +30,7 @@ def report(run: Path, out: Path | None, force: bool) -> None:
     from reid_gen.config.load import load_config
     from reid_gen.data.datasets import load_dataset
     from reid_gen.engine.checkpoint import find_checkpoint, read_card
-    from reid_gen.engine.run import CONFIG
+    from reid_gen.engine.run_folder import CONFIG
     from reid_gen.extras import need
     from reid_gen.files import refuse_existing, write_bytes
     from reid_gen.report.page import run_page

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import click
@@ -27,20 +28,23 @@ def train(config: Path | None, overrides: tuple[str, ...], resume: Path | None) 
     if resume is not None and overrides:
         raise UserError("--set cannot change a run that is resumed; start a new one")
 
-    from reid_gen.config.dump import dump_config
     from reid_gen.config.load import load_config
-    from reid_gen.engine.build import build_experiment
-    from reid_gen.engine.progress import Terminal
-    from reid_gen.engine.run import CONFIG, resume_run, start_run
+    from reid_gen.engine.run_folder import CONFIG, refuse_run
 
     if resume is not None and not (resume / CONFIG).is_file():
         raise UserError(f"{resume} is no run folder ({CONFIG} is missing); give runs/NAME")
     settings = load_config(resume / CONFIG if resume else Path(str(config)), overrides)
     run = resume or settings.runs / settings.name
-    if resume is None and run.exists():
-        raise UserError(
-            f"{run} exists; choose another name, resume it with --resume {run}, or remove it"
-        )
+    if resume is None:
+        refuse_run(run)
+
+    from reid_gen.config.dump import dump_config
+    from reid_gen.engine.build import build_experiment
+    from reid_gen.engine.progress import Terminal
+    from reid_gen.engine.run import resume_run, start_run
+
+    # What ends a process kindly (kill, a queue at its time limit) stops a run as Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     experiment = build_experiment(settings, Terminal())
     try:
         if resume is None:

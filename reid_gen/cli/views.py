@@ -65,7 +65,7 @@ def open_run(run: Path) -> tuple[Path, Config, Drawn, Artist]:
     from reid_gen.config.load import load_config
     from reid_gen.engine.build_parts import build_artist
     from reid_gen.engine.checkpoint import find_checkpoint
-    from reid_gen.engine.run import CONFIG
+    from reid_gen.engine.run_folder import CONFIG
 
     checkpoint = find_checkpoint(run)
     config = load_config(checkpoint.parent / CONFIG, ())

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from reid_gen.config.consistency import contradictions
 from reid_gen.config.generators import MeshGan, PixelDiffusion, Stored
@@ -232,7 +234,7 @@ class Evaluation(Section):
 class Config(Section):
     """One experiment, complete."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")]
+    name: str
     seed: Annotated[int, Field(ge=0)] = 1
     runs: Annotated[Path, Field(strict=False)] = Path("runs")
     data: Data
@@ -251,6 +253,16 @@ class Config(Section):
     """A run whose weights this one starts with."""
     stages: Annotated[tuple[Stage, ...], Field(min_length=1, strict=False)]
     evaluation: Evaluation = Evaluation()
+
+    @field_validator("name")
+    @classmethod
+    def _folder(cls, name: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]*", name):
+            raise ValueError(
+                "must be the name of a new folder below runs: letters, digits, _, - and, but not "
+                f"at the beginning, dots; got {json.dumps(name)}"
+            )
+        return name
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Config:

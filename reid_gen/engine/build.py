@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import partial
@@ -18,6 +17,7 @@ from reid_gen.data.datasets import load_dataset
 from reid_gen.data.loaders import ImageLoader
 from reid_gen.data.transforms import Augmentation
 from reid_gen.engine import build_pose
+from reid_gen.engine.build_facts import fingerprint, run_facts
 from reid_gen.engine.build_parts import build_generator, build_identity, build_mean
 from reid_gen.engine.checkpoint import load_encoder_for
 from reid_gen.engine.contrast import ContrastTerms, Pairs
@@ -47,6 +47,7 @@ class Experiment:
         evaluator: Query against gallery; None for an unlabelled folder.
         evaluate_every: Epochs between evaluations; None measures only before and after.
         about: Facts of the run for its card.
+        facts: All that tells the run from another: settings, content of what is read, machine.
     """
 
     trainer: Trainer
@@ -54,6 +55,7 @@ class Experiment:
     evaluator: Evaluator | None
     evaluate_every: int | None
     about: dict[str, Any]
+    facts: dict[str, Any]
 
 
 def build_experiment(config: schema.Config, progress: Progress) -> Experiment:
@@ -70,7 +72,9 @@ def build_experiment(config: schema.Config, progress: Progress) -> Experiment:
     card = encoder_card(config)
     encoder = create_encoder(card, config.encoder.weights, config.encoder.ghost_batch)
     if config.start_from is not None:
-        encoder.load_state_dict(load_encoder_for(card, config.start_from).state_dict())
+        way_out = "give data and encoder those values, or start from another run"
+        start = load_encoder_for(card, config.start_from, way_out)
+        encoder.load_state_dict(start.state_dict())
     return Experiment(
         trainer=_trainer(config, dataset, encoder.to(runtime.device), runtime, progress),
         card=card,
@@ -81,6 +85,7 @@ def build_experiment(config: schema.Config, progress: Progress) -> Experiment:
             "data": fingerprint(dataset),
             "generator": None if config.generator is None else config.generator.kind,
         },
+        facts=run_facts(config, dataset, runtime),
     )
 
 
@@ -275,11 +280,3 @@ def protocol(config: schema.Config, dataset: Dataset) -> dict[str, Any]:
         "seed": config.seed,
         "notes": list(dataset.notes),
     }
-
-
-def fingerprint(dataset: Dataset) -> dict[str, Any]:
-    """Name, number of training images, and a hash over their keys and file sizes."""
-    digest = hashlib.sha256()
-    for image in dataset.train:
-        digest.update(f"{image.key}\0{image.path.stat().st_size}\n".encode())
-    return {"name": dataset.name, "train": len(dataset.train), "sha256": digest.hexdigest()}

@@ -7,14 +7,16 @@ import io
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import safetensors.torch
 import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import from_json
 from torch import Tensor, nn
 
-from reid_gen.errors import UserError
-from reid_gen.files import written_aside
+from reid_gen.errors import UserError, name_some
+from reid_gen.files import old_of, written_aside
 from reid_gen.models.encoder import EncoderCard, IdentityEncoder, create_encoder
 from reid_gen.models.weights import ENCODER, SUFFIXES, built_in, load_strictly, read_weights
 from reid_gen.types import Ints
@@ -26,6 +28,24 @@ CARD = "card.json"
 MEAN = "mean_encoder"
 RESUME = "resume.pt"
 LAST = "last"
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+class _Card(BaseModel):
+    """What ``card.json`` may say. What follows ``sha256`` (of the encoder) not all writers say."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    format: int
+    encoder: EncoderCard
+    sha256: Sha256
+    files: dict[str, Sha256] = {}
+    epochs: Annotated[int, Field(ge=0)] = 0
+    metrics: dict[str, float | int | str] = {}
+    protocol: dict[str, Any] = {}
+    data: dict[str, Any] = {}
+    generator: str | None = None
+    source: dict[str, Any] = {}
 
 
 def save_checkpoint(
@@ -37,6 +57,7 @@ def save_checkpoint(
     bank: Mapping[str, Tensor],
     resume: Mapping[str, Any],
     save_more: Callable[[Path], None] | None = None,
+    keep_old: bool = False,
 ) -> None:
     """Write a checkpoint folder, all of it or nothing.
 
@@ -48,24 +69,56 @@ def save_checkpoint(
         bank: Memory of the last epoch (``features``, ``labels``); empty before the first.
         resume: What only a resumed run needs.
         save_more: Writes more into the folder that it is given.
+        keep_old: Whether the checkpoint that was there stays, as :func:`written_aside` says.
 
     Raises:
         UserError: If it cannot be written; an older checkpoint there stays as it was.
     """
-    with written_aside(target) as aside:
+    with written_aside(target, keep_old) as aside:
         tensors = {name: network.state_dict() for name, network in networks.items()}
         for name, state in {**tensors, "bank": bank}.items():
             _save_tensors(state, aside / f"{name}{WEIGHTS}")
         (aside / RESUME).write_bytes(_pickled(resume))
         if save_more is not None:
             save_more(aside)
+        files = _digests(aside)
         described = {
             "format": FORMAT,
             "encoder": card.as_dict(),
-            "sha256": hashlib.sha256((aside / ENCODER).read_bytes()).hexdigest(),
+            "sha256": files[ENCODER],
+            "files": files,
             **about,
         }
         (aside / CARD).write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    """SHA-256 of each file below a folder but its card, by name."""
+    return {
+        file.relative_to(folder).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in sorted(folder.rglob("*"))
+        if file.is_file() and file != folder / CARD
+    }
+
+
+def check_files(folder: Path) -> None:
+    """See that the files of a checkpoint are those that were written.
+
+    Raises:
+        UserError: If one is missing or differs, or the card does not say what they were.
+    """
+    files, actual = read_card(folder).get("files"), _digests(folder)
+    if not files:
+        raise UserError(
+            f"{folder / CARD} has no checksums of files, so an earlier version of reid-gen wrote "
+            f"it; use that version, or start a new run with start_from: {folder}"
+        )
+    differing = [name for name, sha256 in files.items() if actual.get(name) != sha256]
+    if differing:
+        raise UserError(
+            f"{folder} is damaged: {name_some(differing)} missing or not as the card's checksum "
+            "says; restore it, or start a new run"
+        )
 
 
 def _pickled(content: Mapping[str, Any]) -> bytes:
@@ -104,7 +157,11 @@ def find_checkpoint(path: Path) -> Path:
     Raises:
         UserError: If there is none, or it is of another format.
     """
-    places = [path, path / LAST, path.parent if path.name == ENCODER else path]
+    last = path / LAST
+    # A program that was killed while it replaced the folder left only the one before.
+    places = [path, last if last.exists() else old_of(last)]
+    if path.name == ENCODER:
+        places.append(path.parent)
     if (own := built_in(str(path))) is not None:
         places.append(own)
     for folder in places:
@@ -133,18 +190,28 @@ def read_card(folder: Path) -> dict[str, Any]:
     """Read the card of a checkpoint folder.
 
     Raises:
-        UserError: If it is damaged or of another format.
+        UserError: If it is missing, damaged or of another format.
     """
+    file = folder / CARD
     try:
-        card = json.loads((folder / CARD).read_text(encoding="utf-8"))
+        text = file.read_bytes()
+        card = from_json(text)
         number = card["format"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{folder / CARD} is damaged; take another checkpoint") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{file} is damaged; take another checkpoint") from error
     if number != FORMAT:
         raise UserError(
-            f"{folder / CARD} has format {number}, this version reads format {FORMAT}; "
+            f"{file} has format {number}, this version reads format {FORMAT}; "
             "use the version of reid-gen that wrote it"
         )
+    try:
+        _Card.model_validate_json(text)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        key = ".".join(map(str, fault["loc"]))
+        raise UserError(
+            f"{file} is damaged: {key}: {fault['msg']}; take another checkpoint"
+        ) from error
     return dict(card)
 
 
@@ -182,8 +249,13 @@ def load_labels(path: Path) -> Ints:
     return labels
 
 
-def load_encoder_for(card: EncoderCard, path: Path) -> IdentityEncoder:
+def load_encoder_for(card: EncoderCard, path: Path, way_out: str) -> IdentityEncoder:
     """Load a checkpoint that must have been made for a given card.
+
+    Args:
+        card: What the configuration says.
+        path: The checkpoint.
+        way_out: What to do if it was made for another one.
 
     Raises:
         UserError: If it is another architecture or input size, or cannot be loaded.
@@ -197,18 +269,6 @@ def load_encoder_for(card: EncoderCard, path: Path) -> IdentityEncoder:
     if differing:
         raise UserError(
             f"{path} was made for another encoder than the configuration's: "
-            f"{', '.join(differing)}; use its own configuration (leave --config out)"
+            f"{', '.join(differing)}; {way_out}"
         )
     return encoder
-
-
-def load_resume(folder: Path) -> dict[str, Any]:
-    """Read what a resumed run needs.
-
-    Raises:
-        UserError: If the folder holds no resumable checkpoint.
-    """
-    file = folder / RESUME
-    if not file.is_file():
-        raise UserError(f"{folder} holds no {RESUME}, so this run cannot be resumed")
-    return dict(torch.load(file, map_location="cpu", weights_only=True))

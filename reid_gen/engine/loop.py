@@ -141,7 +141,7 @@ class Trainer:
         """Features of all images, [N, D]; the processes share the work."""
         shares = np.array_split(np.arange(len(loader.images)), self.runtime.processes)
         mine = loader.part(shares[self.runtime.rank])
-        with self.progress.task(f"epoch {place.total + 1}: extract", len(mine.images)) as advance:
+        with self.progress.task(f"epoch {place.number}: extract", len(mine.images)) as advance:
             extracted = extract_features(
                 self.encode, mine, batch=self.extract_batch, advance=advance
             )
@@ -228,7 +228,7 @@ class Trainer:
         mine = [np.array_split(rows, self.runtime.processes)[rank] for rows in batches]
         totals: dict[str, list[float]] = {}
         reading = loader.read(mine, self._bring(place, self.stages[place.stage]))
-        with self.progress.task(f"epoch {place.total + 1}: train", len(mine)) as advance:
+        with self.progress.task(f"epoch {place.number}: train", len(mine)) as advance:
             for number, decoded in enumerate(reading):
                 terms = step(decoded, number)
                 _refuse_nonsense(terms, place)
@@ -292,6 +292,6 @@ class Trainer:
 def _refuse_nonsense(terms: Scalars, place: Place) -> None:
     if not math.isfinite(sum(terms.values())):
         raise UserError(
-            f"the loss is {dict(terms)} in epoch {place.total + 1}; lower the learning rates of "
-            "the stage, then resume the run's last checkpoint"
+            f"the loss is {dict(terms)} in epoch {place.number}; lower the learning rates in a "
+            "new run with start_from, which begins with this run's last checkpoint"
         )

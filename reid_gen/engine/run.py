@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import shutil
 import sys
 import time
-from collections.abc import Mapping
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import timm
@@ -19,21 +19,15 @@ from torch import nn
 
 from reid_gen import __version__
 from reid_gen.engine.build import Experiment
-from reid_gen.engine.checkpoint import (
-    LAST,
-    MEAN,
-    load_networks,
-    load_resume,
-    save_checkpoint,
-)
-from reid_gen.engine.journal import Journal
+from reid_gen.engine.checkpoint import LAST, MEAN, load_networks, read_card, save_checkpoint
+from reid_gen.engine.journal import METRICS, Journal
 from reid_gen.engine.loop import Epoch, Record
+from reid_gen.engine.resume import load_optimizers, load_resume, refuse_other_run, restore_last
+from reid_gen.engine.run_folder import CONFIG, locked, make_run
 from reid_gen.engine.stages import Place, places
 from reid_gen.errors import UserError
-from reid_gen.files import cannot_write
+from reid_gen.files import write_bytes, write_json
 from reid_gen.models.weights import ENCODER
-
-CONFIG = "config.yaml"
 
 
 def start_run(experiment: Experiment, run: Path, config_text: str) -> None:
@@ -48,82 +42,86 @@ def start_run(experiment: Experiment, run: Path, config_text: str) -> None:
         UserError: If the folder exists or cannot be written, or training cannot go on. A run that
             fails before its first epoch is complete leaves no folder.
     """
-    if run.exists():
-        raise UserError(
-            f"{run} exists; choose another name, resume it with --resume {run}, or remove it"
-        )
-    before = _scores(experiment)
     is_main = experiment.trainer.runtime.is_main
-    try:
-        if is_main:
-            _make_folder(run, config_text)
+    with _new_folder(experiment, run, config_text) if is_main else nullcontext() as journal:
+        before = _scores(experiment)
+        if journal is not None:
+            journal.write(0, before)
+            _save(experiment, run, 0, before, None, journal.text)
+        _train(experiment, run, 0, journal)
+
+
+@contextmanager
+def _new_folder(experiment: Experiment, run: Path, config_text: str) -> Iterator[Journal]:
+    """Make a run folder, which goes again if nothing that is worth resuming comes of it."""
+    make_run(run)
+    with locked(run, experiment.trainer.progress.say) as is_ours:
+        try:
+            write_bytes(run / CONFIG, config_text.encode())
+            write_json(run / "environment.json", environment())
             with Journal(run) as journal:
-                journal.write(-1, before)
-            _save(experiment, run, 0, before, None)
-        _train(experiment, run, 0)
-    except UserError:
-        if is_main and load_epoch(run) == 0:
-            shutil.rmtree(run, ignore_errors=True)
-        raise
+                yield journal
+        except BaseException as error:
+            least = 1 if isinstance(error, UserError) else 0
+            if is_ours() and _saved_epochs(run) < least:
+                shutil.rmtree(run, ignore_errors=True)
+            raise
 
 
-def _make_folder(run: Path, config_text: str) -> None:
-    try:
-        run.mkdir(parents=True)
-        (run / CONFIG).write_text(config_text, encoding="utf-8")
-        (run / "environment.json").write_text(json.dumps(environment(), indent=2) + "\n")
-    except OSError as error:
-        raise cannot_write(run, error) from error
+def _saved_epochs(run: Path) -> int:
+    """Number of complete epochs in the checkpoint of a run; -1 if there is none."""
+    return int(read_card(run / LAST)["epochs"]) if (run / LAST).exists() else -1
 
 
 def resume_run(experiment: Experiment, run: Path) -> None:
     """Go on after the last complete epoch of a run, bit for bit as if it had not stopped.
 
     Raises:
-        UserError: If the run holds nothing to resume, or its data set changed.
+        UserError: If the run holds nothing to resume, another process writes into it, or its
+            settings or data are not those that it was started with.
     """
-    folder = run / LAST
-    state = load_resume(folder)
-    if state["data"] != experiment.about["data"]["sha256"]:
-        raise UserError(
-            f"the training images are not those that {run} was started with; "
-            "restore the data set, or start a new run"
-        )
-    load_networks(folder, _networks(experiment))
-    for name, optimizer in _optimizers(experiment).items():
-        optimizer.load_state_dict(state["optimizers"][name])
-    _train(experiment, run, int(state["epoch"]))
+    runtime, say = experiment.trainer.runtime, experiment.trainer.progress.say
+    with locked(run, say) if runtime.is_main else nullcontext():
+        state = None
+        if runtime.is_main:
+            state = restore_last(run, say)
+            refuse_other_run(run, state["facts"], experiment.facts, say)
+        runtime.from_main(None)  # the others read what the main process has put in order
+        state = state or load_resume(run / LAST)
+        load_networks(run / LAST, _networks(experiment))
+        load_optimizers(_optimizers(experiment), state["optimizers"], run)
+        with _old_journal(run, state, say) if runtime.is_main else nullcontext() as journal:
+            _train(experiment, run, state["epoch"], journal)
 
 
-def load_epoch(run: Path) -> int:
-    """Number of complete epochs of a run; 0 if there is no checkpoint."""
-    try:
-        return int(load_resume(run / LAST)["epoch"])
-    except UserError:
-        return 0
+def _old_journal(run: Path, state: Mapping[str, Any], say: Callable[[str], None]) -> Journal:
+    """The journal of a run that goes on: what its checkpoint holds, whatever lies in the folder."""
+    file, text = run / METRICS, state["journal"]
+    if not file.is_file() or not file.read_bytes().startswith(text.encode()):
+        say(f"{file} was missing or damaged; it is written again from the checkpoint")
+    return Journal(run, text, state["epoch"] + 1)
 
 
-def _train(experiment: Experiment, run: Path, start: int) -> None:
+def _train(experiment: Experiment, run: Path, start: int, journal: Journal | None) -> None:
+    """All epochs from a number on; the process that has the journal writes."""
     trainer = experiment.trainer
-    is_main = trainer.runtime.is_main
     remaining = list(places(trainer.stages, start))
-    with Journal(run, start) if is_main else nullcontext() as journal:
-        for place in remaining:
-            began = time.perf_counter()
-            epoch = trainer.epoch(place)
-            record = epoch.record
-            every = experiment.evaluate_every
-            if place is remaining[-1] or (every and (place.total + 1) % every == 0):
-                record |= _scores(experiment)
-            record["seconds"] = time.perf_counter() - began
-            if journal is not None:
-                journal.write(place.total, record)
-                sheet = trainer.show(trainer.stages[place.stage])
-                if sheet is not None:
-                    journal.show(place.total, sheet)
-                _save(experiment, run, place.total + 1, record, epoch)
-                trainer.progress.say(_line(place, record))
-    if is_main:
+    for place in remaining:
+        began = time.perf_counter()
+        epoch = trainer.epoch(place)
+        record = epoch.record
+        every = experiment.evaluate_every
+        if place is remaining[-1] or (every and place.number % every == 0):
+            record |= _scores(experiment)
+        record["seconds"] = time.perf_counter() - began
+        if journal is not None:
+            journal.write(place.number, record)
+            sheet = trainer.show(trainer.stages[place.stage])
+            if sheet is not None:
+                journal.show(place.number, sheet)
+            _save(experiment, run, place.number, record, epoch, journal.text)
+            trainer.progress.say(_line(place, record))
+    if journal is not None:
         trainer.progress.say(f"done: {run / LAST / ENCODER}")
 
 
@@ -143,10 +141,12 @@ def _scores(experiment: Experiment) -> Record:
 
 
 def _save(
-    experiment: Experiment, run: Path, epochs: int, record: Record, epoch: Epoch | None
+    experiment: Experiment, run: Path, epochs: int, record: Record, epoch: Epoch | None, text: str
 ) -> None:
+    """Write the checkpoint after an epoch; ``text`` is the journal up to it."""
     bank = epoch.bank if epoch else None
     generator = experiment.trainer.generator
+    optimizers = _optimizers(experiment)
     save_checkpoint(
         run / LAST,
         networks=_networks(experiment),
@@ -155,12 +155,12 @@ def _save(
         bank={"features": bank.features, "labels": bank.labels} if bank else {},
         resume={
             "epoch": epochs,
-            "optimizers": {
-                name: optimizer.state_dict() for name, optimizer in _optimizers(experiment).items()
-            },
-            "data": experiment.about["data"]["sha256"],
+            "optimizers": {name: made.state_dict() for name, made in optimizers.items()},
+            "journal": text,
+            "facts": experiment.facts,
         },
         save_more=None if generator is None else generator.save,
+        keep_old=True,
     )
 
 
@@ -182,7 +182,7 @@ def _optimizers(experiment: Experiment) -> dict[str, torch.optim.Optimizer]:
 def _line(place: Place, record: Mapping[str, float | int | str]) -> str:
     """One line per epoch, for people."""
     counts = ("clusters", "outliers", "largest_cluster")
-    words = [f"epoch {place.total + 1}"]
+    words = [f"epoch {place.number}"]
     words += [f"{name} {record[name]}" for name in counts if name in record]
     words += [f"{name} {value:.3f}" for name, value in record.items() if name.startswith("loss_")]
     words += [f"{name} {record[name]:.3f}" for name in ("nmi", "ari", "purity") if name in record]

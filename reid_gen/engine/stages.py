@@ -55,6 +55,11 @@ class Place:
     epoch: int
     total: int
 
+    @property
+    def number(self) -> int:
+        """The same epoch of the run as people count it, from 1."""
+        return self.total + 1
+
 
 def places(stages: Sequence[Stage], start: int = 0) -> Iterator[Place]:
     """All epochs of a run from number ``start`` on."""

@@ -148,7 +148,7 @@ def _curves(run: Path) -> str:
 
 
 def _points(records: Sequence[dict[str, float | int | str]], key: str) -> list[tuple[int, float]]:
-    return [(int(record["epoch"]) + 1, float(record[key])) for record in records if key in record]
+    return [(int(record["epoch"]), float(record[key])) for record in records if key in record]
 
 
 def _clusters(train: Sequence[Image], labels: Ints) -> Iterator[str]:

@@ -44,4 +44,4 @@ def test_ctrl_c_leaves_a_checkpoint_that_resumes(tmp_path):
     done = len(read_metrics(run))
     assert done <= EPOCHS
     main(["train", "--resume", str(run)])
-    assert [record["epoch"] for record in read_metrics(run)] == list(range(-1, EPOCHS))
+    assert [record["epoch"] for record in read_metrics(run)] == list(range(EPOCHS + 1))

@@ -32,7 +32,8 @@ def equal(one, other):
 def test_a_run_leaves_what_a_reader_needs(config):
     run = train(config)
     files = {path.name for path in run.iterdir()}
-    assert files == {"config.yaml", "environment.json", "metrics.jsonl", "tensorboard", "last"}
+    kept = {".lock", ".last.old", "config.yaml", "environment.json"}
+    assert files == {*kept, "metrics.jsonl", "tensorboard", "last"}
     assert {path.name for path in (run / "last").iterdir()} == {
         "encoder.safetensors",
         "bank.safetensors",
@@ -45,7 +46,7 @@ def test_a_run_leaves_what_a_reader_needs(config):
     bank = read_weights(run / "last" / "bank.safetensors")
     assert bank["features"].shape == (48, 512)
     records = read_metrics(run)
-    assert [record["epoch"] for record in records] == [-1, 0, 1]
+    assert [record["epoch"] for record in records] == [0, 1, 2]
     assert {"mAP", "rank1"} <= records[0].keys()
     assert {"clusters", "outliers", "largest_cluster", "nmi", "loss_prototype", "seconds"} <= (
         records[1].keys()
@@ -82,7 +83,7 @@ def test_a_run_cut_off_inside_its_first_epoch_can_be_resumed(config, monkeypatch
     with pytest.raises(KeyboardInterrupt):
         start_run(made, run, dump_config(settings))
     resume_run(experiment(config)[0], run)
-    assert [record["epoch"] for record in read_metrics(run)] == [-1, 0, 1]
+    assert [record["epoch"] for record in read_metrics(run)] == [0, 1, 2]
 
 
 def test_shuffling_the_true_pids_of_the_training_split_changes_nothing(config, monkeypatch):
@@ -149,21 +150,22 @@ def test_a_full_disk_keeps_the_checkpoint_that_was_there(config, monkeypatch):
 
     monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(UserError) as error:
-        run_module._save(made, run, 1, {}, None)
+        run_module._save(made, run, 1, {}, None, "")
     monkeypatch.undo()
     assert str(error.value) == (
         f"cannot write {run / 'last'}: No space left on device; "
         "free some space or choose another place"
     )
     assert equal(weights(run), before)
-    assert [path.name for path in run.iterdir() if path.name.startswith(".")] == []
+    hidden = sorted(path.name for path in run.iterdir() if path.name.startswith("."))
+    assert hidden == [".last.old", ".lock"]
 
 
 def test_a_changed_data_set_is_not_resumed(config):
     run = train(config)
     folder = config.parent / "data" / "Market-1501-v15.09.15" / "bounding_box_train"
     sorted(folder.glob("*.jpg"))[0].unlink()
-    with pytest.raises(UserError, match="the training images are not those that"):
+    with pytest.raises(UserError, match=r"training images of data: 47 images .* instead of 48"):
         resume_run(experiment(config)[0], run)
 
 
@@ -175,3 +177,13 @@ def test_a_damaged_checkpoint_is_named(config):
     file.write_bytes(content)
     with pytest.raises(UserError, match="does not match the checksum on its card"):
         load_encoder(run)
+
+
+def test_build_experiment_says_how_to_start_from_a_run_of_another_size(config):
+    run = train(config, "stages.0.epochs=1", "stages.0.iterations=1")
+    with pytest.raises(UserError) as error:
+        experiment(config, "name=larger", f"start_from={run}", "data.height=96")
+    assert str(error.value) == (
+        f"{run} was made for another encoder than the configuration's: height 64 instead of 96; "
+        "give data and encoder those values, or start from another run"
+    )
