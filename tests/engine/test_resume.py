@@ -238,10 +238,11 @@ def test_refuse_other_run_compares_the_source(tmp_path):
     source = make_market(tmp_path / "source", seed=9)
     text = config.read_text()
     config.write_text(f"{text}source: {{name: market1501, root: {source}}}\n")
-    before = experiment(config)[0].facts
+    before = experiment(config, "stages.0.labels=source")[0].facts
     sorted((source / "Market-1501-v15.09.15" / "bounding_box_train").glob("*.jpg"))[0].unlink()
     with pytest.raises(UserError, match="training images of source: 47 images"):
-        refuse_other_run(tmp_path, before, experiment(config)[0].facts, print)
+        now = experiment(config, "stages.0.labels=source")[0].facts
+        refuse_other_run(tmp_path, before, now, print)
 
 
 def test_may_change_holds_settings_that_exist(trained):
