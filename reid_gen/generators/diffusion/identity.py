@@ -61,8 +61,8 @@ def load_identity(folder: Path, feature: int, words: int) -> IdentityPrompt:
     file = folder / FILE
     if not file.is_file():
         raise UserError(f"no {FILE} in {folder}; make one: reid-gen tune --identity RUN")
+    state = read_weights(file)
     try:
-        state = read_weights(file)
         (width,) = state["norm.weight"].shape
         rows, length = state["project.weight"].shape
     except (KeyError, ValueError) as error:
