@@ -22,7 +22,7 @@ JSON_FORCE = click.option("--force", is_flag=True, help="Overwrite the file give
 MODEL = click.option(
     "--model",
     type=PATH,
-    help="Run folder, checkpoint, exported .onnx or .pt2, or a name of `reid-gen zoo list`; by "
+    help="Run folder, checkpoint, exported .onnx, or a name of `reid-gen zoo list`; by "
     f"default {BUILT_IN}, which has seen rendered people only.",
 )
 

@@ -20,7 +20,8 @@ TRUNK = "backbone."
 
 def built_in(name: str) -> Path | None:
     """The checkpoint folder of an encoder that comes with the program; None if there is none."""
-    return next((folder for folder in ASSETS.iterdir() if folder.name == name), None)
+    folders = ASSETS.iterdir() if ASSETS.is_dir() else ()
+    return next((folder for folder in folders if folder.name == name), None)
 
 
 def weight_file(weights: str | None) -> Path | None:
