@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError
 
@@ -57,7 +58,7 @@ def _strange(folder: Path, maker: str) -> str | None:
     if Path.cwd().is_relative_to(folder.resolve()):
         return f"is where this command runs, not only a folder that `{maker}` made"
     try:
-        mark = json.loads((folder / MARK).read_text(encoding="utf-8"))
+        mark = read_json(folder / MARK)
         own = {*mark["files"], MARK} if mark["maker"] == maker else None
     except (OSError, ValueError, KeyError, TypeError):
         own = None
@@ -121,6 +122,30 @@ def content_digest(path: Path) -> str:
         reason = error.strerror or str(error)
         raise UserError(f"cannot read {path}: {reason}; check the path") from error
     return digest.hexdigest()
+
+
+def read_regular(path: Path) -> bytes:
+    """Read a file; a FIFO would be waited for, and a device has no end.
+
+    Raises:
+        OSError: If it is no file, or cannot be read.
+    """
+    if path.exists() and not path.is_file():
+        raise OSError("it is a folder or a device, and no file")
+    return path.read_bytes()
+
+
+def read_json(path: Path) -> Any:
+    """Read plain values from a regular file.
+
+    Raises:
+        OSError: If it is no file, or cannot be read.
+        ValueError: If it is no JSON.
+    """
+    try:
+        return json.loads(read_regular(path).decode("utf-8-sig"))
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
 
 
 def write_json(target: Path, content: object) -> None:
