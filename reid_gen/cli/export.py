@@ -6,14 +6,16 @@ from pathlib import Path
 
 import click
 
-from reid_gen.cli.options import FORCE, JSON, PATH
+from reid_gen.cli.options import FORCE, IMAGES, JSON, PATH
 from reid_gen.cli.results import Results
 
 
 @click.command()
 @click.argument("run", type=PATH)
 @click.option("--out", type=PATH, required=True, help="FILE.onnx, or FILE.pt2 for torch.export.")
-@click.option("--int8", multiple=True, metavar="IMAGES", help="Crops to calibrate int8 with.")
+@click.option(
+    "--int8", type=IMAGES, multiple=True, metavar="IMAGES", help="Crops to calibrate int8 with."
+)
 @click.option(
     "--opset",
     type=click.IntRange(18, 23),

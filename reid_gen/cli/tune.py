@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from reid_gen.cli.options import PATH
+from reid_gen.cli.options import IMAGES, PATH
 
 TUNE = "reid-gen tune"
 RANK = 32
@@ -15,7 +15,7 @@ RANK = 32
 
 @click.command()
 @click.argument("file", type=PATH)
-@click.argument("images", nargs=-1, required=True)
+@click.argument("images", type=IMAGES, nargs=-1, required=True)
 @click.option("--out", type=PATH, required=True, help="Folder for what is learnt.")
 @click.option("--prompt", help="What the person of IMAGES is called: fits a low-rank adaptation.")
 @click.option("--identity", type=PATH, metavar="RUN", help="Learns to read this run's features.")
