@@ -32,8 +32,8 @@ def test_every_path_of_every_command_is_of_the_shared_type():
 
 @pytest.mark.parametrize("word", ["~", "~/x/y.txt"])
 def test_path_expands_home(word, monkeypatch):
-    monkeypatch.setenv("HOME", "/home/somebody")
-    assert PATH.convert(word, None, None) == Path("/home/somebody", *word.split("/")[1:])
+    monkeypatch.setenv("HOME", "/people/somebody")
+    assert PATH.convert(word, None, None) == Path("/people/somebody", *word.split("/")[1:])
 
 
 @pytest.mark.parametrize("word", ["~nobody/x", "a/~/x", "-", "~x"])
@@ -43,6 +43,6 @@ def test_path_leaves_other_words(word):
 
 
 def test_images_expand_home_in_lists_too(monkeypatch):
-    monkeypatch.setenv("HOME", "/home/somebody")
-    assert IMAGES.convert("~/a/*.jpg", None, None) == "/home/somebody/a/*.jpg"
-    assert IMAGES.convert("@~/list", None, None) == "@/home/somebody/list"
+    monkeypatch.setenv("HOME", "/people/somebody")
+    assert IMAGES.convert("~/a/*.jpg", None, None) == "/people/somebody/a/*.jpg"
+    assert IMAGES.convert("@~/list", None, None) == "@/people/somebody/list"

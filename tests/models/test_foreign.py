@@ -8,12 +8,10 @@ from torch.nn import functional as F
 from torchvision.models import resnet18, resnet50
 
 from reid_gen.cli.main import main
-from reid_gen.engine.checkpoint import is_foreign, load_encoder
+from reid_gen.engine.checkpoint import load_encoder
 from reid_gen.errors import UserError
-from reid_gen.models.encoder import EncoderCard, create_encoder
 from reid_gen.models.foreign import COLOURS, import_encoder
 from reid_gen.models.transformers import convolutional_stem
-from reid_gen.models.weights import ENCODER, weight_file
 from tests.cli.conftest import failure
 
 PLACES = {"conv1": 0, "bn1": 1, "layer1": 4, "layer2": 5, "layer3": 6, "layer4": 7}
@@ -269,42 +267,6 @@ def test_the_folder_is_a_model_for_all_commands(tmp_path, capsys):
     encoder, card = load_encoder(tmp_path / "model")
     assert card.height == 64
     assert encoder.feature_size == 512
-
-
-def test_import_replaces_its_own_folder_and_no_other(tmp_path, capsys, monkeypatch):
-    torch.save(cluster_contrast(False), tmp_path / "best.pth.tar")
-    words = ["zoo", "import", str(tmp_path / "best.pth.tar"), "--out"]
-    main([*words, str(tmp_path / "model")])
-    main([*words, str(tmp_path / "model"), "--force"])
-    assert load_encoder(tmp_path / "model")[1].backbone == "resnet18"
-    (tmp_path / "model" / "thesis.tex").write_text("mine")
-    message = failure(capsys, *words, tmp_path / "model", "--force")
-    assert "holds more than `reid-gen zoo import` made: thesis.tex" in message
-    monkeypatch.chdir(tmp_path)
-    message = failure(capsys, *words, ".", "--force")
-    assert message.startswith("error: . is where this command runs")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["best.pth.tar", "model"]
-    assert (tmp_path / "model" / "thesis.tex").read_text() == "mine"
-
-
-@pytest.mark.parametrize("ending", [".pth", ".ckpt", ".PT"])
-def test_import_and_encoder_weights_take_the_same_endings(ending, tmp_path):
-    path = tmp_path / f"best{ending}"
-    torch.save(cluster_contrast(False), path)
-    assert is_foreign(path)
-    assert weight_file(str(path)) == path
-    assert import_encoder(path).card.backbone == "resnet18"
-
-
-def test_encoder_weights_of_another_toolbox_name_zoo_import(tmp_path):
-    path = tmp_path / "best.pth.tar"
-    torch.save(cluster_contrast(False), path)
-    card = EncoderCard("resnet18", "avg", 64, 32)
-    with pytest.raises(UserError, match=rf"make a model of it: reid-gen zoo import {path} --out"):
-        create_encoder(card, str(path))
-    main(["zoo", "import", str(path), "--out", str(tmp_path / "model")])
-    own, imported = create_encoder(card, str(tmp_path / "model" / ENCODER)), import_encoder(path)
-    assert torch.equal(own.backbone.conv1.weight, imported.encoder.backbone.conv1.weight)
 
 
 def test_a_resnet50_is_recognised(tmp_path):
