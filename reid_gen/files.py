@@ -117,7 +117,7 @@ def content_digest(path: Path) -> str:
         inside = (file for file in sorted(path.rglob("*")) if file.is_file())
         for file in inside if path.is_dir() else [path]:
             digest.update(f"{file.relative_to(path)} {file.stat().st_size}\n".encode())
-            digest.update(file.read_bytes())
+            digest.update(read_regular(file))
     except OSError as error:
         reason = error.strerror or str(error)
         raise UserError(f"cannot read {path}: {reason}; check the path") from error
