@@ -9,20 +9,67 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError
 
-from reid_gen.errors import UserError
+from reid_gen.errors import UserError, name_some
+
+MARK = ".reid-gen.json"
+"""In a folder that a command made: which command, and what it put there."""
 
 
-def refuse_existing(target: Path | None, force: bool) -> None:
-    """Stop before any work if an output exists and is not to be overwritten; None is no output.
+def refuse_existing(target: Path | None, force: bool | None, maker: str | None = None) -> None:
+    """Stop before any work if an output exists and is not to be replaced; None is no output.
+
+    A file is replaced where ``force`` says so. A folder is replaced only where the same command
+    made it and it holds nothing else, for all that is in it goes.
+
+    Args:
+        target: File to write; a folder if there is a maker.
+        force: Whether to replace it; None if the command cannot.
+        maker: The command that makes a folder.
 
     Raises:
-        UserError: If it exists and ``force`` is false.
+        UserError: If it exists and is not to be replaced.
     """
-    if target is not None and target.exists() and not force:
-        raise UserError(f"{target} exists; give --force to overwrite it, or another name")
+    if target is None or not target.exists():
+        return
+    if maker is None and force is not None:
+        _refuse_devices(target)
+    if not force:
+        way_out = "give another name"
+        if force is not None:
+            way_out = "give --force to overwrite it, or another name"
+        raise UserError(f"{target} exists; {way_out}")
+    if maker is not None and (strange := _strange(target, maker)) is not None:
+        raise UserError(f"{target} {strange}; --force replaces only that; give another name")
+
+
+def _refuse_devices(target: Path) -> None:
+    if target.exists() and not target.is_file():
+        raise UserError(f"{target} is a folder or a device, and no file; give another name")
+
+
+def _strange(folder: Path, maker: str) -> str | None:
+    """Why a folder is more than what a command made; None if it is that alone."""
+    if folder.is_symlink() or not folder.is_dir():
+        return f"is no folder that `{maker}` made"
+    if Path.cwd().is_relative_to(folder.resolve()):
+        return f"is where this command runs, not only a folder that `{maker}` made"
+    try:
+        mark = read_json(folder / MARK)
+        own = {*mark["files"], MARK} if mark["maker"] == maker else None
+    except (OSError, ValueError, KeyError, TypeError):
+        own = None
+    if own is None:
+        return f"is no folder that `{maker}` made"
+    others = [name for name in _inside(folder) if name not in own]
+    return f"holds more than `{maker}` made: {name_some(others)}" if others else None
+
+
+def _inside(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
 
 
 def cannot_write(target: Path, error: Exception) -> UserError:
@@ -45,8 +92,9 @@ def write_bytes(target: Path, content: bytes) -> None:
     """Write a file aside and rename it; an older one stays if anything goes wrong.
 
     Raises:
-        UserError: If it cannot be written.
+        UserError: If it cannot be written, or a folder or a device has its name.
     """
+    _refuse_devices(target)
     aside = partial_of(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -69,11 +117,35 @@ def content_digest(path: Path) -> str:
         inside = (file for file in sorted(path.rglob("*")) if file.is_file())
         for file in inside if path.is_dir() else [path]:
             digest.update(f"{file.relative_to(path)} {file.stat().st_size}\n".encode())
-            digest.update(file.read_bytes())
+            digest.update(read_regular(file))
     except OSError as error:
         reason = error.strerror or str(error)
         raise UserError(f"cannot read {path}: {reason}; check the path") from error
     return digest.hexdigest()
+
+
+def read_regular(path: Path) -> bytes:
+    """Read a file; a FIFO would be waited for, and a device has no end.
+
+    Raises:
+        OSError: If it is no file, or cannot be read.
+    """
+    if path.exists() and not path.is_file():
+        raise OSError("it is a folder or a device, and no file")
+    return path.read_bytes()
+
+
+def read_json(path: Path) -> Any:
+    """Read plain values from a regular file.
+
+    Raises:
+        OSError: If it is no file, or cannot be read.
+        ValueError: If it is no JSON.
+    """
+    try:
+        return json.loads(read_regular(path).decode("utf-8-sig"))
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
 
 
 def write_json(target: Path, content: object) -> None:
@@ -86,7 +158,7 @@ def write_json(target: Path, content: object) -> None:
 
 
 @contextmanager
-def written_aside(target: Path, keep_old: bool = False) -> Iterator[Path]:
+def written_aside(target: Path, keep_old: bool = False, maker: str | None = None) -> Iterator[Path]:
     """Give a temporary folder that takes the place of ``target`` when all went well.
 
     Its name is new each time, so that workers of a killed program cannot write into it; what they
@@ -96,6 +168,7 @@ def written_aside(target: Path, keep_old: bool = False) -> Iterator[Path]:
     Args:
         target: Folder to make or to replace.
         keep_old: Whether the folder that was there stays at :func:`old_of`.
+        maker: The command, where :func:`refuse_existing` is to know its folder again.
 
     Yields:
         The temporary folder, beside the target.
@@ -114,6 +187,10 @@ def written_aside(target: Path, keep_old: bool = False) -> Iterator[Path]:
         aside = Path(tempfile.mkdtemp(prefix=prefix, dir=target.parent))
         try:
             yield aside
+            if maker is not None:
+                # Files may have come into it since the command began.
+                refuse_existing(target, True, maker)
+                write_json(aside / MARK, {"maker": maker, "files": _inside(aside)})
             aside.chmod(0o755)
             if target.exists():
                 shutil.rmtree(old, ignore_errors=True)

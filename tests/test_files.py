@@ -1,10 +1,12 @@
 """Files and folders that appear whole or not at all."""
 
+import os
+
 import pytest
 from safetensors import SafetensorError
 
 from reid_gen.errors import UserError
-from reid_gen.files import content_digest, old_of, write_bytes, written_aside
+from reid_gen.files import content_digest, old_of, refuse_existing, write_bytes, written_aside
 
 
 def names(folder):
@@ -82,3 +84,71 @@ def test_write_bytes_below_a_file_says_that_it_cannot(tmp_path):
     (tmp_path / "runs").touch()
     with pytest.raises(UserError, match=r"cannot write .*runs/a: "):
         write_bytes(tmp_path / "runs" / "a", b"")
+
+
+def by_us(folder):
+    with written_aside(folder, maker="reid-gen make") as aside:
+        (aside / "below").mkdir()
+        (aside / "below" / "weights").write_text("1")
+
+
+def refusal(target, force=True, maker="reid-gen make"):
+    with pytest.raises(UserError) as error:
+        refuse_existing(target, force, maker)
+    return str(error.value)
+
+
+def test_refuse_existing_lets_a_command_replace_its_own_folder(tmp_path):
+    out = tmp_path / "out"
+    refuse_existing(out, False, "reid-gen make")
+    by_us(out)
+    assert refusal(out, force=False).endswith("give --force to overwrite it, or another name")
+    refuse_existing(out, True, "reid-gen make")
+    by_us(out)
+    assert names(tmp_path) == ["out"]
+
+
+@pytest.mark.parametrize("place", ["mine.txt", "below/mine.txt", "below/weights.bak", ".mine"])
+def test_refuse_existing_keeps_a_folder_with_other_files(place, tmp_path):
+    out = tmp_path / "out"
+    by_us(out)
+    (out / place).write_text("mine")
+    assert f"out holds more than `reid-gen make` made: {place}; --force" in refusal(out)
+    with pytest.raises(UserError, match="holds more than `reid-gen make` made"):
+        by_us(out)
+    assert (out / place).read_text() == "mine"
+
+
+def test_refuse_existing_keeps_folders_of_others(tmp_path, monkeypatch):
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "file").touch()
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").touch()
+    by_us(tmp_path / "out")
+    (tmp_path / "link").symlink_to(tmp_path / "out")
+    (tmp_path / "marked").mkdir()
+    for mark in ("", "[", "{}", "[]", '{"maker": "reid-gen make"}'):
+        (tmp_path / "marked" / ".reid-gen.json").write_text(mark)
+        assert "is no folder that `reid-gen make` made" in refusal(tmp_path / "marked")
+    for name in ("theirs", "empty", "file", "link"):
+        assert "is no folder that `reid-gen make` made" in refusal(tmp_path / name)
+    assert "is no folder that `reid-gen tune` made" in refusal(
+        tmp_path / "out", True, "reid-gen tune"
+    )
+    monkeypatch.chdir(tmp_path / "out" / "below")
+    for name in ("..", tmp_path / "out"):
+        assert "is where this command runs" in refusal(type(tmp_path)(name))
+
+
+@pytest.mark.parametrize("force", [True, False])
+def test_refuse_existing_replaces_no_folder_or_device_by_a_file(force, tmp_path, monkeypatch):
+    os.mkfifo(tmp_path / "pipe")
+    monkeypatch.chdir(tmp_path)
+    for target in (tmp_path, tmp_path / "pipe", type(tmp_path)("."), type(tmp_path)("/dev/null")):
+        assert "is a folder or a device, and no file" in refusal(target, force, None)
+        with pytest.raises(UserError, match="is a folder or a device, and no file"):
+            write_bytes(target, b"x")
+
+
+def test_refuse_existing_advises_force_only_where_there_is_one(tmp_path):
+    assert refusal(tmp_path, None, None) == f"{tmp_path} exists; give another name"

@@ -16,6 +16,7 @@ from reid_gen.body.model import BodyModel
 from reid_gen.body.spin import SpinNetwork
 from reid_gen.body.table import BodyTable
 from reid_gen.errors import UserError
+from reid_gen.tensors import load_strictly, read_content, unwrapped
 from reid_gen.types import Pixels
 
 SUFFIXES = (".pt", ".pth", ".ckpt")
@@ -76,33 +77,11 @@ class CheckpointRecovery:
 
 def _load(network: SpinNetwork | Hmr2Network, state: dict[str, Tensor], checkpoint: Path) -> None:
     """Load what the network has; a checkpoint holds more (losses, SMPL, discriminators)."""
-    own = network.state_dict()
-    counters = {name for name in own if name.endswith("num_batches_tracked")}
-    missing = sorted(own.keys() - state.keys() - counters)
-    if missing:
-        raise UserError(f"{checkpoint} lacks {missing[0]} and {len(missing) - 1} more; {RULE}")
-    for name in own.keys() & state.keys() - counters:
-        if own[name].shape != state[name].shape:
-            found, wanted = tuple(state[name].shape), tuple(own[name].shape)
-            raise UserError(f"{checkpoint}: {name} is {found}, not {wanted}; {RULE}")
-    network.load_state_dict({n: state[n] for n in own.keys() & state.keys()}, strict=False)
+    own = {name: state[name] for name in network.state_dict() if name in state}
+    load_strictly(network, own, str(checkpoint), way_out=RULE)
     network.eval()
 
 
 def _read(checkpoint: Path) -> dict[str, Tensor]:
-    if not checkpoint.is_file():
-        raise UserError(f"no mesh regressor at {checkpoint}; check --weights")
-    try:
-        content = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged pickle raises almost anything
-        reason = repr(error).splitlines()[0][:200]
-        raise UserError(
-            f"{checkpoint} cannot be read ({reason}); a file with more than tensors and plain "
-            "values is refused, because reading it would run code: if you trust it, save its "
-            "state_dict alone with torch"
-        ) from error
-    for wrapper in ("model", "state_dict"):
-        if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
-            content = content[wrapper]
-    tensors = content if isinstance(content, dict) else {}
-    return {name: value for name, value in tensors.items() if isinstance(value, Tensor)}
+    content = unwrapped(read_content(checkpoint))
+    return {str(name): value for name, value in content.items() if isinstance(value, Tensor)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from reid_gen.data.images import decode, size_of
 from reid_gen.errors import UserError
+from reid_gen.files import read_json
 from reid_gen.types import Floats
 
 POINTS = 17
@@ -94,7 +94,7 @@ class EvidenceFiles:
 
 def _read_points(path: Path) -> dict[str, Floats]:
     try:
-        entries = json.loads(path.read_text())
+        entries = read_json(path)
     except (OSError, ValueError) as error:
         raise UserError(f"{path} holds no key points: {error}; {RULE}") from error
     best: dict[str, tuple[float, Floats]] = {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -12,7 +11,7 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from reid_gen.body.model import BodyModel
-from reid_gen.body.smpl_file import unpickle_arrays
+from reid_gen.body.packed_arrays import read_npz, unpickle_arrays
 from reid_gen.body.table import BodyTable
 from reid_gen.data.images import size_of
 from reid_gen.errors import UserError, name_some
@@ -120,7 +119,16 @@ def _find(folder: Path, key: str) -> Path | None:
 
 def _read(path: Path) -> tuple[Floats, Floats, Floats, Floats]:
     """Pose [24, 3], shape [10], camera [3] and score [], in their conventions."""
-    content = _content(path)
+    try:
+        body = _body(path, _content(path))
+        if not all(np.isfinite(values).all() for values in body):
+            raise ValueError("values that are not finite (NaN or infinite)")
+    except (ValueError, TypeError, IndexError) as error:
+        raise UserError(f"{path} holds no body: {error}; {RULE}") from error
+    return body
+
+
+def _body(path: Path, content: dict[str, Any]) -> tuple[Floats, Floats, Floats, Floats]:
     if "theta" in content:
         theta = np.asarray(content["theta"], dtype=np.float64).reshape(-1)
         if theta.size != 85:
@@ -136,11 +144,8 @@ def _read(path: Path) -> tuple[Floats, Floats, Floats, Floats]:
 
 def _content(path: Path) -> dict[str, Any]:
     try:
-        if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as file:
-                return dict(file)
-        return unpickle_arrays(path)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        return read_npz(path) if path.suffix == ".npz" else unpickle_arrays(path)
+    except (OSError, ValueError) as error:
         raise UserError(f"{path} holds no body: {error}; {RULE}") from error
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor
 
 SCALE = ".scale"
@@ -37,13 +38,19 @@ def unpack(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
     Args:
         tensors: By name.
+
+    Raises:
+        ValueError: If the scales are not those of the rows.
     """
     found = {}
     for name, value in tensors.items():
         if name.endswith(SCALE):
             continue
         scale = tensors.get(f"{name}{SCALE}")
-        found[name] = value.float()
+        # A type that does not belong here stays, for the loader to refuse.
+        found[name] = value.to(torch.promote_types(value.dtype, torch.float32))
         if scale is not None:
+            if scale.shape != value.shape[:1]:
+                raise ValueError(f"{name} has {list(value.shape)}, its scale {list(scale.shape)}")
             found[name] *= scale.view(-1, *[1] * (value.ndim - 1))
     return found

@@ -8,15 +8,14 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-import safetensors.torch
 import torch
-from safetensors import SafetensorError
 from scipy.spatial.transform import Rotation
 
 from reid_gen.body.packed import unpack
 from reid_gen.body.regressor import HEIGHT, WIDTH, MeshRegressor
 from reid_gen.body.table import BodyTable
 from reid_gen.errors import UserError
+from reid_gen.tensors import load_strictly, read_weights
 from reid_gen.types import Pixels
 
 
@@ -53,19 +52,16 @@ class MeshRecovery:
     def __init__(self, weights: Path | None = None) -> None:
         with as_file(files("reid_gen.body") / "assets" / "regressor.safetensors") as own:
             weights = weights or own
-            if not weights.is_file():
-                raise UserError(f"no mesh regressor at {weights}; check --weights")
-            content = weights.read_bytes()
-        self.source = f"mesh regressor {hashlib.sha256(content).hexdigest()[:16]}"
+            tensors = read_weights(weights)
+            digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+        self.source = f"mesh regressor {digest[:16]}"
         self.regressor = MeshRegressor()
+        way_out = "give a file that tools/train_regressor.py wrote"
         try:
-            self.regressor.load_state_dict(unpack(safetensors.torch.load(content)))
-        except (SafetensorError, RuntimeError) as error:
-            reason = str(error).splitlines()[0]
-            raise UserError(
-                f"{weights} holds no mesh regressor ({reason}); give a file that "
-                "tools/train_regressor.py wrote"
-            ) from error
+            state = unpack(tensors)
+        except ValueError as error:
+            raise UserError(f"{weights} is no mesh regressor: {error}; {way_out}") from error
+        load_strictly(self.regressor, state, str(weights), way_out=way_out)
         self.regressor.eval().to(memory_format=torch.channels_last)
 
     def __call__(self, keys: tuple[str, ...], pixels: Pixels) -> BodyTable:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import io
 import json
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from reid_gen.body.packed_arrays import read_npz
 from reid_gen.errors import UserError, name_some
 from reid_gen.files import write_bytes
 from reid_gen.types import Floats, Ints
@@ -110,16 +111,22 @@ def load_table(path: Path) -> BodyTable:
     if not path.is_file():
         raise UserError(f"no body parameters at {path}; make them with `reid-gen meshes`")
     try:
-        with np.load(path, allow_pickle=False) as file:
-            about = json.loads(str(file["about"]))
-            columns = {name: file[name] for name in COLUMNS}
-            keys = tuple(file["keys"].tolist())
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        content = read_npz(path)
+        about = json.loads(str(content["about"]))
+        if about["format"] != FORMAT:
+            raise UserError(
+                f"{path} has format {about['format']}, this version reads {FORMAT}; make it again"
+            )
+        columns = {name: _numbers(content[name], name) for name in COLUMNS}
+        keys = tuple(str(key) for key in content["keys"].tolist())
+        return BodyTable(keys, **columns, source=str(about["source"]))
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(
             f"{path} is no table of body parameters ({error}); make one with `reid-gen meshes`"
         ) from error
-    if about["format"] != FORMAT:
-        raise UserError(
-            f"{path} has format {about['format']}, this version reads {FORMAT}; make it again"
-        )
-    return BodyTable(keys, **columns, source=about["source"])
+
+
+def _numbers(values: NDArray[Any], name: str) -> NDArray[Any]:
+    if values.dtype.kind not in "fiu" or not np.isfinite(values).all():
+        raise ValueError(f"{name} holds {values.dtype}, NaN or infinite values")
+    return values

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from reid_gen.cli.options import PATH
+
 
 @click.group()
 def config() -> None:
@@ -13,7 +15,7 @@ def config() -> None:
 
 
 @config.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=PATH)
 @click.option("--set", "overrides", multiple=True, metavar="A.B=C", help="Override a setting.")
 def show(file: Path, overrides: tuple[str, ...]) -> None:
     """Print all settings of FILE; those that it does not give are marked as defaults.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from reid_gen.cli.options import FORCE, JSON
+from reid_gen.cli.options import FORCE, JSON, PATH
 from reid_gen.cli.results import Results
 
 if TYPE_CHECKING:
@@ -22,8 +22,8 @@ def data() -> None:
 
 @data.command()
 @click.argument("name")
-@click.option("--archive", type=click.Path(path_type=Path), required=True, help="Official archive.")
-@click.option("--root", type=click.Path(path_type=Path), required=True, help="Where to unpack.")
+@click.option("--archive", type=PATH, required=True, help="Official archive.")
+@click.option("--root", type=PATH, required=True, help="Where to unpack.")
 def prepare(name: str, archive: Path, root: Path) -> None:
     """Verify and unpack the archive of data set NAME.
 
@@ -36,7 +36,7 @@ def prepare(name: str, archive: Path, root: Path) -> None:
 
 @data.command()
 @click.argument("name")
-@click.option("--root", type=click.Path(path_type=Path), required=True, help="Where it lies.")
+@click.option("--root", type=PATH, required=True, help="Where it lies.")
 @JSON
 @FORCE
 def check(name: str, root: Path, output: Path | None, force: bool) -> None:
@@ -64,10 +64,8 @@ def check(name: str, root: Path, output: Path | None, force: bool) -> None:
 
 @data.command()
 @click.argument("name")
-@click.option("--root", type=click.Path(path_type=Path), required=True, help="Where it lies.")
-@click.option(
-    "--out", type=click.Path(path_type=Path), required=True, help="A .png or .jpg to make."
-)
+@click.option("--root", type=PATH, required=True, help="Where it lies.")
+@click.option("--out", type=PATH, required=True, help="A .png or .jpg to make.")
 @FORCE
 def sheet(name: str, root: Path, out: Path, force: bool) -> None:
     """Draw people of data set NAME's gallery, a row each, across cameras.
@@ -92,7 +90,7 @@ def sheet(name: str, root: Path, out: Path, force: bool) -> None:
 @click.option("--identities", type=int, help="People, half of them for testing.")
 @click.option("--cameras", type=int, default=6, show_default=True, help="With --identities.")
 @click.option("--seed", type=int, default=1, show_default=True)
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to make.")
+@click.option("--out", type=PATH, required=True, help="Folder to make.")
 @click.option("--height", type=int, default=128, show_default=True, help="Pixels of a crop.")
 @click.option("--width", type=int, default=64, show_default=True, help="Pixels of a crop.")
 @click.option("--workers", type=int, help="Processes; all cores by default.")
@@ -143,11 +141,11 @@ def render(
 @click.option("--count", type=click.IntRange(1), default=1000, show_default=True, help="Groups.")
 @click.option("--members", type=click.IntRange(1), default=4, show_default=True, help="Of each.")
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True)
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to make.")
+@click.option("--out", type=PATH, required=True, help="Folder to make.")
 @click.option("--height", type=int, default=128, show_default=True, help="Pixels of a picture.")
 @click.option("--width", type=int, default=64, show_default=True, help="Pixels of a picture.")
 @click.option("--workers", type=int, help="Processes; all cores by default.")
-@click.option("--sheet", type=click.Path(path_type=Path), help="Draw some into a .png or .jpg.")
+@click.option("--sheet", type=PATH, help="Draw some into a .png or .jpg.")
 def groups(
     share: Literal["pose", "looks"],
     count: int,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reid_gen.cli.options import FORCE, JSON
+from reid_gen.cli.options import FORCE, JSON, PATH
 from reid_gen.cli.results import Results
 
 if TYPE_CHECKING:
@@ -18,13 +18,11 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option(
-    "--config", type=click.Path(path_type=Path), help="Configuration; RUN's own if left out."
-)
+@click.option("--config", type=PATH, help="Configuration; RUN's own if left out.")
 @click.option("--set", "overrides", multiple=True, metavar="A.B=C", help="Override a setting.")
 @click.option(
     "--checkpoint",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Run folder, checkpoint folder or weight file; left out: the start weights of the config.",
 )
 @click.option("--rerank", is_flag=True, help="Measure k-reciprocal re-ranking too.")
@@ -38,9 +36,7 @@ if TYPE_CHECKING:
     "--turned", is_flag=True, help="Add features of eight views by the run's generator (Pose2ID)."
 )
 @click.option("--flip", is_flag=True, help="Average features with those of the mirrored image.")
-@click.option(
-    "--sheet", type=click.Path(path_type=Path), help="Draw ranked lists into a .png or .jpg."
-)
+@click.option("--sheet", type=PATH, help="Draw ranked lists into a .png or .jpg.")
 @JSON
 @FORCE
 def evaluate(

@@ -6,26 +6,42 @@ from pathlib import Path
 
 import click
 
-from reid_gen.cli.options import FORCE, JSON, PATH
+from reid_gen.cli.options import FORCE, IMAGES, JSON, PATH
 from reid_gen.cli.results import Results
 
 
 @click.command()
 @click.argument("run", type=PATH)
 @click.option("--out", type=PATH, required=True, help="FILE.onnx, or FILE.pt2 for torch.export.")
-@click.option("--int8", multiple=True, metavar="IMAGES", help="Crops to calibrate int8 with.")
+@click.option(
+    "--int8", type=IMAGES, multiple=True, metavar="IMAGES", help="Crops to calibrate int8 with."
+)
+@click.option(
+    "--opset",
+    type=click.IntRange(18, 23),
+    show_default="18",
+    help="Of .onnx; what runs the file must know it.",
+)
 @JSON
 @FORCE
-def export(run: Path, out: Path, int8: tuple[str, ...], output: Path | None, force: bool) -> None:
+def export(
+    run: Path,
+    out: Path,
+    int8: tuple[str, ...],
+    opset: int | None,
+    output: Path | None,
+    force: bool,
+) -> None:
     """Write the encoder of RUN as a file that other programs run.
 
     It takes RGB images in 0..1, [B, 3, H, W] of any B, and gives unit features [B, D]; what it
-    computes is compared with torch before it is kept.
+    computes is compared with torch before it is kept. Other commands take .onnx as a model, and
+    never .pt2, whose pickles could run any code.
 
     Example: reid-gen export runs/baseline_market_small --out encoder.onnx
     """
     from reid_gen.engine.checkpoint import load_encoder
-    from reid_gen.engine.export import export_encoder, quantise
+    from reid_gen.engine.export import OLDEST, export_encoder, quantise
     from reid_gen.engine.extract import find_images
     from reid_gen.errors import UserError
     from reid_gen.files import refuse_existing
@@ -34,12 +50,15 @@ def export(run: Path, out: Path, int8: tuple[str, ...], output: Path | None, for
     refuse_existing(out, force)
     if int8 and out.suffix != ".onnx":
         raise UserError("--int8 writes .onnx; give --out FILE.onnx")
+    if opset is not None and out.suffix != ".onnx":
+        raise UserError(f"--opset {opset} is of .onnx; give --out FILE.onnx, or leave it out")
+    opset = OLDEST if opset is None else opset
     encoder, card = load_encoder(run)
     difference = None
     if int8:
-        quantise(encoder, card, find_images(int8), out)
+        quantise(encoder, card, find_images(int8), out, opset)
         results.say(f"wrote {out} in int8")
     else:
-        difference = export_encoder(encoder, card, out)
+        difference = export_encoder(encoder, card, out, opset)
         results.say(f"wrote {out}: differs from torch by {difference:.1e} at most")
     results.write({"file": str(out), "int8": bool(int8), "difference": difference})

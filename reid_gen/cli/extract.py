@@ -7,19 +7,19 @@ from typing import Literal
 
 import click
 
-from reid_gen.cli.options import FORCE, JSON, MODEL, chosen_model
+from reid_gen.cli.options import FORCE, IMAGES, JSON, MODEL, PATH, chosen_model
 from reid_gen.cli.results import Results
 
 
 @click.command()
-@click.argument("images", nargs=-1, required=True)
+@click.argument("images", type=IMAGES, nargs=-1, required=True)
 @MODEL
 @click.option(
     "--runtime",
     type=click.Choice(["onnx", "torch"]),
     help="Refuse a model that the other one runs; by default what the model is made for.",
 )
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="FILE.npz or .parquet.")
+@click.option("--out", type=PATH, required=True, help="FILE.npz or .parquet.")
 @click.option("--batch", default=128, show_default=True, help="Images per pass.")
 @click.option("--workers", default=4, show_default=True, help="Decoding threads.")
 @click.option(

@@ -2,11 +2,32 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Any
 
 import click
 
-PATH = click.Path(path_type=Path)
+
+class _Path(click.Path):
+    """A path; a shell leaves ``~`` as it is in ``--out=~/x`` and in quotes."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        path = Path(str(super().convert(value, param, ctx)))
+        return path.expanduser() if path.parts[:1] == ("~",) else path
+
+
+class _Images(click.ParamType):  # type: ignore[type-arg]
+    """Images: folder, file, glob or ``@list``, as text."""
+
+    name = "images"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        return re.sub(r"^(@?)~(?=/|$)", rf"\1{Path.home()}", str(value))
+
+
+PATH = _Path(path_type=Path)
+IMAGES = _Images()
 BUILT_IN = "resnet10t.rendered"
 """What encodes images where no model is given."""
 
@@ -22,7 +43,7 @@ JSON_FORCE = click.option("--force", is_flag=True, help="Overwrite the file give
 MODEL = click.option(
     "--model",
     type=PATH,
-    help="Run folder, checkpoint, exported .onnx or .pt2, or a name of `reid-gen zoo list`; by "
+    help="Run folder, checkpoint, exported .onnx, or a name of `reid-gen zoo list`; by "
     f"default {BUILT_IN}, which has seen rendered people only.",
 )
 

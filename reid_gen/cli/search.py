@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from reid_gen.cli.options import FORCE, JSON, MODEL, PATH, chosen_model
+from reid_gen.cli.options import FORCE, IMAGES, JSON, MODEL, PATH, chosen_model
 from reid_gen.cli.results import Results
 
 SHEET = Path("ranks.png")
@@ -16,8 +16,12 @@ SHOWN = 50
 
 
 @click.command()
-@click.option("--query", multiple=True, required=True, help="Images: folder, file, glob, @list.")
-@click.option("--gallery", multiple=True, required=True, help="Images to search, likewise.")
+@click.option(
+    "--query", type=IMAGES, multiple=True, required=True, help="Images: folder, file, glob, @list."
+)
+@click.option(
+    "--gallery", type=IMAGES, multiple=True, required=True, help="Images to search, likewise."
+)
 @MODEL
 @click.option("--top", type=click.IntRange(1), default=10, show_default=True, help="Per query.")
 @click.option("--rerank", is_flag=True, help="By k-reciprocal re-ranking.")

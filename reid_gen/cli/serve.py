@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reid_gen.cli.options import PATH
+from reid_gen.cli.options import IMAGES, PATH
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,7 +18,13 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("model", type=PATH)
-@click.option("--gallery", multiple=True, required=True, help="Images: folder, file, glob, @list.")
+@click.option(
+    "--gallery",
+    type=IMAGES,
+    multiple=True,
+    required=True,
+    help="Images: folder, file, glob, @list.",
+)
 @click.option("--views", type=PATH, help="Run with a generator, to turn people around.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Who may open it: this host.")
 @click.option("--port", type=click.IntRange(1, 65535), default=7860, show_default=True)

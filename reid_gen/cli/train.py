@@ -7,15 +7,14 @@ from pathlib import Path
 
 import click
 
+from reid_gen.cli.options import PATH
 from reid_gen.errors import UserError
 
 
 @click.command()
-@click.option("--config", type=click.Path(path_type=Path), help="Configuration file (YAML).")
+@click.option("--config", type=PATH, help="Configuration file (YAML).")
 @click.option("--set", "overrides", multiple=True, metavar="A.B=C", help="Override a setting.")
-@click.option(
-    "--resume", type=click.Path(path_type=Path), help="Run folder to go on with; brings its config."
-)
+@click.option("--resume", type=PATH, help="Run folder to go on with; brings its config.")
 def train(config: Path | None, overrides: tuple[str, ...], resume: Path | None) -> None:
     """Train an encoder without labels.
 

@@ -6,15 +6,16 @@ from pathlib import Path
 
 import click
 
-from reid_gen.cli.options import PATH
+from reid_gen.cli.options import IMAGES, PATH
 
+TUNE = "reid-gen tune"
 RANK = 32
 """Of the adaptation (OnePoseTrans)."""
 
 
 @click.command()
 @click.argument("file", type=PATH)
-@click.argument("images", nargs=-1, required=True)
+@click.argument("images", type=IMAGES, nargs=-1, required=True)
 @click.option("--out", type=PATH, required=True, help="Folder for what is learnt.")
 @click.option("--prompt", help="What the person of IMAGES is called: fits a low-rank adaptation.")
 @click.option("--identity", type=PATH, metavar="RUN", help="Learns to read this run's features.")
@@ -34,7 +35,7 @@ RANK = 32
     help="Learning rate.",
 )
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True)
-@click.option("--force", is_flag=True, help="Overwrite the folder.")
+@click.option("--force", is_flag=True, help="Replace a folder that this command made.")
 def tune(
     file: Path,
     images: tuple[str, ...],
@@ -64,7 +65,7 @@ def tune(
     from reid_gen.engine.runtime import Runtime
     from reid_gen.errors import UserError
     from reid_gen.extras import need
-    from reid_gen.files import refuse_existing
+    from reid_gen.files import refuse_existing, written_aside
 
     if (prompt is None) == (identity is None):
         raise UserError("give either --prompt or --identity")
@@ -73,7 +74,7 @@ def tune(
             f"--rank {rank} has no effect with --identity, which learns one whole layer; leave it "
             "out, or give --prompt"
         )
-    refuse_existing(out, force)
+    refuse_existing(out, force, TUNE)
     model, found = load_settings(file, Groups).model, find_images(images)
     need("tuning", "transformers", "peft")
     from reid_gen.generators.diffusion.tune import Tuning, load_base, tune_identity, tune_lora
@@ -83,9 +84,9 @@ def tune(
     size = model.height, model.width
     base = load_base(model.family, model.base, *size, model.precision, runtime.device)
     tuning = Tuning(steps, batch, rate, RANK if rank is None else rank, seed)
-    with Terminal().task("tune", steps) as advance:
+    with written_aside(out, maker=TUNE) as aside, Terminal().task("tune", steps) as advance:
         if prompt is not None:
-            tune_lora(base, found, prompt, tuning, out, advance)
+            tune_lora(base, found, prompt, tuning, aside, advance)
         elif judge is not None:
-            tune_identity(base, found, *judge, tuning, out, advance)
+            tune_identity(base, found, *judge, tuning, aside, advance)
     click.echo(f"tuned to {len(found)} crops: {out}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reid_gen.cli.options import PATH
+from reid_gen.cli.options import IMAGES, PATH
 
 if TYPE_CHECKING:
     from reid_gen.config.generators import Drawn
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("run", type=PATH)
-@click.argument("images", nargs=-1, required=True)
+@click.argument("images", type=IMAGES, nargs=-1, required=True)
 @click.option(
     "--out", type=PATH, required=True, help="Sheet (.png, .jpg) or animated turn (.gif, .mp4)."
 )

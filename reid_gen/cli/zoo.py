@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from reid_gen.models.foreign import Imported
     from reid_gen.zoo.cards import Card
 
+IMPORT = "reid-gen zoo import"
 Command = TypeVar("Command", bound=Callable[..., object])
 
 
@@ -201,9 +202,12 @@ def verify(output: Path | None, force: bool) -> None:
     from reid_gen.zoo.verify import fault_of
 
     results = Results(output, force)
-    faults = {card.name: fault_of(card) for card in load_cards()}
-    for name, fault in faults.items():
-        results.say(f"{name}: {fault or 'as its card says'}")
+    cards = load_cards()
+    faults = {card.name: fault_of(card) for card in cards if card.weights.source == "package"}
+    for card in cards:
+        absent = "no weights to verify: they are not passed on"
+        told = (faults[card.name] or "as its card says") if card.name in faults else absent
+        results.say(f"{card.name}: {told}")
     results.write(faults)
     differing = [name for name, fault in faults.items() if fault is not None]
     if differing:
@@ -227,6 +231,9 @@ def import_(
 ) -> None:
     """Read the checkpoint of another toolbox into a folder that all commands take as a model.
 
+    FILE ends in .pth, .pt, .bin, .ckpt, .tar or .safetensors; it is read without running any code
+    from it. --force replaces a folder that this command made, and no other.
+
     ResNet-18 and -50, plain or IBN-a, of fast-reid, torchreid, SpCL, Cluster Contrast, OpenUnReID,
     TransReID-SSL, GCL and the strong baseline, torchreid's OSNets, and ViT-S of TransReID-SSL,
     recognised by the names of their weights; backbones of DINO, MoCo (LUPerson) and torchvision
@@ -237,23 +244,23 @@ def import_(
     import hashlib
 
     from reid_gen.engine.checkpoint import save_checkpoint
-    from reid_gen.files import refuse_existing
+    from reid_gen.files import refuse_existing, written_aside
     from reid_gen.models.foreign import import_encoder
 
-    refuse_existing(out, force)
+    refuse_existing(out, force, IMPORT)
     found = import_encoder(file, height, width, colours)
-    save_checkpoint(
-        out,
-        networks={"encoder": found.encoder},
-        card=found.card,
-        about={
-            "source": {
-                "file": file.name,
-                "toolbox": found.layout,
-                "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
-            }
-        },
-        bank={},
-        resume={},
-    )
+    source = {
+        "file": file.name,
+        "toolbox": found.layout,
+        "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+    }
+    with written_aside(out, maker=IMPORT) as aside:
+        save_checkpoint(
+            aside,
+            networks={"encoder": found.encoder},
+            card=found.card,
+            about={"source": source},
+            bank={},
+            resume={},
+        )
     click.echo(f"{_described(found)}\nwrote {out}")

@@ -4,23 +4,41 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
-from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.constructor import DuplicateKeyError
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from reid_gen.config.override import apply_overrides
 from reid_gen.config.schema import Config
-from reid_gen.errors import UserError
+from reid_gen.config.tree import Place, read_tree
+from reid_gen.errors import UserError, name_some
 
-Place = tuple[str | int, ...]
 Model = TypeVar("Model", bound=BaseModel)
+LONG = 200
+"""Characters of a value that a message shows."""
+ALIASES = {
+    **dict.fromkeys(("lr", "base_lr", "rate"), "learning_rate"),
+    **dict.fromkeys(("wd", "decay"), "weight_decay"),
+    **dict.fromkeys(("batch_size", "bs"), "batch"),
+    **dict.fromkeys(("num_epochs", "max_epochs", "epoch"), "epochs"),
+    **dict.fromkeys(("iters", "steps"), "iterations"),
+    **dict.fromkeys(("num_instances", "k"), "instances"),
+    **dict.fromkeys(("arch", "network"), "backbone"),
+    **dict.fromkeys(("pretrained", "checkpoint"), "weights"),
+    **dict.fromkeys(("temp", "tau"), "temperature"),
+    **dict.fromkeys(("data_dir", "path"), "root"),
+    **dict.fromkeys(("num_workers", "threads"), "workers"),
+    "min_pts": "min_samples",
+    "dataset": "data",
+    "optim": "optimizer",
+    "warmup": "warmup_epochs",
+    "output": "runs",
+}
+"""What other programs call a setting -> our name."""
 
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
@@ -42,7 +60,7 @@ def load_settings(path: Path, model: type[Model], overrides: Sequence[str] = ())
     Raises:
         UserError: Listing every fault as ``file:line: key: what is wrong``.
     """
-    tree, lines = _read(path)
+    tree, lines = read_tree(path)
     origins = {
         **{place: f"{path}:{line}" for place, line in lines.items()},
         **apply_overrides(tree, overrides),
@@ -60,46 +78,8 @@ def load_settings(path: Path, model: type[Model], overrides: Sequence[str] = ())
 
 def given_places(path: Path, overrides: Sequence[str] = ()) -> set[Place]:
     """Places of the values that a file and overrides set themselves; the rest are defaults."""
-    tree, lines = _read(path)
+    tree, lines = read_tree(path)
     return {*lines, *apply_overrides(tree, overrides)}
-
-
-def _read(path: Path) -> tuple[dict[str, Any], dict[Place, int]]:
-    """Plain values, and the line of every key."""
-    try:
-        content = YAML(typ="rt", pure=True).load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read as a configuration file: {error}") from error
-    except DuplicateKeyError as error:
-        line = error.problem_mark.line + 1
-        key = str(error.problem).split('"')[1]
-        raise UserError(f"{path}:{line}: {key}: this key is given twice; keep one") from error
-    except MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise UserError(f"{path}:{line}: this is no YAML: {error.problem}") from error
-    except YAMLError as error:
-        raise UserError(f"{path}: this is no YAML: {error}") from error
-    if not isinstance(content, CommentedMap):
-        raise UserError(f"{path}:1: a mapping of settings is wanted, such as 'name: my_run'")
-    lines: dict[Place, int] = {}
-    tree = _plain(content, (), lines)
-    assert isinstance(tree, dict)
-    return tree, lines
-
-
-def _plain(node: Any, place: Place, lines: dict[Place, int]) -> Any:
-    if isinstance(node, CommentedMap):
-        for key in node:
-            lines[(*place, key)] = node.lc.key(key)[0] + 1
-        return {str(key): _plain(value, (*place, key), lines) for key, value in node.items()}
-    if isinstance(node, CommentedSeq):
-        for position in range(len(node)):
-            lines[(*place, position)] = node.lc.item(position)[0] + 1
-        return [_plain(value, (*place, i), lines) for i, value in enumerate(node)]
-    for kind in (bool, int, float, str):
-        if isinstance(node, kind):
-            return kind(node)
-    return node
 
 
 def _describe(
@@ -139,7 +119,8 @@ def _child(node: Any, part: str | int) -> Any:
 def _words(fault: ErrorDetails, place: Place, model: type[BaseModel]) -> str:
     """What is wrong, in the user's words."""
     kind, value, facts = fault["type"], fault.get("input"), fault.get("ctx", {})
-    got = f"got {json.dumps(value, default=str)}"
+    shown = json.dumps(value, default=str)
+    got = f"got {shown if len(shown) < LONG else f'{shown[:LONG]}...'}"
     match kind:
         case "extra_forbidden":
             return _unknown_key(place, model)
@@ -159,6 +140,12 @@ def _words(fault: ErrorDetails, place: Place, model: type[BaseModel]) -> str:
             return f"must be a number, {got}"
         case "bool_type":
             return f"must be true or false, {got}"
+        case "string_type" | "path_type" if isinstance(value, bool | int | float | date):
+            dotted = ".".join(map(str, place))
+            return (
+                f"must be a text, {got}; put it in quotes, which a shell must pass on: "
+                f'{place[-1]}: "..." in a file, --set \'{dotted}="..."\' on the command line'
+            )
         case "string_type" | "path_type":
             return f"must be a text, {got}"
         case "model_type" | "model_attributes_type":
@@ -174,9 +161,33 @@ def _unknown_key(place: Place, model: type[BaseModel]) -> str:
     known = _fields(place[:-1], model)
     if place[-1] in known:
         return "this key belongs to another kind than the one given; remove it or change kind"
-    close = difflib.get_close_matches(str(place[-1]), known, n=1)
-    hint = f"; did you mean {close[0]}?" if close else ""
+    close = _meant(str(place[-1]), known, model)
+    hint = f"; did you mean {name_some(close)}?" if close else ""
     return f"unknown key; allowed here: {', '.join(known)}{hint}"
+
+
+def _meant(key: str, known: Sequence[str], model: type[BaseModel]) -> list[str]:
+    """What an unknown key may mean: by its usual name, here or elsewhere, or by its spelling."""
+    usual = ALIASES.get(key.lower(), key)
+    if usual in known:
+        return [usual]
+    paths = list(dict.fromkeys(_paths(model)))
+    elsewhere = [path for path in paths if path.rpartition(".")[2] == usual]
+    if elsewhere:
+        return elsewhere
+    leaves = [path.rpartition(".")[2] for path in paths]
+    similar = difflib.get_close_matches(key, [*known, *leaves], n=1)
+    here = [name for name in similar if name in known]
+    return here or [path for path, leaf in zip(paths, leaves, strict=True) if leaf in similar]
+
+
+def _paths(model: type[BaseModel], above: str = "") -> Iterator[str]:
+    """Dotted paths of all settings, of all members of unions; of lists, of the first item."""
+    for name, field in model.model_fields.items():
+        yield f"{above}{name}"
+        item = ".0" if "tuple" in str(field.annotation) else ""
+        for inner in _models(field.annotation):
+            yield from _paths(inner, f"{above}{name}{item}.")
 
 
 def _fields(place: Place, root: type[BaseModel]) -> list[str]:

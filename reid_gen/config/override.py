@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-
+from reid_gen.config.tree import DEEPEST, Place, parse_yaml
 from reid_gen.errors import UserError
 
-Path = tuple[str | int, ...]
+LONG = 200
+"""Characters of an override that a message shows."""
 
 
-def apply_overrides(tree: dict[str, Any], overrides: Sequence[str]) -> dict[Path, str]:
+def apply_overrides(tree: dict[str, Any], overrides: Sequence[str]) -> dict[Place, str]:
     """Set values in a tree of plain mappings and lists.
 
     Args:
@@ -26,27 +25,29 @@ def apply_overrides(tree: dict[str, Any], overrides: Sequence[str]) -> dict[Path
     Raises:
         UserError: If there is no ``=``, the value is no YAML, or the path leads nowhere.
     """
-    origins: dict[Path, str] = {}
+    origins: dict[Place, str] = {}
     for text in overrides:
         dotted, equals, value = text.partition("=")
         if not equals or not dotted:
             raise UserError(f"--set {text}: write it as key.path=value")
-        try:
-            parsed = YAML(typ="safe", pure=True).load(value)
-        except YAMLError as error:
-            raise UserError(f"--set {text}: {value!r} is no YAML value") from error
-        path = _set(tree, dotted.split("."), parsed, text)
-        origins[path] = f"--set {text}"
+        origin = f"--set {text if len(text) < LONG else f'{text[:LONG]}...'}"
+        origins[_set(tree, dotted.split("."), _parsed(value, origin), text)] = origin
     return origins
 
 
-def _set(tree: Any, words: list[str], value: Any, text: str) -> Path:
+def _parsed(value: str, origin: str) -> Any:
+    return parse_yaml(value, lambda line: origin)[0]
+
+
+def _set(tree: Any, words: list[str], value: Any, text: str) -> Place:
+    if len(words) > DEEPEST:
+        raise UserError(f"--set {text[:80]}...: a path of {len(words)} keys leads to no setting")
     path: list[str | int] = []
     place = tree
     for depth, word in enumerate(words):
         key: str | int = word
         if isinstance(place, list):
-            if not word.isdigit() or int(word) >= len(place):
+            if word not in map(str, range(len(place))):
                 raise UserError(
                     f"--set {text}: {'.'.join(words[:depth])} is a list of {len(place)}; "
                     f"give a number from 0 to {len(place) - 1} instead of {word!r}"

@@ -12,12 +12,13 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from typing_extensions import NotRequired, TypedDict
 
 from reid_gen.errors import UserError, name_some
-from reid_gen.files import partial_of, write_json, written_aside
+from reid_gen.files import partial_of, read_json, read_regular, write_json, written_aside
 
 FORMAT = 3
 READ = (2, 3)
@@ -63,6 +64,22 @@ class Member:
 
 
 _LINE = TypeAdapter(Member)
+PARTS = 100_000
+"""Their folders have numbers of five digits."""
+
+
+class _Header(TypedDict):
+    """What is read of a header; how the groups were made stands beside it."""
+
+    __pydantic_config__ = ConfigDict(extra="allow", strict=True)  # type: ignore[misc]
+
+    kind: str
+    parts: Annotated[int, Field(ge=0, le=PARTS)]
+    sources: Annotated[int, Field(ge=0)]
+    members: NotRequired[Annotated[int, Field(ge=0)]]
+
+
+_HEADER = TypeAdapter(_Header)
 
 
 @dataclass(frozen=True)
@@ -186,7 +203,7 @@ def load_groups(folder: Path) -> Groups:
 
 def _read_manifest(file: Path) -> Iterator[Member]:
     try:
-        lines = file.read_bytes().splitlines()
+        lines = read_regular(file).splitlines()
     except OSError as error:
         raise _unreadable(file, error.strerror or str(error)) from error
     for number, line in enumerate(lines, 1):
@@ -262,11 +279,14 @@ def read_header(folder: Path) -> dict[str, Any]:
     if not file.is_file():
         raise UserError(f"no groups at {folder}; make some with `reid-gen generate`")
     try:
-        about: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        about: dict[str, Any] = read_json(file)
         number = about["format"]
         if number in READ:
-            _ = about["kind"], range(about["parts"]), range(about["sources"])
+            _HEADER.validate_python(about)
     except (OSError, ValueError, KeyError, TypeError) as error:
+        if isinstance(error, ValidationError):
+            fault = error.errors()[0]
+            error = ValueError(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}")
         raise UserError(
             f"{file} is damaged ({error!r}); put a copy of it back, or remove {folder} and make "
             "the groups again"

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import lzma
 import shutil
+import struct
 import tarfile
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
+from typing import IO, Any
 
 from reid_gen.data.datasets import DATASETS, load_dataset
 from reid_gen.errors import UserError, name_some
@@ -25,10 +28,23 @@ _DAMAGE = (
     EOFError,
     # An encrypted member, or a compression that this Python does not know.
     RuntimeError,
+    # Names that are no UTF-8 or hold a zero, and numbers out of range.
+    ValueError,
+    OverflowError,
+    struct.error,
+    MemoryError,
 )
 """What the readers raise on an archive that they cannot unpack."""
 
 _CHUNK = 1 << 20
+RATIO, ROOM = 10, 100_000_000
+"""An archive may unpack to 10 times its size and 100 MB: photographs are as large as packed."""
+PACKERS: dict[bytes, Callable[..., Any]] = {
+    b"\x1f\x8b": gzip.open,
+    b"BZh": bz2.open,
+    b"\xfd7zXZ": lzma.open,
+}
+"""How packed tars begin -> what unpacks them."""
 
 
 def prepare(name: str, archive: Path, root: Path) -> Path:
@@ -89,21 +105,26 @@ def _folder_or_nothing(folder: Path) -> Iterator[None]:
 
 def _top_folder(archive: Path) -> str:
     """Name of the one folder that all members lie in; refuses members that would escape."""
+    room = ROOM + RATIO * archive.stat().st_size
     try:
         if zipfile.is_zipfile(archive):
             with zipfile.ZipFile(archive) as file:
-                names, links = file.namelist(), []
+                members = file.infolist()
+            names, links, sizes = file.namelist(), [], [one.file_size for one in members]
         else:
-            with tarfile.open(archive) as tar:
-                members = tar.getmembers()
+            _check_length(archive, room)
+            with _open_tar(archive) as tar:
+                found = tar.getmembers()
                 _check_end(tar)
-                names = [member.name for member in members]
-                links = [m.name for m in members if not (m.isfile() or m.isdir())]
+            names, sizes = [member.name for member in found], [member.size for member in found]
+            links = [m.name for m in found if not (m.isfile() or m.isdir())]
     except (*_DAMAGE, OSError) as error:
         raise UserError(
             f"{archive} is no readable archive: damaged, or neither .zip nor .tar; "
             "download it again"
         ) from error
+    if sum(sizes) > room:
+        raise _too_large(archive, room)
     paths = [PurePosixPath(name.replace("\\", "/")) for name in names]
     bad = [str(path) for path in paths if path.is_absolute() or ".." in path.parts] + links
     if bad:
@@ -120,11 +141,44 @@ def _top_folder(archive: Path) -> str:
     return tops.pop()
 
 
+def _too_large(archive: Path, room: int) -> UserError:
+    return UserError(
+        f"{archive} unpacks to more than {room // 10**6:,} MB, and photographs hardly shrink; do "
+        "not trust it"
+    )
+
+
+def _stream(archive: Path) -> IO[bytes]:
+    with archive.open("rb") as file:
+        head = file.read(6)
+    opener = next((open_ for mark, open_ in PACKERS.items() if head.startswith(mark)), None)
+    return archive.open("rb") if opener is None else opener(archive)
+
+
+@contextmanager
+def _open_tar(archive: Path) -> Iterator[tarfile.TarFile]:
+    with _stream(archive) as stream, tarfile.open(fileobj=stream, mode="r:") as tar:
+        yield tar
+
+
+def _check_length(archive: Path, room: int) -> None:
+    """Unpack into nothing, before any reader asks for as much memory as a header says.
+
+    It reads up to the end, where gzip's checksum lies.
+    """
+    length = 0
+    with _stream(archive) as stream:
+        while chunk := stream.read(_CHUNK):
+            length += len(chunk)
+            if length > room:
+                raise _too_large(archive, room)
+
+
 def _check_end(tar: tarfile.TarFile) -> None:
-    """Look for the end mark and read past it.
+    """Look for the end mark.
 
     Without this, a tar that breaks off at a header, or whose next header is garbage, passes for a
-    shorter one, and gzip's checksum, which lies at the very end, is never compared.
+    shorter one.
     """
     stream = tar.fileobj
     if stream is None:
@@ -132,8 +186,6 @@ def _check_end(tar: tarfile.TarFile) -> None:
     stream.seek(tar.offset)
     if stream.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
         raise tarfile.ReadError("no end mark")
-    while stream.read(_CHUNK):
-        pass
 
 
 def _unpack(archive: Path, folder: Path) -> None:
@@ -143,11 +195,17 @@ def _unpack(archive: Path, folder: Path) -> None:
             with zipfile.ZipFile(archive) as file:
                 file.extractall(folder)
         else:
-            with tarfile.open(archive) as tar:
-                tar.extractall(folder, filter="data")
+            with _open_tar(archive) as tar:
+                tar.extractall(folder, filter=_without_time)
     except _DAMAGE as error:
         raise UserError(f"{archive} is damaged ({error}); download it again") from error
     shutil.rmtree(folder / "__MACOSX", ignore_errors=True)
+
+
+def _without_time(member: tarfile.TarInfo, folder: str) -> tarfile.TarInfo:
+    """Python's safe filter; times that no file system has would end the unpacking."""
+    safe = tarfile.data_filter(member, folder)
+    return safe.replace(mtime=None, deep=False)  # type: ignore[arg-type]
 
 
 def _check_contents(name: str, archive: Path, folder: Path) -> None:

@@ -183,7 +183,7 @@ def find_checkpoint(path: Path) -> Path:
 def is_foreign(path: Path) -> bool:
     """Whether a path is a weight file beside which no card of ours lies."""
     ours = path.name == ENCODER and (path.parent / CARD).is_file()
-    return path.is_file() and path.suffix in SUFFIXES and not ours
+    return path.is_file() and path.suffix.lower() in SUFFIXES and not ours
 
 
 def read_card(folder: Path) -> dict[str, Any]:

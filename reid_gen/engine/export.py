@@ -22,6 +22,8 @@ from reid_gen.models.encoder import EncoderCard, IdentityEncoder
 from reid_gen.types import Image
 
 FORMATS = (".onnx", ".pt2")
+OLDEST, NEWEST = 18, 23
+"""Opsets of ONNX: torch writes none before, and later ones need a newer ONNX Runtime."""
 INPUT, OUTPUT = "images", "feature"
 AGREEMENT = 1e-4
 """How far any value of an exported feature may be from torch's."""
@@ -31,13 +33,16 @@ FEWEST = 16
 """Crops that int8 is calibrated with."""
 
 
-def export_encoder(encoder: IdentityEncoder, card: EncoderCard, target: Path) -> float:
+def export_encoder(
+    encoder: IdentityEncoder, card: EncoderCard, target: Path, opset: int = OLDEST
+) -> float:
     """Write an encoder: RGB images in 0..1, [B, 3, H, W] of any B, to unit features [B, D].
 
     Args:
         encoder: In float32.
         card: Its architecture and input size.
-        target: ``.onnx``, or ``.pt2`` for torch.export.
+        target: ``.onnx``, or ``.pt2`` for torch.export, which this program does not read again.
+        opset: Of ``.onnx``, ``OLDEST`` to ``NEWEST``.
 
     Returns:
         The largest difference from torch on random images.
@@ -49,14 +54,19 @@ def export_encoder(encoder: IdentityEncoder, card: EncoderCard, target: Path) ->
     if target.suffix not in FORMATS:
         raise UserError(f"{target} must end in {' or '.join(FORMATS)}")
     encoder = encoder.eval().float().cpu()
-    content = _onnx(encoder, card) if target.suffix == ".onnx" else _exported(encoder, card)
+    content = _onnx(encoder, card, opset) if target.suffix == ".onnx" else _exported(encoder, card)
     torch.manual_seed(0)
     images = torch.rand(3, 3, card.height, card.width)
     with torch.no_grad():
         wanted = encoder(images).numpy()
+    if not np.isfinite(wanted).all():
+        raise UserError(
+            "the encoder gives features that are not finite (NaN or infinite); nothing was "
+            "written. Give another run"
+        )
     found = _run(content, target.suffix, images.numpy())
     difference = float(np.abs(found - wanted).max())
-    if difference > AGREEMENT:
+    if not difference <= AGREEMENT:  # NaN is no agreement
         raise UserError(
             f"the exported encoder differs from torch by {difference:.1e}, and {AGREEMENT:.0e} is "
             f"allowed; nothing was written. Try {' or '.join(set(FORMATS) - {target.suffix})}"
@@ -77,7 +87,7 @@ def _exported(encoder: IdentityEncoder, card: EncoderCard) -> bytes:
     return buffer.getvalue()
 
 
-def _onnx(encoder: IdentityEncoder, card: EncoderCard) -> bytes:
+def _onnx(encoder: IdentityEncoder, card: EncoderCard, opset: int) -> bytes:
     need("ONNX", "onnx", "onnxruntime", "onnxscript")
     import onnx
 
@@ -87,6 +97,7 @@ def _onnx(encoder: IdentityEncoder, card: EncoderCard) -> bytes:
         input_names=[INPUT],
         output_names=[OUTPUT],
         dynamic_shapes=({0: torch.export.Dim("batch", min=1)},),
+        opset_version=opset,
         dynamo=True,
         verbose=False,
     )
@@ -113,7 +124,11 @@ def _run(content: bytes, suffix: str, images: NDArray[np.float32]) -> NDArray[np
 
 
 def quantise(
-    encoder: IdentityEncoder, card: EncoderCard, images: Sequence[Image], target: Path
+    encoder: IdentityEncoder,
+    card: EncoderCard,
+    images: Sequence[Image],
+    target: Path,
+    opset: int = OLDEST,
 ) -> None:
     """Write an encoder as an ``.onnx`` file in int8, calibrated with crops.
 
@@ -122,6 +137,7 @@ def quantise(
         card: Its architecture and input size.
         images: Crops like those that it will see; 16 at least.
         target: To write.
+        opset: Of ONNX.
 
     Raises:
         UserError: If there are too few crops, they do not decode, or as :func:`export_encoder`.
@@ -130,7 +146,7 @@ def quantise(
         raise UserError(f"int8 is calibrated with {FEWEST} crops at least, got {len(images)}")
     with TemporaryDirectory() as folder:
         whole, ready, made = (Path(folder) / f"{name}.onnx" for name in ("whole", "ready", "made"))
-        export_encoder(encoder, card, whole)
+        export_encoder(encoder, card, whole, opset)
         from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
         from onnxruntime.quantization.shape_inference import quant_pre_process
 

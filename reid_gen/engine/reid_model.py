@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
@@ -15,22 +13,19 @@ from PIL import Image as Pillow
 
 from reid_gen.data.transforms import to_images
 from reid_gen.engine.checkpoint import load_encoder
-from reid_gen.engine.export import CARD, FORMATS, INPUT, OUTPUT
+from reid_gen.engine.exported import Compute, is_exported, open_exported
 from reid_gen.engine.runtime import Runtime
 from reid_gen.errors import UserError
 from reid_gen.evaluation.features import Encode
-from reid_gen.extras import need
 from reid_gen.models.encoder import EncoderCard
 from reid_gen.types import Floats, Pixels
 
-Compute = Callable[[NDArray[np.float32]], Floats]
-"""From images in 0..1, [B, 3, H, W], to unit features [B, D]."""
 GREY = 124
 """What the edges of a letterboxed crop are filled with: about the mean of pictures."""
 
 
 class ReidModel:
-    """Encodes crops of people, from a run, an ``.onnx`` file or a ``.pt2`` file.
+    """Encodes crops of people, from a run or an ``.onnx`` file.
 
     Example::
 
@@ -39,7 +34,7 @@ class ReidModel:
         likeness = features @ features.T           # cosines
 
     Args:
-        path: Run folder, checkpoint, ``.onnx`` or ``.pt2``.
+        path: Run folder, checkpoint or ``.onnx`` file.
         letterbox: Keep a crop's proportions and fill the rest with grey; else it is stretched, as
             in training.
         batch: Crops per pass.
@@ -95,16 +90,16 @@ def open_encoder(path: Path, precision: Literal["bf16", "fp32"]) -> tuple[Encode
     """What encodes images [B, 3, H, W] in 0..1, and their size.
 
     Args:
-        path: Run folder, checkpoint, ``.onnx`` or ``.pt2``.
+        path: Run folder, checkpoint or ``.onnx`` file.
         precision: Of a run; an exported file has its own.
 
     Raises:
         UserError: If the file is missing or is no encoder of ours, or a package is missing.
     """
-    if path.suffix not in FORMATS:
+    if not is_exported(path):
         encoder, card = load_encoder(path)
         return Runtime(precision).encoder(encoder), card
-    card, compute = _load(path)
+    card, compute = open_exported(path)
     return lambda images: torch.from_numpy(compute(images.contiguous().numpy())), card
 
 
@@ -112,13 +107,13 @@ def check_runtime(path: Path, wanted: Literal["onnx", "torch"] | None) -> None:
     """Stop if another runtime than the wanted one runs a model; None takes any.
 
     Args:
-        path: Run folder, checkpoint, ``.onnx`` or ``.pt2``.
+        path: Run folder, checkpoint or ``.onnx`` file.
         wanted: ONNX Runtime or torch.
 
     Raises:
         UserError: If it is the other one.
     """
-    found = "onnx" if path.suffix == ".onnx" else "torch"
+    found = "onnx" if is_exported(path) else "torch"
     if wanted is None or wanted == found:
         return
     if wanted == "onnx":
@@ -127,34 +122,16 @@ def check_runtime(path: Path, wanted: Literal["onnx", "torch"] | None) -> None:
             f"reid-gen export {path} --out encoder.onnx"
         )
     raise UserError(
-        f"--runtime torch wants a run, a checkpoint or a .pt2 file, and ONNX Runtime runs {path}; "
+        f"--runtime torch wants a run or a checkpoint, and ONNX Runtime runs {path}; "
         "give what it was exported from, or leave --runtime out"
     )
 
 
 def _load(path: Path) -> tuple[EncoderCard, Compute]:
-    if path.suffix not in FORMATS:
-        encoder, card = load_encoder(path)
-        return card, _torch(encoder)
-    if not path.is_file():
-        raise UserError(f"no exported encoder at {path}; make one: reid-gen export")
-    content = path.read_bytes()
-    if path.suffix == ".pt2":
-        extra = {f"{CARD}.json": ""}
-        program = torch.export.load(io.BytesIO(content), extra_files=extra)
-        return _card(extra[f"{CARD}.json"], path), _torch(program.module())
-    need(str(path), "onnxruntime")
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(content, providers=onnxruntime.get_available_providers())
-    described = session.get_modelmeta().custom_metadata_map.get(CARD, "")
-    return _card(described, path), lambda images: session.run([OUTPUT], {INPUT: images})[0]
-
-
-def _card(text: str, path: Path) -> EncoderCard:
-    if not text:
-        raise UserError(f"{path} does not say what it is; give a file that `reid-gen export` wrote")
-    return EncoderCard(**json.loads(text))
+    if is_exported(path):
+        return open_exported(path)
+    encoder, card = load_encoder(path)
+    return card, _torch(encoder)
 
 
 def _torch(network: Callable[[torch.Tensor], torch.Tensor]) -> Compute:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import torch
@@ -12,6 +13,7 @@ from reid_gen.errors import UserError
 from reid_gen.evaluation.features import Encode
 
 SIDE = 299
+SHA256 = "f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f4"
 WHERE = (
     "give inception-2015-12-05.pt, the TorchScript file that NVIDIA's StyleGAN3 and clean-fid use"
 )
@@ -23,15 +25,14 @@ def load_inception(path: Path) -> Encode:
     Images are resized with antialiasing and rounded to 8 bits before (Parmar et al., CVPR 2022).
 
     Raises:
-        UserError: If the file is missing or no TorchScript.
+        UserError: If the file is missing or is another one.
     """
     if not path.is_file():
         raise UserError(f"no Inception network at {path}; {WHERE}")
-    try:
-        network = torch.jit.load(str(path), map_location="cpu")  # type: ignore[no-untyped-call]
-    except RuntimeError as error:
-        reason = str(error).strip().splitlines()[0][:200]
-        raise UserError(f"{path} is no TorchScript file ({reason}); {WHERE}") from error
+    # TorchScript is a program; this one alone is known.
+    if hashlib.sha256(path.read_bytes()).hexdigest() != SHA256:
+        raise UserError(f"{path} is another file than the known one (SHA-256 {SHA256}); {WHERE}")
+    network = torch.jit.load(str(path), map_location="cpu")  # type: ignore[no-untyped-call]
 
     def encode(images: Tensor) -> Tensor:
         large = F.interpolate(images, (SIDE, SIDE), mode="bicubic", antialias=True)

@@ -14,7 +14,7 @@ from reid_gen.errors import UserError
 from reid_gen.models.backbone import Backbone, Request, create_backbone, map_shape
 from reid_gen.models.normalisation import use_ghost_batches
 from reid_gen.models.pooling import POOLINGS
-from reid_gen.models.weights import load_strictly, read_backbone, weight_file
+from reid_gen.models.weights import ENCODER, load_strictly, read_backbone, weight_file
 
 STRIPES = 4
 """Of the part features."""
@@ -172,7 +172,14 @@ def create_encoder(
     )
     backbone = create_backbone(request)
     if file:
-        load_strictly(backbone.trunk, read_backbone(file), str(file), left_out=backbone.classifier)
+        load_strictly(
+            backbone.trunk,
+            read_backbone(file),
+            str(file),
+            left_out=backbone.classifier,
+            way_out=f"give weights made for {card.backbone}; if another toolbox wrote the file, "
+            f"make a model of it: reid-gen zoo import {file} --out DIR, and give DIR/{ENCODER}",
+        )
     channels, *_ = map_shape(backbone.network, card.height, card.width)
     encoder = IdentityEncoder(backbone, card.pooling, channels, card.embedding, card.rectified)
     if ghost_batch is not None:

@@ -15,7 +15,7 @@ import torch
 
 from reid_gen.body.table import BodyTable, save_table
 from reid_gen.errors import UserError
-from reid_gen.files import refuse_existing, written_aside
+from reid_gen.files import read_json, refuse_existing, written_aside
 from reid_gen.pedestrians.crops import as_jpeg
 from reid_gen.pedestrians.plan import DISTRACTOR, GALLERY, QUERY, TRAIN, Entry, Size, plan
 from reid_gen.pedestrians.studio import Studio, Take, Truth
@@ -51,7 +51,7 @@ def render_album(
     Raises:
         UserError: If the folder exists or cannot be written.
     """
-    refuse_existing(folder, force=False)
+    refuse_existing(folder, force=None)
     entries = plan(size, seed)
     groups = [list(group) for _, group in groupby(entries, key=lambda entry: entry.number)]
     with written_aside(folder) as aside:
@@ -88,14 +88,19 @@ class Album:
                 f"{folder} holds no {ABOUT}: true turned views exist only for rendered "
                 "pedestrians; make some with `reid-gen data render pedestrians`"
             )
-        about = json.loads(file.read_text(encoding="utf-8"))
-        if about["format"] != FORMAT:
-            raise UserError(
-                f"{file} has format {about['format']}, this version renders {FORMAT}; "
-                "render the data set again"
-            )
-        self.studio = Studio(about["seed"], about["height"], about["width"])
-        entries = plan(Size(**about["size"]), about["seed"])
+        try:
+            about = read_json(file)
+            if about["format"] != FORMAT:
+                raise UserError(
+                    f"{file} has format {about['format']}, this version renders {FORMAT}; "
+                    "render the data set again"
+                )
+            said = about["seed"], about["height"], about["width"]
+            size = Size(**about["size"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{file} is damaged ({error!r}); render the data set again") from error
+        self.studio = Studio(*said)
+        entries = plan(size, about["seed"])
         self._entries = {entry.key: entry for entry in entries}
 
     def view(self, key: str, degrees: float = 0) -> Pixels:

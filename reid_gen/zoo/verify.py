@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from reid_gen.engine.checkpoint import load_encoder
 from reid_gen.errors import UserError
 from reid_gen.models.weights import ENCODER, built_in
@@ -12,15 +14,16 @@ CLOSE = 1e-4
 
 
 def fault_of(card: Card) -> str | None:
-    """What is wrong with an encoder; None if nothing is, or if its weights are not passed on."""
-    if card.weights.source == "none":
-        return None
+    """What is wrong with an encoder that comes with the program; None if nothing is."""
     folder = built_in(card.name)
-    if folder is None:
-        return "its folder is missing"
-    size = (folder / ENCODER).stat().st_size
-    if size != card.weights.bytes:
-        return f"{size} bytes, and its card says {card.weights.bytes}"
+    if folder is None or not (folder / ENCODER).is_file():
+        return "its weights are missing"
+    content = (folder / ENCODER).read_bytes()
+    if len(content) != card.weights.bytes:
+        return f"{len(content)} bytes, and its card says {card.weights.bytes}"
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != card.weights.sha256:
+        return f"its SHA-256 is {digest}, and its card says {card.weights.sha256}"
     try:
         encoder, made = load_encoder(folder)
     except UserError as error:

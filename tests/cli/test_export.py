@@ -1,6 +1,10 @@
 """Exported encoders, the model for other programs, and searching with either."""
 
+import hashlib
+import io
 import json
+import shutil
+import zipfile
 
 import numpy as np
 import onnx
@@ -8,6 +12,7 @@ import onnxruntime
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from reid_gen.cli.main import main
 from reid_gen.data.images import decode
@@ -31,9 +36,8 @@ def crops(gan_run, count=5):
     return [decode(path) for path in paths]
 
 
-@pytest.mark.parametrize("name", ["encoder.onnx", "encoder.pt2"])
-def test_exported_features_equal_torchs_for_any_batch(gan_run, exported, name):
-    own, theirs = ReidModel(gan_run), ReidModel(exported / name)
+def test_exported_features_equal_torchs_for_any_batch(gan_run, exported):
+    own, theirs = ReidModel(gan_run), ReidModel(exported / "encoder.onnx")
     assert own.card == theirs.card
     some = crops(gan_run)
     for count in (1, 2, 5):
@@ -58,12 +62,131 @@ def test_the_onnx_file_needs_nothing_of_ours(gan_run, exported):
 def test_extract_takes_exported_files(gan_run, exported, tmp_path):
     crops = gan_run.parents[1] / "people" / "query"
     found = []
-    for number, model in enumerate((gan_run, exported / "encoder.onnx", exported / "encoder.pt2")):
+    for number, model in enumerate((gan_run, exported / "encoder.onnx")):
         out = tmp_path / f"{number}.npz"
         main(["extract", str(crops), "--model", str(model), "--out", str(out), "--flip"])
         found.append(np.load(out)["feature"])
     np.testing.assert_allclose(found[1], found[0], atol=1e-4)
-    np.testing.assert_allclose(found[2], found[0], atol=1e-4)
+
+
+class Evil:
+    def __init__(self, folder):
+        self.mark = str(folder / "it_ran")
+
+    def __reduce__(self):
+        return (open, (self.mark, "w"))
+
+
+@pytest.mark.parametrize("ending", [".pt2", ".PT2"])
+def test_extract_never_opens_a_pt2(gan_run, exported, tmp_path, capsys, ending):
+    """The sample inputs of torch.export's files are pickled, and its reader runs what they say."""
+    evil = tmp_path / f"evil{ending}"
+    payload = io.BytesIO()
+    torch.save(Evil(tmp_path), payload)
+    with zipfile.ZipFile(exported / "encoder.pt2") as theirs, zipfile.ZipFile(evil, "w") as ours:
+        for member in theirs.namelist():
+            inputs = "sample_inputs" in member
+            ours.writestr(member, payload.getvalue() if inputs else theirs.read(member))
+    crops = gan_run.parents[1] / "people" / "query"
+    words = ["extract", crops, "--model", evil, "--out", tmp_path / "f.npz"]
+    message = failure(capsys, *words)
+    assert (
+        "holds Python pickles, which could run any code, and is not read; give the run" in message
+    )
+    with pytest.raises(UserError, match="holds Python pickles"):
+        ReidModel(evil)
+    assert not (tmp_path / "it_ran").exists()
+
+
+def changed(exported, change):
+    model = onnx.load(exported / "encoder.onnx")
+    change(model)
+    return model.SerializeToString()
+
+
+def nan_weights(model):
+    weights = next(one for one in model.graph.initializer if len(one.dims) == 4)
+    values = np.full(tuple(weights.dims), np.nan, np.float32)
+    weights.CopyFrom(onnx.numpy_helper.from_array(values, weights.name))
+
+
+def outside_weights(model):
+    weights = model.graph.initializer[0]
+    onnx.external_data_helper.set_external_data(weights, "/etc/passwd")
+    weights.ClearField("raw_data")
+
+
+def card(**changes):
+    def change(model):
+        said = json.loads(model.metadata_props[0].value)
+        onnx.helper.set_model_props(model, {"reid_gen": json.dumps(said | changes)})
+
+    return change
+
+
+def renamed(model):
+    onnx.helper.set_model_props(model, {"reid_gen": "[1"})
+
+
+DAMAGE = {
+    "garbage": (lambda exported: b"garbage", "is no readable ONNX file"),
+    "empty": (lambda exported: b"", "is no readable ONNX file|does not say what it is"),
+    "page": (lambda exported: b"<!DOCTYPE html><html></html>", "is no readable ONNX file"),
+    "cut": (
+        lambda exported: (exported / "encoder.onnx").read_bytes()[:5000],
+        "is no readable ONNX file",
+    ),
+    "NaN": (lambda exported: changed(exported, nan_weights), "are not finite"),
+    "outside": (lambda exported: changed(exported, outside_weights), "lie in other files"),
+    "card": (lambda exported: changed(exported, renamed), "the card in .* is damaged"),
+    "text": (lambda exported: changed(exported, card(height="x")), "is damaged: height: "),
+    "size": (lambda exported: changed(exported, card(height=77)), "does not take images of 77 x"),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_a_damaged_onnx_file_is_one_line(kind, exported, tmp_path, capfd):
+    make, message = DAMAGE[kind]
+    (tmp_path / "bad.onnx").write_bytes(make(exported))
+    with pytest.raises(UserError, match=message) as error:
+        ReidModel(tmp_path / "bad.onnx")
+    assert str(tmp_path / "bad.onnx") in str(error.value)
+    assert "\n" not in str(error.value)
+    assert capfd.readouterr().err == ""
+
+
+def test_export_writes_the_opset_that_is_given(gan_run, tmp_path, capsys):
+    words = ["export", gan_run, "--out", tmp_path / "x.onnx", "--opset"]
+    main([str(word) for word in (*words, 20)])
+    assert onnx.load(tmp_path / "x.onnx").opset_import[0].version == 20
+    message = failure(capsys, "export", gan_run, "--out", tmp_path / "x.pt2", "--opset", 20)
+    assert "--opset 20 is of .onnx; give --out FILE.onnx, or leave it out" in message
+
+
+def test_export_refuses_an_encoder_that_gives_nan(gan_run, tmp_path):
+    encoder, card = load_encoder(gan_run)
+    encoder.neck.weight.data[0] = torch.nan
+    for name in ("x.onnx", "x.pt2"):
+        with pytest.raises(UserError, match=r"features that are not finite \(NaN or infinite\)"):
+            module.export_encoder(encoder, card, tmp_path / name)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_encoder_of_nan_is_not_loaded_though_signed_anew(gan_run, tmp_path, capsys):
+    run = tmp_path / "run"
+    shutil.copytree(gan_run / "last", run)
+    weights = load_file(run / "encoder.safetensors")
+    weights["backbone.conv1.weight"][0] = torch.nan
+    save_file(weights, run / "encoder.safetensors")
+    said = json.loads((run / "card.json").read_text())
+    digest = hashlib.sha256((run / "encoder.safetensors").read_bytes()).hexdigest()
+    said["sha256"] = digest
+    (run / "card.json").write_text(json.dumps(said))
+    crops = gan_run.parents[1] / "people" / "query"
+    extract = ["extract", crops, "--model", run, "--out", tmp_path / "x.npz"]
+    for words in (["export", run, "--out", tmp_path / "x.onnx"], extract):
+        message = failure(capsys, *words)
+        assert "1 not finite (NaN or infinite): backbone.conv1.weight" in message
 
 
 def test_int8_ranks_alike_and_is_smaller(gan_run, exported, tmp_path):

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import shutil
 
@@ -9,6 +10,7 @@ from PIL import Image
 from reid_gen.cli.main import main
 from reid_gen.data.datasets import load_dataset
 from reid_gen.data.images import resize
+from reid_gen.evaluation import inception
 from reid_gen.pedestrians.album import Album, render_album
 from reid_gen.pedestrians.plan import Size
 from tests.cli.conftest import GAN_CONFIG as CONFIG
@@ -96,7 +98,7 @@ def test_evaluate_views_resizes_the_true_view(run, tmp_path):
     np.testing.assert_array_equal(np.asarray(Image.open(sheet))[:64, 64:], true)
 
 
-def test_fid_takes_the_inception_network_of_a_file(run, tmp_path, capsys):
+def test_fid_takes_the_known_inception_network_alone(run, tmp_path, monkeypatch, capsys):
     class Inception(torch.nn.Module):
         def forward(self, x: torch.Tensor, return_features: bool) -> torch.Tensor:
             assert return_features
@@ -105,13 +107,12 @@ def test_fid_takes_the_inception_network_of_a_file(run, tmp_path, capsys):
 
     file = tmp_path / "inception.pt"
     torch.jit.script(Inception()).save(str(file))
+    message = failure(capsys, "evaluate-views", run, "--inception", file)
+    assert "is another file than the known one (SHA-256 f58cb9b6" in message
+    assert "inception-2015-12-05.pt" in message
+    monkeypatch.setattr(inception, "SHA256", hashlib.sha256(file.read_bytes()).hexdigest())
     main(["evaluate-views", str(run), "--queries", "3", "--inception", str(file)])
     assert "FID" in capsys.readouterr().out
-    other = tmp_path / "other.pt"
-    other.write_bytes(b"no network")
-    message = failure(capsys, "evaluate-views", run, "--inception", other)
-    assert "is no TorchScript file" in message
-    assert "inception-2015-12-05.pt" in message
 
 
 def test_faults_are_one_line_each(run, crops, tmp_path, capsys):

@@ -159,7 +159,7 @@ def test_overrides_win_and_reach_into_lists(write):
         ("sampler.batch", "--set sampler.batch: write it as key.path=value"),
         ("stages.3.epochs=1", "--set stages.3.epochs=1: stages is a list of 1; "),
         ("name.x=1", "--set name.x=1: name is the value 'tiny' and holds no keys"),
-        ("sampler.batch=[", "--set sampler.batch=[: '[' is no YAML value"),
+        ("sampler.batch=[", "--set sampler.batch=[: this is no YAML: "),
         (
             "sampler.batch=abc",
             '--set sampler.batch=abc: sampler.batch: must be an integer, got "abc"',

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
 import errno
+import gzip
 import io
+import os
+import random
 import shutil
 import tarfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -146,3 +150,114 @@ def test_the_archive_of_another_data_set_is_named_and_leaves_the_root_empty(
     assert str(caught.value).startswith(f"no Market-1501 under {archive}: ")
     assert str(caught.value).endswith("this is no official archive of market1501")
     assert list(root.iterdir()) == []
+
+
+def tar_beside_a_data_set(tmp_path: Path, name: str = "x", **said: object) -> Path:
+    """A small Market-1501 with one more member of which a tar says odd things."""
+    made = make_market(tmp_path / "made", people=2, each=2)
+    archive = tmp_path / "odd.tar"
+    with tarfile.open(archive, "w") as tar:
+        tar.add(made / TOP, TOP)
+        member = tarfile.TarInfo(f"{TOP}/{name}")
+        member.size = 1
+        for key, value in said.items():
+            setattr(member, key, value)
+        tar.addfile(member, io.BytesIO(b"x"))
+    return archive
+
+
+@pytest.mark.parametrize(
+    "said",
+    [{"mtime": 10**18}, {"mtime": -(10**18)}, {"pax_headers": {"mtime": "nan"}},
+     {"pax_headers": {"mtime": "1e400"}}, {"uid": 10**12}, {"name": "caf\udce9.txt"}],
+    ids=str,
+)  # fmt: skip
+def test_prepare_passes_over_odd_times_and_names(tmp_path: Path, said: dict[str, object]) -> None:
+    archive = tar_beside_a_data_set(tmp_path, **said)  # type: ignore[arg-type]
+    assert prepare("market1501", archive, tmp_path / "root") == tmp_path / "root" / TOP
+
+
+@pytest.mark.parametrize(
+    "said",
+    [{"pax_headers": {"size": "abc"}}, {"pax_headers": {"size": "9" * 30}},
+     {"pax_headers": {"path": f"{TOP}/a\0b"}}, {"name": "x" * 300}],
+    ids=str,
+)  # fmt: skip
+def test_prepare_refuses_headers_that_no_file_has(tmp_path: Path, said: dict[str, object]) -> None:
+    archive = tar_beside_a_data_set(tmp_path, **said)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match=r"download it again|File name too long"):
+        prepare("market1501", archive, tmp_path / "root")
+    assert not (tmp_path / "root").exists()
+
+
+def test_prepare_refuses_a_zip_whose_names_are_no_utf_8(tmp_path: Path) -> None:
+    archive = tmp_path / "market.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr(f"{TOP}/caf\xe9", b"x")
+    archive.write_bytes(archive.read_bytes().replace("\xe9".encode(), b"\xff\xff"))
+    with pytest.raises(UserError, match="is no readable archive: damaged"):
+        prepare("market1501", archive, tmp_path / "root")
+
+
+def zip_of_zeros(archive: Path) -> None:
+    with (
+        zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file,
+        file.open(f"{TOP}/zeros", "w", force_zip64=True) as member,
+    ):
+        for _ in range(120):
+            member.write(bytes(10**6))
+
+
+def tar_of_zeros(archive: Path) -> None:
+    member = tarfile.TarInfo(f"{TOP}/zeros")
+    member.size = 120 * 10**6
+    with gzip.open(archive, "wb", 1) as file:
+        file.write(member.tobuf())
+        for _ in range(120):
+            file.write(bytes(10**6))
+
+
+def tar_of_a_long_name(archive: Path) -> None:
+    """Python's reader would ask for the name's length at once."""
+    member = tarfile.TarInfo("././@LongLink")
+    member.type, member.size = tarfile.GNUTYPE_LONGNAME, 120 * 10**6
+    with gzip.open(archive, "wb", 1) as file:
+        file.write(member.tobuf())
+        for _ in range(120):
+            file.write(bytes(10**6))
+
+
+@pytest.mark.parametrize("make", [zip_of_zeros, tar_of_zeros, tar_of_a_long_name])
+def test_prepare_refuses_a_bomb_before_it_unpacks(
+    tmp_path: Path, make: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unpack(archive: Path, folder: Path) -> None:
+        raise AssertionError("it was unpacked")
+
+    monkeypatch.setattr(module, "_unpack", unpack)
+    make(tmp_path / "bomb")
+    assert (tmp_path / "bomb").stat().st_size < 10**6
+    with pytest.raises(UserError, match=r"unpacks to more than 10. MB, and photographs hardly"):
+        prepare("market1501", tmp_path / "bomb", tmp_path / "root")
+
+
+def test_prepare_does_not_wait_for_a_fifo(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.zip")
+    with pytest.raises(UserError, match="does not exist"):
+        prepare("market1501", tmp_path / "pipe.zip", tmp_path / "root")
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar", "gztar"])
+def test_prepare_survives_any_changed_bytes(tmp_path: Path, kind: str) -> None:
+    raw = pack(tmp_path, kind).read_bytes()
+    rng = random.Random(0)
+    for number in range(60):
+        content = bytearray(raw)
+        start = max(0, len(raw) - 2000) if number % 2 else 0
+        for _ in range(3):
+            content[rng.randrange(start, len(raw))] = rng.randrange(256)
+        (tmp_path / "changed").write_bytes(content)
+        try:
+            prepare("market1501", tmp_path / "changed", tmp_path / f"root{number}")
+        except UserError:
+            assert not (tmp_path / f"root{number}").exists()

@@ -88,7 +88,7 @@ def test_weights_of_another_architecture_name_the_first_faults(tmp_path):
 
 
 def test_weights_that_are_missing_or_no_weights_are_named(tmp_path):
-    with pytest.raises(UserError, match=r"does not exist; check encoder.weights or --checkpoint"):
+    with pytest.raises(UserError, match=r"does not exist; check encoder.weights or the path"):
         create_encoder(card(), str(tmp_path / "no.pth"))
     (tmp_path / "w.safetensors").write_bytes(b"garbage")
     with pytest.raises(UserError, match="is no readable weight file"):

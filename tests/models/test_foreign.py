@@ -1,5 +1,6 @@
 """Checkpoints with the names and shapes of other toolboxes."""
 
+import numpy as np
 import pytest
 import timm
 import torch
@@ -44,7 +45,8 @@ def cluster_contrast(pooled):
         state[f"module.base.{PLACES[part]}.{rest}"] = value
     state |= {f"module.{name}": value for name, value in norm("feat_bn.").items()}
     gem = {"module.gap.p": torch.tensor([3.5])} if pooled else {}
-    return {"state_dict": state | gem, "epoch": 50, "best_mAP": 0.8}
+    # NumPy takes the mean, and SpCL and Cluster Contrast save what it gives.
+    return {"state_dict": state | gem, "epoch": 50, "best_mAP": np.mean([0.7, 0.9])}
 
 
 def strong_baseline(pooled):

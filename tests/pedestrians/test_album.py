@@ -147,3 +147,12 @@ def test_the_command_renders(tmp_path, capsys):
     main(["data", "render", "pedestrians", *words, "--workers", "1", "--out", str(out)])
     assert "rendered" in capsys.readouterr().out
     assert len(load_dataset("pedestrians", out).train) == 34
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "[" * 100_000, '{"format": 1}', '{"format": 1, "size": 3}']
+)
+def test_album_refuses_a_damaged_description(tmp_path, text):
+    (tmp_path / ABOUT).write_text(text)
+    with pytest.raises(UserError, match="is damaged"):
+        Album(tmp_path)

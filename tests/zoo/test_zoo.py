@@ -25,9 +25,10 @@ def test_the_page_is_what_the_cards_say():
 
 
 def test_every_encoder_in_the_package_has_a_card_and_loads():
-    packed = {card.name for card in load_cards() if card.weights.source == "package"}
+    cards = [card for card in load_cards() if card.weights.source == "package"]
+    packed = {card.name for card in cards}
     assert packed == {path.name for path in weights_module.ASSETS.iterdir() if path.is_dir()}
-    assert [fault_of(card) for card in load_cards()] == [None] * len(load_cards())
+    assert [fault_of(card) for card in cards] == [None] * len(cards)
 
 
 def test_weights_in_the_package_are_small():
@@ -56,9 +57,11 @@ def test_what_differs_from_its_card_is_named(monkeypatch, capsys):
     card = find_card(OURS, load_cards())
     larger = card.weights.model_copy(update={"bytes": 5})
     assert "bytes, and its card says 5" in fault_of(card.model_copy(update={"weights": larger}))
+    other = card.weights.model_copy(update={"sha256": "0" * 64})
+    assert "its SHA-256 is " in fault_of(card.model_copy(update={"weights": other}))
     assert "at 128 x 64" in fault_of(card.model_copy(update={"height": 256}))
     assert "its mean is" in fault_of(card.model_copy(update={"mean": (0.5, 0.5, 0.5)}))
-    assert fault_of(card.model_copy(update={"name": "a.b"})) == "its folder is missing"
+    assert fault_of(card.model_copy(update={"name": "a.b"})) == "its weights are missing"
     monkeypatch.setattr(verify_module, "built_in", lambda name: None)
     message = failure(capsys, "zoo", "verify")
     assert f"{OURS} differ from their cards; install the program again" in message
@@ -66,7 +69,21 @@ def test_what_differs_from_its_card_is_named(monkeypatch, capsys):
 
 def test_verify_passes_on_a_sound_installation(capsys):
     main(["zoo", "verify"])
-    assert f"{OURS}: as its card says" in capsys.readouterr().out
+    lines = capsys.readouterr().out.splitlines()
+    absent = [card.name for card in load_cards() if card.weights.source == "none"]
+    assert lines.count(f"{OURS}: as its card says") == 1
+    assert absent
+    for name in absent:
+        assert f"{name}: no weights to verify: they are not passed on" in lines
+
+
+def test_verify_names_weights_that_are_not_there(monkeypatch, tmp_path, capsys):
+    for assets in (tmp_path, tmp_path / "nowhere"):
+        monkeypatch.setattr(weights_module, "ASSETS", assets)
+        assert f"{OURS} differ from their cards" in failure(capsys, "zoo", "verify")
+        (tmp_path / OURS).mkdir(exist_ok=True)
+    message = failure(capsys, "zoo", "verify", "--json", "-")
+    assert f"{OURS} differ from their cards" in message
 
 
 def test_encoders_are_listed_and_shown(capsys):

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import safetensors.torch
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from reid_gen.errors import UserError
 from reid_gen.files import write_bytes
+from reid_gen.tensors import load_strictly, read_weights
 
 FILE = "identity.safetensors"
 
@@ -61,11 +61,11 @@ def load_identity(folder: Path, feature: int, words: int) -> IdentityPrompt:
     file = folder / FILE
     if not file.is_file():
         raise UserError(f"no {FILE} in {folder}; make one: reid-gen tune --identity RUN")
+    state = read_weights(file)
     try:
-        state = safetensors.torch.load_file(file)
         (width,) = state["norm.weight"].shape
         rows, length = state["project.weight"].shape
-    except (SafetensorError, KeyError, ValueError) as error:
+    except (KeyError, ValueError) as error:
         raise UserError(
             f"{file} is not what reid-gen tune --identity writes ({error}); make it again"
         ) from error
@@ -80,7 +80,7 @@ def load_identity(folder: Path, feature: int, words: int) -> IdentityPrompt:
             f"have {words}; tune it with this base"
         )
     prompt = IdentityPrompt(feature, width, rows // width)
-    prompt.load_state_dict(state)
+    load_strictly(prompt, state, str(file), way_out="make it again: reid-gen tune --identity RUN")
     return prompt.eval().requires_grad_(False)
 
 

@@ -19,7 +19,6 @@ from reid_gen.data.images import decode
 from reid_gen.data.transforms import to_images
 from reid_gen.errors import UserError
 from reid_gen.evaluation.features import Advance, Encode
-from reid_gen.files import written_aside
 from reid_gen.generators.diffusion.fit import Family, refuse_base
 from reid_gen.generators.diffusion.identity import IdentityPrompt, save_identity
 from reid_gen.generators.diffusion.published import load
@@ -109,7 +108,7 @@ def tune_lora(
         images: The crops, such as one tracklet.
         prompt: What the person is called from then on.
         tuning: How long and how fast.
-        folder: For the adaptation, in diffusers' format.
+        folder: That is there, for the adaptation, in diffusers' format.
         advance: Told about progress in steps.
 
     Raises:
@@ -129,9 +128,8 @@ def tune_lora(
     tokens, _ = pipeline.encode_prompt(prompt, pipeline.device, 1, False)
     crops = _crops(base, images)
     _descend(base, crops, lambda rows: tokens.expand(len(rows), -1, -1), learnt, tuning, advance)
-    with written_aside(folder) as aside:
-        layers = get_peft_model_state_dict(pipeline.unet)
-        pipeline.save_lora_weights(str(aside), unet_lora_layers=layers)
+    layers = get_peft_model_state_dict(pipeline.unet)
+    pipeline.save_lora_weights(str(folder), unet_lora_layers=layers)
 
 
 def tune_identity(

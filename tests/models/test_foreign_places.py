@@ -1,0 +1,49 @@
+"""Where checkpoints of other toolboxes may stand, and what an import may replace."""
+
+import pytest
+import torch
+
+from reid_gen.cli.main import main
+from reid_gen.engine.checkpoint import is_foreign, load_encoder
+from reid_gen.errors import UserError
+from reid_gen.models.encoder import EncoderCard, create_encoder
+from reid_gen.models.foreign import import_encoder
+from reid_gen.models.weights import ENCODER, weight_file
+from tests.cli.conftest import failure
+from tests.models.test_foreign import cluster_contrast
+
+
+def test_import_replaces_its_own_folder_and_no_other(tmp_path, capsys, monkeypatch):
+    torch.save(cluster_contrast(False), tmp_path / "best.pth.tar")
+    words = ["zoo", "import", str(tmp_path / "best.pth.tar"), "--out"]
+    main([*words, str(tmp_path / "model")])
+    main([*words, str(tmp_path / "model"), "--force"])
+    assert load_encoder(tmp_path / "model")[1].backbone == "resnet18"
+    (tmp_path / "model" / "thesis.tex").write_text("mine")
+    message = failure(capsys, *words, tmp_path / "model", "--force")
+    assert "holds more than `reid-gen zoo import` made: thesis.tex" in message
+    monkeypatch.chdir(tmp_path)
+    message = failure(capsys, *words, ".", "--force")
+    assert message.startswith("error: . is where this command runs")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["best.pth.tar", "model"]
+    assert (tmp_path / "model" / "thesis.tex").read_text() == "mine"
+
+
+@pytest.mark.parametrize("ending", [".pth", ".ckpt", ".PT"])
+def test_import_and_encoder_weights_take_the_same_endings(ending, tmp_path):
+    path = tmp_path / f"best{ending}"
+    torch.save(cluster_contrast(False), path)
+    assert is_foreign(path)
+    assert weight_file(str(path)) == path
+    assert import_encoder(path).card.backbone == "resnet18"
+
+
+def test_encoder_weights_of_another_toolbox_name_zoo_import(tmp_path):
+    path = tmp_path / "best.pth.tar"
+    torch.save(cluster_contrast(False), path)
+    card = EncoderCard("resnet18", "avg", 64, 32)
+    with pytest.raises(UserError, match=rf"make a model of it: reid-gen zoo import {path} --out"):
+        create_encoder(card, str(path))
+    main(["zoo", "import", str(path), "--out", str(tmp_path / "model")])
+    own, imported = create_encoder(card, str(tmp_path / "model" / ENCODER)), import_encoder(path)
+    assert torch.equal(own.backbone.conv1.weight, imported.encoder.backbone.conv1.weight)
