@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -15,14 +16,19 @@ from safetensors import SafetensorError
 from reid_gen.errors import UserError
 
 
-def refuse_existing(target: Path | None, force: bool) -> None:
-    """Stop before any work if an output exists and is not to be overwritten; None is no output.
+def refuse_existing(target: Path, force: bool | None = None) -> None:
+    """Stop before any work if an output exists.
+
+    Args:
+        target: The output.
+        force: Whether --force is given, which overwrites it; None where there is no --force.
 
     Raises:
-        UserError: If it exists and ``force`` is false.
+        UserError: If it exists and is not to be overwritten.
     """
-    if target is not None and target.exists() and not force:
-        raise UserError(f"{target} exists; give --force to overwrite it, or another name")
+    if os.path.lexists(target) and not force:
+        way_out = "remove it, or choose" if force is None else "give --force to overwrite it, or"
+        raise UserError(f"{target} exists; {way_out} another name")
 
 
 def cannot_write(target: Path, error: Exception) -> UserError:
