@@ -122,14 +122,14 @@ def check_output(kind: Output, option: str, target: Path) -> None:
         UserError: If its name ends otherwise, or it exists and --force is not given.
     """
     ctx = click.get_current_context()
-    if kind.endings and target.suffix.lower() not in kind.endings:
-        raise UserError(f"{target} must end in {' or '.join(kind.endings)}")
     for other_kind, other, path in _paths(ctx):
         if other != option and _clash(kind, target, other_kind, path):
             raise click.UsageError(
                 f"{option} {target} would overwrite {other} {path}, or become a part of it; choose "
                 "another place"
             )
+    if kind.endings and target.suffix.lower() not in kind.endings:
+        raise UserError(f"{target} must end in {' or '.join(kind.endings)}")
     if not kind.resumes:
         refuse_existing(target, ctx.meta.get(FORCED))
 

@@ -32,15 +32,15 @@ def least_words(command: click.Command) -> list[str]:
     words: list[str] = []
     for each in command.params:
         if each.required:
-            word = _word(each.type)
+            word = word_for(each.type)
             words += [word] if isinstance(each, click.Argument) else [each.opts[0], word]
     return words
 
 
-def _word(kind: click.ParamType) -> str:
+def word_for(kind: click.ParamType) -> str:
+    """A word for a parameter: an output that exists in :func:`make_outputs`, a missing input."""
     if isinstance(kind, Output):
-        folder = not kind.file_okay
-        return "folder" if folder else f"file{(*kind.endings, '.npz')[0]}"
+        return f"file{(*kind.endings, '.npz')[0]}" if kind.file_okay else "folder"
     if isinstance(kind, click.Choice):
         return str(kind.choices[0])
     return "missing" if isinstance(kind, Input | Images) else "text"
