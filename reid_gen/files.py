@@ -31,6 +31,16 @@ def refuse_existing(target: Path, force: bool | None = None) -> None:
         raise UserError(f"{target} exists; {way_out} another name")
 
 
+def exists(path: Path) -> bool:
+    """Whether a path is there; no for names that the system cannot have, where Path raises."""
+    return os.path.exists(path)  # noqa: PTH110
+
+
+def is_file(path: Path) -> bool:
+    """Whether a path is a file; as :func:`exists`."""
+    return os.path.isfile(path)  # noqa: PTH113
+
+
 def cannot_write(target: Path, error: Exception) -> UserError:
     """The message for a path that cannot be written."""
     reason = getattr(error, "strerror", None) or str(error)

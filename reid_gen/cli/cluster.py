@@ -72,14 +72,18 @@ def cluster(
 
     Example: reid-gen cluster features.npz --out labels.parquet
     """
-    from reid_gen.cluster import FixedEps, pseudo_labels
     from reid_gen.data.features import check_table, read_features, write_table
-    from reid_gen.evaluation.quality import clustering_quality
 
+    if rule == "hdbscan" and eps is not None:
+        raise click.UsageError(f"--eps {eps} has no effect with --rule hdbscan; leave it out")
     check_table(out)
     results = Results(output)
-    default = None if rule == "hdbscan" else FixedEps(0.5)
     found = read_features(features, normalise)
+
+    from reid_gen.cluster import FixedEps, pseudo_labels
+    from reid_gen.evaluation.quality import clustering_quality
+
+    default = None if rule == "hdbscan" else FixedEps(0.5)
     made = pseudo_labels(
         found.features,
         eps=default if eps is None else FixedEps(eps),
@@ -122,16 +126,18 @@ def rank(
 
     Example: reid-gen rank query.npz gallery.npz --out matches.parquet
     """
-    from reid_gen.cluster.assign import check_features
     from reid_gen.data.features import check_table, read_features
     from reid_gen.errors import UserError
-    from reid_gen.evaluation.rerank import Reranked
-    from reid_gen.evaluation.tables import results_table
 
     if out is not None:
         check_table(out)
     results = Results(output)
     asked, kept = (read_features(path, normalise) for path in (query, gallery))
+
+    from reid_gen.cluster.assign import check_features
+    from reid_gen.evaluation.rerank import Reranked
+    from reid_gen.evaluation.tables import results_table
+
     for found in (asked, kept):
         check_features(found.features, least=1)
     if asked.features.shape[1] != kept.features.shape[1]:

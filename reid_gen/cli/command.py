@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
@@ -10,8 +9,9 @@ from typing import Any, TypeVar
 
 import click
 
+from reid_gen.engine.run_folder import checkpoint_folder
 from reid_gen.errors import UserError
-from reid_gen.files import refuse_existing
+from reid_gen.files import exists, is_file, refuse_existing
 
 STDOUT = Path("-")
 PICTURES = (".png", ".jpg")
@@ -32,28 +32,21 @@ class Input(click.Path):
         Raises:
             UserError: If so.
         """
-        if not _exists(path):
+        if not exists(path):
             raise UserError(f"{path} does not exist; check {option}")
 
 
 class Model(Input):
-    """A run, a checkpoint, or a name of the zoo."""
+    """A run, a checkpoint, a name of the zoo, or a file."""
 
     def refuse_missing(self, path: Path, option: str) -> None:
-        """Stop if there is no such path and no such name.
+        """Stop if there is no such file, and no checkpoint of such a path or name.
 
         Raises:
             UserError: If so.
         """
-        if _exists(path):
-            return
-        from reid_gen.zoo.cards import load_cards
-
-        if str(path) not in {card.name for card in load_cards()}:
-            raise UserError(
-                f"{path} does not exist; give as {option} a run folder such as runs/NAME, a model "
-                "file, or a name that `reid-gen zoo list` shows"
-            )
+        if not is_file(path):
+            checkpoint_folder(path)
 
 
 class Images(click.ParamType):  # type: ignore[type-arg]
@@ -163,8 +156,3 @@ def _is_among(target: Path, images: str) -> bool:
     if source.is_dir():
         return target.is_relative_to(source) and target.suffix.lower() in PICTURES
     return target == source or fnmatch(str(target), str(source))
-
-
-def _exists(path: Path) -> bool:
-    # Path.exists raises for names that the system cannot have.
-    return os.path.exists(path)  # noqa: PTH110

@@ -108,11 +108,10 @@ def _refuse_runless(config: Path | None, temporal: bool, turned: bool) -> None:
 
 def _own(run: Path | None) -> Path:
     """The configuration of a run."""
-    from reid_gen.engine.checkpoint import find_checkpoint
-    from reid_gen.engine.run import CONFIG
+    from reid_gen.engine.run_folder import CONFIG, checkpoint_folder
 
     assert run is not None
-    return find_checkpoint(run).parent / CONFIG
+    return checkpoint_folder(run).parent / CONFIG
 
 
 def _build(config: Config, checkpoint: Path | None) -> tuple[Evaluator, Encode]:

@@ -107,7 +107,7 @@ def _name(file: Path | None, weights: str | None) -> str:
     import hashlib
 
     from reid_gen.engine.checkpoint import find_checkpoint
-    from reid_gen.models.weights import ENCODER
+    from reid_gen.models.places import ENCODER
 
     if file is None:
         return str(weights)

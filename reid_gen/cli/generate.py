@@ -233,16 +233,18 @@ def _mosaics(run: Path) -> Job:
     """What cuts images up; only the scores need the run."""
     from reid_gen.config.load import load_config
     from reid_gen.data.datasets import load_dataset
-    from reid_gen.engine.checkpoint import find_checkpoint, load_encoder
+    from reid_gen.engine.run_folder import CONFIG, checkpoint_folder
+
+    checkpoint = checkpoint_folder(run)
+    config = load_config(checkpoint.parent / CONFIG, ())
+    images = load_dataset(config.data.name, config.data.root).train
+
+    from reid_gen.engine.checkpoint import load_encoder
     from reid_gen.engine.makers import Mosaics
-    from reid_gen.engine.run_folder import CONFIG
     from reid_gen.engine.runtime import Runtime
     from reid_gen.engine.scoring import Scorer
 
-    checkpoint = find_checkpoint(run)
-    config = load_config(checkpoint.parent / CONFIG, ())
     encoder, _ = load_encoder(checkpoint)
-    images = load_dataset(config.data.name, config.data.root).train
     scorer = Scorer(Runtime(config.encoder.precision).encoder(encoder), None)
     way = Mosaics(config.data.height, config.data.width)
     return way, scorer, list(images), {"made_by": _name(run)}

@@ -30,20 +30,22 @@ def report(run: Path, out: Path | None) -> None:
     """
     from reid_gen.config.load import load_config
     from reid_gen.data.datasets import load_dataset
-    from reid_gen.engine.checkpoint import find_checkpoint, read_card
-    from reid_gen.engine.run_folder import CONFIG
+    from reid_gen.engine.run_folder import CONFIG, checkpoint_folder
     from reid_gen.extras import need
     from reid_gen.files import write_bytes
-    from reid_gen.report.page import run_page
 
     need("a report", "matplotlib")
-    checkpoint = find_checkpoint(run)
+    checkpoint = checkpoint_folder(run)
     folder = checkpoint.parent
     if out is None:
         out = folder / "report.html"
         check_output(FILE, "--out", out)
     config = load_config(folder / CONFIG)
     dataset = load_dataset(config.data.name, config.data.root)
+
+    from reid_gen.engine.checkpoint import read_card
+    from reid_gen.report.page import run_page
+
     page = run_page(
         folder,
         read_card(checkpoint),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from reid_gen.cli.options import INPUT, MODEL_PATH
 from reid_gen.config.section import Section
+from reid_gen.models.places import weight_file
 
 MADE = ("runs",)
 """Folders that a command makes."""
@@ -27,5 +28,7 @@ def refuse_missing_paths(settings: Section, section: str = "") -> None:
         key = f"{section}{name}"
         if isinstance(value, Section):
             refuse_missing_paths(value, f"{key}.")
-        elif isinstance(value, Path) and name not in MADE:
-            (MODEL_PATH if name in MODELS else INPUT).refuse_missing(value, key)
+            continue
+        path = weight_file(value) if key == "encoder.weights" else value
+        if isinstance(path, Path) and name not in MADE:
+            (MODEL_PATH if name in MODELS else INPUT).refuse_missing(path, key)

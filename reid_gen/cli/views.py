@@ -77,12 +77,14 @@ def open_run(run: Path) -> tuple[Path, Config, Drawn, Artist]:
     """
     from reid_gen.config.generators import Drawn
     from reid_gen.config.load import load_config
+    from reid_gen.engine.run_folder import CONFIG, checkpoint_folder
+
+    config = load_config(checkpoint_folder(run).parent / CONFIG, ())
+
     from reid_gen.engine.build_parts import build_artist
     from reid_gen.engine.checkpoint import find_checkpoint
-    from reid_gen.engine.run_folder import CONFIG
 
     checkpoint = find_checkpoint(run)
-    config = load_config(checkpoint.parent / CONFIG, ())
     artist = build_artist(config, checkpoint)
     assert isinstance(config.generator, Drawn)
     return checkpoint, config, config.generator, artist

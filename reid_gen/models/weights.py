@@ -14,31 +14,12 @@ from torch import Tensor, nn
 
 from reid_gen.errors import UserError, name_some
 
-SUFFIXES = frozenset({".safetensors", ".pth", ".pt", ".bin", ".tar"})
-"""File-name endings that mark a weight file rather than a hub name."""
-ASSETS = Path(__file__).parent / "assets"
-"""Encoders that come with the program, a checkpoint folder each."""
 WRAPPERS = ("state_dict", "model", "teacher", "a")
 """Under which other programs keep the tensors; the last two are DINO's and GCL's."""
-BUILT_IN = {"rendered": "resnet10t.rendered"}
-"""Start weights by name -> whose backbone they are."""
-ENCODER = "encoder.safetensors"
 TRUNK = "backbone."
 
 # Plain attributes: DINO and others keep what was typed beside their tensors.
 torch.serialization.add_safe_globals([argparse.Namespace])
-
-
-def built_in(name: str) -> Path | None:
-    """The checkpoint folder of an encoder that comes with the program; None if there is none."""
-    return next((folder for folder in ASSETS.iterdir() if folder.name == name), None)
-
-
-def weight_file(weights: str | None) -> Path | None:
-    """The file that ``weights`` names: built-in ones, or a path with a known suffix; else None."""
-    if weights in BUILT_IN:
-        return ASSETS / BUILT_IN[weights] / ENCODER
-    return Path(weights) if weights and Path(weights).suffix in SUFFIXES else None
 
 
 def read_backbone(path: Path) -> dict[str, Tensor]:

@@ -53,10 +53,9 @@ def test_other_rules_and_approximate_neighbours(files, capsys, rule):
 
 def test_a_radius_is_refused_where_it_says_nothing(files, capsys):
     words = ["cluster", files / "all.npz", "--out", files / "x.npz"]
-    assert "rule hdbscan has no eps; leave it out" in failure(
-        capsys, *words, "--rule", "hdbscan", "--eps", "0.5"
-    )
-    assert "1 is not in the range 0<x<1" in failure(capsys, *words, "--eps", "1", code=2)
+    message = failure(capsys, *words, "--rule", "hdbscan", "--eps", "0.5", code=2)
+    assert "--eps 0.5 has no effect with --rule hdbscan; leave it out" in message
+    assert "1.0 is not in the range 0<x<1" in failure(capsys, *words, "--eps", "1", code=2)
 
 
 def test_one_query_is_ranked(files, capsys):

@@ -110,6 +110,7 @@ def test_resuming_what_is_no_run(capsys, tmp_path):
         ("meshes folder --root . --out b --body .", "--body, an SMPL model, goes with bodies that"),
         ("generate --out g", "no SOURCE: give a run, or the YAML file of a public diffusion model"),
         ("generate . --out g --share 0.5", "--share 0.5 has no effect without --maker anchored"),
+        ("cluster . --out l.npz --rule hdbscan --eps 0.5", "--eps 0.5 has no effect with --rule"),
         ("tune . . --out l", "give either --prompt or --identity"),
         ("tune . . --out l --prompt x --identity .", "give either --prompt or --identity"),
         ("tune . . --out l --identity . --rank 4", "--rank 4 has no effect with --identity"),

@@ -11,6 +11,7 @@ import reid_gen
 from reid_gen.cli.command import Command, Images, Input, Model, Output
 from reid_gen.cli.main import main
 from reid_gen.files import refuse_existing
+from reid_gen.models.places import built_in
 from tests.cli.every import COMMANDS, options, word_for
 
 PACKAGE = Path(reid_gen.__file__).parent
@@ -136,15 +137,15 @@ def test_folder_that_is_replaced_holds_no_input(place, capsys):
 
 @pytest.mark.parametrize("words", COMMANDS)
 def test_missing_input_is_named_in_one_line(words, place, capsys):
-    (place / "there").mkdir()
+    (place / "resnet10t.rendered").symlink_to(built_in("resnet10t.rendered"))
     inputs = [each for each in COMMANDS[words].params if isinstance(each.type, Input)]
     for each in inputs:
-        values = {**dict.fromkeys(inputs, "there"), each: "nowhere"}
+        values = {**dict.fromkeys(inputs, "resnet10t.rendered"), each: "nowhere"}
         code, message = stop(capsys, *words.split(), *words_with(COMMANDS[words], values))
         name = each.opts[0] if isinstance(each, click.Option) else each.human_readable_name
-        way_out = "give as" if isinstance(each.type, Model) else "check"
+        way_out = "give a run folder" if isinstance(each.type, Model) else f"check {name}"
         assert code == 1
-        assert message.startswith(f"error: nowhere does not exist; {way_out} {name}")
+        assert message.startswith(f"error: nowhere does not exist; {way_out}")
 
 
 def test_refuse_existing_advises_force_only_where_it_is(tmp_path):

@@ -1,0 +1,25 @@
+"""Where weights lie: names and endings of files, known before torch loads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+SUFFIXES = frozenset({".safetensors", ".pth", ".pt", ".bin", ".tar"})
+"""File-name endings that mark a weight file rather than a hub name."""
+ASSETS = Path(__file__).parent / "assets"
+"""Encoders that come with the program, a checkpoint folder each."""
+BUILT_IN = {"rendered": "resnet10t.rendered"}
+"""Start weights by name -> whose backbone they are."""
+ENCODER = "encoder.safetensors"
+
+
+def built_in(name: str) -> Path | None:
+    """The checkpoint folder of an encoder that comes with the program; None if there is none."""
+    return next((folder for folder in ASSETS.iterdir() if folder.name == name), None)
+
+
+def weight_file(weights: str | None) -> Path | None:
+    """The file that ``weights`` names: built-in ones, or a path with a known suffix; else None."""
+    if weights in BUILT_IN:
+        return ASSETS / BUILT_IN[weights] / ENCODER
+    return Path(weights) if weights and Path(weights).suffix in SUFFIXES else None
