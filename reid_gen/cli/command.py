@@ -119,7 +119,8 @@ def check_output(kind: Output, option: str, target: Path) -> None:
         if other != option and _clash(kind, target, other_kind, path):
             raise click.UsageError(
                 f"{option} {target} would overwrite {other} {path}, or become a part of it; choose "
-                "another place"
+                "another place",
+                ctx,
             )
     if kind.endings and target.suffix.lower() not in kind.endings:
         raise UserError(f"{target} must end in {' or '.join(kind.endings)}")

@@ -135,9 +135,12 @@ def _refuse_contradictions(weights: Path | None, folder: Path | None, body: Path
 
 
 def _is_checkpoint(weights: Path | None) -> bool:
+    if weights is None:
+        return False
+
     from reid_gen.body.checkpoints import SUFFIXES
 
-    return weights is not None and weights.suffix in SUFFIXES
+    return weights.suffix in SUFFIXES
 
 
 def _recovery(
