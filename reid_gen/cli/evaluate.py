@@ -56,12 +56,13 @@ def evaluate(
 
     Example: reid-gen evaluate --checkpoint runs/baseline_market_small --rerank
     """
+    if checkpoint is None:
+        _refuse_runless(config, temporal, turned)
+
     from reid_gen.config.load import load_config
     from reid_gen.report.sheets import ranked_sheet
 
     told = Results(output)
-    if checkpoint is None:
-        _refuse_runless(config, temporal, turned)
     if rerank:
         overrides = (*overrides, "evaluation.rerank=true")
     if flip:

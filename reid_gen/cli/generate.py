@@ -77,10 +77,11 @@ def generate(
 
     Example: reid-gen generate runs/gcl_pedestrians --out groups --sheet groups.png
     """
+    _refuse_unused(source, maker, share, check)
+
     from reid_gen.data.groups import check_groups, load_groups, refuse_others
     from reid_gen.report.groups import groups_sheet
 
-    _refuse_unused(source, maker, share, check)
     results = Results(output)
     if source is not None and not check:
         refuse_others(out)

@@ -66,12 +66,6 @@ def tune(
     Example: reid-gen tune configs/pipelines/genpoccl_market.yaml tracklet/ --prompt "sks man" --out
     lora
     """
-    from reid_gen.config.load import load_settings
-    from reid_gen.config.pipelines import Groups
-    from reid_gen.engine.extract import find_images
-    from reid_gen.engine.progress import Terminal
-    from reid_gen.extras import need
-
     if (prompt is None) == (identity is None):
         raise click.UsageError("give either --prompt or --identity")
     if identity is not None and rank is not None:
@@ -79,6 +73,13 @@ def tune(
             f"--rank {rank} has no effect with --identity, which learns one whole layer; leave it "
             "out, or give --prompt"
         )
+
+    from reid_gen.config.load import load_settings
+    from reid_gen.config.pipelines import Groups
+    from reid_gen.engine.extract import find_images
+    from reid_gen.engine.progress import Terminal
+    from reid_gen.extras import need
+
     model, found = load_settings(file, Groups).model, find_images(images)
     need("tuning", "transformers", "peft")
 

@@ -109,11 +109,20 @@ def test_resuming_what_is_no_run(capsys, tmp_path):
         ("meshes folder --root . --out b --from .", "--body, an SMPL model, goes with bodies that"),
         ("meshes folder --root . --out b --body .", "--body, an SMPL model, goes with bodies that"),
         ("generate --out g", "no SOURCE: give a run, or the YAML file of a public diffusion model"),
-        ("generate . --out g --share 0.5", "--share 0.5 has no effect without --maker anchored"),
+        (
+            "generate resnet10t.rendered --out g --share 0.5",
+            "--share 0.5 has no effect without --maker anchored",
+        ),
         ("cluster . --out l.npz --rule hdbscan --eps 0.5", "--eps 0.5 has no effect with --rule"),
         ("tune . . --out l", "give either --prompt or --identity"),
-        ("tune . . --out l --prompt x --identity .", "give either --prompt or --identity"),
-        ("tune . . --out l --identity . --rank 4", "--rank 4 has no effect with --identity"),
+        (
+            "tune . . --out l --prompt x --identity resnet10t.rendered",
+            "give either --prompt or --identity",
+        ),
+        (
+            "tune . . --out l --identity resnet10t.rendered --rank 4",
+            "--rank 4 has no effect with --identity",
+        ),
         (
             "zoo evaluate resnet10t.rendered --dataset pedestrians --root people --width 64",
             "--height, --width and --colours are for checkpoints of other toolboxes",
@@ -161,14 +170,12 @@ def test_extract_refuses_to_overwrite_and_keeps_the_file(capsys, tmp_path):
 
 
 def test_extract_knows_its_formats(capsys, tmp_path):
-    message = fault(capsys, "extract", tmp_path, "--model", tmp_path, "--out", tmp_path / "f.csv")
+    message = fault(capsys, "extract", tmp_path, "--out", tmp_path / "f.csv")
     assert message == f"{tmp_path / 'f.csv'} must end in .npz or .parquet"
 
 
 def test_extract_names_a_source_without_images(capsys, tmp_path):
-    message = fault(
-        capsys, "extract", tmp_path / "no*", "--model", tmp_path, "--out", tmp_path / "f.npz"
-    )
+    message = fault(capsys, "extract", tmp_path / "no*", "--out", tmp_path / "f.npz")
     assert message.startswith(f"{tmp_path / 'no*'} matches no image; give a folder, a file, ")
 
 
