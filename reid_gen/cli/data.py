@@ -129,6 +129,8 @@ def render(
     from reid_gen.errors import UserError
     from reid_gen.pedestrians.plan import PRESETS, size_of
 
+    _refuse_wide(height, width)
+
     if name != "pedestrians":
         raise UserError(f"{name!r} cannot be rendered; known: pedestrians")
     if (preset is None) == (identities is None):
@@ -191,6 +193,8 @@ def groups(
     """
     import os
 
+    _refuse_wide(height, width)
+
     from reid_gen.data.groups import load_groups, refuse_others
     from reid_gen.engine.progress import Terminal
     from reid_gen.report.groups import groups_sheet
@@ -205,6 +209,16 @@ def groups(
     click.echo(f"rendered {count:,} groups of {members}: {out}")
     if sheet is not None:
         Results(None).draw(groups_sheet(load_groups(out)), sheet, f"some of {count:,} groups")
+
+
+def _refuse_wide(height: int, width: int) -> None:
+    """See that crops are upright, as backdrops are cut for them.
+
+    Raises:
+        UsageError: If they are not.
+    """
+    if width > height:
+        raise click.UsageError(f"--width {width} must be at most --height {height}")
 
 
 def _print(report: CheckReport, on_stderr: bool) -> None:

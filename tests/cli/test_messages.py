@@ -104,6 +104,11 @@ def test_resuming_what_is_no_run(capsys, tmp_path):
         ("evaluate --config . --temporal", "--temporal learns times from the clusters of a run"),
         ("evaluate --config . --turned", "--turned draws views with the generator of a run"),
         ("export resnet10t.rendered --out e.pt2 --int8 .", "--int8 writes .onnx; give --out FILE"),
+        (
+            "data render pedestrians --preset tiny --out p --width 129",
+            "--width 129 must be at most",
+        ),
+        ("data groups --share pose --out g --height 32", "--width 64 must be at most --height 32"),
         ("data render pedestrians --out p", "give either --preset (tiny, small, market) or --ide"),
         ("meshes folder --root . --out b --from . --weights .", "give one of the two"),
         ("meshes folder --root . --out b --from .", "--body, an SMPL model, goes with bodies that"),

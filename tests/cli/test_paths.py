@@ -5,11 +5,13 @@ import re
 from pathlib import Path
 
 import click
+import numpy as np
 import pytest
 
 import reid_gen
-from reid_gen.cli.command import Command, Images, Input, Model, Output
+from reid_gen.cli.command import STDOUT, Command, Images, Input, Model, Output
 from reid_gen.cli.main import main
+from reid_gen.cli.results import Results
 from reid_gen.files import refuse_existing
 from reid_gen.models.places import built_in
 from tests.cli.every import COMMANDS, options, word_for
@@ -211,3 +213,16 @@ def test_message_names_only_options_that_there_are():
                 if name not in allowed
             ]
     assert not faults
+
+
+def test_results_draw_says_what_is_where(tmp_path, capsys):
+    sheet = tmp_path / "a.png"
+    Results(None).draw(np.zeros((4, 4, 3), np.uint8), sheet, "four people")
+    assert capsys.readouterr().out == f"drew four people: {sheet}\n"
+    Results(STDOUT).draw(np.zeros((4, 4, 3), np.uint8), sheet, "four people")
+    assert capsys.readouterr() == ("", f"drew four people: {sheet}\n")
+
+
+def test_commands_draw_by_results_alone():
+    modules = [file for file in (PACKAGE / "cli").glob("*.py") if file.name != "results.py"]
+    assert not [file.name for file in modules if "save_picture" in file.read_text()]
