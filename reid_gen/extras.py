@@ -34,6 +34,7 @@ def need(what: str, *packages: str, instead: str = "") -> None:
     for package in packages:
         if find_spec(package) is None:
             raise UserError(
-                f"{what} needs {package.replace('_', '-')}, which is not installed: "
-                f"pip install 'reid-gen[{EXTRA[package]}]'{instead and f', or {instead}'}"
+                f"{what} needs {package.replace('_', '-')}, which is not installed; in the source "
+                f"folder: pip install -e '.[{EXTRA[package]}]'"
+                f"{instead and f'; or {instead}'}"
             )

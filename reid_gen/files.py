@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -15,33 +16,33 @@ from safetensors import SafetensorError
 
 from reid_gen.errors import UserError, name_some
 
+WEIGHT_SUFFIXES = frozenset({".safetensors", ".pth", ".pt", ".bin", ".tar", ".ckpt"})
+"""File-name endings that mark a weight file rather than a hub name."""
 MARK = ".reid-gen.json"
 """In a folder that a command made: which command, and what it put there."""
 
 
-def refuse_existing(target: Path | None, force: bool | None, maker: str | None = None) -> None:
-    """Stop before any work if an output exists and is not to be replaced; None is no output.
+def refuse_existing(target: Path, force: bool | None = None, maker: str | None = None) -> None:
+    """Stop before any work if an output exists and is not to be replaced.
 
     A file is replaced where ``force`` says so. A folder is replaced only where the same command
     made it and it holds nothing else, for all that is in it goes.
 
     Args:
         target: File to write; a folder if there is a maker.
-        force: Whether to replace it; None if the command cannot.
+        force: Whether --force is given, which replaces it; None where there is no --force.
         maker: The command that makes a folder.
 
     Raises:
         UserError: If it exists and is not to be replaced.
     """
-    if target is None or not target.exists():
+    if not os.path.lexists(target):
         return
     if maker is None and force is not None:
         _refuse_devices(target)
     if not force:
-        way_out = "give another name"
-        if force is not None:
-            way_out = "give --force to overwrite it, or another name"
-        raise UserError(f"{target} exists; {way_out}")
+        way_out = "remove it, or choose" if force is None else "give --force to overwrite it, or"
+        raise UserError(f"{target} exists; {way_out} another name")
     if maker is not None and (strange := _strange(target, maker)) is not None:
         raise UserError(f"{target} {strange}; --force replaces only that; give another name")
 
@@ -70,6 +71,16 @@ def _strange(folder: Path, maker: str) -> str | None:
 
 def _inside(folder: Path) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
+
+
+def exists(path: Path) -> bool:
+    """Whether a path is there; no for names that the system cannot have, where Path raises."""
+    return os.path.exists(path)  # noqa: PTH110
+
+
+def is_file(path: Path) -> bool:
+    """Whether a path is a file; as :func:`exists`."""
+    return os.path.isfile(path)  # noqa: PTH113
 
 
 def cannot_write(target: Path, error: Exception) -> UserError:

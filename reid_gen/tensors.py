@@ -15,9 +15,8 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from reid_gen.errors import UserError, name_some
+from reid_gen.files import WEIGHT_SUFFIXES
 
-SUFFIXES = frozenset({".safetensors", ".pth", ".pt", ".bin", ".tar", ".ckpt"})
-"""File-name endings that mark a weight file rather than a hub name."""
 WRAPPERS = ("state_dict", "model", "teacher", "a")
 """Under which other programs keep the tensors; the last two are DINO's and GCL's."""
 HEADS = {
@@ -74,9 +73,9 @@ def read_content(path: Path) -> object:
     if not path.is_file():
         kind = "is a folder or a device, and no file" if path.exists() else "does not exist"
         raise UserError(f"weight file {path} {kind}; check encoder.weights or the path")
-    if path.suffix.lower() not in SUFFIXES:
+    if path.suffix.lower() not in WEIGHT_SUFFIXES:
         raise UserError(
-            f"{path} is no weight file by its ending; known: {', '.join(sorted(SUFFIXES))}"
+            f"{path} is no weight file by its ending; known: {', '.join(sorted(WEIGHT_SUFFIXES))}"
         )
     try:
         if (other := _other_kind(path)) is not None:

@@ -1,9 +1,9 @@
 import torch
 
 from reid_gen.config.dump import dump_config
-from reid_gen.data.datasets import load_dataset
+from reid_gen.data.datasets import labelled_splits, load_dataset
 from reid_gen.data.loaders import ImageLoader
-from reid_gen.engine.evaluate import Evaluator, labelled_splits
+from reid_gen.engine.evaluate import Evaluator
 from reid_gen.engine.journal import read_metrics
 from reid_gen.engine.progress import Silent
 from reid_gen.engine.run import start_run

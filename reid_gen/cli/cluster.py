@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reid_gen.cli.options import FORCE, JSON, PATH
+from reid_gen import limits
+from reid_gen.cli.command import Command
+from reid_gen.cli.options import (
+    COUNT_RANGE,
+    FILE,
+    FORCE,
+    INPUT,
+    JSON,
+    NEIGHBOUR_RANGE,
+    OPEN_SHARE_RANGE,
+)
 from reid_gen.cli.results import Results
 
 if TYPE_CHECKING:
@@ -18,13 +28,15 @@ if TYPE_CHECKING:
 NORMALISE = click.option("--normalise", is_flag=True, help="Divide each row by its length first.")
 
 
-@click.command()
-@click.argument("features", type=PATH)
-@click.option("--out", type=PATH, required=True, help="FILE.parquet, .npz or .csv.")
-@click.option("--eps", type=float, help="Radius, in (0, 1); 0.5 unless the rule has none.")
-@click.option("--k1", type=click.IntRange(2), default=30, show_default=True)
-@click.option("--k2", type=click.IntRange(1), default=6, show_default=True)
-@click.option("--min-samples", type=click.IntRange(1), default=4, show_default=True)
+@click.command(cls=Command)
+@click.argument("features", type=INPUT)
+@click.option("--out", type=FILE, required=True, help="FILE.parquet, .npz or .csv.")
+@click.option(
+    "--eps", type=OPEN_SHARE_RANGE, help="Radius, in (0, 1); 0.5 unless the rule has none."
+)
+@click.option("--k1", type=click.IntRange(2, limits.NEIGHBOURS[1]), default=30, show_default=True)
+@click.option("--k2", type=NEIGHBOUR_RANGE, default=6, show_default=True)
+@click.option("--min-samples", type=COUNT_RANGE, default=4, show_default=True)
 @click.option(
     "--neighbours",
     type=click.Choice(["exact", "flat", "ivf", "hnsw"]),
@@ -52,7 +64,6 @@ def cluster(
     rule: str,
     normalise: bool,
     output: Path | None,
-    force: bool,
 ) -> None:
     """Find people in FEATURES (.npy, .npz, .parquet): k-reciprocal Jaccard distance, clusters.
 
@@ -61,16 +72,18 @@ def cluster(
 
     Example: reid-gen cluster features.npz --out labels.parquet
     """
-    from reid_gen.cluster import FixedEps, pseudo_labels
     from reid_gen.data.features import check_table, read_features, write_table
-    from reid_gen.evaluation.quality import clustering_quality
-    from reid_gen.files import refuse_existing
 
+    if rule == "hdbscan" and eps is not None:
+        raise click.UsageError(f"--eps {eps} has no effect with --rule hdbscan; leave it out")
     check_table(out)
-    results = Results(output, force)
-    refuse_existing(out, force)
-    default = None if rule == "hdbscan" else FixedEps(0.5)
+    results = Results(output)
     found = read_features(features, normalise)
+
+    from reid_gen.cluster import FixedEps, pseudo_labels
+    from reid_gen.evaluation.quality import clustering_quality
+
+    default = None if rule == "hdbscan" else FixedEps(0.5)
     made = pseudo_labels(
         found.features,
         eps=default if eps is None else FixedEps(eps),
@@ -89,11 +102,11 @@ def cluster(
     results.say(f"wrote {out}")
 
 
-@click.command()
-@click.argument("query", type=PATH)
-@click.argument("gallery", type=PATH)
-@click.option("--out", type=PATH, help="FILE.parquet, .npz or .csv of the best matches.")
-@click.option("--top", type=click.IntRange(1), default=10, show_default=True, help="Per query.")
+@click.command(cls=Command)
+@click.argument("query", type=INPUT)
+@click.argument("gallery", type=INPUT)
+@click.option("--out", type=FILE, help="FILE.parquet, .npz or .csv of the best matches.")
+@click.option("--top", type=COUNT_RANGE, default=10, show_default=True, help="Per query.")
 @click.option("--rerank", is_flag=True, help="By k-reciprocal re-ranking.")
 @NORMALISE
 @JSON
@@ -106,7 +119,6 @@ def rank(
     rerank: bool,
     normalise: bool,
     output: Path | None,
-    force: bool,
 ) -> None:
     """Rank the GALLERY's features for each of QUERY's.
 
@@ -114,18 +126,18 @@ def rank(
 
     Example: reid-gen rank query.npz gallery.npz --out matches.parquet
     """
-    from reid_gen.cluster.assign import check_features
     from reid_gen.data.features import check_table, read_features
     from reid_gen.errors import UserError
-    from reid_gen.evaluation.rerank import Reranked
-    from reid_gen.evaluation.tables import results_table
-    from reid_gen.files import refuse_existing
 
     if out is not None:
         check_table(out)
-    results = Results(output, force)
-    refuse_existing(out, force)
+    results = Results(output)
     asked, kept = (read_features(path, normalise) for path in (query, gallery))
+
+    from reid_gen.cluster.assign import check_features
+    from reid_gen.evaluation.rerank import Reranked
+    from reid_gen.evaluation.tables import results_table
+
     for found in (asked, kept):
         check_features(found.features, least=1)
     if asked.features.shape[1] != kept.features.shape[1]:

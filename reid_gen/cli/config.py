@@ -6,16 +6,17 @@ from pathlib import Path
 
 import click
 
-from reid_gen.cli.options import PATH
+from reid_gen.cli.command import Group
+from reid_gen.cli.options import INPUT
 
 
-@click.group()
+@click.group(cls=Group)
 def config() -> None:
     """Look at configuration files."""
 
 
 @config.command()
-@click.argument("file", type=PATH)
+@click.argument("file", type=INPUT)
 @click.option("--set", "overrides", multiple=True, metavar="A.B=C", help="Override a setting.")
 def show(file: Path, overrides: tuple[str, ...]) -> None:
     """Print all settings of FILE; those that it does not give are marked as defaults.

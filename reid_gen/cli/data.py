@@ -8,22 +8,39 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from reid_gen.cli.options import FORCE, JSON, PATH
+from reid_gen.cli.command import Group
+from reid_gen.cli.options import (
+    COUNT_RANGE,
+    FILES_FORCE,
+    FOLDER,
+    FORCE,
+    INPUT,
+    JSON,
+    MEMBER_RANGE,
+    PICTURE,
+    RESUMED,
+    SEED_RANGE,
+    SIDE_RANGE,
+    THREAD_RANGE,
+)
 from reid_gen.cli.results import Results
 
 if TYPE_CHECKING:
     from reid_gen.data.check import CheckReport
 
+CAMERAS = 6
+"""Of --identities."""
 
-@click.group()
+
+@click.group(cls=Group)
 def data() -> None:
     """Unpack, check, render and draw data sets."""
 
 
 @data.command()
 @click.argument("name")
-@click.option("--archive", type=PATH, required=True, help="Official archive.")
-@click.option("--root", type=PATH, required=True, help="Where to unpack.")
+@click.option("--archive", type=INPUT, required=True, help="Official archive.")
+@click.option("--root", type=RESUMED, required=True, help="Folder to unpack in.")
 def prepare(name: str, archive: Path, root: Path) -> None:
     """Verify and unpack the archive of data set NAME.
 
@@ -36,17 +53,17 @@ def prepare(name: str, archive: Path, root: Path) -> None:
 
 @data.command()
 @click.argument("name")
-@click.option("--root", type=PATH, required=True, help="Where it lies.")
+@click.option("--root", type=INPUT, required=True, help="Where it lies.")
 @JSON
 @FORCE
-def check(name: str, root: Path, output: Path | None, force: bool) -> None:
+def check(name: str, root: Path, output: Path | None) -> None:
     """Count images, ids and cameras of data set NAME, and decode every file.
 
     Example: reid-gen data check market1501 --root data
     """
     from reid_gen.data.check import check_dataset
 
-    results = Results(output, force)
+    results = Results(output)
     report = check_dataset(name, root)
     _print(report, results.on_stdout)
     results.write(report.as_dict())
@@ -64,41 +81,38 @@ def check(name: str, root: Path, output: Path | None, force: bool) -> None:
 
 @data.command()
 @click.argument("name")
-@click.option("--root", type=PATH, required=True, help="Where it lies.")
-@click.option("--out", type=PATH, required=True, help="A .png or .jpg to make.")
+@click.option("--root", type=INPUT, required=True, help="Where it lies.")
+@click.option("--out", type=PICTURE, required=True, help="A .png or .jpg to make.")
 @FORCE
-def sheet(name: str, root: Path, out: Path, force: bool) -> None:
+def sheet(name: str, root: Path, out: Path) -> None:
     """Draw people of data set NAME's gallery, a row each, across cameras.
 
     Example: reid-gen data sheet market1501 --root data --out people.png
     """
-    from reid_gen.data.datasets import load_dataset
-    from reid_gen.data.images import save_picture
-    from reid_gen.engine.evaluate import labelled_splits
-    from reid_gen.files import refuse_existing
+    from reid_gen.data.datasets import labelled_splits, load_dataset
     from reid_gen.report.sheets import people_sheet
 
-    refuse_existing(out, force)
     _, gallery = labelled_splits(load_dataset(name, root))
-    save_picture(people_sheet(gallery), out)
-    click.echo(f"drew {out}")
+    Results(None).draw(people_sheet(gallery), out, f"people of the gallery of {name}")
 
 
 @data.command()
 @click.argument("name")
 @click.option("--preset", help="tiny, small or market (Market-1501's counts).")
-@click.option("--identities", type=int, help="People, half of them for testing.")
-@click.option("--cameras", type=int, default=6, show_default=True, help="With --identities.")
-@click.option("--seed", type=int, default=1, show_default=True)
-@click.option("--out", type=PATH, required=True, help="Folder to make.")
-@click.option("--height", type=int, default=128, show_default=True, help="Pixels of a crop.")
-@click.option("--width", type=int, default=64, show_default=True, help="Pixels of a crop.")
-@click.option("--workers", type=int, help="Processes; all cores by default.")
+@click.option("--identities", type=click.IntRange(4, 9_999), help="People, half for testing.")
+@click.option(
+    "--cameras", type=click.IntRange(2, 99), show_default=str(CAMERAS), help="With --identities."
+)
+@click.option("--seed", type=SEED_RANGE, default=1, show_default=True)
+@click.option("--out", type=FOLDER, required=True, help="Folder to make.")
+@click.option("--height", type=SIDE_RANGE, default=128, show_default=True, help="Pixels of a crop.")
+@click.option("--width", type=SIDE_RANGE, default=64, show_default=True, help="Pixels of a crop.")
+@click.option("--workers", type=THREAD_RANGE, help="Processes; all cores by default.")
 def render(
     name: str,
     preset: str | None,
     identities: int | None,
-    cameras: int,
+    cameras: int | None,
     seed: int,
     out: Path,
     height: int,
@@ -113,16 +127,25 @@ def render(
 
     from reid_gen.engine.progress import Terminal
     from reid_gen.errors import UserError
-    from reid_gen.pedestrians.album import render_album
     from reid_gen.pedestrians.plan import PRESETS, size_of
+
+    _refuse_wide(height, width)
 
     if name != "pedestrians":
         raise UserError(f"{name!r} cannot be rendered; known: pedestrians")
     if (preset is None) == (identities is None):
-        raise UserError(f"give either --preset ({', '.join(PRESETS)}) or --identities")
+        raise click.UsageError(f"give either --preset ({', '.join(PRESETS)}) or --identities")
     if preset is not None and preset not in PRESETS:
-        raise UserError(f"unknown preset {preset!r}; known: {', '.join(PRESETS)}")
-    size = PRESETS[preset] if preset is not None else size_of(identities or 0, cameras)
+        raise click.UsageError(f"unknown preset {preset!r}; known: {', '.join(PRESETS)}")
+    if preset is not None and cameras is not None:
+        raise click.UsageError(
+            f"--cameras {cameras} has no effect with --preset, which has its own; leave it out, or "
+            "give --identities"
+        )
+    size = PRESETS[preset] if preset is not None else size_of(identities or 0, cameras or CAMERAS)
+
+    from reid_gen.pedestrians.album import render_album
+
     with Terminal().task("render", size.images) as advance:
         render_album(
             out, size, seed, height=height, width=width,
@@ -138,14 +161,19 @@ def render(
     required=True,
     help="Of a group: one pose of different people, or one person in different poses.",
 )
-@click.option("--count", type=click.IntRange(1), default=1000, show_default=True, help="Groups.")
-@click.option("--members", type=click.IntRange(1), default=4, show_default=True, help="Of each.")
-@click.option("--seed", type=click.IntRange(0), default=1, show_default=True)
-@click.option("--out", type=PATH, required=True, help="Folder to make.")
-@click.option("--height", type=int, default=128, show_default=True, help="Pixels of a picture.")
-@click.option("--width", type=int, default=64, show_default=True, help="Pixels of a picture.")
-@click.option("--workers", type=int, help="Processes; all cores by default.")
-@click.option("--sheet", type=PATH, help="Draw some into a .png or .jpg.")
+@click.option("--count", type=COUNT_RANGE, default=1000, show_default=True, help="Groups.")
+@click.option("--members", type=MEMBER_RANGE, default=4, show_default=True, help="Of each.")
+@click.option("--seed", type=SEED_RANGE, default=1, show_default=True)
+@click.option("--out", type=RESUMED, required=True, help="Folder to make.")
+@click.option(
+    "--height", type=SIDE_RANGE, default=128, show_default=True, help="Pixels of a picture."
+)
+@click.option(
+    "--width", type=SIDE_RANGE, default=64, show_default=True, help="Pixels of a picture."
+)
+@click.option("--workers", type=THREAD_RANGE, help="Processes; all cores by default.")
+@click.option("--sheet", type=PICTURE, help="Draw some into a .png or .jpg.")
+@FILES_FORCE
 def groups(
     share: Literal["pose", "looks"],
     count: int,
@@ -165,18 +193,32 @@ def groups(
     """
     import os
 
-    from reid_gen.data.groups import load_groups
-    from reid_gen.data.images import save_picture
+    _refuse_wide(height, width)
+
+    from reid_gen.data.groups import load_groups, refuse_others
     from reid_gen.engine.progress import Terminal
-    from reid_gen.pedestrians.groups import GroupPlan, render_groups
     from reid_gen.report.groups import groups_sheet
+
+    refuse_others(out)
+
+    from reid_gen.pedestrians.groups import GroupPlan, render_groups
 
     plan = GroupPlan(share, count, members, seed, height, width)
     with Terminal().task("render", count) as advance:
         render_groups(out, plan, workers=workers or os.cpu_count() or 1, progress=advance)
     click.echo(f"rendered {count:,} groups of {members}: {out}")
     if sheet is not None:
-        save_picture(groups_sheet(load_groups(out)), sheet)
+        Results(None).draw(groups_sheet(load_groups(out)), sheet, f"some of {count:,} groups")
+
+
+def _refuse_wide(height: int, width: int) -> None:
+    """See that crops are upright, as backdrops are cut for them.
+
+    Raises:
+        UsageError: If they are not.
+    """
+    if width > height:
+        raise click.UsageError(f"--width {width} must be at most --height {height}")
 
 
 def _print(report: CheckReport, on_stderr: bool) -> None:

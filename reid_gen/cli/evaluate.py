@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reid_gen.cli.options import FORCE, JSON, PATH
+from reid_gen.cli.command import Command
+from reid_gen.cli.options import FORCE, INPUT, JSON, MODEL_PATH, PICTURE
 from reid_gen.cli.results import Results
 
 if TYPE_CHECKING:
@@ -17,12 +18,12 @@ if TYPE_CHECKING:
     from reid_gen.types import Floats, Image, Ints
 
 
-@click.command()
-@click.option("--config", type=PATH, help="Configuration; RUN's own if left out.")
+@click.command(cls=Command)
+@click.option("--config", type=INPUT, help="Configuration; RUN's own if left out.")
 @click.option("--set", "overrides", multiple=True, metavar="A.B=C", help="Override a setting.")
 @click.option(
     "--checkpoint",
-    type=PATH,
+    type=MODEL_PATH,
     help="Run folder, checkpoint folder or weight file; left out: the start weights of the config.",
 )
 @click.option("--rerank", is_flag=True, help="Measure k-reciprocal re-ranking too.")
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     "--turned", is_flag=True, help="Add features of eight views by the run's generator (Pose2ID)."
 )
 @click.option("--flip", is_flag=True, help="Average features with those of the mirrored image.")
-@click.option("--sheet", type=PATH, help="Draw ranked lists into a .png or .jpg.")
+@click.option("--sheet", type=PICTURE, help="Draw ranked lists into a .png or .jpg.")
 @JSON
 @FORCE
 def evaluate(
@@ -50,33 +51,28 @@ def evaluate(
     flip: bool,
     sheet: Path | None,
     output: Path | None,
-    force: bool,
 ) -> None:
     """Measure CMC, mAP and mINP on query and gallery.
 
     Example: reid-gen evaluate --checkpoint runs/baseline_market_small --rerank
     """
+    if checkpoint is None:
+        _refuse_runless(config, temporal, turned)
+
     from reid_gen.config.load import load_config
-    from reid_gen.data.images import save_picture
-    from reid_gen.engine.checkpoint import find_checkpoint
-    from reid_gen.engine.run_folder import CONFIG
-    from reid_gen.errors import UserError
-    from reid_gen.evaluation.centralise import NFC, TURNED, by_neighbours
-    from reid_gen.evaluation.tables import results_table
-    from reid_gen.files import refuse_existing
     from reid_gen.report.sheets import ranked_sheet
 
-    told = Results(output, force)
-    refuse_existing(sheet, force)
-    if config is None:
-        if checkpoint is None:
-            raise UserError("give --config FILE, --checkpoint RUN or both")
-        config = find_checkpoint(checkpoint).parent / CONFIG
+    told = Results(output)
     if rerank:
         overrides = (*overrides, "evaluation.rerank=true")
     if flip:
         overrides = (*overrides, "evaluation.flip=true")
-    settings = load_config(config, overrides)
+    settings = load_config(config or _own(checkpoint), overrides)
+    INPUT.refuse_missing(settings.data.root, "data.root")
+
+    from reid_gen.evaluation.centralise import NFC, TURNED, by_neighbours
+    from reid_gen.evaluation.tables import results_table
+
     evaluator, encode = _build(settings, checkpoint)
     features = evaluator.features(encode)
     results = evaluator.score(*features)
@@ -89,7 +85,34 @@ def evaluate(
     told.say(results_table(results))
     told.write([result.as_dict() for result in results])
     if sheet is not None:
-        save_picture(ranked_sheet(evaluator.query, evaluator.gallery, *features), sheet)
+        pixels = ranked_sheet(evaluator.query, evaluator.gallery, *features)
+        told.draw(pixels, sheet, "ranked lists of some queries")
+
+
+def _refuse_runless(config: Path | None, temporal: bool, turned: bool) -> None:
+    """See that nothing is missing that only a run has.
+
+    Raises:
+        UsageError: If so.
+    """
+    if config is None:
+        raise click.UsageError("give --config FILE, --checkpoint RUN or both")
+    if temporal:
+        raise click.UsageError(
+            "--temporal learns times from the clusters of a run; give --checkpoint RUN"
+        )
+    if turned:
+        raise click.UsageError(
+            "--turned draws views with the generator of a run; give --checkpoint RUN"
+        )
+
+
+def _own(run: Path | None) -> Path:
+    """The configuration of a run."""
+    from reid_gen.engine.run_folder import CONFIG, checkpoint_folder
+
+    assert run is not None
+    return checkpoint_folder(run).parent / CONFIG
 
 
 def _build(config: Config, checkpoint: Path | None) -> tuple[Evaluator, Encode]:
@@ -121,8 +144,7 @@ def _clusters(config: Config, checkpoint: Path | None) -> tuple[tuple[Image, ...
     from reid_gen.engine.checkpoint import load_labels
     from reid_gen.errors import UserError
 
-    if checkpoint is None:
-        raise UserError("--temporal learns times from the clusters of a run; give --checkpoint RUN")
+    assert checkpoint is not None
     images = load_dataset(config.data.name, config.data.root).train
     labels = load_labels(checkpoint)
     if len(labels) != len(images):
@@ -139,12 +161,10 @@ def _with_views(
     """Features of query and gallery with those of views by a run's generator."""
     from reid_gen.body.table import load_table
     from reid_gen.cli.views import open_run
-    from reid_gen.errors import UserError
     from reid_gen.evaluation.centralise import by_views
     from reid_gen.generators.turns import TURNS
 
-    if checkpoint is None:
-        raise UserError("--turned draws views with the generator of a run; give --checkpoint RUN")
+    assert checkpoint is not None
     *_, drawn, artist = open_run(checkpoint)
     splits = {"query": evaluator.query, "gallery": evaluator.gallery}
     return [

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reid_gen.cli.options import FORCE, JSON, PATH
+from reid_gen.cli.command import Command
+from reid_gen.cli.options import ANGLES, COUNT_RANGE, FORCE, INPUT, JSON, MODEL_PATH, PICTURE
 from reid_gen.cli.results import Results
 
 if TYPE_CHECKING:
@@ -16,30 +17,31 @@ if TYPE_CHECKING:
     from reid_gen.evaluation.features import Encode
 
 
-@click.command("evaluate-views")
-@click.argument("run", type=PATH)
-@click.option("--degrees", default="90,180,270", show_default=True, help="Turns.")
-@click.option("--queries", type=int, default=200, show_default=True, help="Query images turned.")
+@click.command("evaluate-views", cls=Command)
+@click.argument("run", type=MODEL_PATH)
+@click.option("--degrees", type=ANGLES, default="90,180,270", show_default=True, help="Turns.")
 @click.option(
-    "--judge", type=PATH, help="Run whose encoder says who is who; else RUN's start weights."
+    "--queries", type=COUNT_RANGE, default=200, show_default=True, help="Query images turned."
 )
 @click.option(
-    "--inception", type=PATH, help="inception-2015-12-05.pt: measure FID with it, not the judge."
+    "--judge", type=MODEL_PATH, help="Run whose encoder says who is who; else RUN's start weights."
 )
 @click.option(
-    "--sheet", type=PATH, help="Draw some queries, their views and the true ones: .png or .jpg."
+    "--inception", type=INPUT, help="inception-2015-12-05.pt: measure FID with it, not the judge."
+)
+@click.option(
+    "--sheet", type=PICTURE, help="Draw some queries, their views and the true ones: .png or .jpg."
 )
 @JSON
 @FORCE
 def evaluate_views(
     run: Path,
-    degrees: str,
+    degrees: tuple[float, ...],
     queries: int,
     judge: Path | None,
     inception: Path | None,
     sheet: Path | None,
     output: Path | None,
-    force: bool,
 ) -> None:
     """Measure the views that RUN's generator draws of query images.
 
@@ -48,18 +50,15 @@ def evaluate_views(
 
     Example: reid-gen evaluate-views runs/gcl_pedestrians --json views.json
     """
+    import numpy as np
+
     from reid_gen.body.table import load_table
-    from reid_gen.cli.views import open_run, parse_degrees
-    from reid_gen.data.datasets import load_dataset
-    from reid_gen.data.images import save_picture
-    from reid_gen.engine.evaluate import labelled_splits
+    from reid_gen.cli.views import open_run
+    from reid_gen.data.datasets import labelled_splits, load_dataset
     from reid_gen.engine.evaluate_views import ViewEvaluator, some_queries, views_table
     from reid_gen.evaluation.inception import load_inception
-    from reid_gen.files import refuse_existing
 
-    told = Results(output, force)
-    refuse_existing(sheet, force)
-    angles = parse_degrees(degrees)
+    told = Results(output)
     checkpoint, config, drawn, artist = open_run(run)
     dataset = load_dataset(config.data.name, config.data.root)
     query, gallery = labelled_splits(dataset)
@@ -71,21 +70,21 @@ def evaluate_views(
         judge=recognise,
         features=recognise if inception is None else load_inception(inception),
         truth=_truth(config),
-        degrees=angles,
+        degrees=np.array(degrees, np.float32),
         cache=checkpoint.parent / "statistics",
         features_name=_name(inception or judge, config.encoder.weights),
     )
     scores = evaluator(artist)
     told.say(views_table(scores, "FID" if inception else "Frechet (judge)"))
     about = {
-        "degrees": degrees,
+        "degrees": ",".join(f"{angle:g}" for angle in degrees),
         "queries": len(evaluator.query.images),
         "frechet_features": str(inception or "judge"),
         "judge": str(judge or config.encoder.weights),
     }
     told.write({**about, "scores": {name: found.as_dict() for name, found in scores.items()}})
     if sheet is not None:
-        save_picture(evaluator.sheet(artist), sheet)
+        told.draw(evaluator.sheet(artist), sheet, "views of some queries")
 
 
 def _judge(config: Config, run: Path | None) -> Encode:
@@ -108,7 +107,7 @@ def _name(file: Path | None, weights: str | None) -> str:
     import hashlib
 
     from reid_gen.engine.checkpoint import find_checkpoint
-    from reid_gen.models.weights import ENCODER
+    from reid_gen.models.places import ENCODER
 
     if file is None:
         return str(weights)

@@ -6,16 +6,17 @@ from pathlib import Path
 
 import click
 
-from reid_gen.cli.options import FORCE, IMAGES, JSON, PATH
+from reid_gen.cli.command import Command, Output
+from reid_gen.cli.options import FORCE, IMAGES, JSON, MODEL_PATH
 from reid_gen.cli.results import Results
 
+EXPORTED = Output(endings=(".onnx", ".pt2"))
 
-@click.command()
-@click.argument("run", type=PATH)
-@click.option("--out", type=PATH, required=True, help="FILE.onnx, or FILE.pt2 for torch.export.")
-@click.option(
-    "--int8", type=IMAGES, multiple=True, metavar="IMAGES", help="Crops to calibrate int8 with."
-)
+
+@click.command(cls=Command)
+@click.argument("run", type=MODEL_PATH)
+@click.option("--out", type=EXPORTED, required=True, help="FILE.onnx, or .pt2 for torch.export.")
+@click.option("--int8", type=IMAGES, multiple=True, help="Crops to calibrate int8 with.")
 @click.option(
     "--opset",
     type=click.IntRange(18, 23),
@@ -25,12 +26,7 @@ from reid_gen.cli.results import Results
 @JSON
 @FORCE
 def export(
-    run: Path,
-    out: Path,
-    int8: tuple[str, ...],
-    opset: int | None,
-    output: Path | None,
-    force: bool,
+    run: Path, out: Path, int8: tuple[str, ...], opset: int | None, output: Path | None
 ) -> None:
     """Write the encoder of RUN as a file that other programs run.
 
@@ -40,23 +36,25 @@ def export(
 
     Example: reid-gen export runs/baseline_market_small --out encoder.onnx
     """
+    from reid_gen.engine.extract import find_images
+
+    results = Results(output)
+    if int8 and out.suffix != ".onnx":
+        raise click.UsageError("--int8 writes .onnx; give --out FILE.onnx")
+    if opset is not None and out.suffix != ".onnx":
+        raise click.UsageError(
+            f"--opset {opset} is of .onnx; give --out FILE.onnx, or leave it out"
+        )
+    crops = find_images(int8)
+
     from reid_gen.engine.checkpoint import load_encoder
     from reid_gen.engine.export import OLDEST, export_encoder, quantise
-    from reid_gen.engine.extract import find_images
-    from reid_gen.errors import UserError
-    from reid_gen.files import refuse_existing
 
-    results = Results(output, force)
-    refuse_existing(out, force)
-    if int8 and out.suffix != ".onnx":
-        raise UserError("--int8 writes .onnx; give --out FILE.onnx")
-    if opset is not None and out.suffix != ".onnx":
-        raise UserError(f"--opset {opset} is of .onnx; give --out FILE.onnx, or leave it out")
     opset = OLDEST if opset is None else opset
     encoder, card = load_encoder(run)
     difference = None
-    if int8:
-        quantise(encoder, card, find_images(int8), out, opset)
+    if crops:
+        quantise(encoder, card, crops, out, opset)
         results.say(f"wrote {out} in int8")
     else:
         difference = export_encoder(encoder, card, out, opset)

@@ -7,11 +7,21 @@ from typing import Literal
 
 import click
 
-from reid_gen.cli.options import FORCE, IMAGES, JSON, MODEL, PATH, chosen_model
+from reid_gen.cli.command import Command
+from reid_gen.cli.options import (
+    BATCH_RANGE,
+    FILE,
+    FORCE,
+    IMAGES,
+    JSON,
+    MODEL,
+    THREAD_RANGE,
+    chosen_model,
+)
 from reid_gen.cli.results import Results
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("images", type=IMAGES, nargs=-1, required=True)
 @MODEL
 @click.option(
@@ -19,9 +29,11 @@ from reid_gen.cli.results import Results
     type=click.Choice(["onnx", "torch"]),
     help="Refuse a model that the other one runs; by default what the model is made for.",
 )
-@click.option("--out", type=PATH, required=True, help="FILE.npz or .parquet.")
-@click.option("--batch", default=128, show_default=True, help="Images per pass.")
-@click.option("--workers", default=4, show_default=True, help="Decoding threads.")
+@click.option("--out", type=FILE, required=True, help="FILE.npz or .parquet.")
+@click.option("--batch", type=BATCH_RANGE, default=128, show_default=True, help="Images per pass.")
+@click.option(
+    "--workers", type=THREAD_RANGE, default=4, show_default=True, help="Decoding threads."
+)
 @click.option(
     "--precision",
     type=click.Choice(["fp32", "bf16"]),
@@ -44,7 +56,6 @@ def extract(
     flip: bool,
     skip_unreadable: bool,
     output: Path | None,
-    force: bool,
 ) -> None:
     """Write features of IMAGES: folders, files, quoted globs, or @list.txt.
 
@@ -54,14 +65,14 @@ def extract(
     from reid_gen.engine.extract import extract as compute
     from reid_gen.engine.extract import find_images, save_features
     from reid_gen.engine.progress import Terminal
-    from reid_gen.engine.reid_model import check_runtime, open_encoder
-    from reid_gen.files import refuse_existing
 
     check_table(out, FEATURE_TABLES)
-    results = Results(output, force)
-    refuse_existing(out, force)
+    results = Results(output)
     found = find_images(images)
     model = chosen_model(model)
+
+    from reid_gen.engine.reid_model import check_runtime, open_encoder
+
     check_runtime(model, runtime)
     encode, card = open_encoder(model, precision)
     table = compute(
@@ -78,7 +89,7 @@ def extract(
     for path in table.unreadable:
         click.echo(f"left out, does not decode: {path}", err=True)
     count, length = table.features.shape
-    results.say(f"{count} features of length {length}: {out}")
+    results.say(f"wrote {count} features of length {length}: {out}")
     results.write(
         {
             "file": str(out),

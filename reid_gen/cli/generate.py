@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from reid_gen.cli.options import JSON, JSON_FORCE, PATH
+from reid_gen.cli.command import Command
+from reid_gen.cli.options import (
+    FILES_FORCE,
+    JSON,
+    MEMBER_RANGE,
+    MODEL_PATH,
+    PICTURE,
+    RESUMED,
+    SEED_RANGE,
+    SHARE_RANGE,
+)
 from reid_gen.cli.results import Results
 
 if TYPE_CHECKING:
@@ -26,27 +36,27 @@ MAKER, MEMBERS, SHARE, SEED = "turned", 4, 0.1, 1
 """What options are unless they are given; --check compares only those that are."""
 
 
-@click.command()
-@click.argument("source", type=PATH, required=False)
-@click.option("--out", type=PATH, required=True, help="Folder for the groups.")
+@click.command(cls=Command)
+@click.argument("source", type=MODEL_PATH, required=False)
+@click.option("--out", type=RESUMED, required=True, help="Folder for the groups.")
 @click.option(
     "--maker",
     type=click.Choice(["turned", "anchored", "mosaic"]),
     show_default=MAKER,
     help="Bodies turned; the same with the image's content alone (CLSP, diffusion); pieces (CLIC).",
 )
-@click.option("--members", type=click.IntRange(1), show_default=str(MEMBERS), help="Per image.")
+@click.option("--members", type=MEMBER_RANGE, show_default=str(MEMBERS), help="Per image.")
 @click.option(
     "--share",
-    type=click.FloatRange(0, 1),
+    type=SHARE_RANGE,
     show_default=str(SHARE),
     help="Of a picture's own content with --maker anchored; the rest is the image's.",
 )
-@click.option("--seed", type=click.IntRange(0), show_default=str(SEED))
+@click.option("--seed", type=SEED_RANGE, show_default=str(SEED))
 @click.option("--check", is_flag=True, help="Only compare --out with what is said of it, and here.")
-@click.option("--sheet", type=PATH, help="Draw some groups into a .png or .jpg.")
+@click.option("--sheet", type=PICTURE, help="Draw some groups into a .png or .jpg.")
 @JSON
-@JSON_FORCE
+@FILES_FORCE
 def generate(
     source: Path | None,
     out: Path,
@@ -57,7 +67,6 @@ def generate(
     check: bool,
     sheet: Path | None,
     output: Path | None,
-    force: bool,
 ) -> None:
     """Make positives of training images, once and for all.
 
@@ -68,13 +77,14 @@ def generate(
 
     Example: reid-gen generate runs/gcl_pedestrians --out groups --sheet groups.png
     """
-    from reid_gen.data.groups import check_groups, load_groups
-    from reid_gen.data.images import save_picture
+    _refuse_unused(source, maker, share, check)
+
+    from reid_gen.data.groups import check_groups, load_groups, refuse_others
     from reid_gen.report.groups import groups_sheet
 
-    _refuse_unused(source, maker, share, check)
-    results = Results(output, force)
+    results = Results(output)
     if source is not None and not check:
+        refuse_others(out)
         share, seed = SHARE if share is None else share, SEED if seed is None else seed
         _make(source, out, maker or MAKER, members or MEMBERS, share, seed, results)
     groups = load_groups(out)
@@ -84,7 +94,8 @@ def generate(
     check_groups(groups)
     _describe(groups, results)
     if sheet is not None:
-        save_picture(groups_sheet(groups), sheet)
+        count = groups.about["sources"]
+        results.draw(groups_sheet(groups), sheet, f"some of {count:,} groups")
 
 
 def _is_pipeline(source: Path) -> bool:
@@ -97,23 +108,25 @@ def _refuse_unused(
     """See that SOURCE is there, and no option that would be without effect.
 
     Raises:
-        UserError: If it is not so.
+        UsageError: If it is not so.
     """
-    from reid_gen.errors import UserError
-
     if source is None:
         if not check:
-            raise UserError("no SOURCE: give a run, or the YAML file of a public diffusion model")
+            raise click.UsageError(
+                "no SOURCE: give a run, or the YAML file of a public diffusion model"
+            )
     elif _is_pipeline(source):
         given = {"--maker": maker, "--share": share}
         unused = [f"{name} {value}" for name, value in given.items() if value is not None]
         if unused:
-            raise UserError(
+            raise click.UsageError(
                 f"{' '.join(unused)} has no effect with {source}: the file says how pictures are "
                 "made; leave it out, or give a run"
             )
     elif share is not None and maker != "anchored":
-        raise UserError(f"--share {share} has no effect without --maker anchored; leave it out")
+        raise click.UsageError(
+            f"--share {share} has no effect without --maker anchored; leave it out"
+        )
 
 
 def _refuse_other(groups: Groups, source: Path | None, asked: Mapping[str, object]) -> None:
@@ -149,15 +162,16 @@ def _make(
     seed: int,
     results: Results,
 ) -> None:
-    from reid_gen.engine.generate import generate_groups
-    from reid_gen.engine.progress import Terminal
-
     if _is_pipeline(source):
         way, scorer, images, card = _pipeline(source)
     elif maker == "mosaic":
         way, scorer, images, card = _mosaics(source)
     else:
         way, scorer, images, card = _drawn(source, maker, share, results)
+
+    from reid_gen.engine.generate import generate_groups
+    from reid_gen.engine.progress import Terminal
+
     generate_groups(
         way, scorer, images, out,
         members=members, seed=seed, card=card, progress=Terminal(),
@@ -172,11 +186,15 @@ def _name(run: Path) -> str:
 
 def _pipeline(file: Path) -> Job:
     """A public diffusion model, and the images that have a body to trust."""
+    from reid_gen.cli.settings import refuse_missing_paths
     from reid_gen.config.load import load_settings
     from reid_gen.config.pipelines import Groups as Settings
-    from reid_gen.engine.build_pipeline import build_groups, card_of
 
     settings = load_settings(file, Settings)
+    refuse_missing_paths(settings)
+
+    from reid_gen.engine.build_pipeline import build_groups, card_of
+
     return *build_groups(settings), {"made_by": file.name, **card_of(settings)}
 
 
@@ -216,16 +234,18 @@ def _mosaics(run: Path) -> Job:
     """What cuts images up; only the scores need the run."""
     from reid_gen.config.load import load_config
     from reid_gen.data.datasets import load_dataset
-    from reid_gen.engine.checkpoint import find_checkpoint, load_encoder
+    from reid_gen.engine.run_folder import CONFIG, checkpoint_folder
+
+    checkpoint = checkpoint_folder(run)
+    config = load_config(checkpoint.parent / CONFIG, ())
+    images = load_dataset(config.data.name, config.data.root).train
+
+    from reid_gen.engine.checkpoint import load_encoder
     from reid_gen.engine.makers import Mosaics
-    from reid_gen.engine.run_folder import CONFIG
     from reid_gen.engine.runtime import Runtime
     from reid_gen.engine.scoring import Scorer
 
-    checkpoint = find_checkpoint(run)
-    config = load_config(checkpoint.parent / CONFIG, ())
     encoder, _ = load_encoder(checkpoint)
-    images = load_dataset(config.data.name, config.data.root).train
     scorer = Scorer(Runtime(config.encoder.precision).encoder(encoder), None)
     way = Mosaics(config.data.height, config.data.width)
     return way, scorer, list(images), {"made_by": _name(run)}

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from reid_gen.cli.options import JSON, JSON_FORCE, PATH
+from reid_gen.cli.command import Command
+from reid_gen.cli.options import (
+    FILES_FORCE,
+    INPUT,
+    JSON,
+    PICTURE,
+    RESUMED,
+    SHARD,
+    THREAD_RANGE,
+)
 from reid_gen.cli.results import Results
 
 if TYPE_CHECKING:
@@ -18,24 +26,28 @@ if TYPE_CHECKING:
     from reid_gen.body.table import BodyTable
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("name")
-@click.option("--root", type=PATH, required=True, help="Where the data lie.")
-@click.option("--out", type=PATH, required=True, help="Folder for the tables.")
+@click.option("--root", type=INPUT, required=True, help="Where the data lie.")
+@click.option("--out", type=RESUMED, required=True, help="Folder for the tables.")
 @click.option(
     "--weights",
-    type=PATH,
+    type=INPUT,
     help="Another mesh regressor: ours, or with --body a checkpoint of SPIN or 4D-Humans.",
 )
-@click.option("--from", "folder", type=PATH, help="Read a file per image that others estimated.")
-@click.option("--body", type=PATH, help="SMPL model, file or folder; needed for others' bodies.")
-@click.option("--keypoints", type=PATH, help="JSON of COCO key points to fit the bodies to.")
-@click.option("--masks", type=PATH, help="Folder of masks to fit the bodies to.")
-@click.option("--shard", default="1/1", show_default=True, help="Do the i-th of n shares.")
-@click.option("--sheet", type=PATH, help="Draw some bodies into a .png or .jpg.")
-@click.option("--workers", type=int, default=2, show_default=True, help="Decoding threads.")
+@click.option("--from", "folder", type=INPUT, help="Read a file per image that others estimated.")
+@click.option("--body", type=INPUT, help="SMPL model, file or folder; needed for others' bodies.")
+@click.option("--keypoints", type=INPUT, help="JSON of COCO key points to fit the bodies to.")
+@click.option("--masks", type=INPUT, help="Folder of masks to fit the bodies to.")
+@click.option(
+    "--shard", type=SHARD, default="1/1", show_default=True, help="Do the i-th of n shares."
+)
+@click.option("--sheet", type=PICTURE, help="Draw some bodies into a .png or .jpg.")
+@click.option(
+    "--workers", type=THREAD_RANGE, default=2, show_default=True, help="Decoding threads."
+)
 @JSON
-@JSON_FORCE
+@FILES_FORCE
 def meshes(
     name: str,
     root: Path,
@@ -45,28 +57,29 @@ def meshes(
     body: Path | None,
     keypoints: Path | None,
     masks: Path | None,
-    shard: str,
+    shard: tuple[int, int],
     sheet: Path | None,
     workers: int,
     output: Path | None,
-    force: bool,
 ) -> None:
     """Estimate a 3-D body for every image of data set NAME; a killed run goes on where it was.
 
     Example: reid-gen meshes market1501 --root data --out bodies --sheet bodies.jpg
     """
     from reid_gen.body.evidence import EvidenceFiles
-    from reid_gen.body.model import load_body
     from reid_gen.body.table import load_table
     from reid_gen.data.datasets import load_dataset
-    from reid_gen.engine.meshes import Refined, recover_split, splits_of
     from reid_gen.engine.progress import Terminal
 
-    results = Results(output, force)
-    share = _share(shard)
-    splits = splits_of(load_dataset(name, root))
-    paths = {image.key: image.path for split in splits.values() for image in split}
+    results = Results(output)
     _refuse_contradictions(weights, folder, body)
+    dataset = load_dataset(name, root)
+
+    from reid_gen.body.model import load_body
+    from reid_gen.engine.meshes import Refined, recover_split, splits_of
+
+    splits = splits_of(dataset)
+    paths = {image.key: image.path for split in splits.values() for image in split}
     model = load_body(body)
     recovery = _recovery(weights, folder, model, paths)
     if keypoints or masks:
@@ -74,21 +87,22 @@ def meshes(
     whole = [
         recover_split(
             split, out / f"{label}.npz", recovery,
-            shard=share, workers=workers, progress=Terminal(),
+            shard=shard, workers=workers, progress=Terminal(),
         )
         for label, split in splits.items()
     ]  # fmt: skip
     if not all(whole):
-        results.say(f"share {shard} is done; the tables follow when all shares are")
+        part, parts = shard
+        results.say(f"share {part + 1}/{parts} is done; the tables follow when all shares are")
         results.write({"folder": str(out), "whole": False})
         return
     tables = {split: load_table(out / f"{split}.npz") for split in splits}
     _describe(tables, out, results)
     if sheet is not None:
-        from reid_gen.data.images import save_picture
         from reid_gen.report.bodies import bodies_sheet
 
-        save_picture(bodies_sheet(splits["train"], tables["train"], model), sheet)
+        pixels = bodies_sheet(splits["train"], tables["train"], model)
+        results.draw(pixels, sheet, "bodies of some training images")
 
 
 def _describe(tables: Mapping[str, BodyTable], out: Path, results: Results) -> None:
@@ -108,22 +122,25 @@ def _describe(tables: Mapping[str, BodyTable], out: Path, results: Results) -> N
 
 
 def _refuse_contradictions(weights: Path | None, folder: Path | None, body: Path | None) -> None:
-    from reid_gen.errors import UserError
-
     if weights is not None and folder is not None:
-        raise UserError("--weights estimates bodies and --from reads them; give one of the two")
+        raise click.UsageError(
+            "--weights estimates bodies and --from reads them; give one of the two"
+        )
     theirs = folder is not None or _is_checkpoint(weights)
     if theirs != (body is not None):
-        raise UserError(
+        raise click.UsageError(
             "--body, an SMPL model, goes with bodies that others' programs estimate: give it with "
             "--from, or with a --weights checkpoint (.pt, .pth, .ckpt), and else leave it out"
         )
 
 
 def _is_checkpoint(weights: Path | None) -> bool:
+    if weights is None:
+        return False
+
     from reid_gen.body.checkpoints import SUFFIXES
 
-    return weights is not None and weights.suffix in SUFFIXES
+    return weights.suffix in SUFFIXES
 
 
 def _recovery(
@@ -138,12 +155,3 @@ def _recovery(
     if weights is not None and _is_checkpoint(weights):
         return CheckpointRecovery(weights, model)
     return MeshRecovery(weights)
-
-
-def _share(text: str) -> tuple[int, int]:
-    from reid_gen.errors import UserError
-
-    found = re.fullmatch(r"(\d+)/(\d+)", text)
-    if found is None or not 1 <= int(found[1]) <= int(found[2]):
-        raise UserError(f"--shard {text}: give i/n with i from 1 to n, such as 2/4")
-    return int(found[1]) - 1, int(found[2])

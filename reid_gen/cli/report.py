@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reid_gen.cli.options import FORCE, PATH
+from reid_gen.cli.command import Command, check_output
+from reid_gen.cli.options import FILE, FORCE, MODEL_PATH
 
 if TYPE_CHECKING:
     from reid_gen.config.schema import Config
@@ -15,11 +16,11 @@ if TYPE_CHECKING:
     from reid_gen.types import Dataset
 
 
-@click.command()
-@click.argument("run", type=PATH)
-@click.option("--out", type=PATH, help="FILE.html to make; by default report.html in the run.")
+@click.command(cls=Command)
+@click.argument("run", type=MODEL_PATH)
+@click.option("--out", type=FILE, help="FILE.html to make; by default report.html in the run.")
 @FORCE
-def report(run: Path, out: Path | None, force: bool) -> None:
+def report(run: Path, out: Path | None) -> None:
     """Draw RUN as one HTML page that needs nothing else.
 
     Curves, clusters, a map of features, generated views, ranked lists, cameras, settings. The page
@@ -29,21 +30,22 @@ def report(run: Path, out: Path | None, force: bool) -> None:
     """
     from reid_gen.config.load import load_config
     from reid_gen.data.datasets import load_dataset
-    from reid_gen.engine.checkpoint import find_checkpoint, read_card
-    from reid_gen.engine.run_folder import CONFIG
+    from reid_gen.engine.run_folder import CONFIG, checkpoint_folder
     from reid_gen.extras import need
-    from reid_gen.files import refuse_existing, write_bytes
-    from reid_gen.report.page import run_page
+    from reid_gen.files import write_bytes
 
-    refuse_existing(out, force)
     need("a report", "matplotlib")
-    checkpoint = find_checkpoint(run)
+    checkpoint = checkpoint_folder(run)
     folder = checkpoint.parent
     if out is None:
         out = folder / "report.html"
-        refuse_existing(out, force)
+        check_output(FILE, "--out", out)
     config = load_config(folder / CONFIG)
     dataset = load_dataset(config.data.name, config.data.root)
+
+    from reid_gen.engine.checkpoint import read_card
+    from reid_gen.report.page import run_page
+
     page = run_page(
         folder,
         read_card(checkpoint),
@@ -52,7 +54,8 @@ def report(run: Path, out: Path | None, force: bool) -> None:
         _measured(config, dataset, checkpoint),
     )
     write_bytes(out, page.encode())
-    click.echo(f"wrote {out}, {out.stat().st_size / 2**20:.1f} MiB")
+    size = out.stat().st_size / 2**20
+    click.echo(f"wrote the report of {run}, {size:.1f} MiB: {out}")
 
 
 def _clustered(checkpoint: Path, images: int) -> Clustered | None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from reid_gen.files import refuse_existing, write_json
+from reid_gen.cli.command import STDOUT
+from reid_gen.files import write_json
 
-STDOUT = Path("-")
+if TYPE_CHECKING:
+    from reid_gen.types import Pixels
 
 
 class Results:
@@ -17,20 +20,26 @@ class Results:
 
     Args:
         target: File of ``--json``; ``-`` is stdout, and text then goes to stderr; None is no JSON.
-        force: Whether a file that exists may be overwritten.
-
-    Raises:
-        UserError: If the file exists and may not be overwritten.
     """
 
-    def __init__(self, target: Path | None, force: bool) -> None:
+    def __init__(self, target: Path | None) -> None:
         self.on_stdout = target == STDOUT
         self._file = None if self.on_stdout else target
-        refuse_existing(self._file, force)
 
     def say(self, text: str) -> None:
         """Print text for people."""
         click.echo(text, err=self.on_stdout)
+
+    def draw(self, pixels: Pixels, target: Path, what: str) -> None:
+        """Write a picture [h, w, 3], and say what it shows and where it is.
+
+        Raises:
+            UserError: If the file cannot be written.
+        """
+        from reid_gen.data.images import save_picture
+
+        save_picture(pixels, target)
+        self.say(f"drew {what}: {target}")
 
     def write(self, content: object) -> None:
         """Write plain values as JSON, where it is asked for.
@@ -42,3 +51,4 @@ class Results:
             click.echo(json.dumps(content, indent=2))
         elif self._file is not None:
             write_json(self._file, content)
+            self.say(f"wrote results as JSON: {self._file}")

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from reid_gen.cli.options import FORCE, IMAGES, JSON, MODEL, PATH, chosen_model
+from reid_gen.cli.command import Command, check_output
+from reid_gen.cli.options import COUNT_RANGE, FORCE, IMAGES, JSON, MODEL, PICTURE, chosen_model
 from reid_gen.cli.results import Results
 
 SHEET = Path("ranks.png")
@@ -15,17 +16,17 @@ SHOWN = 50
 """Queries that are then drawn."""
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option(
-    "--query", type=IMAGES, multiple=True, required=True, help="Images: folder, file, glob, @list."
+    "--query", type=IMAGES, multiple=True, required=True, help="Folder, file, glob, @list."
 )
 @click.option(
-    "--gallery", type=IMAGES, multiple=True, required=True, help="Images to search, likewise."
+    "--gallery", type=IMAGES, multiple=True, required=True, help="Where to search, likewise."
 )
 @MODEL
-@click.option("--top", type=click.IntRange(1), default=10, show_default=True, help="Per query.")
+@click.option("--top", type=COUNT_RANGE, default=10, show_default=True, help="Per query.")
 @click.option("--rerank", is_flag=True, help="By k-reciprocal re-ranking.")
-@click.option("--sheet", type=PATH, help=f"Draw all ranked lists here; else some into {SHEET}.")
+@click.option("--sheet", type=PICTURE, help=f"Draw all ranked lists here; else some into {SHEET}.")
 @JSON
 @FORCE
 def search(
@@ -36,7 +37,6 @@ def search(
     rerank: bool,
     sheet: Path | None,
     output: Path | None,
-    force: bool,
 ) -> None:
     """Find the people of the query images among those of the gallery.
 
@@ -45,18 +45,18 @@ def search(
 
     Example: reid-gen search --query a.jpg --gallery crops/ --model runs/market --sheet ranks.png
     """
-    from reid_gen.data.images import save_picture
     from reid_gen.engine.extract import find_images
     from reid_gen.engine.progress import Terminal
+
+    results = Results(output)
+    if sheet is None:
+        check_output(PICTURE, "--sheet", SHEET)
+    images, asked = find_images(gallery), find_images(query)
+
     from reid_gen.engine.search import Gallery
-    from reid_gen.files import refuse_existing
     from reid_gen.report.found import found_sheet
 
-    results = Results(output, force)
-    refuse_existing(sheet, force)
-    found = Gallery(chosen_model(model), find_images(gallery), Terminal()).search(
-        find_images(query), top, reranked=rerank
-    )
+    found = Gallery(chosen_model(model), images, Terminal()).search(asked, top, reranked=rerank)
     for ranked in found:
         results.say(f"{ranked.query.path}")
         for number, (image, distance) in enumerate(ranked.matches, 1):
@@ -70,9 +70,6 @@ def search(
             for ranked in found
         ]
     )
-    if sheet is None and SHEET.exists() and not force:
-        click.echo(f"note: {SHEET} exists and stays as it is; give --sheet or --force", err=True)
-        return
     drawn = found[:SHOWN] if sheet is None else found
-    save_picture(found_sheet(drawn), sheet or SHEET)
-    results.say(f"drew {len(drawn)} of {len(found)} queries: {sheet or SHEET}")
+    what = f"ranked lists of {len(drawn)} of {len(found)} queries"
+    results.draw(found_sheet(drawn), sheet or SHEET, what)

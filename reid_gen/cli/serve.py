@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reid_gen.cli.options import IMAGES, PATH
+from reid_gen.cli.command import Command
+from reid_gen.cli.options import IMAGES, MODEL_PATH
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,16 +17,12 @@ if TYPE_CHECKING:
     from reid_gen.report.app import Pictures
 
 
-@click.command()
-@click.argument("model", type=PATH)
+@click.command(cls=Command)
+@click.argument("model", type=MODEL_PATH)
 @click.option(
-    "--gallery",
-    type=IMAGES,
-    multiple=True,
-    required=True,
-    help="Images: folder, file, glob, @list.",
+    "--gallery", type=IMAGES, multiple=True, required=True, help="Folder, file, glob, @list."
 )
-@click.option("--views", type=PATH, help="Run with a generator, to turn people around.")
+@click.option("--views", type=MODEL_PATH, help="Run with a generator, to turn people around.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Who may open it: this host.")
 @click.option("--port", type=click.IntRange(1, 65535), default=7860, show_default=True)
 @click.option(
@@ -52,13 +49,16 @@ def serve(
     """
     from reid_gen.engine.extract import find_images
     from reid_gen.engine.progress import Terminal
-    from reid_gen.engine.search import Gallery
     from reid_gen.extras import need
-    from reid_gen.report.app import build_app, launch, private_uploads
 
     need("a page", "gradio")
+    found = find_images(gallery)
+
+    from reid_gen.engine.search import Gallery
+    from reid_gen.report.app import build_app, launch, private_uploads
+
     turn = None if views is None else _turn(views)
-    images = Gallery(model, find_images(gallery), Terminal())
+    images = Gallery(model, found, Terminal())
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C, so files go
     with private_uploads():
         app = build_app(images, turn)

@@ -7,32 +7,35 @@ from pathlib import Path
 
 import click
 
-from reid_gen.cli.options import PATH
+from reid_gen.cli.command import Command
+from reid_gen.cli.options import INPUT
 from reid_gen.errors import UserError
 
 
-@click.command()
-@click.option("--config", type=PATH, help="Configuration file (YAML).")
+@click.command(cls=Command)
+@click.option("--config", type=INPUT, help="Configuration file (YAML).")
 @click.option("--set", "overrides", multiple=True, metavar="A.B=C", help="Override a setting.")
-@click.option("--resume", type=PATH, help="Run folder to go on with; brings its config.")
+@click.option("--resume", type=INPUT, help="Run folder to go on with; brings its config.")
 def train(config: Path | None, overrides: tuple[str, ...], resume: Path | None) -> None:
     """Train an encoder without labels.
 
     Example: reid-gen train --config configs/gcl_market.yaml --set data.root=data
     """
     if (config is None) == (resume is None):
-        raise UserError(
+        raise click.UsageError(
             "give either --config FILE to start a run or --resume RUN to go on with one"
         )
     if resume is not None and overrides:
-        raise UserError("--set cannot change a run that is resumed; start a new one")
+        raise click.UsageError("--set cannot change a run that is resumed; start a new one")
 
+    from reid_gen.cli.settings import refuse_missing_paths
     from reid_gen.config.load import load_config
     from reid_gen.engine.run_folder import CONFIG, refuse_run
 
     if resume is not None and not (resume / CONFIG).is_file():
         raise UserError(f"{resume} is no run folder ({CONFIG} is missing); give runs/NAME")
     settings = load_config(resume / CONFIG if resume else Path(str(config)), overrides)
+    refuse_missing_paths(settings)
     run = resume or settings.runs / settings.name
     if resume is None:
         refuse_run(run)

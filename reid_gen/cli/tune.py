@@ -6,36 +6,47 @@ from pathlib import Path
 
 import click
 
-from reid_gen.cli.options import IMAGES, PATH
+from reid_gen.cli.command import Command, Output
+from reid_gen.cli.options import (
+    BATCH_RANGE,
+    COUNT_RANGE,
+    FORCE,
+    IMAGES,
+    INPUT,
+    MODEL_PATH,
+    SEED_RANGE,
+    Number,
+)
 
 TUNE = "reid-gen tune"
+LEARNT = Output(folder=True, maker=TUNE)
 RANK = 32
 """Of the adaptation (OnePoseTrans)."""
 
 
-@click.command()
-@click.argument("file", type=PATH)
+@click.command(cls=Command)
+@click.argument("file", type=INPUT)
 @click.argument("images", type=IMAGES, nargs=-1, required=True)
-@click.option("--out", type=PATH, required=True, help="Folder for what is learnt.")
+@click.option("--out", type=LEARNT, required=True, help="Folder for what is learnt.")
 @click.option("--prompt", help="What the person of IMAGES is called: fits a low-rank adaptation.")
-@click.option("--identity", type=PATH, metavar="RUN", help="Learns to read this run's features.")
-@click.option("--steps", type=click.IntRange(1), default=60, show_default=True)
-@click.option("--batch", type=click.IntRange(1), default=2, show_default=True)
+@click.option("--identity", type=MODEL_PATH, metavar="RUN", help="Learns to read its features.")
+@click.option("--steps", type=COUNT_RANGE, default=60, show_default=True)
+@click.option("--batch", type=BATCH_RANGE, default=2, show_default=True)
 @click.option(
     "--rank",
-    type=click.IntRange(1),
+    type=click.IntRange(1, 1_024),
     show_default=str(RANK),
     help="Of the adaptation, with --prompt.",
 )
 @click.option(
     "--rate",
-    type=click.FloatRange(0, min_open=True),
+    type=Number(0, 1, min_open=True),
     default=1e-3,
     show_default=True,
     help="Learning rate.",
 )
-@click.option("--seed", type=click.IntRange(0), default=1, show_default=True)
-@click.option("--force", is_flag=True, help="Replace a folder that this command made.")
+@click.option("--seed", type=SEED_RANGE, default=1, show_default=True)
+@FORCE
 def tune(
     file: Path,
     images: tuple[str, ...],
@@ -47,7 +58,6 @@ def tune(
     rank: int | None,
     rate: float,
     seed: int,
-    force: bool,
 ) -> None:
     """Fit the base of FILE's public diffusion model to crops: folders, files or globs.
 
@@ -57,26 +67,26 @@ def tune(
     Example: reid-gen tune configs/pipelines/genpoccl_market.yaml tracklet/ --prompt "sks man" --out
     lora
     """
-    from reid_gen.config.load import load_settings
-    from reid_gen.config.pipelines import Groups
-    from reid_gen.engine.extract import find_images
-    from reid_gen.engine.judge import load_judge
-    from reid_gen.engine.progress import Terminal
-    from reid_gen.engine.runtime import Runtime
-    from reid_gen.errors import UserError
-    from reid_gen.extras import need
-    from reid_gen.files import refuse_existing, written_aside
-
     if (prompt is None) == (identity is None):
-        raise UserError("give either --prompt or --identity")
+        raise click.UsageError("give either --prompt or --identity")
     if identity is not None and rank is not None:
-        raise UserError(
+        raise click.UsageError(
             f"--rank {rank} has no effect with --identity, which learns one whole layer; leave it "
             "out, or give --prompt"
         )
-    refuse_existing(out, force, TUNE)
+
+    from reid_gen.config.load import load_settings
+    from reid_gen.config.pipelines import Groups
+    from reid_gen.engine.extract import find_images
+    from reid_gen.engine.progress import Terminal
+    from reid_gen.extras import need
+
     model, found = load_settings(file, Groups).model, find_images(images)
     need("tuning", "transformers", "peft")
+
+    from reid_gen.engine.judge import load_judge
+    from reid_gen.engine.runtime import Runtime
+    from reid_gen.files import written_aside
     from reid_gen.generators.diffusion.tune import Tuning, load_base, tune_identity, tune_lora
 
     runtime = Runtime("fp32")

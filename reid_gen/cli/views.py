@@ -7,52 +7,66 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reid_gen.cli.options import IMAGES, PATH
+from reid_gen.cli.command import Command, Output
+from reid_gen.cli.options import ANGLES, FORCE, IMAGES, INPUT, MODEL_PATH
 
 if TYPE_CHECKING:
     from reid_gen.config.generators import Drawn
     from reid_gen.config.schema import Config
     from reid_gen.engine.artist import Artist
-    from reid_gen.types import Floats
 
 
-@click.command()
-@click.argument("run", type=PATH)
+TURN = Output(endings=(".png", ".jpg", ".gif", ".mp4"))
+
+
+@click.command(cls=Command)
+@click.argument("run", type=MODEL_PATH)
 @click.argument("images", type=IMAGES, nargs=-1, required=True)
 @click.option(
-    "--out", type=PATH, required=True, help="Sheet (.png, .jpg) or animated turn (.gif, .mp4)."
+    "--out", type=TURN, required=True, help="Sheet (.png, .jpg) or animated turn (.gif, .mp4)."
 )
 @click.option(
-    "--degrees", default="45,90,135,180,225,270,315", show_default=True, help="Turns on a sheet."
+    "--degrees",
+    type=ANGLES,
+    default="45,90,135,180,225,270,315",
+    show_default=True,
+    help="Turns on a sheet.",
 )
-@click.option("--bodies", type=PATH, help="Table of `reid-gen meshes`; else bodies are estimated.")
-@click.option("--force", is_flag=True, help="Overwrite the output.")
+@click.option("--bodies", type=INPUT, help="Table of `reid-gen meshes`; else bodies are estimated.")
+@FORCE
 def views(
-    run: Path, images: tuple[str, ...], out: Path, degrees: str, bodies: Path | None, force: bool
+    run: Path,
+    images: tuple[str, ...],
+    out: Path,
+    degrees: tuple[float, ...],
+    bodies: Path | None,
 ) -> None:
     """Draw the people of IMAGES from other sides with the generator of RUN.
 
     Example: reid-gen views runs/gcl_pedestrians crops/ --out turn.gif
     """
-    from reid_gen.body.recover import MeshRecovery
-    from reid_gen.body.table import load_table
-    from reid_gen.engine.artist import named_as_in, recover_bodies
-    from reid_gen.engine.extract import find_images
-    from reid_gen.files import refuse_existing
-    from reid_gen.report.turning import check_name, draw_turns
+    import numpy as np
 
-    check_name(out)
-    refuse_existing(out, force)
-    angles = parse_degrees(degrees)
+    from reid_gen.body.table import load_table
+    from reid_gen.engine.extract import find_images
+    from reid_gen.extras import need
+
+    if out.suffix.lower() == ".mp4":
+        need("writing .mp4", "imageio_ffmpeg", instead="write .gif")
     found = find_images(images)
+
+    from reid_gen.body.recover import MeshRecovery
+    from reid_gen.engine.artist import named_as_in, recover_bodies
+    from reid_gen.report.turning import draw_turns
+
     artist = open_run(run)[-1]
     if bodies is None:
         table = recover_bodies(found, MeshRecovery())
     else:
         table = load_table(bodies)
         found = named_as_in(table, found)
-    draw_turns(artist, found, table, angles, out)
-    click.echo(f"drew {len(found)} people: {out}")
+    draw_turns(artist, found, table, np.array(degrees, np.float32), out)
+    click.echo(f"drew views of {len(found)} images: {out}")
 
 
 def open_run(run: Path) -> tuple[Path, Config, Drawn, Artist]:
@@ -63,28 +77,14 @@ def open_run(run: Path) -> tuple[Path, Config, Drawn, Artist]:
     """
     from reid_gen.config.generators import Drawn
     from reid_gen.config.load import load_config
+    from reid_gen.engine.run_folder import CONFIG, checkpoint_folder
+
+    config = load_config(checkpoint_folder(run).parent / CONFIG, ())
+
     from reid_gen.engine.build_parts import build_artist
     from reid_gen.engine.checkpoint import find_checkpoint
-    from reid_gen.engine.run_folder import CONFIG
 
     checkpoint = find_checkpoint(run)
-    config = load_config(checkpoint.parent / CONFIG, ())
     artist = build_artist(config, checkpoint)
     assert isinstance(config.generator, Drawn)
     return checkpoint, config, config.generator, artist
-
-
-def parse_degrees(text: str) -> Floats:
-    """Angles in degrees, [V], from a list with commas.
-
-    Raises:
-        UserError: If a word is no number.
-    """
-    import numpy as np
-
-    from reid_gen.errors import UserError
-
-    try:
-        return np.array([float(word) for word in text.split(",")], dtype=np.float32)
-    except ValueError as error:
-        raise UserError(f"--degrees {text}: {error}; give numbers such as 90,180,270") from error

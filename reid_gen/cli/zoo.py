@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from reid_gen.cli.options import FORCE, JSON, PATH
+from reid_gen.cli.command import Group, Output
+from reid_gen.cli.options import (
+    BATCH_RANGE,
+    FORCE,
+    INPUT,
+    JSON,
+    MODEL_PATH,
+    SIDE_RANGE,
+    THREAD_RANGE,
+)
 from reid_gen.cli.results import Results
 
 if TYPE_CHECKING:
@@ -18,10 +27,11 @@ if TYPE_CHECKING:
     from reid_gen.zoo.cards import Card
 
 IMPORT = "reid-gen zoo import"
+IMPORTED = Output(folder=True, maker=IMPORT)
 Command = TypeVar("Command", bound=Callable[..., object])
 
 
-@click.group()
+@click.group(cls=Group)
 def zoo() -> None:
     """Encoders that were trained before, here or elsewhere."""
 
@@ -29,14 +39,14 @@ def zoo() -> None:
 @zoo.command("list")
 @JSON
 @FORCE
-def list_(output: Path | None, force: bool) -> None:
+def list_(output: Path | None) -> None:
     """List encoders with what was measured here: mAP / rank-1 in percent.
 
     Example: reid-gen zoo list
     """
     from reid_gen.zoo.cards import DATASETS, load_cards
 
-    results = Results(output, force)
+    results = Results(output)
     cards = load_cards()
     results.write([card.model_dump(mode="json", by_alias=True) for card in cards])
     results.say(f"{'':<36}" + "".join(f"{title:>16}" for title in DATASETS.values()))
@@ -55,14 +65,14 @@ def _pair(card: Card, dataset: str) -> str:
 @click.argument("name")
 @JSON
 @FORCE
-def show(name: str, output: Path | None, force: bool) -> None:
+def show(name: str, output: Path | None) -> None:
     """Show all that is known of the encoder NAME.
 
     Example: reid-gen zoo show resnet10t.rendered
     """
     from reid_gen.zoo.cards import find_card, load_cards
 
-    results = Results(output, force)
+    results = Results(output)
     told = find_card(name, load_cards()).model_dump(mode="json", by_alias=True, exclude_none=True)
     results.write(told)
     measured = told.pop("measured")
@@ -81,12 +91,10 @@ def _foreign(command: Command) -> Command:
             help="How the images of another toolbox's checkpoint were normalised; by default as "
             "its backbone's public weights want it.",
         ),
-        click.option(
-            "--width", type=click.IntRange(1), help="Columns of these images; 128 by default."
-        ),
+        click.option("--width", type=SIDE_RANGE, help="Columns of these images; 128 by default."),
         click.option(
             "--height",
-            type=click.IntRange(1),
+            type=SIDE_RANGE,
             help="Rows of the images that another toolbox's checkpoint was trained with; 256 by "
             "default.",
         ),
@@ -96,7 +104,7 @@ def _foreign(command: Command) -> Command:
 
 
 @zoo.command()
-@click.argument("model", type=PATH)
+@click.argument("model", type=MODEL_PATH)
 @click.option(
     "--dataset",
     "datasets",
@@ -104,10 +112,10 @@ def _foreign(command: Command) -> Command:
     required=True,
     help="market1501, dukemtmcreid, msmt17 and so on; may be given several times.",
 )
-@click.option("--root", type=PATH, required=True, help="Folder that holds them.")
+@click.option("--root", type=INPUT, required=True, help="Folder that holds them.")
 @_foreign
-@click.option("--batch", type=click.IntRange(1), default=128, show_default=True, help="Per pass.")
-@click.option("--workers", type=click.IntRange(1), default=2, show_default=True, help="Threads.")
+@click.option("--batch", type=BATCH_RANGE, default=128, show_default=True, help="Per pass.")
+@click.option("--workers", type=THREAD_RANGE, default=2, show_default=True, help="Threads.")
 @click.option("--flip", is_flag=True, help="Average features with those of the mirrored image.")
 @click.option("--rerank", is_flag=True, help="Measure k-reciprocal re-ranking too.")
 @JSON
@@ -124,7 +132,6 @@ def evaluate(
     flip: bool,
     rerank: bool,
     output: Path | None,
-    force: bool,
 ) -> None:
     """Measure MODEL on data sets: a run, a name of the zoo, an imported or exported encoder.
 
@@ -133,14 +140,16 @@ def evaluate(
 
     Example: reid-gen zoo evaluate resnet10t.rendered --dataset market1501 --root data
     """
-    from reid_gen.data.datasets import load_dataset
+    from reid_gen.data.datasets import labelled_splits, load_dataset
     from reid_gen.data.loaders import ImageLoader
-    from reid_gen.engine.evaluate import Evaluator, labelled_splits
     from reid_gen.engine.progress import Terminal
+
+    results = Results(output)
+    splits = {name: labelled_splits(load_dataset(name, root)) for name in datasets}
+
+    from reid_gen.engine.evaluate import Evaluator
     from reid_gen.evaluation.tables import results_table
 
-    results = Results(output, force)
-    splits = {name: labelled_splits(load_dataset(name, root)) for name in datasets}
     encode, card = _open(model, height, width, colours)
     content = []
     for name, (query, gallery) in splits.items():
@@ -163,10 +172,9 @@ def _open(
     model: Path, height: int | None, width: int | None, colours: str | None
 ) -> tuple[Encode, EncoderCard]:
     """What encodes images, and its card."""
-    from reid_gen.engine.checkpoint import is_foreign
     from reid_gen.engine.reid_model import open_encoder
+    from reid_gen.engine.run_folder import is_foreign
     from reid_gen.engine.runtime import Runtime
-    from reid_gen.errors import UserError
     from reid_gen.models.foreign import import_encoder
 
     if is_foreign(model):
@@ -174,7 +182,7 @@ def _open(
         click.echo(_described(found), err=True)
         return Runtime("fp32").encoder(found.encoder), found.card
     if (height, width, colours) != (None, None, None):
-        raise UserError(
+        raise click.UsageError(
             "--height, --width and --colours are for checkpoints of other toolboxes, and "
             f"{model} says by itself what it wants; leave them out"
         )
@@ -192,7 +200,7 @@ def _described(found: Imported) -> str:
 @zoo.command()
 @JSON
 @FORCE
-def verify(output: Path | None, force: bool) -> None:
+def verify(output: Path | None) -> None:
     """Check the encoders that come with the program: size, checksum, and that they load.
 
     Example: reid-gen zoo verify
@@ -201,13 +209,13 @@ def verify(output: Path | None, force: bool) -> None:
     from reid_gen.zoo.cards import load_cards
     from reid_gen.zoo.verify import fault_of
 
-    results = Results(output, force)
+    results = Results(output)
     cards = load_cards()
     faults = {card.name: fault_of(card) for card in cards if card.weights.source == "package"}
     for card in cards:
         absent = "no weights to verify: they are not passed on"
-        told = (faults[card.name] or "as its card says") if card.name in faults else absent
-        results.say(f"{card.name}: {told}")
+        verdict = (faults[card.name] or "as its card says") if card.name in faults else absent
+        results.say(f"{card.name}: {verdict}")
     results.write(faults)
     differing = [name for name, fault in faults.items() if fault is not None]
     if differing:
@@ -217,8 +225,8 @@ def verify(output: Path | None, force: bool) -> None:
 
 
 @zoo.command("import")
-@click.argument("file", type=PATH)
-@click.option("--out", type=PATH, required=True, help="Checkpoint folder to make.")
+@click.argument("file", type=INPUT)
+@click.option("--out", type=IMPORTED, required=True, help="Checkpoint folder to make.")
 @_foreign
 @FORCE
 def import_(
@@ -227,7 +235,6 @@ def import_(
     height: int | None,
     width: int | None,
     colours: str | None,
-    force: bool,
 ) -> None:
     """Read the checkpoint of another toolbox into a folder that all commands take as a model.
 
@@ -244,10 +251,9 @@ def import_(
     import hashlib
 
     from reid_gen.engine.checkpoint import save_checkpoint
-    from reid_gen.files import refuse_existing, written_aside
+    from reid_gen.files import written_aside
     from reid_gen.models.foreign import import_encoder
 
-    refuse_existing(out, force, IMPORT)
     found = import_encoder(file, height, width, colours)
     source = {
         "file": file.name,

@@ -5,12 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import Field
 
-from reid_gen.config.section import NotNegative, Section, Share
+from reid_gen.config.section import (
+    Batch,
+    Channels,
+    Count,
+    Depth,
+    Momentum,
+    NotNegative,
+    Positive,
+    Section,
+    Share,
+)
 
-Width = Annotated[int, Field(ge=8, multiple_of=8)]
-ViewBatch = Annotated[int, Field(ge=2)]
+Width = Annotated[Channels, Field(ge=8, multiple_of=8)]
+ViewBatch = Annotated[Batch, Field(ge=2)]
 
 
 class StepTurns(Section):
@@ -32,8 +42,8 @@ class AnyTurn(Section):
 class Structure(Section):
     """The structure encoder."""
 
-    width: PositiveInt = 16
-    blocks: PositiveInt = 4
+    width: Channels = 16
+    blocks: Depth = 4
     pyramid: bool = True
     """Dilated convolutions at the end, as in GCL."""
 
@@ -41,16 +51,16 @@ class Structure(Section):
 class Decoder(Section):
     """The decoder; its channels follow from the structure encoder's width."""
 
-    hidden: PositiveInt = 512
+    hidden: Channels = 512
 
 
 class Discriminator(Section):
     """The discriminator."""
 
-    width: PositiveInt = 32
-    blocks: PositiveInt = 4
-    scales: PositiveInt = 3
-    penalty_every: PositiveInt = 16
+    width: Channels = 32
+    blocks: Depth = 4
+    scales: Depth = 3
+    penalty_every: Count = 16
     """Steps between gradient penalties, which then count as much more."""
 
 
@@ -100,13 +110,13 @@ class MeshGan(Drawn):
     recompute: bool = False
     """Compute what decoder and discriminator made again on the way back instead of keeping it: less
     memory, more time."""
-    body_weight: Annotated[float, Field(ge=1)] = 1.0
+    body_weight: Annotated[Positive, Field(ge=1)] = 1.0
     """How much a pixel on the body counts in ``image`` and ``cycle`` beside one elsewhere."""
     statistics: Literal["real", "all"] = "real"
     """Whose batch statistics the identity encoder keeps for evaluation (release: all images')."""
     learn: ViewBatch | None = None
     """Images per step that it learns from, of those that get views; null takes all."""
-    mix: Annotated[float, Field(gt=0)] | None = None
+    mix: Positive | None = None
     """GCL+: alpha of the Beta that mixes two people's part features (0.6); null never mixes."""
     structure: Structure = Structure()
     decoder: Decoder = Decoder()
@@ -127,21 +137,21 @@ class PixelDiffusion(Drawn):
     kind: Literal["pixel_diffusion"]
     widths: Annotated[tuple[Width, ...], Field(min_length=2, strict=False)] = (96, 192)
     """Channels of each level."""
-    layers: PositiveInt = 1
+    layers: Depth = 1
     """Residual blocks per level."""
     shuffle: Literal[1, 2, 4] = 4
     """Side of the blocks of pixels that become channels."""
-    heads: PositiveInt = 4
+    heads: Channels = 4
     cross: Width = 128
     """Width of the tokens that are attended to."""
     drop: Share = 0.1
     """How often the body, and how often the person, is hidden in training."""
-    average: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    average: Momentum = 0.999
     """Decay of the running average that draws."""
-    steps: PositiveInt = 10
+    steps: Count = 10
     """Of the sampler."""
-    body_guidance: Annotated[float, Field(ge=0)] = 1.0
-    person_guidance: Annotated[float, Field(ge=0)] = 1.5
+    body_guidance: NotNegative = 1.0
+    person_guidance: NotNegative = 1.5
     """1 is none and saves a pass."""
     weights: DiffusionWeights = DiffusionWeights()
     weight_decay: NotNegative = 0.01
@@ -152,7 +162,7 @@ class Stored(Section):
 
     kind: Literal["stored"]
     groups: Annotated[Path, Field(strict=False)]
-    members: PositiveInt = 1
+    members: Count = 1
     """Views per image in a step."""
     batch: ViewBatch = 16
     """Images per step that get views; one alone has no batch statistics."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, model_validator
 
 from reid_gen.config.generators import AnyTurn, StepTurns
-from reid_gen.config.section import NotNegative, Section, Share
+from reid_gen.config.section import Count, NotNegative, Section, Share, Side
 
-Size = Annotated[int, Field(ge=16, multiple_of=8)]
+Size = Annotated[Side, Field(multiple_of=8)]
 
 
 class Control(Section):
@@ -51,7 +51,7 @@ class StableDiffusion(Section):
     height: Size = 512
     width: Size = 256
     """That it draws at; pictures are then made smaller."""
-    steps: PositiveInt = 20
+    steps: Count = 20
     guidance: NotNegative = 5.0
     negative: str = ""
     """What must not be seen."""
@@ -80,8 +80,8 @@ class Images(Section):
 
     name: Literal["market1501", "dukemtmcreid", "msmt17", "pedestrians", "folder"]
     root: Annotated[Path, Field(strict=False)]
-    height: PositiveInt = 256
-    width: PositiveInt = 128
+    height: Side = 256
+    width: Side = 128
 
 
 class Groups(Section):

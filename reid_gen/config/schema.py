@@ -7,11 +7,25 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveInt, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from reid_gen.config.consistency import contradictions
 from reid_gen.config.generators import MeshGan, PixelDiffusion, Stored
-from reid_gen.config.section import NotNegative, Positive, Section, Share
+from reid_gen.config.section import (
+    Batch,
+    Channels,
+    Count,
+    CountOrZero,
+    Momentum,
+    Neighbours,
+    NotNegative,
+    Positive,
+    Section,
+    Seed,
+    Share,
+    Side,
+    Threads,
+)
 
 
 class Data(Section):
@@ -19,9 +33,9 @@ class Data(Section):
 
     name: Literal["market1501", "dukemtmcreid", "msmt17", "pedestrians", "folder"]
     root: Annotated[Path, Field(strict=False)]
-    height: Annotated[int, Field(ge=32)] = 256
-    width: Annotated[int, Field(ge=16)] = 128
-    workers: PositiveInt = 4
+    height: Annotated[Side, Field(ge=32)] = 256
+    width: Side = 128
+    workers: Threads = 4
 
 
 class Encoder(Section):
@@ -35,10 +49,10 @@ class Encoder(Section):
     """``token`` is a transformer's class token."""
     last_stride: Literal[1, 2] | None = 1
     """1 keeps a finer map in convolutional backbones; null for transformers."""
-    ghost_batch: PositiveInt | None = 64
+    ghost_batch: Batch | None = 64
     """Images per batch-norm group in training; null takes the whole batch."""
     precision: Literal["bf16", "fp32"] = "bf16"
-    embedding: PositiveInt | None = None
+    embedding: Channels | None = None
     """Length that a linear layer brings features to before the neck (GCL: 512); null has none."""
     pose_token: bool = False
     """True gives a transformer one more token, which the pose head reads (GenPoCCL)."""
@@ -57,15 +71,15 @@ class Augment(Section):
     """Random changes of a training image."""
 
     flip: Share = 0.5
-    pad: Annotated[int, Field(ge=0)] = 10
+    pad: Annotated[int, Field(ge=0, le=512)] = 10
     erase: Share = 0.5
 
 
 class Sampler(Section):
     """P x K: ``batch`` images, of which ``instances`` share a pseudo label."""
 
-    batch: PositiveInt = 256
-    instances: PositiveInt | None = 16
+    batch: Batch = 256
+    instances: Batch | None = 16
     """null draws clustered images plainly, as GCL's release does."""
     camera_aware: bool = False
 
@@ -93,13 +107,13 @@ class ShareEps(Section):
 class Clustering(Section):
     """k-reciprocal Jaccard distance, and what makes clusters of it."""
 
-    k1: Annotated[int, Field(ge=2)] = 30
+    k1: Annotated[Neighbours, Field(ge=2)] = 30
     """Neighbours of the reciprocal sets."""
     k1_counts_self: bool = True
     """True: the image itself is one of the k1 (SpCL line); False: k1 others (Zhong et al.)."""
-    k2: PositiveInt = 6
+    k2: Neighbours = 6
     eps: Annotated[FixedEps | ShareEps, Field(discriminator="kind")] = FixedEps(kind="fixed")
-    min_samples: PositiveInt = 4
+    min_samples: Count = 4
     neighbours: Literal["exact", "flat", "ivf", "hnsw"] = "exact"
     """``ivf`` and ``hnsw`` are approximate; the journal then says their recall."""
     rule: Literal["dbscan", "hdbscan", "agglomerative"] = "dbscan"
@@ -109,8 +123,8 @@ class Clustering(Section):
 class Memory(Section):
     """Share of the old value that an update keeps."""
 
-    instance_momentum: Annotated[float, Field(ge=0, lt=1)] = 0.2
-    prototype_momentum: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    instance_momentum: Momentum = 0.2
+    prototype_momentum: Momentum = 0.1
 
 
 class Weights(Section):
@@ -131,7 +145,7 @@ class Weights(Section):
 class Pairs(Section):
     """GCL's three pair terms: ``view_instance``, ``view_cluster``, ``real_cluster``."""
 
-    negatives: PositiveInt | None = None
+    negatives: Count | None = None
     """Random rows of other labels per image; null takes all."""
     live: bool = True
     """False: a view's own positive is the image's row of the bank (release)."""
@@ -163,12 +177,12 @@ class Pose(Section):
 
     groups: Annotated[Path, Field(strict=False)]
     """Folder that `reid-gen generate` or `reid-gen data groups` made."""
-    batch: PositiveInt = 64
-    instances: Annotated[int, Field(ge=2)] = 4
+    batch: Batch = 64
+    instances: Annotated[Batch, Field(ge=2)] = 4
     """Pictures of a group in a batch."""
-    hidden: PositiveInt = 1024
+    hidden: Channels = 1024
     """Of the pose head, whose feature has length ``size``."""
-    size: PositiveInt = 128
+    size: Channels = 128
     weights: PoseWeights = PoseWeights()
     temperature: Positive = 0.1
     align_temperature: Positive = 0.2
@@ -195,8 +209,8 @@ class Stage(Section):
     """One part of the training: how long, and at which learning rates."""
 
     name: str
-    epochs: PositiveInt
-    iterations: PositiveInt | None = 400
+    epochs: Count
+    iterations: Count | None = 400
     """Steps per epoch; null passes once over the images that may be drawn."""
     trains: Annotated[
         tuple[Literal["identity", "generator", "pose"], ...], Field(min_length=1, strict=False)
@@ -208,8 +222,8 @@ class Stage(Section):
     """Contrast views of a generator that does not learn in this stage."""
     learning_rate: Positive = 3.5e-4
     weight_decay: NotNegative = 5e-4
-    warmup_epochs: Annotated[int, Field(ge=0)] = 0
-    decay_every: PositiveInt | None = 20
+    warmup_epochs: CountOrZero = 0
+    decay_every: Count | None = 20
     """Epochs after which the learning rate is multiplied by 0.1; null never does."""
     generator_learning_rate: Positive = 1e-4
     optimizer: Literal["adam", "sgd"] = "adam"
@@ -224,9 +238,9 @@ class Stage(Section):
 class Evaluation(Section):
     """What is measured on query and gallery."""
 
-    every: PositiveInt | None = None
+    every: Count | None = None
     """Epochs between evaluations for display; null evaluates only before and after training."""
-    batch: PositiveInt = 256
+    batch: Batch = 256
     flip: bool = False
     rerank: bool = False
 
@@ -235,7 +249,7 @@ class Config(Section):
     """One experiment, complete."""
 
     name: str
-    seed: Annotated[int, Field(ge=0)] = 1
+    seed: Seed = 1
     runs: Annotated[Path, Field(strict=False)] = Path("runs")
     data: Data
     encoder: Encoder

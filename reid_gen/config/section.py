@@ -1,17 +1,36 @@
-"""What every section of a configuration has in common."""
+"""What every section of a configuration has in common, and kinds of numbers with their ranges."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Share = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0)]
-NotNegative = Annotated[float, Field(ge=0)]
+from reid_gen import limits
+
+
+def _within(least: float, most: float) -> Any:
+    return Field(ge=least, le=most)
+
+
+Share = Annotated[float, _within(0, 1)]
+Positive = Annotated[float, Field(gt=0, le=1e6)]
+NotNegative = Annotated[float, _within(0, 1e6)]
+Momentum = Annotated[float, Field(ge=0, lt=1)]
+Seed = Annotated[int, _within(*limits.SEED)]
+Count = Annotated[int, _within(*limits.COUNT)]
+CountOrZero = Annotated[int, _within(0, limits.COUNT[1])]
+Batch = Annotated[int, _within(*limits.BATCH)]
+Threads = Annotated[int, _within(*limits.THREADS)]
+Neighbours = Annotated[int, _within(*limits.NEIGHBOURS)]
+Side = Annotated[int, _within(*limits.SIDE)]
+Channels = Annotated[int, _within(1, 8_192)]
+"""Of a layer, or numbers in a feature."""
+Depth = Annotated[int, _within(1, 64)]
+"""Layers, blocks or scales, one after the other."""
 
 
 class Section(BaseModel):
-    """Base of all sections: immutable, no unknown keys, no silent conversion."""
+    """Base of all sections: immutable, no unknown keys, no silent conversion, no nan."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from reid_gen.data import dukemtmc, folder, market1501, msmt17, pedestrians
 from reid_gen.errors import UserError
-from reid_gen.types import Dataset
+from reid_gen.types import Dataset, LabelledSplit
 
 
 @dataclass(frozen=True)
@@ -93,3 +93,17 @@ def load_dataset(name: str, root: Path) -> Dataset:
     if not root.exists():
         raise UserError(f"the root {root} of {name} does not exist; check data.root or --root")
     return DATASETS[name].read(root)
+
+
+def labelled_splits(dataset: Dataset) -> tuple[LabelledSplit, LabelledSplit]:
+    """Query and gallery of a data set.
+
+    Raises:
+        UserError: If it has none.
+    """
+    if dataset.query is None or dataset.gallery is None:
+        raise UserError(
+            f"{dataset.root} has no query and gallery, so nothing can be evaluated; "
+            "give a labelled data set, or a manifest with a split column"
+        )
+    return dataset.query, dataset.gallery

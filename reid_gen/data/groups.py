@@ -131,9 +131,21 @@ def start_groups(folder: Path, about: dict[str, Any]) -> None:
                 "another --out, or remove it"
             )
         return
-    if folder.exists() and any(path != partial_of(file) for path in folder.iterdir()):
-        raise UserError(f"{folder} is not empty and holds no {HEADER}; give another --out")
+    refuse_others(folder)
     write_json(file, about)
+
+
+def refuse_others(folder: Path) -> None:
+    """Stop before any work if a folder holds anything but groups.
+
+    Raises:
+        UserError: If so.
+    """
+    header = folder / HEADER
+    if not folder.exists() or header.exists():
+        return
+    if any(path != partial_of(header) for path in folder.iterdir()):
+        raise UserError(f"{folder} is not empty and holds no {HEADER}; give another --out")
 
 
 def _differing(there: dict[str, Any], here: dict[str, Any]) -> list[str]:

@@ -13,7 +13,7 @@ from typing_extensions import assert_never
 
 from reid_gen.cluster.assign import EpsRule, FixedEps, PseudoLabels, ShareEps, pseudo_labels
 from reid_gen.config import generators, schema
-from reid_gen.data.datasets import load_dataset
+from reid_gen.data.datasets import labelled_splits, load_dataset
 from reid_gen.data.loaders import ImageLoader
 from reid_gen.data.transforms import Augmentation
 from reid_gen.engine import build_pose
@@ -21,7 +21,7 @@ from reid_gen.engine.build_facts import fingerprint, run_facts
 from reid_gen.engine.build_parts import build_generator, build_identity, build_mean
 from reid_gen.engine.checkpoint import load_encoder_for
 from reid_gen.engine.contrast import ContrastTerms, Pairs
-from reid_gen.engine.evaluate import Evaluator, labelled_splits
+from reid_gen.engine.evaluate import Evaluator
 from reid_gen.engine.loop import Trainer
 from reid_gen.engine.pools import Pool
 from reid_gen.engine.pose_step import POSE

@@ -15,19 +15,19 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import from_json
 from torch import Tensor, nn
 
+from reid_gen.engine.run_folder import CARD, checkpoint_folder
 from reid_gen.errors import UserError, name_some
-from reid_gen.files import old_of, written_aside
+from reid_gen.files import written_aside
 from reid_gen.models.encoder import EncoderCard, IdentityEncoder, create_encoder
-from reid_gen.models.weights import ENCODER, SUFFIXES, built_in, load_strictly, read_weights
+from reid_gen.models.places import ENCODER
+from reid_gen.models.weights import load_strictly, read_weights
 from reid_gen.types import Ints
 
 FORMAT = 1
 WEIGHTS = ".safetensors"
 BANK = f"bank{WEIGHTS}"
-CARD = "card.json"
 MEAN = "mean_encoder"
 RESUME = "resume.pt"
-LAST = "last"
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
@@ -157,33 +157,9 @@ def find_checkpoint(path: Path) -> Path:
     Raises:
         UserError: If there is none, or it is of another format.
     """
-    last = path / LAST
-    # A program that was killed while it replaced the folder left only the one before.
-    places = [path, last if last.exists() else old_of(last)]
-    if path.name == ENCODER:
-        places.append(path.parent)
-    if (own := built_in(str(path))) is not None:
-        places.append(own)
-    for folder in places:
-        if (folder / CARD).is_file() and (folder / ENCODER).is_file():
-            read_card(folder)
-            return folder
-    if is_foreign(path):
-        raise UserError(
-            f"{path} is a checkpoint of another program; make a model of it: "
-            f"reid-gen zoo import {path} --out DIR"
-        )
-    raise UserError(
-        f"{path} holds no checkpoint ({CARD} and {ENCODER}); "
-        "give a run folder such as runs/NAME, its last/ folder, or a name that "
-        "`reid-gen zoo list` shows"
-    )
-
-
-def is_foreign(path: Path) -> bool:
-    """Whether a path is a weight file beside which no card of ours lies."""
-    ours = path.name == ENCODER and (path.parent / CARD).is_file()
-    return path.is_file() and path.suffix.lower() in SUFFIXES and not ours
+    folder = checkpoint_folder(path)
+    read_card(folder)
+    return folder
 
 
 def read_card(folder: Path) -> dict[str, Any]:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from reid_gen.data.loaders import ImageLoader
 from reid_gen.engine.progress import Progress
-from reid_gen.errors import UserError
 from reid_gen.evaluation.features import Encode, extract_features
 from reid_gen.evaluation.ranking import (
     RankingResult,
@@ -18,7 +17,7 @@ from reid_gen.evaluation.ranking import (
 from reid_gen.evaluation.rerank import VARIANT, Reranked
 from reid_gen.evaluation.temporal import VARIANT as TEMPORAL
 from reid_gen.evaluation.temporal import joint_distances, moments, travel_times
-from reid_gen.types import Dataset, Floats, Image, Ints, LabelledSplit
+from reid_gen.types import Floats, Image, Ints, LabelledSplit
 
 MakeLoader = Callable[[LabelledSplit], ImageLoader]
 
@@ -114,17 +113,3 @@ class Evaluator:
                 encode, loader, batch=self.batch, flip=self.flip, advance=advance
             )
         return found.complete()
-
-
-def labelled_splits(dataset: Dataset) -> tuple[LabelledSplit, LabelledSplit]:
-    """Query and gallery of a data set.
-
-    Raises:
-        UserError: If it has none.
-    """
-    if dataset.query is None or dataset.gallery is None:
-        raise UserError(
-            f"{dataset.root} has no query and gallery, so nothing can be evaluated; "
-            "give a labelled data set, or a manifest with a split column"
-        )
-    return dataset.query, dataset.gallery

@@ -6,6 +6,7 @@ import glob
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,9 +15,11 @@ from reid_gen.data.images import SUFFIXES, unreadable_error
 from reid_gen.data.loaders import ImageLoader
 from reid_gen.engine.progress import Progress
 from reid_gen.errors import UserError
-from reid_gen.evaluation.features import Encode, extract_features
-from reid_gen.models.encoder import EncoderCard
 from reid_gen.types import Floats, Image
+
+if TYPE_CHECKING:
+    from reid_gen.evaluation.features import Encode
+    from reid_gen.models.encoder import EncoderCard
 
 
 @dataclass(frozen=True)
@@ -115,6 +118,9 @@ def extract(
     Raises:
         UserError: If images do not decode and are not to be left out, or none decodes.
     """
+    # Here, because commands find images before they load torch.
+    from reid_gen.evaluation.features import extract_features
+
     loader = ImageLoader(images, card.height, card.width, workers)
     with progress.task("extract", len(images)) as advance:
         found = extract_features(encode, loader, batch=batch, flip=flip, advance=advance)

@@ -9,7 +9,8 @@ from typing import Any
 
 import torch
 
-from reid_gen.engine.checkpoint import LAST, RESUME, check_files
+from reid_gen.engine.checkpoint import RESUME, check_files
+from reid_gen.engine.run_folder import LAST
 from reid_gen.errors import UserError
 from reid_gen.files import cannot_write, old_of
 

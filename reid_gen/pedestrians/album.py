@@ -51,7 +51,7 @@ def render_album(
     Raises:
         UserError: If the folder exists or cannot be written.
     """
-    refuse_existing(folder, force=None)
+    refuse_existing(folder)
     entries = plan(size, seed)
     groups = [list(group) for _, group in groupby(entries, key=lambda entry: entry.number)]
     with written_aside(folder) as aside:

@@ -14,28 +14,13 @@ from reid_gen.body.table import BodyTable
 from reid_gen.data.images import save_picture
 from reid_gen.data.transforms import as_sheet
 from reid_gen.engine.artist import Artist
-from reid_gen.errors import UserError
-from reid_gen.extras import need
 from reid_gen.files import write_bytes
 from reid_gen.types import Floats, Image, Pixels
 
-MOVING = (".gif", ".mp4")
 STILL = (".png", ".jpg")
 FRAMES = 36
 MILLISECONDS = 80
 """Per frame of a turn."""
-
-
-def check_name(out: Path) -> None:
-    """Stop before any work if a picture has another ending than we write.
-
-    Raises:
-        UserError: If so, or if writing it needs a package that is not installed.
-    """
-    if out.suffix.lower() not in MOVING + STILL:
-        raise UserError(f"{out} must end in {', '.join(STILL + MOVING)}")
-    if out.suffix.lower() == ".mp4":
-        need("writing .mp4", "imageio_ffmpeg", instead="write .gif")
 
 
 def draw_turns(

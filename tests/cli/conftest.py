@@ -81,9 +81,9 @@ def gan_run(tmp_path_factory):
     return folder / "runs" / "tiny"
 
 
-def failure(capsys, *words):
-    """What a command says when it fails, as it must, with exit code 1."""
+def failure(capsys, *words, code=1):
+    """What a command says when it fails, as it must; 2 is wrong usage."""
     with pytest.raises(SystemExit) as stopped:
         main([str(word) for word in words])
-    assert stopped.value.code == 1
+    assert stopped.value.code == code
     return capsys.readouterr().err.strip()

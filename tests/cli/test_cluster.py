@@ -53,10 +53,9 @@ def test_other_rules_and_approximate_neighbours(files, capsys, rule):
 
 def test_a_radius_is_refused_where_it_says_nothing(files, capsys):
     words = ["cluster", files / "all.npz", "--out", files / "x.npz"]
-    assert "rule hdbscan has no eps; leave it out" in failure(
-        capsys, *words, "--rule", "hdbscan", "--eps", "0.5"
-    )
-    assert "eps must be in (0, 1), got 1" in failure(capsys, *words, "--eps", "1")
+    message = failure(capsys, *words, "--rule", "hdbscan", "--eps", "0.5", code=2)
+    assert "--eps 0.5 has no effect with --rule hdbscan; leave it out" in message
+    assert "1.0 is not in the range 0<x<1" in failure(capsys, *words, "--eps", "1", code=2)
 
 
 def test_one_query_is_ranked(files, capsys):
@@ -120,10 +119,12 @@ def test_faults_of_feature_files_are_named(files, capsys, tmp_path):
     def fails(name, *words):
         return failure(capsys, "cluster", files / name, "--out", files / "x.npz", *words)
 
-    assert "no features at" in fails("none.npz")
+    assert "none.npz does not exist; check FEATURES" in fails("none.npz")
     (files / "text.npz").write_text("x")
     assert "is no readable file of features" in fails("text.npz")
+    (files / "x.txt").write_text("x")
     assert "must end in .npy, .npz, .parquet" in fails("x.txt")
+    (files / "x.txt").unlink()
     np.savez(files / "other.npz", vectors=np.zeros((3, 2)))
     assert "has no column 'feature', but vectors" in fails("other.npz")
     np.savez(files / "short.npz", feature=np.zeros((3, 2), np.float32), pid=np.zeros(2))

@@ -28,14 +28,13 @@ def test_search_takes_the_built_in_encoder_prints_ranks_and_draws_them(crops, tm
     assert told.err.strip() == NOTE
     lines = told.out.splitlines()
     assert lines[1].split()[:2] == ["1", "0.0000"]
-    assert lines[-1] == "drew 6 of 6 queries: ranks.png"
+    assert lines[-1] == "drew ranked lists of 6 of 6 queries: ranks.png"
     first = np.asarray(Image.open(tmp_path / "ranks.png"))
     assert first[0, 71].tolist() == [40, 160, 60]
     (tmp_path / "ranks.png").write_bytes(b"mine")
-    main(words)
-    told = capsys.readouterr()
-    assert "note: ranks.png exists and stays as it is; give --sheet or --force" in told.err
-    assert "drew" not in told.out
+    assert failure(capsys, *words) == (
+        "error: ranks.png exists; give --force to overwrite it, or another name"
+    )
     assert (tmp_path / "ranks.png").read_bytes() == b"mine"
     main([*words, "--force"])
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "ranks.png")), first)
@@ -45,10 +44,10 @@ def test_the_sheet_that_nobody_named_shows_some_queries_alone(crops, tmp_path, m
     monkeypatch.setattr(module, "SHOWN", 2)
     words = ["search", "--query", crops, "--gallery", crops, "--top", "2"]
     main(words)
-    assert "drew 2 of 6 queries: ranks.png" in capsys.readouterr().out
+    assert "drew ranked lists of 2 of 6 queries: ranks.png" in capsys.readouterr().out
     assert np.asarray(Image.open(tmp_path / "ranks.png")).shape[0] == 2 * 134
     main([*words, "--sheet", "all.png"])
-    assert "drew 6 of 6 queries: all.png" in capsys.readouterr().out
+    assert "drew ranked lists of 6 of 6 queries: all.png" in capsys.readouterr().out
 
 
 def test_extract_takes_the_built_in_encoder(crops, capsys):

@@ -238,7 +238,7 @@ def test_search_finds_the_person_and_frames_it(gan_run, exported, tmp_path, caps
     assert picture.shape == (134, 4 * 70, 3)
     assert picture[0, 0].tolist() == [40, 80, 200]
     assert picture[0, 71].tolist() == [40, 160, 60]
-    main(["search", *words, "--model", str(gan_run), "--rerank"])
+    main(["search", *words, "--model", str(gan_run), "--rerank", "--force"])
     assert str(query) in capsys.readouterr().out
 
 
@@ -247,7 +247,7 @@ def test_faults_are_named(gan_run, exported, tmp_path, capsys):
     assert "must end in .onnx or .pt2" in message
     message = failure(capsys, "export", gan_run, "--out", exported / "encoder.onnx")
     assert "exists; give --force" in message
-    message = failure(capsys, "export", gan_run, "--out", tmp_path / "x.pt2", "--int8", "a")
+    message = failure(capsys, "export", gan_run, "--out", tmp_path / "x.pt2", "--int8", "a", code=2)
     assert "--int8 writes .onnx" in message
     few = gan_run.parents[1] / "people" / "query"
     message = failure(capsys, "export", gan_run, "--out", tmp_path / "x.onnx", "--int8", few)

@@ -9,51 +9,33 @@ from tests.cli.conftest import failure
 from tests.documents.pages import ROOT, text_of
 
 MESSAGES = {
-    "gradio": (
-        "serve resnet10t.rendered --gallery .",
-        "a page needs gradio, which is not installed: pip install 'reid-gen[serve]'",
-    ),
+    "gradio": ("serve resnet10t.rendered --gallery crops", "a page needs gradio", ""),
     "imageio_ffmpeg": (
-        "views x.yaml a.jpg --out turn.mp4",
-        "writing .mp4 needs imageio-ffmpeg, which is not installed: "
-        "pip install 'reid-gen[video]', or write .gif",
+        "views run crops --out turn.mp4",
+        "writing .mp4 needs imageio-ffmpeg",
+        "; or write .gif",
     ),
-    "matplotlib": (
-        "report run --out a.html",
-        "a report needs matplotlib, which is not installed: pip install 'reid-gen[report]'",
-    ),
-    "onnx": (
-        "export resnet10t.rendered --out b.onnx",
-        "ONNX needs onnx, which is not installed: pip install 'reid-gen[onnx]'",
-    ),
-    "onnxruntime": (
-        "extract crops --model a.onnx --out a.npz",
-        "a.onnx needs onnxruntime, which is not installed: pip install 'reid-gen[onnx]'",
-    ),
-    "onnxscript": (
-        "export resnet10t.rendered --out b.onnx",
-        "ONNX needs onnxscript, which is not installed: pip install 'reid-gen[onnx]'",
-    ),
-    "peft": (
-        "tune pipeline.yaml crops --prompt man --out lora",
-        "tuning needs peft, which is not installed: pip install 'reid-gen[stable-diffusion]'",
-    ),
+    "matplotlib": ("report run --out a.html", "a report needs matplotlib", ""),
+    "onnx": ("export resnet10t.rendered --out b.onnx", "ONNX needs onnx", ""),
+    "onnxruntime": ("extract crops --model a.onnx --out a.npz", "a.onnx needs onnxruntime", ""),
+    "onnxscript": ("export resnet10t.rendered --out b.onnx", "ONNX needs onnxscript", ""),
+    "peft": ("tune pipeline.yaml crops --prompt man --out lora", "tuning needs peft", ""),
     "pyarrow": (
         "extract crops --model resnet10t.rendered --out a.parquet",
-        "writing .parquet needs pyarrow, which is not installed: "
-        "pip install 'reid-gen[parquet]', or take .npz",
+        "writing .parquet needs pyarrow",
+        "; or take .npz",
     ),
     "transformers": (
         "generate pipeline.yaml --out groups --members 2",
-        "Stable Diffusion needs transformers, which is not installed: "
-        "pip install 'reid-gen[stable-diffusion]'",
+        "Stable Diffusion needs transformers",
+        "",
     ),
 }
 
 
 @pytest.mark.parametrize("package", extras.EXTRA)
 def test_the_message_names_the_extra(package, tmp_path, monkeypatch, capsys, gan_run):
-    command, expected = MESSAGES[package]
+    command, need, instead = MESSAGES[package]
     monkeypatch.chdir(tmp_path)
     people = gan_run.parents[1] / "people"
     (tmp_path / "crops").symlink_to(people / "query")
@@ -68,7 +50,11 @@ def test_the_message_names_the_extra(package, tmp_path, monkeypatch, capsys, gan
     before = sorted(tmp_path.iterdir())
     missing = {package: None}
     monkeypatch.setattr(extras, "find_spec", lambda name: missing.get(name, True))
-    assert failure(capsys, *command.split()) == f"error: {expected}"
+    extra = extras.EXTRA[package]
+    assert failure(capsys, *command.split()) == (
+        f"error: {need}, which is not installed; in the source folder: "
+        f"pip install -e '.[{extra}]'{instead}"
+    )
     assert sorted(tmp_path.iterdir()) == before
 
 
@@ -77,3 +63,10 @@ def test_every_package_stands_under_its_extra():
     for package, extra in extras.EXTRA.items():
         (listed,) = re.findall(rf"^{extra} = \[(.*?)\]", project, re.MULTILINE)
         assert f'"{package.replace("_", "-")}>=' in listed
+
+
+def test_install_advice_needs_no_package_index():
+    """The program is on no package index, so that its name installs nothing, or another's."""
+    places = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "reid_gen").rglob("*.py")]
+    advice = re.compile(r"pip install[^\n`]*(?<![\w/.-])reid-gen\b")
+    assert not [str(path) for path in places if advice.search(text_of(path))]

@@ -76,15 +76,16 @@ def test_killed_at_any_moment_and_started_again_it_gives_the_same_bytes(
 
 def test_options_without_effect_are_refused(gan_run, tmp_path, capsys):
     def fails(*words):
-        return failure(capsys, "generate", *words, "--out", tmp_path / "x")
+        return failure(capsys, "generate", *words, "--out", tmp_path / "x", code=2)
 
+    (tmp_path / "sd.yaml").write_text("")
     message = "--share 0.2 has no effect without --maker anchored; leave it out"
     assert message in fails(gan_run, "--share", "0.2")
     assert message in fails(gan_run, "--share", "0.2", "--maker", "mosaic")
-    message = fails("sd.yaml", "--share", "0.2", "--maker", "anchored")
+    message = fails(tmp_path / "sd.yaml", "--share", "0.2", "--maker", "anchored")
     assert (
-        "--maker anchored --share 0.2 has no effect with sd.yaml: the file says how pictures are "
-        "made; leave it out, or give a run"
+        f"--maker anchored --share 0.2 has no effect with {tmp_path / 'sd.yaml'}: the file says "
+        "how pictures are made; leave it out, or give a run"
     ) in message
     message = fails()
     assert "no SOURCE: give a run, or the YAML file of a public diffusion model" in message
@@ -200,7 +201,8 @@ def test_a_maker_says_which_runs_it_needs(gan_run, tmp_path, capsys):
 
 def test_faults_of_stored_views_are_named(gan_run, tmp_path, capsys):
     config = stored_config(gan_run, tmp_path, tmp_path / "nowhere")
-    assert "no groups at" in failure(capsys, "train", "--config", config)
+    message = failure(capsys, "train", "--config", config)
+    assert f"{tmp_path / 'nowhere'} does not exist; check generator.groups" in message
     config = stored_config(gan_run, tmp_path, tmp_path / "x", stage="trains: [generator]")
     message = failure(capsys, "train", "--config", config)
     assert "stored views are not trained; give stages views: true instead" in message

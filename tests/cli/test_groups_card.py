@@ -67,7 +67,7 @@ def test_the_setting_or_file_that_changed_is_named(made, capsys, monkeypatch):
     message = failure(capsys, *words)
     assert f"{prompts} cannot be read as a list of prompts: 'utf-8' codec" in message
     prompts.unlink()
-    assert f"{prompts} cannot be read as a list of prompts: [Errno 2]" in failure(capsys, *words)
+    assert f"{prompts} does not exist; check prompts" in failure(capsys, *words)
     prompts.write_text(text)
     monkeypatch.setattr(module, "generator", None)  # nothing is drawn again
     main([str(word) for word in words])

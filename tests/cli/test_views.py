@@ -118,11 +118,11 @@ def test_fid_takes_the_known_inception_network_alone(run, tmp_path, monkeypatch,
 def test_faults_are_one_line_each(run, crops, tmp_path, capsys):
     one = crops[0]
     out = tmp_path / "a.png"
-    assert "must end in .png, .jpg, .gif, .mp4" in failure(
+    assert "must end in .png or .jpg or .gif or .mp4" in failure(
         capsys, "views", run, one, "--out", tmp_path / "a.webp"
     )
-    assert "--degrees 90;180" in failure(
-        capsys, "views", run, one, "--out", out, "--degrees", "90;180"
+    assert "'90;180' is not a valid float range" in failure(
+        capsys, "views", run, one, "--out", out, "--degrees", "90;180", code=2
     )
     table = run.parents[1] / "people" / "bodies" / "train.npz"
     message = failure(capsys, "views", run, one, "--out", out, "--bodies", table)

@@ -117,7 +117,11 @@ def test_numbers_in_scientific_notation_are_numbers(write):
             "value: 1.5",
             "FILE:8: clustering.eps.value: must be less than 1, got 1.5",
         ),
-        ("epochs: 2", "epochs: 0", "FILE:11: stages.0.epochs: must be greater than 0, got 0"),
+        (
+            "epochs: 2",
+            "epochs: 0",
+            "FILE:11: stages.0.epochs: must be greater than or equal to 1, got 0",
+        ),
         ("name: tiny", "name: a/b", None),
     ],
 )

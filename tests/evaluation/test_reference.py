@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from reid_gen.data.datasets import load_dataset
+from reid_gen.data.datasets import labelled_splits, load_dataset
 from reid_gen.data.loaders import ImageLoader
-from reid_gen.engine.evaluate import Evaluator, labelled_splits
+from reid_gen.engine.evaluate import Evaluator
 from reid_gen.engine.progress import Silent
 from reid_gen.engine.runtime import Runtime
 from reid_gen.models.encoder import EncoderCard, create_encoder

@@ -126,17 +126,18 @@ def test_a_crop_that_is_not_there_is_named(album):
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("words", "message", "code"),
     [
-        (["cats", "--preset", "tiny"], "'cats' cannot be rendered; known: pedestrians"),
-        (["pedestrians"], "give either --preset (tiny, small, market) or --identities"),
-        (["pedestrians", "--preset", "huge"], "unknown preset 'huge'; known: tiny, small, market"),
+        ("cats --preset tiny", "'cats' cannot be rendered; known: pedestrians", 1),
+        ("pedestrians", "give either --preset (tiny, small, market) or --identities", 2),
+        ("pedestrians --preset huge", "unknown preset 'huge'; known: tiny, small, market", 2),
+        ("pedestrians --preset tiny --cameras 3", "--cameras 3 has no effect with --preset", 2),
     ],
 )
-def test_the_command_names_what_is_wrong(words, message, tmp_path, capsys):
+def test_the_command_names_what_is_wrong(words, message, code, tmp_path, capsys):
     with pytest.raises(SystemExit) as end:
-        main(["data", "render", *words, "--out", str(tmp_path / "made")])
-    assert end.value.code == 1
+        main(["data", "render", *words.split(), "--out", str(tmp_path / "made")])
+    assert end.value.code == code
     assert message in capsys.readouterr().err
     assert not (tmp_path / "made").exists()
 

@@ -50,7 +50,7 @@ def test_the_page_lies_in_the_run_by_default_and_is_not_overwritten(run, capsys)
     pytest.importorskip("matplotlib")
     made = run / "report.html"
     main(["report", str(run)])
-    assert f"wrote {made}" in capsys.readouterr().out
+    assert f"MiB: {made}" in capsys.readouterr().out
     page = made.read_text()
     message = failure(capsys, "report", run / "last")
     assert message == f"error: {made} exists; give --force to overwrite it, or another name"
