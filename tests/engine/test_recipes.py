@@ -58,3 +58,13 @@ def test_recipe_of_a_stage_prefers_its_own_settings(tmp_path):
     assert recipe.weights["prototype"] == 2.0
     assert (recipe.cluster.keywords["k1"], recipe.cluster.keywords["eps"].value) == (9, 0.3)
     assert made.about["protocol"]["camera_ids_used"] == "sampler"
+
+
+@pytest.mark.parametrize("switch", ["true", "false"])
+def test_evaluator_is_built_with_its_switches(tmp_path, switch):
+    config = write_config(tmp_path, make_market(tmp_path / "data"))
+    switches = [f"evaluation.{name}={switch}" for name in ("flip", "rerank")]
+    evaluator = experiment(config, *switches, "evaluation.batch=7")[0].evaluator
+    assert evaluator.flip == evaluator.reranked == (switch == "true")
+    assert evaluator.batch == 7
+    assert (len(evaluator.query.images), len(evaluator.gallery.images)) == (16, 51)
