@@ -11,7 +11,10 @@ pytest.importorskip("peft")
 
 from diffusers import DDPMScheduler
 
-from reid_gen.generators.diffusion.tune import Base, Tuning, _descend
+from reid_gen.generators.diffusion import tune
+from reid_gen.generators.diffusion.tune import Base, Tuning, _descend, tune_identity
+from reid_gen.types import Image
+from tests.data.real_format import draw_person
 
 LATENT, SCALE = 3.0, 0.5
 """What the autoencoder says of every pixel, and by how much the base scales it."""
@@ -69,3 +72,32 @@ def test_tuning_descends_the_error_of_what_the_base_predicts(kind):
     assert unet.words == [float(row) for rows in asked for row in rows]
     assert set(np.concatenate(asked)) == set(range(5))
     assert all(len(set(rows)) == 2 for rows in asked)
+
+
+def test_tune_identity_reads_features_of_crops_in_order(tmp_path, monkeypatch):
+    images = [Image(f"{n}", tmp_path / f"{n}.png") for n in range(18)]
+    for n, image in enumerate(images):
+        draw_person(image.path, n, 0, 0)
+    seen, taken = [], []
+
+    def encode(crops):
+        assert crops.min() >= 0
+        assert crops.max() <= 1
+        seen.append(crops)
+        return crops.mean((2, 3))
+
+    def descend(base, crops, tokens, learnt, tuning, advance):
+        torch.testing.assert_close((crops + 1) / 2, torch.cat(seen))
+        rows = torch.tensor([17, 2])
+        taken.append((tokens(rows), torch.cat(seen).mean((2, 3))[rows]))
+
+    prompts = []
+    monkeypatch.setattr(tune, "_descend", descend)
+    monkeypatch.setattr(tune, "save_identity", lambda prompt, folder: prompts.append(prompt))
+    unet = SimpleNamespace(config=SimpleNamespace(cross_attention_dim=5))
+    vae = SimpleNamespace(dtype=torch.float32)
+    base = Base(SimpleNamespace(unet=unet, vae=vae, device=torch.device("cpu")), 16, 8)
+    tune_identity(base, images, encode, 3, Tuning(), tmp_path, lambda steps: None)
+    ((tokens, features),) = taken
+    torch.testing.assert_close(tokens, prompts[0](features))
+    assert tokens.shape[2] == 5
