@@ -5,7 +5,7 @@ import torch
 from reid_gen.data.images import UnreadableImage, decode
 from reid_gen.data.loaders import ImageLoader
 from reid_gen.data.sampling import evenly_spread, identity_batches
-from reid_gen.data.transforms import Augmentation, to_images
+from reid_gen.data.transforms import Augmentation, to_images, to_pixels
 from reid_gen.types import Image
 from tests.data.real_format import draw_person, make_folder
 
@@ -99,6 +99,16 @@ def pictures():
 
 def test_without_any_change_augmenting_is_converting():
     assert torch.equal(augment(pictures()), to_images(pictures()))
+
+
+def test_to_images_is_one_where_pixels_are_white_and_back():
+    pixels = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1).repeat(3, 3)
+    images = to_images(pixels)
+    assert (images.min(), images.max()) == (0, 1)
+    np.testing.assert_array_equal(to_pixels(images), pixels)
+    for off in (-0.4, 0.4):
+        np.testing.assert_array_equal(to_pixels(images + off / 255), pixels)
+    assert to_pixels(2 * images).max() == 255
 
 
 def test_flipping_mirrors_left_and_right():

@@ -160,6 +160,13 @@ def pose_config(tmp_path, groups, weights="{pose: 0.05, align: 0.05, rebuild: 1.
     return config
 
 
+def test_pretraining_never_mirrors_a_pose(tmp_path):
+    made, settings = experiment(pose_config(tmp_path, write_groups(tmp_path / "groups")))
+    changes = made.trainer.pretraining.augmentation
+    assert settings.augment.flip == 0.5
+    assert (changes.flip, changes.pad, changes.erase) == (0.0, 2, 0.3)
+
+
 def test_a_run_learns_poses_then_re_id_and_another_may_start_from_it(tmp_path, monkeypatch):
     config = pose_config(tmp_path, write_groups(tmp_path / "groups"))
     run = train(config)

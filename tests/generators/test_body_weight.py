@@ -1,28 +1,34 @@
-from dataclasses import replace
-
-import numpy as np
 import pytest
 import torch
 
-from reid_gen.generators.protocol import Wanted
-from tests.generators.scenes import blank, each_by, make_batch, make_encoder, make_gan, people
+from reid_gen.generators.protocol import Views
+from reid_gen.models.encoder import Encoded
+from tests.generators.scenes import make_batch, make_encoder, make_gan, people
 from tests.reference.losses import weighted_absolute
 
 
-def test_pixels_on_the_body_count_more_in_what_is_rebuilt_and_cycled():
-    images = people(3)
-    encoder = make_encoder().eval()
-    gan = make_gan(encoder, images, body_weight=4.0)
-    batch = make_batch(images)
-    here = gan.maps(images, blank(images), np.random.default_rng(0)).pictures["here"]
-    maps = torch.from_numpy(np.moveaxis(here, -1, 1).copy())
-    sources = replace(batch.sources, pictures={"here": maps, "turned": maps})
-    seen = encoder.encode(batch.images)
-    views = gan.views(sources, seen, each_by(encoder), True, Wanted.FEATURES)
-    found = gan.generator_terms(sources, views, seen)
-    body = (maps != -1).any(1, keepdim=True)
-    assert 0 < body.float().mean() < 0.5
-    weight = torch.where(body, 4.0, 1.0)
-    for term, drawn in (("image", "rebuilt"), ("cycle", "cycled")):
-        both = (gan.painter.normalised(some) for some in (views.others[drawn], batch.images))
+@pytest.mark.parametrize(("body_weight", "wanted"), [(1.0, 0.25), (4.0, 4 / 7)])
+def test_pixels_on_the_body_count_more_in_what_is_rebuilt_and_cycled(body_weight, wanted):
+    """A quarter of each map is body; the rebuilt picture is wrong there, the cycled elsewhere."""
+    torch.manual_seed(0)
+    encoder = make_encoder()
+    gan = make_gan(encoder, people(3), body_weight=body_weight)
+    batch = make_batch(people(3))
+    here, turned = batch.sources.pictures["here"], batch.sources.pictures["turned"]
+    here[:, :, 16:] = turned[:, :, :16] = -1
+    body = (here != -1).any(1, keepdim=True).float()
+    assert body.mean() == 0.25
+    pictures = {
+        "rebuilt": batch.images + body * encoder.std,
+        "cycled": batch.images - (1 - body) * encoder.std,
+    }
+    nobody = Encoded(torch.zeros(3, 1), torch.zeros(3, encoder.channels, 4))
+    said = dict.fromkeys(("rebuilt", "cycled", "view"), nobody)
+    views = Views(batch.images.unsqueeze(1), others=pictures, others_encoded=said)
+    found = gan.generator_terms(batch.sources, views, nobody)
+    assert found["image"].item() == pytest.approx(wanted, rel=1e-4)
+    assert found["cycle"].item() == pytest.approx(1 - wanted, rel=1e-4)
+    weight = 1 + (body_weight - 1) * body
+    for term, name in (("image", "rebuilt"), ("cycle", "cycled")):
+        both = (gan.painter.normalised(some) for some in (pictures[name], batch.images))
         assert found[term].item() == pytest.approx(weighted_absolute(*both, weight), rel=1e-4)

@@ -11,6 +11,7 @@ from reid_gen.models.encoder import Encoded
 from tests.generators.scenes import make_batch, make_diffusion, make_encoder, people
 
 IMAGES = people(4)
+HALVES = slice(4), slice(4, None)
 
 
 def looks(count=4):
@@ -28,6 +29,11 @@ class Recording(nn.Module):
     def forward(self, noisy, time, looks):
         self.asked.append((noisy, time, looks))
         return torch.zeros_like(noisy)
+
+
+class Unhooked:
+    def remove(self):
+        pass
 
 
 def test_the_loss_is_the_error_of_v_up_to_a_ratio_of_signal_to_noise(monkeypatch):
@@ -232,3 +238,23 @@ def test_anchored_pictures_take_the_bottleneck_of_the_image_as_the_definition_sa
     whole = anchored(predict, network[1], schedule, image, own, 1.0)(noisy, time, asked)
     torch.testing.assert_close(whole, predict(noisy, time, asked))
     assert not network[1]._forward_hooks
+
+
+def test_anchored_pictures_are_asked_for_without_the_person(monkeypatch):
+    """CLSP: only the bottleneck says who is drawn, and the anchor alone is told."""
+    encoder = make_encoder().eval()
+    painter = make_diffusion(encoder, IMAGES).painter
+    painter.average = network = Recording()
+    network.module = painter.unet
+    batch = make_batch(IMAGES)
+    maps = torch.stack([batch.sources.pictures["turned"], batch.sources.pictures["here"]], dim=1)
+    here, seen = torch.rand_like(maps[:, 0]), encoder.encode(batch.images)
+    monkeypatch.setattr(painter.unet.unet.mid_block, "register_forward_hook", lambda _: Unhooked())
+    drawn = painter.anchored(batch.images, seen, here, maps, 0.1)
+    assert drawn.shape == (4, 2, 3, 64, 32)
+    for call, (_, _, asked) in enumerate(network.asked):
+        own, anchor = ((asked.maps[n], asked.parts[n], asked.feature[n]) for n in HALVES)
+        assert torch.equal(own[0], maps[:, call // painter.steps])
+        assert own[1].abs().sum() == own[2].abs().sum() == 0
+        assert torch.equal(anchor[0], here)
+        torch.testing.assert_close(anchor[1:], (seen.parts, seen.feature))

@@ -5,6 +5,9 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from reid_gen.data.loaders import DecodedBatch
+from reid_gen.data.transforms import Augmentation
+from reid_gen.engine.batches import prepare
 from reid_gen.generators.gan.painter import MeshPainter
 from reid_gen.generators.protocol import Wanted
 from reid_gen.models.decoder import Decoder
@@ -75,3 +78,24 @@ def test_maps_bring_the_colours_of_the_images_and_the_generator_learns_on_them()
     assert all(p.grad is not None for p in gan.painter.structure.parameters())
     shown = gan.show(batch.images, [image.key for image in images], each_by(encoder))
     assert shown.shape == (4, 9, 3, HEIGHT, WIDTH)
+
+
+def test_painted_maps_bear_the_colours_of_their_own_side():
+    """Also of a mirrored image: its map is mirrored with it, and not painted from the mirror."""
+    images = people(2)
+    pixels = blank(images)
+    pixels[:, :, : WIDTH // 2, 0], pixels[:, :, WIDTH // 2 :, 2] = 200, 200
+    maps = turned_maps(images, kind="painted")
+    brought = maps(images, pixels, np.random.default_rng(0))
+    decoded = DecodedBatch(np.arange(2), pixels, (), brought)
+    for flip in (0, 1):
+        changes = Augmentation(flip, pad=0, erase=0, fill=(0, 0, 0))
+        batch = prepare(decoded, changes, np.random.default_rng(0), torch.device("cpu"))
+        for image, here in zip(batch.sources.images, batch.sources.pictures["here"], strict=True):
+            body = here[3] > 0
+            body[:, WIDTH // 2 - 2 : WIDTH // 2 + 2] = False  # colours meet there
+            for side in (slice(None, WIDTH // 2), slice(WIDTH // 2, None)):
+                shown = ((here[:3] + 1) / 2)[:, :, side][:, body[:, side]]
+                assert shown.shape[1] > 50
+                wanted = image[:, :, side][:, body[:, side]]
+                assert (shown - wanted).abs().mean() < 0.05

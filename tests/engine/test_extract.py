@@ -1,0 +1,41 @@
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from reid_gen.data.images import decode
+from reid_gen.engine.extract import extract, find_images
+from reid_gen.engine.progress import Silent
+from reid_gen.errors import UserError
+from tests.data.real_format import draw_person
+
+OPTIONS = {"batch": 2, "workers": 2, "flip": False, "progress": Silent()}
+CARD = SimpleNamespace(height=16, width=8)
+
+
+def encode(images):
+    return images.flatten(1)
+
+
+@pytest.fixture
+def images(tmp_path):
+    for n in range(5):
+        draw_person(tmp_path / f"{n}.png", n, 0, 0)
+    (tmp_path / "1.png").write_bytes(b"no image")
+    return find_images([str(tmp_path)])
+
+
+def test_extract_leaves_the_others_their_own_features(images):
+    found = extract(encode, CARD, images, skip_unreadable=True, **OPTIONS)
+    assert [image.key for image in found.images] == ["0.png", "2.png", "3.png", "4.png"]
+    assert found.unreadable == (images[1].path,)
+    for image, feature in zip(found.images, found.features, strict=True):
+        pixels = np.moveaxis(decode(image.path, 16, 8), 2, 0).ravel() / 255
+        np.testing.assert_allclose(feature, pixels, atol=1e-6)
+
+
+def test_extract_stops_at_an_image_that_does_not_decode(images):
+    with pytest.raises(UserError, match=r"1 image\(s\) do not decode: 1.png"):
+        extract(encode, CARD, images, skip_unreadable=False, **OPTIONS)
+    with pytest.raises(UserError, match="do not decode"):
+        extract(encode, CARD, images[1:2], skip_unreadable=True, **OPTIONS)

@@ -1,0 +1,38 @@
+import numpy as np
+import pytest
+
+from reid_gen.data.sampling import shuffled_batches
+from reid_gen.engine.pools import Pool, steps
+
+LABELS = np.array([0, -1, 1, 0, -1, 1, 0, 1, -1, 0])
+
+
+@pytest.mark.parametrize("instances", [None, 2])
+def test_pool_draws_no_outlier(instances):
+    pool = Pool(None, batch=4, instances=instances)
+    rows = np.concatenate(list(pool.by_label(LABELS, 6, np.random.default_rng(0))))
+    assert set(rows) <= set(np.flatnonzero(LABELS != -1))
+
+
+def test_pool_passes_once_over_what_is_clustered():
+    pool = Pool(None, batch=3, instances=None)
+    batches = list(pool.by_label(LABELS, None, np.random.default_rng(0)))
+    assert [len(rows) for rows in batches] == [3, 3]
+    assert len(set(np.concatenate(batches))) == 6
+    assert (steps(7, 3), steps(2, 3)) == (2, 1)
+
+
+def test_pool_spreads_a_cluster_over_its_cameras():
+    camids = np.array([0] * 8 + [1, 2])
+    pool = Pool(None, batch=3, instances=3, camids=camids)
+    (rows,) = pool.by_label(np.zeros(10, np.int64), 1, np.random.default_rng(0))
+    assert set(camids[rows]) == {0, 1, 2}
+
+
+def test_shuffled_batches_take_every_row_before_any_again():
+    rows = np.arange(6) + 10
+    rng = np.random.default_rng(0)
+    batches = list(shuffled_batches(rows, batch=3, iterations=4, rng=rng))
+    passes = [np.concatenate(batches[:2]), np.concatenate(batches[2:])]
+    assert [sorted(one) for one in passes] == [rows.tolist()] * 2
+    assert passes[0].tolist() != passes[1].tolist()

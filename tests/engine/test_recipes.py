@@ -1,0 +1,70 @@
+"""What each stage learns from, as built from its settings."""
+
+import numpy as np
+import pytest
+
+from reid_gen.data.datasets import load_dataset
+from tests.data.real_format import make_market
+from tests.engine.joint import write_joint_config
+from tests.engine.small import experiment, write_config
+
+SOURCE = """\
+source: {{name: market1501, root: {root}}}
+stages:
+  - {{name: source, labels: source, epochs: 1, iterations: 1}}
+  - {{name: identity, epochs: 1, iterations: 1}}
+"""
+
+
+@pytest.fixture
+def uda_config(tmp_path):
+    """A stage with the labels of a set of three people before one without labels."""
+    config = write_config(tmp_path, make_market(tmp_path / "data"))
+    head, tail = config.read_text().split("stages:\n")
+    source = SOURCE.format(root=make_market(tmp_path / "source", people=3))
+    config.write_text(head + source + tail[tail.index("evaluation:") :])
+    return config
+
+
+def test_recipe_of_a_source_stage_has_the_labels_of_the_source(uda_config, tmp_path):
+    first, second = experiment(uda_config)[0].trainer.recipes
+    source = load_dataset("market1501", tmp_path / "source")
+    assert first.pool.loader.images == source.train
+    assert first.labels.tolist() == np.unique(source.train_pids, return_inverse=True)[1].tolist()
+    assert second.labels is None
+    assert second.pool.loader.images == load_dataset("market1501", tmp_path / "data").train
+
+
+def test_recipe_of_a_generator_stage_mirrors_and_no_more(tmp_path):
+    recipes = experiment(write_joint_config(tmp_path))[0].trainer.recipes
+    seen = [(r.augmentation.flip, r.augmentation.pad, r.augmentation.erase) for r in recipes]
+    assert seen == [(0.5, 2, 0.3), (0.5, 0, 0.0), (0.5, 2, 0.3), (0.5, 2, 0.3)]
+
+
+def test_recipe_of_a_stage_prefers_its_own_settings(tmp_path):
+    config = write_config(tmp_path, make_market(tmp_path / "data"))
+    own = (
+        "stages.0.augment={flip: 0.1, pad: 4, erase: 0.2}",
+        "stages.0.sampler={batch: 8, instances: null, camera_aware: true}",
+        "stages.0.loss={temperature: 0.7, weights: {prototype: 2.0}}",
+        "stages.0.clustering={k1: 9, eps: {kind: fixed, value: 0.3}}",
+    )
+    made, _ = experiment(config, *own)
+    (recipe,) = made.trainer.recipes
+    changes, pool = recipe.augmentation, recipe.pool
+    assert (changes.flip, changes.pad, changes.erase) == (0.1, 4, 0.2)
+    assert (pool.batch, pool.instances, len(pool.camids)) == (8, None, 48)
+    assert recipe.contrast.keywords["temperature"] == 0.7
+    assert recipe.weights["prototype"] == 2.0
+    assert (recipe.cluster.keywords["k1"], recipe.cluster.keywords["eps"].value) == (9, 0.3)
+    assert made.about["protocol"]["camera_ids_used"] == "sampler"
+
+
+@pytest.mark.parametrize("switch", ["true", "false"])
+def test_evaluator_is_built_with_its_switches(tmp_path, switch):
+    config = write_config(tmp_path, make_market(tmp_path / "data"))
+    switches = [f"evaluation.{name}={switch}" for name in ("flip", "rerank")]
+    evaluator = experiment(config, *switches, "evaluation.batch=7")[0].evaluator
+    assert evaluator.flip == evaluator.reranked == (switch == "true")
+    assert evaluator.batch == 7
+    assert (len(evaluator.query.images), len(evaluator.gallery.images)) == (16, 51)

@@ -1,0 +1,52 @@
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from reid_gen.data.loaders import ImageLoader
+from reid_gen.engine.evaluate import Evaluator
+from reid_gen.engine.progress import Silent
+from reid_gen.evaluation.features import extract_features
+from reid_gen.types import Image, LabelledSplit
+from tests.data.real_format import draw_person
+
+
+@pytest.fixture
+def loader(tmp_path):
+    for n in range(5):
+        draw_person(tmp_path / f"{n}.jpg", n, 0, n)
+    return ImageLoader([Image(f"{n}", tmp_path / f"{n}.jpg") for n in range(5)], 16, 8, 2)
+
+
+def encode(images):
+    """The first pixels of each image, so that mirrored ones give others."""
+    return F.normalize(images[:, :, 5, :3].flatten(1), dim=1)
+
+
+def pictures(loader):
+    (batch,) = loader.in_order(5)
+    return torch.from_numpy(batch.pixels.copy()).permute(0, 3, 1, 2) / 255
+
+
+def test_extract_features_keeps_order_and_the_last_batch(loader):
+    counts = []
+    found = extract_features(encode, loader, batch=2, advance=counts.append)
+    np.testing.assert_allclose(found.complete(), encode(pictures(loader)), atol=1e-6)
+    assert counts == [2, 2, 1]
+
+
+def test_extract_features_averages_with_the_mirrored_image(loader):
+    images = pictures(loader)
+    wanted = F.normalize(encode(images) + encode(images.flip(3)), dim=1)
+    found = extract_features(encode, loader, batch=2, flip=True).complete()
+    np.testing.assert_allclose(found, wanted, atol=1e-6)
+    assert not np.allclose(found, encode(images), atol=1e-3)
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_evaluator_mirrors_query_and_gallery_if_set(loader, flip):
+    split = LabelledSplit(tuple(loader.images), np.zeros(5, np.int64))
+    evaluator = Evaluator(split, split, lambda _: loader, 2, flip, False, Silent())
+    wanted = extract_features(encode, loader, batch=5, flip=flip).complete()
+    for found in evaluator.features(encode):
+        np.testing.assert_allclose(found, wanted, atol=1e-6)
