@@ -35,7 +35,7 @@ class Encoder(Section):
     """``token`` is a transformer's class token."""
     last_stride: Literal[1, 2] | None = 1
     """1 keeps a finer map in convolutional backbones; null for transformers."""
-    ghost_batch: PositiveInt | None = 64
+    ghost_batch: Annotated[int, Field(ge=2)] | None = 64
     """Images per batch-norm group in training; null takes the whole batch."""
     precision: Literal["bf16", "fp32"] = "bf16"
     embedding: PositiveInt | None = None
@@ -64,7 +64,8 @@ class Augment(Section):
 class Sampler(Section):
     """P x K: ``batch`` images, of which ``instances`` share a pseudo label."""
 
-    batch: PositiveInt = 256
+    batch: Annotated[int, Field(ge=2)] = 256
+    """At least 2, because one image has no batch statistics."""
     instances: PositiveInt | None = 16
     """null draws clustered images plainly, as GCL's release does."""
     camera_aware: bool = False
