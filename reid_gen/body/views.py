@@ -65,7 +65,7 @@ class StructureMaps:
         if kind == PAINTED:
             assert pictures is not None
             mesh = replace(mesh, colours=self._colours(keys, pictures))
-        return draw_structure(mesh, kind, self.height, self.width, self.rasteriser)
+        return draw_structure(mesh, kind, self.height, self.width)
 
     def _colours(self, keys: Sequence[str], pictures: Pixels) -> Floats:
         """Of the bodies' surfaces, [B, V, 3]; an image that is asked for twice is painted once."""
@@ -93,4 +93,10 @@ class StructureMaps:
         about_pelvis = (posed.vertices - posed.joints[:, :1]).numpy()
         vertices = turned(about_pelvis, degrees, upright(bodies.pose))
         screen = project(vertices, bodies.camera, self.height, self.width, bodies.size)
-        return Mesh(vertices, screen, self.model.faces, self.model.arrays.skinning)
+        return Mesh(
+            vertices,
+            screen,
+            self.model.faces,
+            self.model.arrays.skinning,
+            rasteriser=self.rasteriser,
+        )

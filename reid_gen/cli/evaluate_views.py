@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reid_gen.cli.options import FORCE, JSON, PATH
+from reid_gen.cli.options import FORCE, JSON, PATH, RASTERISER
 from reid_gen.cli.results import Results
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 @click.option(
     "--sheet", type=PATH, help="Draw some queries, their views and the true ones: .png or .jpg."
 )
+@RASTERISER
 @JSON
 @FORCE
 def evaluate_views(
@@ -38,6 +39,7 @@ def evaluate_views(
     judge: Path | None,
     inception: Path | None,
     sheet: Path | None,
+    rasteriser: str | None,
     output: Path | None,
     force: bool,
 ) -> None:
@@ -60,7 +62,7 @@ def evaluate_views(
     told = Results(output, force)
     refuse_existing(sheet, force)
     angles = parse_degrees(degrees)
-    checkpoint, config, drawn, artist = open_run(run)
+    checkpoint, config, drawn, artist = open_run(run, rasteriser)
     dataset = load_dataset(config.data.name, config.data.root)
     query, gallery = labelled_splits(dataset)
     recognise = _judge(config, judge)

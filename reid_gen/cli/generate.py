@@ -205,7 +205,7 @@ def _drawn(run: Path, maker: str, share: float, results: Results) -> Job:
     way: Maker = Turned(artist, table, angles)
     if maker == "anchored":
         way = Anchored(artist, table, angles, share)
-    judge = StructureJudge(table, artist.body, artist.height, artist.width)
+    judge = StructureJudge(artist.maps(table))
     contents = {"bodies": file, "generator": checkpoint / f"{GENERATOR}{WEIGHTS}"}
     digests = {name: content_digest(path) for name, path in contents.items()}
     card = {"made_by": _name(run), "contents_sha256": digests}

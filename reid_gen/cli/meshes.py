@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reid_gen.cli.options import JSON, JSON_FORCE, PATH
+from reid_gen.cli.options import JSON, JSON_FORCE, PATH, RASTERISER
 from reid_gen.cli.results import Results
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 @click.option("--masks", type=PATH, help="Folder of masks to fit the bodies to.")
 @click.option("--shard", default="1/1", show_default=True, help="Do the i-th of n shares.")
 @click.option("--sheet", type=PATH, help="Draw some bodies into a .png or .jpg.")
+@RASTERISER
 @click.option("--workers", type=int, default=2, show_default=True, help="Decoding threads.")
 @JSON
 @JSON_FORCE
@@ -47,6 +48,7 @@ def meshes(
     masks: Path | None,
     shard: str,
     sheet: Path | None,
+    rasteriser: str | None,
     workers: int,
     output: Path | None,
     force: bool,
@@ -55,6 +57,7 @@ def meshes(
 
     Example: reid-gen meshes market1501 --root data --out bodies --sheet bodies.jpg
     """
+    from reid_gen.body.backends import load_rasteriser
     from reid_gen.body.evidence import EvidenceFiles
     from reid_gen.body.model import load_body
     from reid_gen.body.table import load_table
@@ -64,13 +67,15 @@ def meshes(
 
     results = Results(output, force)
     share = _share(shard)
+    _refuse_contradictions(weights, folder, body)
+    _refuse_unused(rasteriser, sheet, keypoints, masks)
+    draw = load_rasteriser(rasteriser or "numba")
     splits = splits_of(load_dataset(name, root))
     paths = {image.key: image.path for split in splits.values() for image in split}
-    _refuse_contradictions(weights, folder, body)
     model = load_body(body)
     recovery = _recovery(weights, folder, model, paths)
     if keypoints or masks:
-        recovery = Refined(recovery, EvidenceFiles(keypoints, masks, paths), model)
+        recovery = Refined(recovery, EvidenceFiles(keypoints, masks, paths), model, draw)
     whole = [
         recover_split(
             split, out / f"{label}.npz", recovery,
@@ -88,7 +93,7 @@ def meshes(
         from reid_gen.data.images import save_picture
         from reid_gen.report.bodies import bodies_sheet
 
-        save_picture(bodies_sheet(splits["train"], tables["train"], model), sheet)
+        save_picture(bodies_sheet(splits["train"], tables["train"], model, draw), sheet)
 
 
 def _describe(tables: Mapping[str, BodyTable], out: Path, results: Results) -> None:
@@ -117,6 +122,16 @@ def _refuse_contradictions(weights: Path | None, folder: Path | None, body: Path
         raise UserError(
             "--body, an SMPL model, goes with bodies that others' programs estimate: give it with "
             "--from, or with a --weights checkpoint (.pt, .pth, .ckpt), and else leave it out"
+        )
+
+
+def _refuse_unused(rasteriser: str | None, *drawn: Path | None) -> None:
+    from reid_gen.errors import UserError
+
+    if rasteriser is not None and not any(drawn):
+        raise UserError(
+            f"--rasteriser {rasteriser} has no effect where no body is drawn: give --sheet, "
+            "--keypoints or --masks with it, or leave it out"
         )
 
 

@@ -19,6 +19,11 @@ JSON = click.option(
 FORCE = click.option("--force", is_flag=True, help="Overwrite outputs that exist.")
 JSON_FORCE = click.option("--force", is_flag=True, help="Overwrite the file given with --json.")
 """For commands that go on with what they made before."""
+RASTERISER = click.option(
+    "--rasteriser",
+    type=click.Choice(["numba", "torch", "pytorch3d"]),
+    help="What draws bodies; by default that of the run's settings, or numba.",
+)
 MODEL = click.option(
     "--model",
     type=PATH,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reid_gen.cli.options import PATH
+from reid_gen.cli.options import PATH, RASTERISER
 
 if TYPE_CHECKING:
     from reid_gen.config.generators import Drawn
@@ -26,9 +26,16 @@ if TYPE_CHECKING:
     "--degrees", default="45,90,135,180,225,270,315", show_default=True, help="Turns on a sheet."
 )
 @click.option("--bodies", type=PATH, help="Table of `reid-gen meshes`; else bodies are estimated.")
+@RASTERISER
 @click.option("--force", is_flag=True, help="Overwrite the output.")
 def views(
-    run: Path, images: tuple[str, ...], out: Path, degrees: str, bodies: Path | None, force: bool
+    run: Path,
+    images: tuple[str, ...],
+    out: Path,
+    degrees: str,
+    bodies: Path | None,
+    rasteriser: str | None,
+    force: bool,
 ) -> None:
     """Draw the people of IMAGES from other sides with the generator of RUN.
 
@@ -45,7 +52,7 @@ def views(
     refuse_existing(out, force)
     angles = parse_degrees(degrees)
     found = find_images(images)
-    artist = open_run(run)[-1]
+    artist = open_run(run, rasteriser)[-1]
     if bodies is None:
         table = recover_bodies(found, MeshRecovery())
     else:
@@ -55,11 +62,15 @@ def views(
     click.echo(f"drew {len(found)} people: {out}")
 
 
-def open_run(run: Path) -> tuple[Path, Config, Drawn, Artist]:
+def open_run(run: Path, rasteriser: str | None = None) -> tuple[Path, Config, Drawn, Artist]:
     """Checkpoint, settings, those of the generator, and the artist of a run that draws.
 
+    Args:
+        run: Folder or checkpoint.
+        rasteriser: Draws bodies; None takes that of the settings.
+
     Raises:
-        UserError: If there is no such run.
+        UserError: If there is no such run, or the rasteriser cannot be loaded.
     """
     from reid_gen.config.generators import Drawn
     from reid_gen.config.load import load_config
@@ -68,7 +79,8 @@ def open_run(run: Path) -> tuple[Path, Config, Drawn, Artist]:
     from reid_gen.engine.run_folder import CONFIG
 
     checkpoint = find_checkpoint(run)
-    config = load_config(checkpoint.parent / CONFIG, ())
+    overrides = () if rasteriser is None else (f"body.rasteriser={rasteriser}",)
+    config = load_config(checkpoint.parent / CONFIG, overrides)
     artist = build_artist(config, checkpoint)
     assert isinstance(config.generator, Drawn)
     return checkpoint, config, config.generator, artist

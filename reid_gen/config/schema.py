@@ -11,7 +11,7 @@ from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from reid_gen.config.consistency import contradictions
 from reid_gen.config.generators import MeshGan, PixelDiffusion, Stored
-from reid_gen.config.section import NotNegative, Positive, Section, Share
+from reid_gen.config.section import NotNegative, Positive, RasteriserName, Section, Share
 
 
 class Data(Section):
@@ -159,6 +159,12 @@ class PoseWeights(Section):
     """L_rec: what was hidden of a picture."""
 
 
+class Body(Section):
+    """How bodies are drawn, in training and for views."""
+
+    rasteriser: RasteriserName = "numba"
+
+
 class Pose(Section):
     """Pre-training on groups of pictures that share a pose (GenPoCCL), for stages that train it."""
 
@@ -248,6 +254,7 @@ class Config(Section):
     generator: Annotated[MeshGan | PixelDiffusion | Stored | None, Field(discriminator="kind")] = (
         None
     )
+    body: Body = Body()
     pose: Pose | None = None
     source: Source | None = None
     start_from: Annotated[Path | None, Field(strict=False)] = None

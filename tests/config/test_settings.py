@@ -85,6 +85,16 @@ def test_numbers_in_scientific_notation_are_numbers(write):
             "FILE:3: encoder.ghost_batch: must be greater than or equal to 2, got 1",
         ),
         (
+            "clustering:",
+            "body: {rasteriser: torch}\nclustering:",
+            "FILE: body.rasteriser needs a generator that draws bodies",
+        ),
+        (
+            "clustering:",
+            "body: {rasteriser: opengl}\nclustering:",
+            "FILE:7: body.rasteriser: must be 'numba', 'torch' or 'pytorch3d', got \"opengl\"",
+        ),
+        (
             "batch: 16",
             "batch: 18",
             "FILE:4: sampler: batch 18 must be a multiple of instances 4",

@@ -1,4 +1,5 @@
 import json
+import sys
 
 import pytest
 import torch
@@ -132,3 +133,17 @@ def test_a_term_of_views_needs_a_generator(config):
 def test_mixing_needs_to_be_switched_on_for_its_term(config):
     with pytest.raises(UserError, match=r"loss.weights.mixed needs generator.mix"):
         experiment(config, "loss.weights.mixed=0.5")
+
+
+def test_training_draws_bodies_by_the_rasteriser_of_the_settings(config, torch_calls):
+    train(config, "name=numba")
+    assert not torch_calls
+    train(config, "name=torch", "body.rasteriser=torch")
+    assert torch_calls
+
+
+def test_build_names_a_rasteriser_that_is_missing(config, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pytorch3d", None)
+    monkeypatch.setitem(sys.modules, "pytorch3d.renderer.mesh.rasterize_meshes", None)
+    with pytest.raises(UserError, match="the rasteriser pytorch3d cannot be loaded"):
+        experiment(config, "body.rasteriser=pytorch3d")
