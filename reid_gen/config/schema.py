@@ -41,16 +41,8 @@ class Encoder(Section):
     embedding: PositiveInt | None = None
     """Length that a linear layer brings features to before the neck (GCL: 512); null has none."""
     pose_token: bool = False
-    """True gives a transformer one more token, which the pose head reads (GenPoCCL)."""
-
-    @model_validator(mode="after")
-    def _one_token(self) -> Encoder:
-        if self.pose_token and self.pooling == "token":
-            raise ValueError(
-                "pooling token reads the class token, and pose_token adds another; "
-                "take gem, avg or max with pose_token"
-            )
-        return self
+    """True gives a transformer one more token, which the pose head reads (GenPoCCL, whose re-ID
+    feature is the class token: ``pooling: token``)."""
 
 
 class Augment(Section):
