@@ -62,7 +62,7 @@ def evaluate_views(
     told = Results(output, force)
     refuse_existing(sheet, force)
     angles = parse_degrees(degrees)
-    checkpoint, config, drawn, artist = open_run(run, rasteriser)
+    checkpoint, config, drawn, artist = open_run(run, {"body.rasteriser": rasteriser})
     dataset = load_dataset(config.data.name, config.data.root)
     query, gallery = labelled_splits(dataset)
     recognise = _judge(config, judge)

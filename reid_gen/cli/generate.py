@@ -42,6 +42,11 @@ MAKER, MEMBERS, SHARE, SEED = "turned", 4, 0.1, 1
     show_default=str(SHARE),
     help="Of a picture's own content with --maker anchored; the rest is the image's.",
 )
+@click.option(
+    "--steps",
+    type=click.IntRange(1, 1000),
+    help="Of a run's diffusion model, for each picture (CLSP: 100); by default the run's setting.",
+)
 @click.option("--seed", type=click.IntRange(0), show_default=str(SEED))
 @click.option("--check", is_flag=True, help="Only compare --out with what is said of it, and here.")
 @click.option("--sheet", type=PATH, help="Draw some groups into a .png or .jpg.")
@@ -53,6 +58,7 @@ def generate(
     maker: str | None,
     members: int | None,
     share: float | None,
+    steps: int | None,
     seed: int | None,
     check: bool,
     sheet: Path | None,
@@ -72,14 +78,16 @@ def generate(
     from reid_gen.data.images import save_picture
     from reid_gen.report.groups import groups_sheet
 
-    _refuse_unused(source, maker, share, check)
+    _refuse_unused(source, maker, share, steps, check)
     results = Results(output, force)
     if source is not None and not check:
         share, seed = SHARE if share is None else share, SEED if seed is None else seed
-        _make(source, out, maker or MAKER, members or MEMBERS, share, seed, results)
+        _make(source, out, maker or MAKER, members or MEMBERS, share, steps, seed, results)
     groups = load_groups(out)
     if check:
-        asked = {"maker": maker, "members": members, "share": share, "seed": seed}
+        asked = {
+            "maker": maker, "members": members, "share": share, "steps": steps, "seed": seed
+        }  # fmt: skip
         _refuse_other(groups, source, asked)
     check_groups(groups)
     _describe(groups, results)
@@ -92,7 +100,11 @@ def _is_pipeline(source: Path) -> bool:
 
 
 def _refuse_unused(
-    source: Path | None, maker: str | None, share: float | None, check: bool
+    source: Path | None,
+    maker: str | None,
+    share: float | None,
+    steps: int | None,
+    check: bool,
 ) -> None:
     """See that SOURCE is there, and no option that would be without effect.
 
@@ -105,7 +117,7 @@ def _refuse_unused(
         if not check:
             raise UserError("no SOURCE: give a run, or the YAML file of a public diffusion model")
     elif _is_pipeline(source):
-        given = {"--maker": maker, "--share": share}
+        given = {"--maker": maker, "--share": share, "--steps": steps}
         unused = [f"{name} {value}" for name, value in given.items() if value is not None]
         if unused:
             raise UserError(
@@ -114,6 +126,8 @@ def _refuse_unused(
             )
     elif share is not None and maker != "anchored":
         raise UserError(f"--share {share} has no effect without --maker anchored; leave it out")
+    elif steps is not None and maker == "mosaic":
+        raise UserError(f"--steps {steps} has no effect with --maker mosaic; leave it out")
 
 
 def _refuse_other(groups: Groups, source: Path | None, asked: Mapping[str, object]) -> None:
@@ -146,6 +160,7 @@ def _make(
     maker: str,
     members: int,
     share: float,
+    steps: int | None,
     seed: int,
     results: Results,
 ) -> None:
@@ -157,7 +172,7 @@ def _make(
     elif maker == "mosaic":
         way, scorer, images, card = _mosaics(source)
     else:
-        way, scorer, images, card = _drawn(source, maker, share, results)
+        way, scorer, images, card = _drawn(source, maker, share, steps, results)
     generate_groups(
         way, scorer, images, out,
         members=members, seed=seed, card=card, progress=Terminal(),
@@ -180,7 +195,7 @@ def _pipeline(file: Path) -> Job:
     return *build_groups(settings), {"made_by": file.name, **card_of(settings)}
 
 
-def _drawn(run: Path, maker: str, share: float, results: Results) -> Job:
+def _drawn(run: Path, maker: str, share: float, steps: int | None, results: Results) -> Job:
     """What draws with a run's generator, and the images that have a body to trust."""
     from itertools import compress
 
@@ -194,7 +209,7 @@ def _drawn(run: Path, maker: str, share: float, results: Results) -> Job:
     from reid_gen.engine.steps import GENERATOR
     from reid_gen.files import content_digest
 
-    checkpoint, config, settings, artist = open_run(run)
+    checkpoint, config, settings, artist = open_run(run, {"generator.steps": steps})
     images = load_dataset(config.data.name, config.data.root).train
     file = settings.bodies / "train.npz"
     table = load_table(file)
@@ -208,7 +223,8 @@ def _drawn(run: Path, maker: str, share: float, results: Results) -> Job:
     judge = StructureJudge(artist.maps(table))
     contents = {"bodies": file, "generator": checkpoint / f"{GENERATOR}{WEIGHTS}"}
     digests = {name: content_digest(path) for name, path in contents.items()}
-    card = {"made_by": _name(run), "contents_sha256": digests}
+    card: dict[str, Any] = {"made_by": _name(run), "contents_sha256": digests}
+    card |= {} if steps is None else {"steps": steps}
     return way, Scorer(artist.runtime.encoder(artist.encoder), judge), chosen, card
 
 

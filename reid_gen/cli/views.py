@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import click
@@ -52,7 +54,7 @@ def views(
     refuse_existing(out, force)
     angles = parse_degrees(degrees)
     found = find_images(images)
-    artist = open_run(run, rasteriser)[-1]
+    artist = open_run(run, {"body.rasteriser": rasteriser})[-1]
     if bodies is None:
         table = recover_bodies(found, MeshRecovery())
     else:
@@ -62,15 +64,17 @@ def views(
     click.echo(f"drew {len(found)} people: {out}")
 
 
-def open_run(run: Path, rasteriser: str | None = None) -> tuple[Path, Config, Drawn, Artist]:
+def open_run(
+    run: Path, settings: Mapping[str, object] = MappingProxyType({})
+) -> tuple[Path, Config, Drawn, Artist]:
     """Checkpoint, settings, those of the generator, and the artist of a run that draws.
 
     Args:
         run: Folder or checkpoint.
-        rasteriser: Draws bodies; None takes that of the settings.
+        settings: By name, those that replace the run's own; one of None replaces nothing.
 
     Raises:
-        UserError: If there is no such run, or the rasteriser cannot be loaded.
+        UserError: If there is no such run, or a setting does not fit it.
     """
     from reid_gen.config.generators import Drawn
     from reid_gen.config.load import load_config
@@ -79,7 +83,7 @@ def open_run(run: Path, rasteriser: str | None = None) -> tuple[Path, Config, Dr
     from reid_gen.engine.run_folder import CONFIG
 
     checkpoint = find_checkpoint(run)
-    overrides = () if rasteriser is None else (f"body.rasteriser={rasteriser}",)
+    overrides = [f"{name}={value}" for name, value in settings.items() if value is not None]
     config = load_config(checkpoint.parent / CONFIG, overrides)
     artist = build_artist(config, checkpoint)
     assert isinstance(config.generator, Drawn)

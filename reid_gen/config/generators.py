@@ -76,6 +76,8 @@ class Drawn(Section):
     map: Literal["grey", "depth", "normals", "parts", "silhouette", "painted"] = "parts"
     """``painted`` bodies bear the colours that the image shows of them (own; GCL: ``grey``)."""
     angles: Annotated[StepTurns | AnyTurn, Field(discriminator="kind")] = AnyTurn(kind="any")
+    axis: Literal["body", "picture"] = "body"
+    """What bodies turn about: the upright axis of each, or the picture's vertical (GCL)."""
     least_score: Share = 0.3
     """Images with less confident bodies are trained without views."""
     batch: ViewBatch = 16
@@ -138,7 +140,7 @@ class PixelDiffusion(Drawn):
     """How often the body, and how often the person, is hidden in training."""
     average: Annotated[float, Field(ge=0, lt=1)] = 0.999
     """Decay of the running average that draws."""
-    steps: PositiveInt = 10
+    steps: Annotated[int, Field(ge=1, le=1000)] = 10
     """Of the sampler."""
     body_guidance: Annotated[float, Field(ge=0)] = 1.0
     person_guidance: Annotated[float, Field(ge=0)] = 1.5

@@ -81,6 +81,8 @@ class ShareEps(Section):
 
     kind: Literal["share"]
     share: Annotated[float, Field(gt=0, lt=1)] = 1.6e-3
+    copies: bool = True
+    """False leaves pairs at distance 0 out of all pairs (release)."""
 
 
 class Clustering(Section):

@@ -54,6 +54,7 @@ class Artist:
         width: Of images.
         runtime: Device and precision.
         rasteriser: Draws bodies.
+        axis: What they turn about, as :class:`StructureMaps` has it.
     """
 
     encoder: IdentityEncoder
@@ -64,10 +65,12 @@ class Artist:
     width: int
     runtime: Runtime
     rasteriser: Rasteriser
+    axis: str
 
     def maps(self, table: BodyTable) -> StructureMaps:
         """What the painter is shown of the bodies of a table."""
-        return StructureMaps(table, self.body, self.height, self.width, self.rasteriser)
+        size = self.height, self.width
+        return StructureMaps(table, self.body, *size, self.rasteriser, self.axis)
 
     def views(
         self, images: Sequence[Image], table: BodyTable, degrees: Floats

@@ -99,7 +99,7 @@ def _maps(config: schema.Config, settings: generators.Drawn, dataset: Dataset) -
         )
     size = config.data.height, config.data.width
     return TurnedMaps(
-        StructureMaps(table, load_body(settings.body), *size, rasteriser),
+        StructureMaps(table, load_body(settings.body), *size, rasteriser, settings.axis),
         settings.map,
         build_angles(settings.angles),
         settings.least_score,
@@ -161,7 +161,9 @@ def build_artist(config: schema.Config, checkpoint: Path) -> Artist:
     for network in (encoder, painter):
         network.to(runtime.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     body = load_body(settings.body)
-    return Artist(encoder, painter, settings.map, body, *size, runtime, rasteriser)
+    return Artist(
+        encoder, painter, settings.map, body, *size, runtime, rasteriser, settings.axis
+    )  # fmt: skip
 
 
 def build_identity(config: schema.Config, encoder: IdentityEncoder) -> dict[str, Learner]:

@@ -81,6 +81,11 @@ def test_options_without_effect_are_refused(gan_run, tmp_path, capsys):
     message = "--share 0.2 has no effect without --maker anchored; leave it out"
     assert message in fails(gan_run, "--share", "0.2")
     assert message in fails(gan_run, "--share", "0.2", "--maker", "mosaic")
+    assert "--steps 5 has no effect with --maker mosaic" in fails(
+        gan_run, "--steps", "5", "--maker", "mosaic"
+    )
+    assert "generator.steps: this key belongs to another kind" in fails(gan_run, "--steps", "5")
+    assert "--steps 5 has no effect with sd.yaml" in fails("sd.yaml", "--steps", "5")
     message = fails("sd.yaml", "--share", "0.2", "--maker", "anchored")
     assert (
         "--maker anchored --share 0.2 has no effect with sd.yaml: the file says how pictures are "

@@ -7,6 +7,8 @@ import torch
 from reid_gen.body.table import save_table
 from reid_gen.data.datasets import load_dataset
 from reid_gen.engine import run as run_module
+from reid_gen.engine.build_parts import build_artist
+from reid_gen.engine.checkpoint import find_checkpoint
 from reid_gen.engine.journal import read_metrics
 from reid_gen.engine.run import resume_run
 from reid_gen.errors import UserError
@@ -147,3 +149,11 @@ def test_build_names_a_rasteriser_that_is_missing(config, monkeypatch):
     monkeypatch.setitem(sys.modules, "pytorch3d.renderer.mesh.rasterize_meshes", None)
     with pytest.raises(UserError, match="the rasteriser pytorch3d cannot be loaded"):
         experiment(config, "body.rasteriser=pytorch3d")
+
+
+@pytest.mark.parametrize("axis", ["body", "picture"])
+def test_build_turns_bodies_about_the_axis_of_the_settings(config, axis):
+    made, settings = experiment(config, f"generator.axis={axis}")
+    assert made.trainer.generator.maps.maps.axis == axis
+    run = train(config, f"generator.axis={axis}", "name=run")
+    assert build_artist(settings, find_checkpoint(run)).axis == axis
