@@ -127,7 +127,10 @@ def _pixels(crop: Crop, number: int) -> Pixels:
         except UnreadableImage as error:
             raise unreadable_error([error]) from error
     if isinstance(crop, Pillow.Image):
-        return np.asarray(crop.convert("RGB"))
+        try:
+            return np.asarray(crop.convert("RGB"))
+        except (OSError, ValueError) as error:
+            raise UserError(f"crop {number} cannot be read ({error}); {RULE}") from error
     if not isinstance(crop, np.ndarray):
         raise UserError(f"crop {number} is {type(crop).__name__} {crop!r:.50}; {RULE}")
     if crop.ndim != 3 or crop.shape[2] != 3 or crop.dtype != np.uint8 or not crop.size:

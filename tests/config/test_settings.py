@@ -87,7 +87,7 @@ def test_numbers_in_scientific_notation_are_numbers(write):
         (
             "clustering:",
             "body: {rasteriser: torch}\nclustering:",
-            "FILE: body.rasteriser needs a generator that draws bodies",
+            "FILE: body.rasteriser needs a generator that draws bodies; leave it out",
         ),
         (
             "clustering:",

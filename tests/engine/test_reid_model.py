@@ -107,6 +107,14 @@ def test_reid_model_names_a_file_that_does_not_decode(model, tmp_path):
             model([path])
 
 
+def test_reid_model_names_a_picture_that_is_cut_off(model, tmp_path):
+    file = tmp_path / "cut.png"
+    Image.fromarray(crops()[0]).save(file)
+    file.write_bytes(file.read_bytes()[:900])
+    with Image.open(file) as picture, pytest.raises(UserError, match="crop 0 cannot be read"):
+        model(picture)
+
+
 @pytest.mark.parametrize("device", ["rubbish", "meta", "cuda:99", None])
 @pytest.mark.parametrize("kind", ["torch", "onnx"])
 def test_reid_model_names_a_device_that_is_not_there(exported, kind, device):
