@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -70,26 +72,34 @@ def _weigh(corners: Tensor, row: Tensor, column: Tensor) -> tuple[Tensor, Tensor
     return weights, (weights * corners[..., 2]).sum(1)
 
 
+def _pytorch3d() -> tuple[Any, Any]:
+    """Its function that rasterises, and its class of meshes."""
+    try:
+        from pytorch3d.renderer.mesh.rasterize_meshes import rasterize_meshes
+        from pytorch3d.structures import Meshes
+    except (ImportError, OSError) as error:
+        reason = str(error).split("\n")[0]
+        raise UserError(
+            f"the rasteriser pytorch3d cannot be loaded ({reason}); build it for this torch as "
+            "docs/bodies.md says, or take numba or torch"
+        ) from error
+    return rasterize_meshes, Meshes
+
+
 def rasterise_pytorch3d(screen: Floats, faces: Faces, height: int, width: int) -> Fragments:
     """:func:`rasterise` by pytorch3d, on the GPU where there is one.
 
     Raises:
         UserError: If pytorch3d is not installed.
     """
-    try:
-        from pytorch3d.renderer.mesh.rasterize_meshes import rasterize_meshes
-        from pytorch3d.structures import Meshes
-    except ImportError as error:
-        raise UserError(
-            f"rasteriser pytorch3d: {error}; install pytorch3d, or use numba or torch"
-        ) from error
+    rasterize_meshes, meshes = _pytorch3d()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     points = torch.from_numpy(screen).to(device)
     # Its x goes left and its y up, and the smaller side of the picture spans -1 to 1.
     flat = (points.new_tensor([width, height]) - 2 * points[..., :2]) / min(height, width)
     corners = torch.from_numpy(faces).to(device).long().expand(len(screen), -1, -1)
     face, depth, barycentric, _ = rasterize_meshes(
-        Meshes(torch.cat([flat, points[..., 2:]], -1), corners),
+        meshes(torch.cat([flat, points[..., 2:]], -1), corners),
         image_size=(height, width),
         faces_per_pixel=1,
         bin_size=0,
@@ -109,3 +119,16 @@ RASTERISERS: dict[str, Rasteriser] = {
     "torch": rasterise_torch,
     "pytorch3d": rasterise_pytorch3d,
 }
+
+
+def load_rasteriser(name: str) -> Rasteriser:
+    """The rasteriser of a name, if it can run here.
+
+    Raises:
+        UserError: If there is none of this name, or its package is not installed.
+    """
+    if name not in RASTERISERS:
+        raise UserError(f"unknown rasteriser {name!r}; known: {', '.join(RASTERISERS)}")
+    if name == "pytorch3d":
+        _pytorch3d()
+    return RASTERISERS[name]

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from reid_gen.body.camera import project, upright
 from reid_gen.body.evidence import Evidence
 from reid_gen.body.model import BodyModel
-from reid_gen.body.rasterise import rasterise
+from reid_gen.body.rasterise import Rasteriser, rasterise
 from reid_gen.body.regressor import RIGHT, from_6d, seen_joints, to_6d
 from reid_gen.body.table import BodyTable
 from reid_gen.types import Floats
@@ -33,7 +33,9 @@ EVERY = 5
 """Of the vertices that are compared with masks."""
 
 
-def refine(table: BodyTable, evidence: Evidence, body: BodyModel) -> BodyTable:
+def refine(
+    table: BodyTable, evidence: Evidence, body: BodyModel, rasteriser: Rasteriser = rasterise
+) -> BodyTable:
     """Bodies close to their estimates that agree better with what is known of the images.
 
     Where there are key points, the same body with its back to front is tried too: taking one for
@@ -43,6 +45,7 @@ def refine(table: BodyTable, evidence: Evidence, body: BodyModel) -> BodyTable:
         table: Estimates, B of one image size.
         evidence: On them; images without any keep their estimate.
         body: That the estimates are of.
+        rasteriser: Draws the bodies that are compared with masks in the end.
 
     Returns:
         The table with pose, shape and camera fitted, and as score the agreement in 0..1: the mean
@@ -63,7 +66,7 @@ def refine(table: BodyTable, evidence: Evidence, body: BodyModel) -> BodyTable:
     columns = {name: getattr(table, name).copy() for name in (*start, "score")}
     for name, values in best.items():
         columns[name][rows] = values
-    columns["score"][rows] = _agreement(best, known, body)
+    columns["score"][rows] = _agreement(best, known, body, rasteriser)
     return replace(table, **columns)
 
 
@@ -158,7 +161,9 @@ def _disagreement(
     return total + targets.masked * 4 * (beyond + uncovered)
 
 
-def _agreement(columns: dict[str, Floats], evidence: Evidence, body: BodyModel) -> Floats:
+def _agreement(
+    columns: dict[str, Floats], evidence: Evidence, body: BodyModel, rasteriser: Rasteriser
+) -> Floats:
     rotation = Rotation.from_rotvec(columns["pose"].reshape(-1, 3)).as_matrix()
     matrices = torch.from_numpy(rotation).float().view(-1, 24, 3, 3)
     with torch.no_grad():
@@ -170,7 +175,7 @@ def _agreement(columns: dict[str, Floats], evidence: Evidence, body: BodyModel) 
     share = (right & known).sum(1) / np.maximum(known.sum(1), 1)
     height, width = evidence.mask.shape[1:]
     vertices = (posed.vertices - posed.joints[:, :1]).numpy()
-    drawn = rasterise(
+    drawn = rasteriser(
         project(vertices, columns["camera"], height, width), body.faces, height, width
     )
     body_mask = drawn.face >= 0

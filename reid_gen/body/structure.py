@@ -24,6 +24,7 @@ class Mesh:
         faces: [F, 3].
         skinning: How far each vertex belongs to each joint, [V, 24].
         colours: Of their surface, in -1..1, [B, V, 3]; None unless they are to be ``painted``.
+        rasteriser: What finds the faces that pixels see, one of ``backends.RASTERISERS``.
     """
 
     vertices: Floats
@@ -31,11 +32,10 @@ class Mesh:
     faces: Faces
     skinning: Floats
     colours: Floats | None = None
+    rasteriser: Rasteriser = rasterise
 
 
-def draw_structure(
-    mesh: Mesh, kind: str, height: int, width: int, rasteriser: Rasteriser = rasterise
-) -> Floats:
+def draw_structure(mesh: Mesh, kind: str, height: int, width: int) -> Floats:
     """Draw structure maps.
 
     Args:
@@ -43,7 +43,6 @@ def draw_structure(
         kind: A key of ``KINDS``.
         height: Of the maps in pixels.
         width: Of the maps in pixels.
-        rasteriser: One of ``backends.RASTERISERS``.
 
     Returns:
         Values in -1..1, [B, C, H, W]; C is ``KINDS[kind].channels``.
@@ -53,7 +52,7 @@ def draw_structure(
     """
     if kind not in KINDS:
         raise UserError(f"unknown structure map {kind!r}; known: {', '.join(KINDS)}")
-    fragments = rasteriser(mesh.screen, mesh.faces, height, width)
+    fragments = mesh.rasteriser(mesh.screen, mesh.faces, height, width)
     drawn = KINDS[kind].draw(mesh, fragments)
     return np.ascontiguousarray(np.moveaxis(drawn, -1, 1), dtype=np.float32)
 

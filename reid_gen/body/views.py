@@ -18,6 +18,9 @@ from reid_gen.body.structure import PAINTED, Mesh, draw_structure
 from reid_gen.body.table import BodyTable
 from reid_gen.types import Floats, Ints, Pixels
 
+BODY = "body"
+"""The axis that bodies turn about unless it is the picture's."""
+
 
 class StructureMaps:
     """Draws bodies of a table as their images would show them after a turn.
@@ -30,6 +33,8 @@ class StructureMaps:
         height: Of a map in pixels.
         width: Of a map in pixels.
         rasteriser: One of ``backends.RASTERISERS``.
+        axis: What bodies turn about: the upright axis of each (``body``) or the picture's vertical
+            (``picture``), as in GCL.
     """
 
     def __init__(
@@ -39,12 +44,14 @@ class StructureMaps:
         height: int,
         width: int,
         rasteriser: Rasteriser = rasterise,
+        axis: str = BODY,
     ) -> None:
         self.table = table
         self.model = model
         self.height = height
         self.width = width
         self.rasteriser = rasteriser
+        self.axis = axis
 
     def __call__(
         self, kind: str, keys: Sequence[str], degrees: Floats, pictures: Pixels | None = None
@@ -65,7 +72,7 @@ class StructureMaps:
         if kind == PAINTED:
             assert pictures is not None
             mesh = replace(mesh, colours=self._colours(keys, pictures))
-        return draw_structure(mesh, kind, self.height, self.width, self.rasteriser)
+        return draw_structure(mesh, kind, self.height, self.width)
 
     def _colours(self, keys: Sequence[str], pictures: Pixels) -> Floats:
         """Of the bodies' surfaces, [B, V, 3]; an image that is asked for twice is painted once."""
@@ -91,6 +98,13 @@ class StructureMaps:
         with torch.no_grad():
             posed = self.model(matrices, torch.from_numpy(bodies.shape))
         about_pelvis = (posed.vertices - posed.joints[:, :1]).numpy()
-        vertices = turned(about_pelvis, degrees, upright(bodies.pose))
+        up = upright(bodies.pose) if self.axis == BODY else None
+        vertices = turned(about_pelvis, degrees, up)
         screen = project(vertices, bodies.camera, self.height, self.width, bodies.size)
-        return Mesh(vertices, screen, self.model.faces, self.model.arrays.skinning)
+        return Mesh(
+            vertices,
+            screen,
+            self.model.faces,
+            self.model.arrays.skinning,
+            rasteriser=self.rasteriser,
+        )

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING
 import click
 
 from reid_gen.cli.command import Command
-from reid_gen.cli.options import ANGLES, COUNT_RANGE, FORCE, INPUT, JSON, MODEL_PATH, PICTURE
+from reid_gen.cli.options import (
+    ANGLES,
+    COUNT_RANGE,
+    FORCE,
+    INPUT,
+    JSON,
+    MODEL_PATH,
+    PICTURE,
+    RASTERISER,
+)
 from reid_gen.cli.results import Results
 
 if TYPE_CHECKING:
@@ -32,6 +41,7 @@ if TYPE_CHECKING:
 @click.option(
     "--sheet", type=PICTURE, help="Draw some queries, their views and the true ones: .png or .jpg."
 )
+@RASTERISER
 @JSON
 @FORCE
 def evaluate_views(
@@ -41,6 +51,7 @@ def evaluate_views(
     judge: Path | None,
     inception: Path | None,
     sheet: Path | None,
+    rasteriser: str | None,
     output: Path | None,
 ) -> None:
     """Measure the views that RUN's generator draws of query images.
@@ -59,7 +70,7 @@ def evaluate_views(
     from reid_gen.evaluation.inception import load_inception
 
     told = Results(output)
-    checkpoint, config, drawn, artist = open_run(run)
+    checkpoint, config, drawn, artist = open_run(run, {"body.rasteriser": rasteriser})
     dataset = load_dataset(config.data.name, config.data.root)
     query, gallery = labelled_splits(dataset)
     recognise = _judge(config, judge)

@@ -52,6 +52,11 @@ MAKER, MEMBERS, SHARE, SEED = "turned", 4, 0.1, 1
     show_default=str(SHARE),
     help="Of a picture's own content with --maker anchored; the rest is the image's.",
 )
+@click.option(
+    "--steps",
+    type=click.IntRange(1, 1000),
+    help="Of a run's diffusion model, for each picture (CLSP: 100); by default the run's setting.",
+)
 @click.option("--seed", type=SEED_RANGE, show_default=str(SEED))
 @click.option("--check", is_flag=True, help="Only compare --out with what is said of it, and here.")
 @click.option("--sheet", type=PICTURE, help="Draw some groups into a .png or .jpg.")
@@ -63,6 +68,7 @@ def generate(
     maker: str | None,
     members: int | None,
     share: float | None,
+    steps: int | None,
     seed: int | None,
     check: bool,
     sheet: Path | None,
@@ -77,7 +83,7 @@ def generate(
 
     Example: reid-gen generate runs/gcl_pedestrians --out groups --sheet groups.png
     """
-    _refuse_unused(source, maker, share, check)
+    _refuse_unused(source, maker, share, steps, check)
 
     from reid_gen.data.groups import check_groups, load_groups, refuse_others
     from reid_gen.report.groups import groups_sheet
@@ -86,10 +92,12 @@ def generate(
     if source is not None and not check:
         refuse_others(out)
         share, seed = SHARE if share is None else share, SEED if seed is None else seed
-        _make(source, out, maker or MAKER, members or MEMBERS, share, seed, results)
+        _make(source, out, maker or MAKER, members or MEMBERS, share, steps, seed, results)
     groups = load_groups(out)
     if check:
-        asked = {"maker": maker, "members": members, "share": share, "seed": seed}
+        asked = {
+            "maker": maker, "members": members, "share": share, "steps": steps, "seed": seed
+        }  # fmt: skip
         _refuse_other(groups, source, asked)
     check_groups(groups)
     _describe(groups, results)
@@ -103,7 +111,11 @@ def _is_pipeline(source: Path) -> bool:
 
 
 def _refuse_unused(
-    source: Path | None, maker: str | None, share: float | None, check: bool
+    source: Path | None,
+    maker: str | None,
+    share: float | None,
+    steps: int | None,
+    check: bool,
 ) -> None:
     """See that SOURCE is there, and no option that would be without effect.
 
@@ -116,7 +128,7 @@ def _refuse_unused(
                 "no SOURCE: give a run, or the YAML file of a public diffusion model"
             )
     elif _is_pipeline(source):
-        given = {"--maker": maker, "--share": share}
+        given = {"--maker": maker, "--share": share, "--steps": steps}
         unused = [f"{name} {value}" for name, value in given.items() if value is not None]
         if unused:
             raise click.UsageError(
@@ -127,6 +139,8 @@ def _refuse_unused(
         raise click.UsageError(
             f"--share {share} has no effect without --maker anchored; leave it out"
         )
+    elif steps is not None and maker == "mosaic":
+        raise click.UsageError(f"--steps {steps} has no effect with --maker mosaic; leave it out")
 
 
 def _refuse_other(groups: Groups, source: Path | None, asked: Mapping[str, object]) -> None:
@@ -159,6 +173,7 @@ def _make(
     maker: str,
     members: int,
     share: float,
+    steps: int | None,
     seed: int,
     results: Results,
 ) -> None:
@@ -167,7 +182,7 @@ def _make(
     elif maker == "mosaic":
         way, scorer, images, card = _mosaics(source)
     else:
-        way, scorer, images, card = _drawn(source, maker, share, results)
+        way, scorer, images, card = _drawn(source, maker, share, steps, results)
 
     from reid_gen.engine.generate import generate_groups
     from reid_gen.engine.progress import Terminal
@@ -198,7 +213,7 @@ def _pipeline(file: Path) -> Job:
     return *build_groups(settings), {"made_by": file.name, **card_of(settings)}
 
 
-def _drawn(run: Path, maker: str, share: float, results: Results) -> Job:
+def _drawn(run: Path, maker: str, share: float, steps: int | None, results: Results) -> Job:
     """What draws with a run's generator, and the images that have a body to trust."""
     from itertools import compress
 
@@ -212,7 +227,7 @@ def _drawn(run: Path, maker: str, share: float, results: Results) -> Job:
     from reid_gen.engine.steps import GENERATOR
     from reid_gen.files import content_digest
 
-    checkpoint, config, settings, artist = open_run(run)
+    checkpoint, config, settings, artist = open_run(run, {"generator.steps": steps})
     images = load_dataset(config.data.name, config.data.root).train
     file = settings.bodies / "train.npz"
     table = load_table(file)
@@ -223,10 +238,11 @@ def _drawn(run: Path, maker: str, share: float, results: Results) -> Job:
     way: Maker = Turned(artist, table, angles)
     if maker == "anchored":
         way = Anchored(artist, table, angles, share)
-    judge = StructureJudge(table, artist.body, artist.height, artist.width)
+    judge = StructureJudge(artist.maps(table))
     contents = {"bodies": file, "generator": checkpoint / f"{GENERATOR}{WEIGHTS}"}
     digests = {name: content_digest(path) for name, path in contents.items()}
-    card = {"made_by": _name(run), "contents_sha256": digests}
+    card: dict[str, Any] = {"made_by": _name(run), "contents_sha256": digests}
+    card |= {} if steps is None else {"steps": steps}
     return way, Scorer(artist.runtime.encoder(artist.encoder), judge), chosen, card
 
 

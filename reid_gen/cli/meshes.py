@@ -14,6 +14,7 @@ from reid_gen.cli.options import (
     INPUT,
     JSON,
     PICTURE,
+    RASTERISER,
     RESUMED,
     SHARD,
     THREAD_RANGE,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     "--shard", type=SHARD, default="1/1", show_default=True, help="Do the i-th of n shares."
 )
 @click.option("--sheet", type=PICTURE, help="Draw some bodies into a .png or .jpg.")
+@RASTERISER
 @click.option(
     "--workers", type=THREAD_RANGE, default=2, show_default=True, help="Decoding threads."
 )
@@ -59,6 +61,7 @@ def meshes(
     masks: Path | None,
     shard: tuple[int, int],
     sheet: Path | None,
+    rasteriser: str | None,
     workers: int,
     output: Path | None,
 ) -> None:
@@ -73,17 +76,20 @@ def meshes(
 
     results = Results(output)
     _refuse_contradictions(weights, folder, body)
+    _refuse_unused(rasteriser, sheet, keypoints, masks)
     dataset = load_dataset(name, root)
 
+    from reid_gen.body.backends import load_rasteriser
     from reid_gen.body.model import load_body
     from reid_gen.engine.meshes import Refined, recover_split, splits_of
 
+    draw = load_rasteriser(rasteriser or "numba")
     splits = splits_of(dataset)
     paths = {image.key: image.path for split in splits.values() for image in split}
     model = load_body(body)
     recovery = _recovery(weights, folder, model, paths)
     if keypoints or masks:
-        recovery = Refined(recovery, EvidenceFiles(keypoints, masks, paths), model)
+        recovery = Refined(recovery, EvidenceFiles(keypoints, masks, paths), model, draw)
     whole = [
         recover_split(
             split, out / f"{label}.npz", recovery,
@@ -101,7 +107,7 @@ def meshes(
     if sheet is not None:
         from reid_gen.report.bodies import bodies_sheet
 
-        pixels = bodies_sheet(splits["train"], tables["train"], model)
+        pixels = bodies_sheet(splits["train"], tables["train"], model, draw)
         results.draw(pixels, sheet, "bodies of some training images")
 
 
@@ -131,6 +137,14 @@ def _refuse_contradictions(weights: Path | None, folder: Path | None, body: Path
         raise click.UsageError(
             "--body, an SMPL model, goes with bodies that others' programs estimate: give it with "
             "--from, or with a --weights checkpoint (.pt, .pth, .ckpt), and else leave it out"
+        )
+
+
+def _refuse_unused(rasteriser: str | None, *drawn: Path | None) -> None:
+    if rasteriser is not None and not any(drawn):
+        raise click.UsageError(
+            f"--rasteriser {rasteriser} has no effect where no body is drawn: give --sheet, "
+            "--keypoints or --masks with it, or leave it out"
         )
 
 

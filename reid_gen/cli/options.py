@@ -105,6 +105,11 @@ JSON = click.option(
 FORCE = force_option("Overwrite outputs that exist.")
 FILES_FORCE = force_option("Overwrite files that exist; the folder of --out is continued.")
 """For commands that go on with what they made before."""
+RASTERISER = click.option(
+    "--rasteriser",
+    type=click.Choice(["numba", "torch", "pytorch3d"]),
+    help="What draws bodies; by default that of the run's settings, or numba.",
+)
 MODEL = click.option(
     "--model",
     type=MODEL_PATH,

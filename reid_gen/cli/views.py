@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import click
 
 from reid_gen.cli.command import Command, Output
-from reid_gen.cli.options import ANGLES, FORCE, IMAGES, INPUT, MODEL_PATH
+from reid_gen.cli.options import ANGLES, FORCE, IMAGES, INPUT, MODEL_PATH, RASTERISER
 
 if TYPE_CHECKING:
     from reid_gen.config.generators import Drawn
@@ -33,6 +35,7 @@ TURN = Output(endings=(".png", ".jpg", ".gif", ".mp4"))
     help="Turns on a sheet.",
 )
 @click.option("--bodies", type=INPUT, help="Table of `reid-gen meshes`; else bodies are estimated.")
+@RASTERISER
 @FORCE
 def views(
     run: Path,
@@ -40,6 +43,7 @@ def views(
     out: Path,
     degrees: tuple[float, ...],
     bodies: Path | None,
+    rasteriser: str | None,
 ) -> None:
     """Draw the people of IMAGES from other sides with the generator of RUN.
 
@@ -59,7 +63,7 @@ def views(
     from reid_gen.engine.artist import named_as_in, recover_bodies
     from reid_gen.report.turning import draw_turns
 
-    artist = open_run(run)[-1]
+    artist = open_run(run, {"body.rasteriser": rasteriser})[-1]
     if bodies is None:
         table = recover_bodies(found, MeshRecovery())
     else:
@@ -69,17 +73,24 @@ def views(
     click.echo(f"drew views of {len(found)} images: {out}")
 
 
-def open_run(run: Path) -> tuple[Path, Config, Drawn, Artist]:
+def open_run(
+    run: Path, settings: Mapping[str, object] = MappingProxyType({})
+) -> tuple[Path, Config, Drawn, Artist]:
     """Checkpoint, settings, those of the generator, and the artist of a run that draws.
 
+    Args:
+        run: Folder or checkpoint.
+        settings: By name, those that replace the run's own; one of None replaces nothing.
+
     Raises:
-        UserError: If there is no such run.
+        UserError: If there is no such run, or a setting does not fit it.
     """
     from reid_gen.config.generators import Drawn
     from reid_gen.config.load import load_config
     from reid_gen.engine.run_folder import CONFIG, checkpoint_folder
 
-    config = load_config(checkpoint_folder(run).parent / CONFIG, ())
+    overrides = [f"{name}={value}" for name, value in settings.items() if value is not None]
+    config = load_config(checkpoint_folder(run).parent / CONFIG, overrides)
 
     from reid_gen.engine.build_parts import build_artist
     from reid_gen.engine.checkpoint import find_checkpoint

@@ -37,11 +37,16 @@ class FixedEps:
 class ShareEps:
     """DBSCAN radius as the mean of the smallest ``share`` of all pairwise distances (MMT, GCL).
 
+    Attributes:
+        share: In (0, 1).
+        copies: Whether pairs at distance 0 count; the code of MMT and GCL leaves them out.
+
     Raises:
         UserError: If the share is not in (0, 1).
     """
 
     share: float
+    copies: bool = True
 
     def __post_init__(self) -> None:
         if not 0 < self.share < 1:
@@ -167,7 +172,7 @@ def choose_eps(distance: sparse.csr_matrix, rule: EpsRule) -> float:
 
     Args:
         distance: Symmetric [N, N], as :func:`~reid_gen.cluster.jaccard.jaccard_distances` gives it.
-        rule: The rule. ``ShareEps`` counts pairs at distance 0 too (MMT's code leaves them out).
+        rule: The rule.
 
     Returns:
         The radius.
@@ -178,16 +183,18 @@ def choose_eps(distance: sparse.csr_matrix, rule: EpsRule) -> float:
     match rule:
         case FixedEps(value):
             return value
-        case ShareEps(share):
+        case ShareEps(share, copies):
             size = distance.shape[0]
-            wanted = max(1, round(share * size * (size - 1) / 2))
             stored = np.sort(sparse.triu(distance, k=1).data)
+            left_out = 0 if copies else int(np.searchsorted(stored, 0, side="right"))
+            stored = stored[left_out:]
+            wanted = max(1, round(share * (size * (size - 1) / 2 - left_out)))
             smallest = stored[:wanted].astype(np.float64)
             radius = float((smallest.sum() + (wanted - len(smallest))) / wanted)
             if radius == 0:
                 raise UserError(
                     f"the nearest {wanted} of all pairs (share {share:g}) are at distance 0, and "
-                    "eps cannot be 0; give a larger share"
+                    "eps cannot be 0; give a larger share, or leave copies out"
                 )
             return radius
         case _:

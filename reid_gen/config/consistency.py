@@ -24,6 +24,7 @@ def contradictions(config: Config) -> Iterator[str]:
         _generator_is_there,
         _generator_is_used,
         _generator_is_trained,
+        _bodies_are_drawn,
         _every_stage_learns,
         _mixup_fits,
         _pose_stands_alone,
@@ -98,6 +99,11 @@ def _generator_is_trained(config: Config) -> Iterator[str]:
         trained |= trains
     if any(training):
         yield from _generator_learns(settings)
+
+
+def _bodies_are_drawn(config: Config) -> Iterator[str]:
+    if config.body.rasteriser != "numba" and not isinstance(config.generator, Drawn):
+        yield "body.rasteriser needs a generator that draws bodies; leave it out"
 
 
 def _generator_learns(settings: Drawn) -> Iterator[str]:

@@ -86,6 +86,8 @@ class Drawn(Section):
     map: Literal["grey", "depth", "normals", "parts", "silhouette", "painted"] = "parts"
     """``painted`` bodies bear the colours that the image shows of them (own; GCL: ``grey``)."""
     angles: Annotated[StepTurns | AnyTurn, Field(discriminator="kind")] = AnyTurn(kind="any")
+    axis: Literal["body", "picture"] = "body"
+    """What bodies turn about: the upright axis of each, or the picture's vertical (GCL)."""
     least_score: Share = 0.3
     """Images with less confident bodies are trained without views."""
     batch: ViewBatch = 16
@@ -148,7 +150,7 @@ class PixelDiffusion(Drawn):
     """How often the body, and how often the person, is hidden in training."""
     average: Momentum = 0.999
     """Decay of the running average that draws."""
-    steps: Count = 10
+    steps: Annotated[int, Field(ge=1, le=1000)] = 10
     """Of the sampler."""
     body_guidance: NotNegative = 1.0
     person_guidance: NotNegative = 1.5

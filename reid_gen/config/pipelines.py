@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from reid_gen.config.generators import AnyTurn, StepTurns
-from reid_gen.config.section import Count, NotNegative, Section, Share, Side
+from reid_gen.config.section import Count, NotNegative, RasteriserName, Section, Share, Side
 
 Size = Annotated[Side, Field(multiple_of=8)]
 
@@ -92,6 +92,7 @@ class Groups(Section):
     """Folder that `reid-gen meshes` made."""
     body: Annotated[Path | None, Field(strict=False)] = None
     """SMPL model if the bodies are SMPL's; null for the built-in one."""
+    rasteriser: RasteriserName = "numba"
     least_score: Share = 0.3
     """Less confident bodies are left out."""
     angles: Annotated[StepTurns | AnyTurn, Field(discriminator="kind")] | None = None

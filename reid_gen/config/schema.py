@@ -18,8 +18,10 @@ from reid_gen.config.section import (
     CountOrZero,
     Momentum,
     Neighbours,
+    NormBatch,
     NotNegative,
     Positive,
+    RasteriserName,
     Section,
     Seed,
     Share,
@@ -49,22 +51,14 @@ class Encoder(Section):
     """``token`` is a transformer's class token."""
     last_stride: Literal[1, 2] | None = 1
     """1 keeps a finer map in convolutional backbones; null for transformers."""
-    ghost_batch: Batch | None = 64
+    ghost_batch: NormBatch | None = 64
     """Images per batch-norm group in training; null takes the whole batch."""
     precision: Literal["bf16", "fp32"] = "bf16"
     embedding: Channels | None = None
     """Length that a linear layer brings features to before the neck (GCL: 512); null has none."""
     pose_token: bool = False
-    """True gives a transformer one more token, which the pose head reads (GenPoCCL)."""
-
-    @model_validator(mode="after")
-    def _one_token(self) -> Encoder:
-        if self.pose_token and self.pooling == "token":
-            raise ValueError(
-                "pooling token reads the class token, and pose_token adds another; "
-                "take gem, avg or max with pose_token"
-            )
-        return self
+    """True gives a transformer one more token, which the pose head reads (GenPoCCL, whose re-ID
+    feature is the class token: ``pooling: token``)."""
 
 
 class Augment(Section):
@@ -78,7 +72,8 @@ class Augment(Section):
 class Sampler(Section):
     """P x K: ``batch`` images, of which ``instances`` share a pseudo label."""
 
-    batch: Batch = 256
+    batch: NormBatch = 256
+    """At least 2, because one image has no batch statistics."""
     instances: Batch | None = 16
     """null draws clustered images plainly, as GCL's release does."""
     camera_aware: bool = False
@@ -102,6 +97,8 @@ class ShareEps(Section):
 
     kind: Literal["share"]
     share: Annotated[float, Field(gt=0, lt=1)] = 1.6e-3
+    copies: bool = True
+    """False leaves pairs at distance 0 out of all pairs (release)."""
 
 
 class Clustering(Section):
@@ -170,6 +167,12 @@ class PoseWeights(Section):
     """L_align: two changed views of one picture, by the re-ID feature."""
     rebuild: NotNegative = 0.0
     """L_rec: what was hidden of a picture."""
+
+
+class Body(Section):
+    """How bodies are drawn, in training and for views."""
+
+    rasteriser: RasteriserName = "numba"
 
 
 class Pose(Section):
@@ -261,6 +264,7 @@ class Config(Section):
     generator: Annotated[MeshGan | PixelDiffusion | Stored | None, Field(discriminator="kind")] = (
         None
     )
+    body: Body = Body()
     pose: Pose | None = None
     source: Source | None = None
     start_from: Annotated[Path | None, Field(strict=False)] = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -13,6 +13,8 @@ def _within(least: float, most: float) -> Any:
     return Field(ge=least, le=most)
 
 
+RasteriserName = Literal["numba", "torch", "pytorch3d"]
+"""What draws bodies: fast on a CPU; on a GPU too; the same by another library (docs/bodies.md)."""
 Share = Annotated[float, _within(0, 1)]
 Positive = Annotated[float, Field(gt=0, le=1e6)]
 NotNegative = Annotated[float, _within(0, 1e6)]
@@ -21,6 +23,8 @@ Seed = Annotated[int, _within(*limits.SEED)]
 Count = Annotated[int, _within(*limits.COUNT)]
 CountOrZero = Annotated[int, _within(0, limits.COUNT[1])]
 Batch = Annotated[int, _within(*limits.BATCH)]
+NormBatch = Annotated[int, _within(2, limits.BATCH[1])]
+"""Images that batch norm takes together; one has no variance."""
 Threads = Annotated[int, _within(*limits.THREADS)]
 Neighbours = Annotated[int, _within(*limits.NEIGHBOURS)]
 Side = Annotated[int, _within(*limits.SIDE)]

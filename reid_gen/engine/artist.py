@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from reid_gen.body.model import BodyModel
+from reid_gen.body.rasterise import Rasteriser
 from reid_gen.body.recover import Recovery
 from reid_gen.body.table import BodyTable, join_tables
 from reid_gen.body.views import StructureMaps
@@ -52,6 +53,8 @@ class Artist:
         height: Of images.
         width: Of images.
         runtime: Device and precision.
+        rasteriser: Draws bodies.
+        axis: What they turn about, as :class:`StructureMaps` has it.
     """
 
     encoder: IdentityEncoder
@@ -61,6 +64,13 @@ class Artist:
     height: int
     width: int
     runtime: Runtime
+    rasteriser: Rasteriser
+    axis: str
+
+    def maps(self, table: BodyTable) -> StructureMaps:
+        """What the painter is shown of the bodies of a table."""
+        size = self.height, self.width
+        return StructureMaps(table, self.body, *size, self.rasteriser, self.axis)
 
     def views(
         self, images: Sequence[Image], table: BodyTable, degrees: Floats
@@ -96,7 +106,7 @@ class Artist:
         Raises:
             UserError: If an image does not decode or has no body.
         """
-        maps = StructureMaps(table, self.body, self.height, self.width)
+        maps = self.maps(table)
         self.encoder.eval()
         turns = np.broadcast_to(degrees, (len(images), np.shape(degrees)[-1]))
         for batch in whole_batches(ImageLoader(images, self.height, self.width, 2)):

@@ -13,7 +13,8 @@ from reid_gen.generators.protocol import Sources
 from reid_gen.types import Floats
 
 FEWEST = 2
-"""Images of a batch that get views, or none does: one alone has no batch statistics."""
+"""Images that a process needs in a batch, and images of a batch that get views or none does: one
+alone has no batch statistics."""
 
 
 def prepare(

@@ -252,7 +252,7 @@ def _eps(rule: schema.FixedEps | schema.ShareEps) -> EpsRule:
         case schema.FixedEps():
             return FixedEps(rule.value)
         case schema.ShareEps():
-            return ShareEps(rule.share)
+            return ShareEps(rule.share, rule.copies)
         case _:
             assert_never(rule)
 

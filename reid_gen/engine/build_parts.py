@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from typing_extensions import assert_never
 
+from reid_gen.body.backends import load_rasteriser
 from reid_gen.body.model import load_body
 from reid_gen.body.table import load_table
 from reid_gen.body.views import StructureMaps
@@ -88,6 +89,7 @@ def _is_alike(start: Path, kind: str) -> bool:
 
 def _maps(config: schema.Config, settings: generators.Drawn, dataset: Dataset) -> TurnedMaps:
     """Body maps of the training images."""
+    rasteriser = load_rasteriser(config.body.rasteriser)
     table = load_table(settings.bodies / "train.npz")
     scores = table.of([image.key for image in dataset.train]).score
     if scores.max() < settings.least_score:
@@ -97,7 +99,7 @@ def _maps(config: schema.Config, settings: generators.Drawn, dataset: Dataset) -
         )
     size = config.data.height, config.data.width
     return TurnedMaps(
-        StructureMaps(table, load_body(settings.body), *size),
+        StructureMaps(table, load_body(settings.body), *size, rasteriser, settings.axis),
         settings.map,
         build_angles(settings.angles),
         settings.least_score,
@@ -131,8 +133,9 @@ def build_artist(config: schema.Config, checkpoint: Path) -> Artist:
     """What draws views with the networks of a run.
 
     Raises:
-        UserError: If the run has no generator, or its weights cannot be loaded.
+        UserError: If the run has no generator, or its weights or its rasteriser cannot be loaded.
     """
+    rasteriser = load_rasteriser(config.body.rasteriser)
     size = config.data.height, config.data.width
     encoder, _ = load_encoder(checkpoint)
     painter: MeshPainter | DiffusionPainter
@@ -157,7 +160,10 @@ def build_artist(config: schema.Config, checkpoint: Path) -> Artist:
     load_networks(checkpoint, {GENERATOR: painter})
     for network in (encoder, painter):
         network.to(runtime.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return Artist(encoder, painter, settings.map, load_body(settings.body), *size, runtime)
+    body = load_body(settings.body)
+    return Artist(
+        encoder, painter, settings.map, body, *size, runtime, rasteriser, settings.axis
+    )  # fmt: skip
 
 
 def build_identity(config: schema.Config, encoder: IdentityEncoder) -> dict[str, Learner]:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from reid_gen.body.backends import load_rasteriser
 from reid_gen.body.model import load_body
 from reid_gen.body.table import load_table
 from reid_gen.body.views import StructureMaps
@@ -43,10 +44,11 @@ def build_groups(settings: pipelines.Groups) -> tuple[Prompted, Scorer, list[Ima
     chosen = list(compress(images, trusted))
     runtime = Runtime("fp32")
     encode, person = _encoder(settings, runtime)
-    body, model = load_body(settings.body), settings.model
+    model = settings.model
+    body, rasteriser = load_body(settings.body), load_rasteriser(settings.rasteriser)
     maker = Prompted(
         build_painter(model, runtime.device),
-        StructureMaps(table, body, model.height, model.width),
+        StructureMaps(table, body, model.height, model.width, rasteriser),
         [control.condition for control in model.controls],
         prompts,
         None if settings.angles is None else build_angles(settings.angles),
@@ -55,8 +57,8 @@ def build_groups(settings: pipelines.Groups) -> tuple[Prompted, Scorer, list[Ima
         settings.data.width,
         person=person,
     )
-    judge = StructureJudge(table, body, settings.data.height, settings.data.width)
-    return maker, Scorer(encode, judge), chosen
+    asked = StructureMaps(table, body, settings.data.height, settings.data.width, rasteriser)
+    return maker, Scorer(encode, StructureJudge(asked)), chosen
 
 
 def _encoder(

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from reid_gen.body.table import BodyTable
-from reid_gen.body.views import StructureMaps
 from reid_gen.data.images import resize
 from reid_gen.data.loaders import ImageLoader
 from reid_gen.data.sampling import evenly_spread
@@ -182,7 +181,7 @@ class ViewEvaluator:
 
     def _people(self, artist: Artist) -> Tensor:
         """Where the turned bodies are, [Q V, H, W]."""
-        maps = StructureMaps(self.table, artist.body, artist.height, artist.width)
+        maps = artist.maps(self.table)
         keys = [image.key for image in self.query.images for _ in self.degrees]
         degrees = np.tile(self.degrees, len(self.query.images))
         return torch.from_numpy(maps("silhouette", keys, degrees)[:, 0] > 0)

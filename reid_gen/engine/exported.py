@@ -26,18 +26,19 @@ def is_exported(path: Path) -> bool:
     return path.suffix.lower() in FORMATS
 
 
-def open_exported(path: Path) -> tuple[EncoderCard, Compute]:
+def open_exported(path: Path, device: str = "auto") -> tuple[EncoderCard, Compute]:
     """Read an ``.onnx`` file.
 
     Args:
         path: The file.
+        device: Where ONNX Runtime computes: ``auto``, ``cpu``, ``cuda`` or ``cuda:1``.
 
     Returns:
         Its card, and what computes features.
 
     Raises:
         UserError: If it is missing, of another ending, damaged or no encoder of ours, or a package
-            is missing.
+            is missing, or the device cannot be had.
     """
     if path.suffix.lower() == ".pt2":
         raise UserError(
@@ -49,14 +50,13 @@ def open_exported(path: Path) -> tuple[EncoderCard, Compute]:
     need(str(path), "onnx", "onnxruntime")
     import onnxruntime
 
+    providers = _providers(device, onnxruntime.get_available_providers())
     content = path.read_bytes()
     _check_weights(content, path)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # what goes wrong is in our message
     try:
-        session = onnxruntime.InferenceSession(
-            content, options, providers=onnxruntime.get_available_providers()
-        )
+        session = onnxruntime.InferenceSession(content, options, providers=providers)
         described = session.get_modelmeta().custom_metadata_map.get(CARD, "")
     except Exception as error:  # onnxruntime's errors have no class in common
         raise UserError(
@@ -119,3 +119,19 @@ def _try(compute: Compute, card: EncoderCard, path: Path) -> None:
         ) from error
     if not fits:
         raise UserError(f"{path} does not give a finite feature for each image; {WAY_OUT}")
+
+
+def _providers(device: str, available: list[str]) -> list[str | tuple[str, dict[str, int]]]:
+    """What ONNX Runtime computes by, the best first."""
+    if device == "auto":
+        return [*available]
+    kind, _, number = str(device).partition(":")
+    name = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}.get(kind)
+    if name not in available or not (number or "0").isdecimal():
+        raise UserError(no_device(device, f"ONNX Runtime has {', '.join(available)}"))
+    return [(name, {"device_id": int(number)} if number else {})]
+
+
+def no_device(device: str, reason: str) -> str:
+    """The message for a device that cannot be had."""
+    return f"device {device!r} cannot be had ({reason}); give auto, cpu, cuda, cuda:1 or mps"

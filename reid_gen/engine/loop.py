@@ -19,7 +19,7 @@ from reid_gen.data.sampling import shuffled_batches
 from reid_gen.data.sidecar import Bring, Brought
 from reid_gen.engine.batches import prepare
 from reid_gen.engine.contrast import ContrastTerms
-from reid_gen.engine.pools import steps
+from reid_gen.engine.pools import share, steps
 from reid_gen.engine.pose_step import POSE
 from reid_gen.engine.pretraining import Pretraining
 from reid_gen.engine.progress import Progress
@@ -224,8 +224,7 @@ class Trainer:
     ) -> Record:
         """Take the stage's steps; returns the mean of every loss term, and the speed."""
         start, images = time.perf_counter(), 0
-        rank = self.runtime.rank
-        mine = [np.array_split(rows, self.runtime.processes)[rank] for rows in batches]
+        mine = [share(rows, self.runtime.rank, self.runtime.processes) for rows in batches]
         totals: dict[str, list[float]] = {}
         reading = loader.read(mine, self._bring(place, self.stages[place.stage]))
         with self.progress.task(f"epoch {place.number}: train", len(mine)) as advance:

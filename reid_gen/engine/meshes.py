@@ -9,6 +9,7 @@ from pathlib import Path
 
 from reid_gen.body.evidence import EvidenceFiles
 from reid_gen.body.model import BodyModel
+from reid_gen.body.rasterise import Rasteriser, rasterise
 from reid_gen.body.recover import Recovery
 from reid_gen.body.refine import refine
 from reid_gen.body.table import BodyTable, join_tables, load_table, save_table
@@ -34,19 +35,28 @@ class Refined:
         recovery: Gives the estimates.
         evidence: Key points, masks.
         body: Of the estimates.
+        rasteriser: Draws the bodies that are compared with masks.
     """
 
-    def __init__(self, recovery: Recovery, evidence: EvidenceFiles, body: BodyModel) -> None:
+    def __init__(
+        self,
+        recovery: Recovery,
+        evidence: EvidenceFiles,
+        body: BodyModel,
+        rasteriser: Rasteriser = rasterise,
+    ) -> None:
         self.recovery = recovery
         self.evidence = evidence
         self.body = body
+        self.rasteriser = rasteriser
         self.source = f"{recovery.source}, refined by {evidence.source}"
         self.height, self.width = recovery.height, recovery.width
 
     def __call__(self, keys: tuple[str, ...], pixels: Pixels) -> BodyTable:
         """Estimate, then fit."""
         table = replace(self.recovery(keys, pixels), source=self.source)
-        return refine(table, self.evidence.of(keys, self.height, self.width), self.body)
+        evidence = self.evidence.of(keys, self.height, self.width)
+        return refine(table, evidence, self.body, self.rasteriser)
 
 
 def splits_of(dataset: Dataset) -> dict[str, tuple[Image, ...]]:

@@ -9,6 +9,8 @@ import numpy as np
 
 from reid_gen.data.loaders import ImageLoader
 from reid_gen.data.sampling import identity_batches, shuffled_batches
+from reid_gen.engine.batches import FEWEST
+from reid_gen.errors import UserError
 from reid_gen.types import OUTLIER, Ints
 
 
@@ -49,3 +51,19 @@ class Pool:
 def steps(rows: int, batch: int) -> int:
     """Whole batches in a pass over some rows, at least 1."""
     return max(1, rows // batch)
+
+
+def share(rows: Ints, rank: int, processes: int) -> Ints:
+    """The part of a batch that one of several processes computes.
+
+    Raises:
+        UserError: If a process would get fewer images than batch norm needs.
+    """
+    if len(rows) < FEWEST * processes:
+        raise UserError(
+            f"a batch has {len(rows)} image(s) for {processes} process(es), and batch norm needs "
+            f"{FEWEST} images in each; raise sampler.batch (generator.batch where the generator "
+            "learns alone), start fewer processes, or change clustering so that more images are in "
+            "clusters"
+        )
+    return np.array_split(rows, processes)[rank]

@@ -90,9 +90,9 @@ class PoseStep:
         share = self.mask if self.weights["rebuild"] > 0 else 0.0
         masks = draw_masks(len(images), (height // tall, width // wide), share).to(images.device)
         masks = over_pixels(masks, height, width)
-        found, token = self.encoder.look(torch.lerp(images, self.encoder.mean, masks))
+        found, tokens = self.encoder.look(torch.lerp(images, self.encoder.mean, masks))
         drawn = self.heads.painter(found) if share > 0 else None
-        return _Seen(images, self.encoder.read(found, token), masks, drawn)
+        return _Seen(images, self.encoder.read(found, tokens), masks, drawn)
 
     def _same_pose(self, poses: Tensor, batch: PoseBatch, views: int) -> Tensor:
         """L_mp over all processes; views of one picture are no positives of each other."""

@@ -29,6 +29,7 @@ MAY_CHANGE = {
     "pose.groups": SAME_CONTENT,
     "data.workers": SAME_RESULT,
     "generator.recompute": SAME_RESULT,
+    "body.rasteriser": SAME_RESULT,
     "evaluation.batch": SAME_RESULT,
     "evaluation.every": "when it is measured; training does not see it",
     "machine.device": SAME_RESULT,

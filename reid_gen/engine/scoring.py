@@ -9,9 +9,8 @@ import numpy as np
 from torch import Tensor
 from torch.nn import functional as F
 
-from reid_gen.body.model import BodyModel, load_body
+from reid_gen.body.model import load_body
 from reid_gen.body.recover import MeshRecovery, Recovery
-from reid_gen.body.table import BodyTable
 from reid_gen.body.views import StructureMaps
 from reid_gen.data.transforms import to_pixels
 from reid_gen.engine.makers import Made
@@ -64,22 +63,12 @@ class StructureJudge:
     """Compares the body that is seen in a picture with the one that was asked for.
 
     Args:
-        table: Bodies of the images.
-        body: What their parameters are of.
-        height: Of silhouettes in pixels.
-        width: Of silhouettes in pixels.
+        asked: Silhouettes of the bodies that are asked for.
         recovery: Sees bodies.
     """
 
-    def __init__(
-        self,
-        table: BodyTable,
-        body: BodyModel,
-        height: int,
-        width: int,
-        recovery: Recovery | None = None,
-    ) -> None:
-        self.asked = StructureMaps(table, body, height, width)
+    def __init__(self, asked: StructureMaps, recovery: Recovery | None = None) -> None:
+        self.asked = asked
         self.recovery = recovery or MeshRecovery()
         self.own = load_body(None)
 
@@ -97,6 +86,7 @@ class StructureJudge:
             self.own,
             self.asked.height,
             self.asked.width,
+            self.asked.rasteriser,
         )
         found = seen("silhouette", names, np.zeros(len(names), np.float32)) > 0
         return overlap(found, wanted).reshape(count, members)

@@ -33,7 +33,7 @@ class Backbone:
 
     Attributes:
         network: Maps normalised images [B, 3, H, W] to a feature map [B, C, h, w], or, if a token
-            was asked for, to (map, token [B, C]).
+            was asked for, to (map, tokens [B, T, C]): the class token, then any pose token.
         mean: Mean of the input's RGB channels, for pixels in 0..1.
         std: Standard deviation of the same.
         classifier: Prefixes of weights that published files have besides; left out on loading.

@@ -126,18 +126,23 @@ class IdentityEncoder(nn.Module):
         return self.read(*self.look(images))
 
     def look(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
-        """The backbone's map [B, C, h, w] of RGB images in 0..1, and its token if it gives one."""
+        """The backbone's map [B, C, h, w] of RGB images in 0..1, and tokens if it gives any."""
         x = (images - self.mean) / self.std
         found = self.backbone(x.contiguous(memory_format=torch.channels_last))
         return found if isinstance(found, tuple) else (found, None)
 
-    def read(self, found: Tensor, token: Tensor | None = None) -> Encoded:
-        """What a map [B, C, h, w] says, for re-ID, for a generator and for a pose head."""
+    def read(self, found: Tensor, tokens: Tensor | None = None) -> Encoded:
+        """What a map [B, C, h, w] and tokens [B, T, C] say, for re-ID, generator and pose head."""
         stripes = F.adaptive_avg_pool2d(found, (STRIPES, 1)).flatten(2)
-        return Encoded(self._feature(found, token), stripes, token if self.pooling else None)
+        pose = tokens[:, 1] if tokens is not None and tokens.shape[1] > 1 else None
+        return Encoded(self._feature(found, tokens), stripes, pose)
 
-    def _feature(self, found: Tensor, token: Tensor | None) -> Tensor:
-        pooled = self.pooling(found) if self.pooling else token
+    def _feature(self, found: Tensor, tokens: Tensor | None) -> Tensor:
+        if self.pooling is not None:
+            pooled = self.pooling(found)
+        else:
+            assert tokens is not None
+            pooled = tokens[:, 0]
         feature: Tensor = self.neck(self.embedding(pooled)).float()
         return F.normalize(feature.relu() if self.rectified else feature, dim=1)
 

@@ -24,7 +24,9 @@ class _Ghost(_BatchNorm):
         assert var is not None
         mean_after, var_after = torch.zeros_like(mean), torch.zeros_like(var)
         outputs = []
-        for group in torch.split(x, self.ghost_batch):
+        sizes = [self.ghost_batch] * (len(x) // self.ghost_batch)
+        sizes[-1] += len(x) % self.ghost_batch  # alone it may be one image, which has no variance
+        for group in torch.split(x, sizes):
             # Fresh buffers, because backward may still need those of the group before.
             self.running_mean, self.running_var = mean.clone(), var.clone()
             outputs.append(_one_group(super(), group))
@@ -48,8 +50,9 @@ def use_ghost_batches(module: nn.Module, size: int) -> None:
 
     In training mode each group is normalised by its own mean and variance, and the running
     statistics move once, towards the mean over the groups. So one batch of 64 in groups of 16 gives
-    what four devices with 16 images each give (Hoffer et al., NeurIPS 2017, section 4). Evaluation
-    mode, parameter names and subclasses with a fused activation stay as they are.
+    what four devices with 16 images each give (Hoffer et al., NeurIPS 2017, section 4). Images that
+    are left over belong to the last group. Evaluation mode, parameter names and subclasses with a
+    fused activation stay as they are.
 
     Args:
         module: Changed in place.

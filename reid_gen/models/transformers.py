@@ -34,13 +34,13 @@ class WithClassToken(TokensAsMap):
     """Gives the class token beside the map."""
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
-        """Map [B, C, h, w] of normalised images, and the token [B, C]."""
+        """Map [B, C, h, w] of normalised images, and the token [B, 1, C]."""
         tokens = self.network(x)
-        return self._as_map(tokens[:, self._prefix :]), tokens[:, 0]
+        return self._as_map(tokens[:, self._prefix :]), tokens[:, :1]
 
 
 class WithPoseToken(TokensAsMap):
-    """A vision transformer with one more learned token, which is given beside the map (GenPoCCL).
+    """A vision transformer with one more learned token (GenPoCCL), given after the class token.
 
     The token goes in before the first block and has no place of its own in the image.
     """
@@ -55,9 +55,9 @@ class WithPoseToken(TokensAsMap):
         return torch.cat([tokens, self.token.expand(len(tokens), -1, -1)], dim=1)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
-        """Map [B, C, h, w] of normalised images, and the token [B, C]."""
+        """Map [B, C, h, w] of normalised images, and both tokens [B, 2, C]."""
         tokens = self.network(x)
-        return self._as_map(tokens[:, self._prefix : -1]), tokens[:, -1]
+        return self._as_map(tokens[:, self._prefix : -1]), tokens[:, [0, -1]]
 
 
 def convolutional_stem(channels: int, width: int = 64, patch: int = 16) -> nn.Sequential:

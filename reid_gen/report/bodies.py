@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from reid_gen.body.model import BodyModel
+from reid_gen.body.rasterise import Rasteriser, rasterise
 from reid_gen.body.table import BodyTable
 from reid_gen.body.views import StructureMaps
 from reid_gen.data.images import decode
@@ -18,7 +19,11 @@ TURNS = np.arange(0, 360, 45, dtype=np.float32)
 
 
 def bodies_sheet(
-    images: Sequence[Image], table: BodyTable, model: BodyModel, rows: int = 20
+    images: Sequence[Image],
+    table: BodyTable,
+    model: BodyModel,
+    rasteriser: Rasteriser = rasterise,
+    rows: int = 20,
 ) -> Pixels:
     """A row per image: crop, overlay, eight turns, [rows * H, 10 * W, 3].
 
@@ -26,13 +31,14 @@ def bodies_sheet(
         images: Of a split.
         table: Their bodies.
         model: What the table's parameters are of.
+        rasteriser: Draws the bodies.
         rows: Images, evenly spread over the split.
 
     Raises:
         UserError: If the table has no row for an image.
     """
     places = evenly_spread(len(images), rows)
-    maps = StructureMaps(table, model, HEIGHT, WIDTH)
+    maps = StructureMaps(table, model, HEIGHT, WIDTH, rasteriser)
     return np.concatenate([_row(images[place], maps) for place in places])
 
 

@@ -1,9 +1,15 @@
+import sys
+from dataclasses import replace
+from typing import get_args
+
 import numpy as np
 import pytest
 
-from reid_gen.body.backends import RASTERISERS
+from reid_gen.body.backends import RASTERISERS, load_rasteriser
 from reid_gen.body.rasterise import rasterise
 from reid_gen.body.structure import draw_structure
+from reid_gen.cli.meshes import meshes
+from reid_gen.config.section import RasteriserName
 from reid_gen.errors import UserError
 from tests.body.shapes import walkers
 
@@ -39,7 +45,7 @@ def test_structure_maps_are_the_same_by_all_rasterisers(name):
     need(name)
     mesh = walkers(2, 64, 32)
     wanted = draw_structure(mesh, "depth", 64, 32)
-    found = draw_structure(mesh, "depth", 64, 32, RASTERISERS[name])
+    found = draw_structure(replace(mesh, rasteriser=RASTERISERS[name]), "depth", 64, 32)
     assert np.abs(found - wanted).mean() < 1e-3
 
 
@@ -55,8 +61,18 @@ def test_a_picture_without_bodies_is_empty_by_torch():
     assert (found.face == -1).all()
 
 
-def test_a_missing_pytorch3d_is_named(monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "pytorch3d", None)
-    monkeypatch.setitem(__import__("sys").modules, "pytorch3d.renderer", None)
-    with pytest.raises(UserError, match="install pytorch3d, or use numba or torch"):
-        RASTERISERS["pytorch3d"](np.zeros((1, 3, 3), np.float32), np.zeros((1, 3), np.int32), 8, 8)
+def test_load_rasteriser_names_a_missing_package(monkeypatch):
+    for module in ("pytorch3d", "pytorch3d.renderer.mesh.rasterize_meshes"):
+        monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(UserError, match=r"pytorch3d cannot be loaded .* numba or torch"):
+        load_rasteriser("pytorch3d")
+
+
+def test_load_rasteriser_names_those_it_knows():
+    with pytest.raises(UserError, match="unknown rasteriser 'opengl'; known: numba, torch"):
+        load_rasteriser("opengl")
+
+
+def test_rasterisers_have_the_same_names_everywhere():
+    choices = next(option for option in meshes.params if option.name == "rasteriser").type.choices
+    assert tuple(RASTERISERS) == tuple(choices) == get_args(RasteriserName)

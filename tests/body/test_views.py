@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -62,3 +64,16 @@ def test_maps_of_every_kind_come_from_every_rasteriser_at_hand(table, kind):
 def test_an_image_without_a_body_is_named(table):
     with pytest.raises(UserError, match=r"no body parameters for 1 of 1 images: z"):
         StructureMaps(table, built_in(), 64, 32)("grey", ("z",), np.zeros(1))
+
+
+@pytest.mark.parametrize("axis", ["body", "picture"])
+def test_structure_maps_turn_bodies_about_the_axis(table, axis):
+    down = Rotation.from_euler("x", 30, degrees=True).as_rotvec().astype(np.float32)
+    pose = table.pose.copy()
+    pose[:, 0] = down  # as a camera sees people that looks down on them
+    maps = StructureMaps(replace(table, pose=pose), built_in(), 64, 32, axis=axis)
+    here, there = maps.meshes(("a", "a"), np.array([0.0, 90.0])).vertices
+    lean = Rotation.from_rotvec(down).apply([0, 1, 0])
+    about = Rotation.from_rotvec(np.pi / 2 * (lean if axis == "body" else np.array([0, 1, 0])))
+    wanted = about.apply(here - here.mean(0)) + here.mean(0)
+    np.testing.assert_allclose(there, wanted, atol=1e-5)

@@ -8,8 +8,10 @@ from PIL import Image
 from reid_gen.cli.main import main
 from reid_gen.data.groups import load_groups
 from reid_gen.engine.journal import read_metrics
+from reid_gen.generators.diffusion import pixel
+from reid_gen.generators.diffusion.sampler import sample
 from reid_gen.models.weights import read_weights
-from tests.cli.conftest import GAN_CONFIG
+from tests.cli.conftest import GAN_CONFIG, failure
 from tests.engine.small import stop_after
 
 GENERATOR = """\
@@ -84,6 +86,21 @@ def test_its_views_are_drawn_measured_and_kept_as_the_gans_are(run, gan_run, tmp
     main(["generate", str(run), "--out", str(out), "--members", "2", "--maker", "anchored"])
     assert len(list(out.rglob("*.jpg"))) == 18
     assert load_groups(out).about["share"] == "0.1"
+
+
+def test_generate_takes_more_steps_of_a_diffusion_model(run, tmp_path, monkeypatch, capsys):
+    steps = []
+
+    def counted(predict, schedule, looks, guidance, count):
+        steps.append(count)
+        return sample(predict, schedule, looks, guidance, count)
+
+    monkeypatch.setattr(pixel, "sample", counted)
+    words = ["generate", str(run), "--out", str(tmp_path / "out"), "--members", "1"]
+    main([*words, "--maker", "anchored", "--steps", "7"])
+    assert set(steps) == {7}
+    assert load_groups(tmp_path / "out").about["steps"] == 7
+    assert "steps 7 and not 8" in failure(capsys, *words, "--steps", "8", "--check")
 
 
 def test_it_may_learn_with_the_encoder_whose_views_are_then_contrasted(config):

@@ -255,6 +255,3 @@ def test_faults_are_named(gan_run, exported, tmp_path, capsys):
     assert not list(tmp_path.iterdir())
     with pytest.raises(UserError, match="no exported encoder at"):
         ReidModel(tmp_path / "none.onnx")
-    model = ReidModel(gan_run)
-    with pytest.raises(UserError, match=r"crop 1 is float64 \[4, 4, 3\]; RGB pixels"):
-        model([np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4, 3))])

@@ -82,6 +82,11 @@ def test_options_without_effect_are_refused(gan_run, tmp_path, capsys):
     message = "--share 0.2 has no effect without --maker anchored; leave it out"
     assert message in fails(gan_run, "--share", "0.2")
     assert message in fails(gan_run, "--share", "0.2", "--maker", "mosaic")
+    message = fails(gan_run, "--steps", "5", "--maker", "mosaic")
+    assert "--steps 5 has no effect with --maker mosaic" in message
+    assert "--steps 5 has no effect with" in fails(tmp_path / "sd.yaml", "--steps", "5")
+    message = failure(capsys, "generate", gan_run, "--steps", "5", "--out", tmp_path / "x")
+    assert "generator.steps: this key belongs to another kind" in message
     message = fails(tmp_path / "sd.yaml", "--share", "0.2", "--maker", "anchored")
     assert (
         f"--maker anchored --share 0.2 has no effect with {tmp_path / 'sd.yaml'}: the file says "

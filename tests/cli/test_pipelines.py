@@ -75,3 +75,8 @@ def test_the_source_image_can_stand_beside_the_words(write, tmp_path, weights, g
     weak = (prompt[0], prompt[1].replace("/ip}", "/ip, scale: 0.0}"))
     other = generate(write(*changes, weak, same, angles, name="weak.yaml"), tmp_path / "weak")
     assert groups.members[0].sha256 != other.members[0].sha256
+
+
+def test_generate_draws_bodies_by_the_rasteriser_of_the_file(write, tmp_path, torch_calls):
+    generate(write(("prompts:", "rasteriser: torch\nprompts:")), tmp_path / "out")
+    assert torch_calls

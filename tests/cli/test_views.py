@@ -1,6 +1,7 @@
 import hashlib
 import json
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -166,3 +167,23 @@ def test_any_run_may_judge_at_its_own_size(run, tmp_path):
     words = ["--judge", str(tmp_path / "runs" / "judge"), "--json", str(tmp_path / "a.json")]
     main(["evaluate-views", str(run), "--queries", "3", *words])
     assert json.loads((tmp_path / "a.json").read_text())["judge"].endswith("runs/judge")
+
+
+def test_views_draw_bodies_by_the_rasteriser_of_the_option(run, crops, tmp_path, torch_calls):
+    words = ["views", str(run), str(crops[0]), "--out", str(tmp_path / "a.png")]
+    main([*words, "--rasteriser", "torch"])
+    assert torch_calls
+
+
+def test_evaluate_views_has_a_rasteriser_too(run, torch_calls):
+    main(["evaluate-views", str(run), "--queries", "4", "--rasteriser", "torch"])
+    assert torch_calls
+
+
+def test_views_name_a_rasteriser_that_is_missing(run, crops, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pytorch3d", None)
+    monkeypatch.setitem(sys.modules, "pytorch3d.renderer.mesh.rasterize_meshes", None)
+    out = tmp_path / "a.png"
+    words = ["views", run, crops[0], "--out", out, "--rasteriser", "pytorch3d"]
+    assert "the rasteriser pytorch3d cannot be loaded" in failure(capsys, *words)
+    assert not out.exists()

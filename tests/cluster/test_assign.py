@@ -57,6 +57,20 @@ def test_the_share_rule_is_the_mean_of_the_smallest_distances():
         assert found == pytest.approx(pairs[:wanted].mean(), abs=1e-6)
 
 
+def test_share_eps_may_leave_copies_out():
+    features, _ = people(persons=20, each=6, noise=0.9)
+    features = np.concatenate([features, features[:30]])
+    distance = slow.distances(features, 8, 3)
+    pairs = distance[np.triu_indices(len(distance), 1)].round(9)
+    assert (pairs == 0).sum() >= 10
+    others = np.sort(pairs[np.nonzero(pairs)])
+    for share in (0.01, 0.5):
+        wanted = others[: round(share * len(others))].mean()
+        found = choose_eps(sparse_distance(features), ShareEps(share, copies=False))
+        assert found == pytest.approx(wanted, abs=1e-6)
+        assert choose_eps(sparse_distance(features), ShareEps(share)) < wanted
+
+
 def test_a_share_of_nothing_but_copies_is_refused():
     distance = sparse.csr_matrix((np.zeros(2, np.float32), ([0, 1], [1, 0])), (5, 5))
     with pytest.raises(UserError, match=r"nearest 1 of all pairs \(share 0.1\) are at distance 0"):

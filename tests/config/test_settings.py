@@ -75,6 +75,26 @@ def test_numbers_in_scientific_notation_are_numbers(write):
             "FILE:5: sampler.batch: must be an integer, got 16.5",
         ),
         (
+            "batch: 16\n  instances: 4",
+            "batch: 1\n  instances: 1",
+            "FILE:5: sampler.batch: must be greater than or equal to 2, got 1",
+        ),
+        (
+            "{backbone: resnet18}",
+            "{backbone: resnet18, ghost_batch: 1}",
+            "FILE:3: encoder.ghost_batch: must be greater than or equal to 2, got 1",
+        ),
+        (
+            "clustering:",
+            "body: {rasteriser: torch}\nclustering:",
+            "FILE: body.rasteriser needs a generator that draws bodies; leave it out",
+        ),
+        (
+            "clustering:",
+            "body: {rasteriser: opengl}\nclustering:",
+            "FILE:7: body.rasteriser: must be 'numba', 'torch' or 'pytorch3d', got \"opengl\"",
+        ),
+        (
             "batch: 16",
             "batch: 18",
             "FILE:4: sampler: batch 18 must be a multiple of instances 4",

@@ -1,4 +1,5 @@
 import json
+import sys
 
 import pytest
 import torch
@@ -6,6 +7,8 @@ import torch
 from reid_gen.body.table import save_table
 from reid_gen.data.datasets import load_dataset
 from reid_gen.engine import run as run_module
+from reid_gen.engine.build_parts import build_artist
+from reid_gen.engine.checkpoint import find_checkpoint
 from reid_gen.engine.journal import read_metrics
 from reid_gen.engine.run import resume_run
 from reid_gen.errors import UserError
@@ -132,3 +135,25 @@ def test_a_term_of_views_needs_a_generator(config):
 def test_mixing_needs_to_be_switched_on_for_its_term(config):
     with pytest.raises(UserError, match=r"loss.weights.mixed needs generator.mix"):
         experiment(config, "loss.weights.mixed=0.5")
+
+
+def test_training_draws_bodies_by_the_rasteriser_of_the_settings(config, torch_calls):
+    train(config, "name=numba")
+    assert not torch_calls
+    train(config, "name=torch", "body.rasteriser=torch")
+    assert torch_calls
+
+
+def test_build_names_a_rasteriser_that_is_missing(config, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pytorch3d", None)
+    monkeypatch.setitem(sys.modules, "pytorch3d.renderer.mesh.rasterize_meshes", None)
+    with pytest.raises(UserError, match="the rasteriser pytorch3d cannot be loaded"):
+        experiment(config, "body.rasteriser=pytorch3d")
+
+
+@pytest.mark.parametrize("axis", ["body", "picture"])
+def test_build_turns_bodies_about_the_axis_of_the_settings(config, axis):
+    made, settings = experiment(config, f"generator.axis={axis}")
+    assert made.trainer.generator.maps.maps.axis == axis
+    run = train(config, f"generator.axis={axis}", "name=run")
+    assert build_artist(settings, find_checkpoint(run)).axis == axis

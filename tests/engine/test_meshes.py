@@ -1,5 +1,6 @@
 import json
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -211,3 +212,27 @@ def test_contradictions_are_refused(root, tmp_path, capsys, words, message):
         main(["meshes", "market1501", "--root", str(root), "--out", str(tmp_path / "o"), *words])
     assert message in capsys.readouterr().err
     assert not (tmp_path / "o").exists()
+
+
+def test_meshes_draw_by_the_rasteriser_of_the_option(root, weights, tmp_path, torch_calls):
+    sheets = [tmp_path / "numba.png", tmp_path / "torch.png"]
+    for sheet, words in zip(sheets, ([], ["--rasteriser", "torch"]), strict=True):
+        assert not torch_calls
+        call(root, weights, tmp_path / "out", "--sheet", str(sheet), *words)
+    assert torch_calls
+    one, two = (np.asarray(Pillow.open(sheet)).astype(int) for sheet in sheets)
+    assert np.abs(one - two).mean() < 1
+
+
+def test_meshes_score_masks_by_the_rasteriser(root, weights, tmp_path, torch_calls):
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    key = images_of(root)[0].key
+    Pillow.new("L", (64, 128), 255).save(masks / Path(key).with_suffix(".png").name)
+    call(root, weights, tmp_path / "out", "--masks", str(masks), "--rasteriser", "torch")
+    assert torch_calls
+
+
+def test_meshes_refuse_a_rasteriser_without_use(root, weights, tmp_path, capsys):
+    message = fault(capsys, root, weights, tmp_path / "out", "--rasteriser", "torch")
+    assert "--rasteriser torch has no effect where no body is drawn: give --sheet" in message

@@ -26,10 +26,10 @@ from tests.reference.losses import info_nce, stable_rep
 GROUPS = torch.tensor([0, 0, 1, 1, 2, 2])
 
 
-def make_step(weights, backbone="resnet10t"):
+def make_step(weights, backbone="resnet10t", pooling="avg"):
     torch.manual_seed(0)
     stride = None if backbone.startswith("vit") else 1
-    card = EncoderCard(backbone, "avg", 64, 32, stride, pose_token=stride is None)
+    card = EncoderCard(backbone, pooling, 64, 32, stride, pose_token=stride is None)
     encoder = create_encoder(card)
     heads = PoseHeads(PoseHead(encoder.channels, 16, 8), PatchPainter(encoder.channels, (16, 16)))
     learners = [Learner(n, torch.optim.SGD(n.parameters(), lr=0.1)) for n in (encoder, heads)]
@@ -218,11 +218,24 @@ def test_patches_that_do_not_tile_the_image_are_refused(tmp_path):
     )
 
 
-def test_a_pose_token_beside_the_class_token_is_refused(tmp_path):
-    config = pose_config(tmp_path, tmp_path)
-    with pytest.raises(UserError) as fault:
-        experiment(config, "encoder.pose_token=true", "encoder.pooling=token")
-    assert str(fault.value).endswith(
-        "encoder: pooling token reads the class token, and pose_token adds another; take gem, avg "
-        "or max with pose_token"
-    )
+def test_encoder_keeps_class_token_and_pose_token_apart():
+    torch.manual_seed(0)
+    card = EncoderCard("vit_small_patch16_224", "token", 64, 32, None, None, True)
+    encoder = create_encoder(card).eval()
+    encoder.neck.running_mean.normal_()
+    images = torch.rand(2, 3, 64, 32)
+    found = encoder.encode(images)
+    every = encoder.backbone.network((images - encoder.mean) / encoder.std)
+    feature = torch.nn.functional.normalize(encoder.neck(every[:, 0]), dim=1)
+    torch.testing.assert_close(found.feature, feature)
+    torch.testing.assert_close(found.pose, every[:, -1])
+    assert not torch.allclose(every[:, 0], every[:, -1])
+
+
+def test_pretraining_moves_both_tokens_of_a_transformer():
+    step = make_step({"pose": 1.0, "align": 1.0}, "vit_small_patch16_224", "token")
+    network = step.encoder.backbone
+    before = [token.detach().clone() for token in (network.token, network.network.cls_token)]
+    step(batch())
+    assert not torch.equal(before[0], network.token)
+    assert not torch.equal(before[1], network.network.cls_token)

@@ -240,8 +240,8 @@ def test_refuse_other_run_compares_the_source(tmp_path):
     config.write_text(f"{text}source: {{name: market1501, root: {source}}}\n")
     before = experiment(config, "stages.0.labels=source")[0].facts
     sorted((source / "Market-1501-v15.09.15" / "bounding_box_train").glob("*.jpg"))[0].unlink()
+    now = experiment(config, "stages.0.labels=source")[0].facts
     with pytest.raises(UserError, match="training images of source: 47 images"):
-        now = experiment(config, "stages.0.labels=source")[0].facts
         refuse_other_run(tmp_path, before, now, print)
 
 

@@ -136,6 +136,20 @@ def test_ghost_batches_change_nothing_in_evaluation_mode_nor_the_weights_names()
     torch.testing.assert_close(plain.eval()(x), ghost.eval()(x))
 
 
+@pytest.mark.parametrize(("count", "groups"), [(17, [17]), (33, [16, 17]), (40, [16, 24])])
+def test_ghost_batches_give_the_rest_to_the_last_group(count, groups):
+    ghost = nn.BatchNorm1d(4).double().train()
+    use_ghost_batches(ghost, 16)
+    x = torch.rand(count, 4, dtype=torch.float64)
+    alone = [nn.BatchNorm1d(4).double().train() for _ in groups]
+    expected = torch.cat([norm(part) for norm, part in zip(alone, x.split(groups), strict=True)])
+    torch.testing.assert_close(ghost(x), expected)
+    share = torch.tensor(groups, dtype=torch.float64) / count
+    for name in ("running_mean", "running_var"):
+        every = torch.stack([getattr(norm, name) for norm in alone])
+        torch.testing.assert_close(getattr(ghost, name), share @ every)
+
+
 def test_a_group_of_one_is_refused():
     with pytest.raises(ValueError, match="at least 2 images, got 1"):
         use_ghost_batches(block(), 1)
