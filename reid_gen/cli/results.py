@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
 
-from reid_gen.files import refuse_existing, write_json
+from reid_gen.files import as_json, refuse_existing, write_json
 
 STDOUT = Path("-")
 
@@ -39,6 +38,6 @@ class Results:
             UserError: If the file cannot be written.
         """
         if self.on_stdout:
-            click.echo(json.dumps(content, indent=2))
+            click.echo(as_json(content))
         elif self._file is not None:
             write_json(self._file, content)

@@ -17,7 +17,7 @@ from typing import Any
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from reid_gen.errors import UserError, name_some
-from reid_gen.files import partial_of, write_json, written_aside
+from reid_gen.files import as_json, partial_of, write_json, written_aside
 
 FORMAT = 3
 READ = (2, 3)
@@ -163,7 +163,7 @@ def write_part(folder: Path, number: int, made: Sequence[tuple[Member, bytes]]) 
 
 def _line(member: Member, content: bytes) -> str:
     signed = replace(member, sha256=hashlib.sha256(content).hexdigest())
-    return json.dumps(asdict(signed)) + "\n"
+    return as_json(asdict(signed), None) + "\n"
 
 
 def load_groups(folder: Path) -> Groups:
