@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -15,6 +14,7 @@ from reid_gen.body.model import BodyModel
 from reid_gen.body.smpl_file import unpickle_arrays
 from reid_gen.body.table import BodyTable
 from reid_gen.data.images import size_of
+from reid_gen.data.tables import read_npz
 from reid_gen.errors import UserError, name_some
 from reid_gen.types import Floats, Ints, Pixels
 
@@ -136,11 +136,8 @@ def _read(path: Path) -> tuple[Floats, Floats, Floats, Floats]:
 
 def _content(path: Path) -> dict[str, Any]:
     try:
-        if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as file:
-                return dict(file)
-        return unpickle_arrays(path)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        return read_npz(path) if path.suffix == ".npz" else unpickle_arrays(path)
+    except (OSError, ValueError) as error:
         raise UserError(f"{path} holds no body: {error}; {RULE}") from error
 
 

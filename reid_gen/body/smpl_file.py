@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from reid_gen.body.arrays import BodyArrays
+from reid_gen.data.tables import read_npz
 from reid_gen.errors import UserError
 
 LAYOUT = ("SMPL_NEUTRAL.pkl", "SMPL_NEUTRAL.npz")
@@ -75,9 +75,8 @@ def _find(path: Path) -> Path:
 
 def _read_npz(file: Path) -> dict[str, Any]:
     try:
-        with np.load(file, allow_pickle=False) as content:
-            return dict(content)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        return read_npz(file)
+    except (OSError, ValueError) as error:
         raise UserError(f"{file} is no SMPL model: {error}; {WHERE}") from error
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,8 +12,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from reid_gen.data.tables import read_npz
 from reid_gen.errors import UserError, name_some
-from reid_gen.files import write_bytes
+from reid_gen.files import as_json, write_bytes
 from reid_gen.types import Floats, Ints
 
 FORMAT = 1
@@ -96,7 +96,7 @@ def save_table(table: BodyTable, path: Path) -> None:
     """
     file = io.BytesIO()
     columns = {name: getattr(table, name) for name in COLUMNS}
-    about = json.dumps({"format": FORMAT, "source": table.source})
+    about = as_json({"format": FORMAT, "source": table.source}, None)
     np.savez_compressed(file, keys=np.array(table.keys), about=np.array(about), **columns)
     write_bytes(path, file.getvalue())
 
@@ -110,11 +110,11 @@ def load_table(path: Path) -> BodyTable:
     if not path.is_file():
         raise UserError(f"no body parameters at {path}; make them with `reid-gen meshes`")
     try:
-        with np.load(path, allow_pickle=False) as file:
-            about = json.loads(str(file["about"]))
-            columns = {name: file[name] for name in COLUMNS}
-            keys = tuple(file["keys"].tolist())
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        file = read_npz(path)
+        about = json.loads(str(file["about"]))
+        columns = {name: file[name] for name in COLUMNS}
+        keys = tuple(file["keys"].tolist())
+    except (OSError, ValueError, KeyError) as error:
         raise UserError(
             f"{path} is no table of body parameters ({error}); make one with `reid-gen meshes`"
         ) from error
