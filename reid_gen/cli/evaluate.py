@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from reid_gen.cli.options import FORCE, JSON
+from reid_gen.cli.options import FORCE, JSON, KEEP_SAME_IMAGE
 from reid_gen.cli.results import Results
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 @click.option(
     "--sheet", type=click.Path(path_type=Path), help="Draw ranked lists into a .png or .jpg."
 )
+@KEEP_SAME_IMAGE
 @JSON
 @FORCE
 def evaluate(
@@ -53,6 +55,7 @@ def evaluate(
     turned: bool,
     flip: bool,
     sheet: Path | None,
+    keep_same_image: bool,
     output: Path | None,
     force: bool,
 ) -> None:
@@ -82,6 +85,7 @@ def evaluate(
         overrides = (*overrides, "evaluation.flip=true")
     settings = load_config(config, overrides)
     evaluator, encode = _build(settings, checkpoint)
+    evaluator = replace(evaluator, keep_same_image=keep_same_image)
     features = evaluator.features(encode)
     results = evaluator.score(*features)
     if temporal:
@@ -93,7 +97,10 @@ def evaluate(
     told.say(results_table(results))
     told.write([result.as_dict() for result in results])
     if sheet is not None:
-        save_picture(ranked_sheet(evaluator.query, evaluator.gallery, *features), sheet)
+        drawn = ranked_sheet(
+            evaluator.query, evaluator.gallery, *features, same_image=evaluator.same_image
+        )
+        save_picture(drawn, sheet)
 
 
 def _build(config: Config, checkpoint: Path | None) -> tuple[Evaluator, Encode]:

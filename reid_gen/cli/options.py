@@ -16,6 +16,11 @@ JSON = click.option(
     type=PATH,
     help="Write what was found here, as JSON; - is stdout, and text then goes to stderr.",
 )
+KEEP_SAME_IMAGE = click.option(
+    "--keep-same-image",
+    is_flag=True,
+    help="Let a query find its own image in the gallery, which is left out by default.",
+)
 FORCE = click.option("--force", is_flag=True, help="Overwrite outputs that exist.")
 JSON_FORCE = click.option("--force", is_flag=True, help="Overwrite the file given with --json.")
 """For commands that go on with what they made before."""
@@ -36,3 +41,13 @@ def chosen_model(model: Path | None) -> Path:
         err=True,
     )
     return Path(BUILT_IN)
+
+
+def note_same_images(count: int) -> None:
+    """Say on stderr how often a query's own image was left out, if it was."""
+    if count:
+        click.echo(
+            f"note: the gallery holds a query's own image {count} times, which is left out; "
+            "--keep-same-image keeps it",
+            err=True,
+        )

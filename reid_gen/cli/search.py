@@ -6,7 +6,15 @@ from pathlib import Path
 
 import click
 
-from reid_gen.cli.options import FORCE, JSON, MODEL, PATH, chosen_model
+from reid_gen.cli.options import (
+    FORCE,
+    JSON,
+    KEEP_SAME_IMAGE,
+    MODEL,
+    PATH,
+    chosen_model,
+    note_same_images,
+)
 from reid_gen.cli.results import Results
 
 SHEET = Path("ranks.png")
@@ -22,6 +30,7 @@ SHOWN = 50
 @click.option("--top", type=click.IntRange(1), default=10, show_default=True, help="Per query.")
 @click.option("--rerank", is_flag=True, help="By k-reciprocal re-ranking.")
 @click.option("--sheet", type=PATH, help=f"Draw all ranked lists here; else some into {SHEET}.")
+@KEEP_SAME_IMAGE
 @JSON
 @FORCE
 def search(
@@ -31,6 +40,7 @@ def search(
     top: int,
     rerank: bool,
     sheet: Path | None,
+    keep_same_image: bool,
     output: Path | None,
     force: bool,
 ) -> None:
@@ -51,8 +61,9 @@ def search(
     results = Results(output, force)
     refuse_existing(sheet, force)
     found = Gallery(chosen_model(model), find_images(gallery), Terminal()).search(
-        find_images(query), top, reranked=rerank
+        find_images(query), top, reranked=rerank, keep_same_image=keep_same_image
     )
+    note_same_images(sum(len(ranked.same) for ranked in found))
     for ranked in found:
         results.say(f"{ranked.query.path}")
         for number, (image, distance) in enumerate(ranked.matches, 1):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from reid_gen.cli.options import FORCE, JSON, PATH
+from reid_gen.cli.options import FORCE, JSON, KEEP_SAME_IMAGE, PATH
 from reid_gen.cli.results import Results
 
 if TYPE_CHECKING:
@@ -33,16 +33,22 @@ def list_(output: Path | None, force: bool) -> None:
 
     Example: reid-gen zoo list
     """
+    from reid_gen.columns import aligned
     from reid_gen.zoo.cards import DATASETS, load_cards
 
     results = Results(output, force)
     cards = load_cards()
     results.write([card.model_dump(mode="json", by_alias=True) for card in cards])
-    results.say(f"{'':<36}" + "".join(f"{title:>16}" for title in DATASETS.values()))
-    for card in cards:
-        scores = "".join(f"{_pair(card, dataset):>16}" for dataset in DATASETS)
-        where = "in the package" if card.weights.source == "package" else "not passed on"
-        results.say(f"{card.name:<36}{scores}  {where}")
+    measured = {name: title for name, title in DATASETS.items() if any(c.on(name) for c in cards)}
+    rows = [
+        (
+            card.name,
+            *(_pair(card, dataset) for dataset in measured),
+            "in the package" if card.weights.source == "package" else "not passed on",
+        )
+        for card in cards
+    ]
+    results.say(aligned(("encoder", *measured.values(), "weights"), rows))
 
 
 def _pair(card: Card, dataset: str) -> str:
@@ -109,6 +115,7 @@ def _foreign(command: Command) -> Command:
 @click.option("--workers", type=click.IntRange(1), default=2, show_default=True, help="Threads.")
 @click.option("--flip", is_flag=True, help="Average features with those of the mirrored image.")
 @click.option("--rerank", is_flag=True, help="Measure k-reciprocal re-ranking too.")
+@KEEP_SAME_IMAGE
 @JSON
 @FORCE
 def evaluate(
@@ -122,6 +129,7 @@ def evaluate(
     workers: int,
     flip: bool,
     rerank: bool,
+    keep_same_image: bool,
     output: Path | None,
     force: bool,
 ) -> None:
@@ -151,6 +159,7 @@ def evaluate(
             flip,
             rerank,
             Terminal(),
+            keep_same_image,
         )
         found = evaluator(encode)
         results.say(f"{name}\n{results_table(found)}")
