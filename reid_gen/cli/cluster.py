@@ -24,8 +24,12 @@ NORMALISE = click.option("--normalise", is_flag=True, help="Divide each row by i
 @click.argument("features", type=PATH)
 @click.option("--out", type=PATH, required=True, help="FILE.parquet, .npz or .csv.")
 @click.option("--eps", type=float, help="Radius, in (0, 1); 0.5 unless the rule has none.")
-@click.option("--k1", type=click.IntRange(2), default=30, show_default=True)
-@click.option("--k2", type=click.IntRange(1), default=6, show_default=True)
+@click.option(
+    "--k1", type=click.IntRange(2), help="Neighbours; 30 by default, fewer below 240 images."
+)
+@click.option(
+    "--k2", type=click.IntRange(1), help="Averaged images; 6 by default, fewer below 96 images."
+)
 @click.option("--min-samples", type=click.IntRange(1), default=4, show_default=True)
 @click.option(
     "--neighbours",
@@ -47,8 +51,8 @@ def cluster(
     features: Path,
     out: Path,
     eps: float | None,
-    k1: int,
-    k2: int,
+    k1: int | None,
+    k2: int | None,
     min_samples: int,
     neighbours: str,
     rule: str,
@@ -64,6 +68,7 @@ def cluster(
     Example: reid-gen cluster features.npz --out labels.parquet
     """
     from reid_gen.cluster import FixedEps, pseudo_labels
+    from reid_gen.cluster.assign import FEW, K1, K2, usual_neighbours
     from reid_gen.data.features import read_features
     from reid_gen.data.tables import check_table, write_table
     from reid_gen.evaluation.quality import clustering_quality
@@ -83,6 +88,17 @@ def cluster(
         neighbours=neighbours,
         rule=rule,
     )
+    if None in (k1, k2) and len(made.labels) < FEW:
+        results.say(
+            f"note: {len(made.labels)} images are few: k1 is {made.k1} and k2 is {made.k2}, where "
+            f"{FEW} or more have {K1} and {K2}; --k1 and --k2 set them"
+        )
+    elif made.clusters < 2:
+        k1, k2 = usual_neighbours(len(made.labels))
+        results.say(
+            f"note: clustering found {made.clusters} clusters; --k1 {k1} --k2 {k2} suit "
+            f"{len(made.labels)} images, and --eps and --min-samples say how dense people are"
+        )
     write_table({"key": found.keys, "label": made.labels}, out)
     quality = {} if found.pids is None else clustering_quality(made.labels, found.pids)
     told = {**made.summary(), **quality}

@@ -19,6 +19,7 @@ from reid_gen.data.images import resize
 from reid_gen.data.loaders import ImageLoader
 from reid_gen.data.same_image import same_in_splits
 from reid_gen.data.sampling import evenly_spread
+from reid_gen.data.tables import read_npz
 from reid_gen.data.transforms import as_sheet, to_images
 from reid_gen.engine.artist import BATCH, Artist, whole_batches
 from reid_gen.evaluation.features import Encode
@@ -222,8 +223,8 @@ class ViewEvaluator:
 def _load_moments(path: Path) -> Moments | None:
     if not path.is_file():
         return None
-    with np.load(path, allow_pickle=False) as file:
-        return Moments(file["mean"], file["covariance"])
+    file = read_npz(path)
+    return Moments(file["mean"], file["covariance"])
 
 
 def _save_moments(found: Moments, path: Path) -> None:

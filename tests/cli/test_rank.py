@@ -118,6 +118,18 @@ def test_cluster_measures_agreement_over_known_people(place, capsys):
         assert found["purity"] == found["ari"] == 1
 
 
+def test_cluster_says_that_few_images_have_fewer_neighbours(place, capsys):
+    features, _ = people(persons=4, each=6, noise=0.3, common=1)
+    save(place / "few.npz", slice(0, 24), feature=features)
+    main(["cluster", "few.npz", "--out", "a.csv"])
+    told = capsys.readouterr().out
+    assert "clusters 4\n" in told
+    assert "note: 24 images are few: k1 is 6 and k2 is 3, where 240 or more have 30 and 6" in told
+    main(["cluster", "few.npz", "--out", "b.csv", "--k1", "30", "--k2", "6"])
+    told = capsys.readouterr().out
+    assert "note: clustering found 1 clusters; --k1 6 --k2 3 suit 24 images" in told
+
+
 PROGRAM = """
 import sys
 sys.modules["faiss"] = None
