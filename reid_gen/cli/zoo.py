@@ -48,7 +48,7 @@ def list_(output: Path | None, force: bool) -> None:
         )
         for card in cards
     ]
-    results.say(aligned(("encoder", *measured.values(), "weights"), rows))
+    results.say(aligned(("mAP / rank-1", *measured.values(), "weights"), rows))
 
 
 def _pair(card: Card, dataset: str) -> str:

@@ -122,8 +122,8 @@ def _row(file: Path, line: int, fields: dict[str, str]) -> _Row:
     pid, camid, frame = (_count(file, line, fields, name) for name in ("pid", "camid", "frame"))
     if not fields.get("pid") and split != "train":
         raise UserError(f"{file}:{line}: a {split} image needs a pid; give it one")
-    known = (None if number == UNKNOWN else number for number in (camid, frame))
-    image = Image(fields["path"], file.parent / fields["path"], *known)
+    camera, moment = (None if number == UNKNOWN else number for number in (camid, frame))
+    image = Image(fields["path"], file.parent / fields["path"], camera, moment)
     return _Row(image, pid, split)
 
 

@@ -119,7 +119,7 @@ def test_cluster_measures_agreement_over_known_people(place, capsys):
 
 
 def test_cluster_says_that_few_images_have_fewer_neighbours(place, capsys):
-    features, _ = people(persons=4, each=6, noise=0.3, common=1)
+    features, _ = people(persons=4, each=6, noise=0.3, common=3)
     save(place / "few.npz", slice(0, 24), feature=features)
     main(["cluster", "few.npz", "--out", "a.csv"])
     told = capsys.readouterr().out

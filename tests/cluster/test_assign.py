@@ -83,7 +83,7 @@ def test_the_summary_counts_clusters_outliers_and_the_largest_cluster():
 
 @pytest.mark.parametrize(("persons", "each"), [(2, 4), (3, 8), (6, 4), (10, 8)])
 def test_pseudo_labels_tell_few_people_apart(persons, each):
-    features, pids = people(persons=persons, each=each, noise=0.3, common=1)
+    features, pids = people(persons=persons, each=each, noise=0.3, common=3)
     assert pseudo_labels(features, eps=FixedEps(0.5), k1=30, k2=6).clusters < persons
     found = pseudo_labels(features, eps=FixedEps(0.5))
     assert clustering_quality(found.labels, pids)["ari"] == 1
