@@ -18,7 +18,6 @@ that are there are kept, so that a killed measurement goes on where it was. Prin
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,6 +35,7 @@ from benchmarks.small_runs import (
 )
 from benchmarks.true_views import write_true_views
 from reid_gen.engine.run import environment
+from reid_gen.files import as_json
 
 MIXED = "{prototype: 1.0, view_prototype: 1.0, mixed: 0.5}"
 ARMS = {
@@ -58,7 +58,7 @@ def main() -> None:
     write_true_views(options.root, groups)
     arms = {**ARMS, "true": replace(ARMS["true"], overrides=[stored(groups)])}
     table = {arm: summary(runs) for arm, runs in over_seeds(options, arms).items()}
-    print(json.dumps({**table, "environment": environment()}, indent=2))
+    print(as_json({**table, "environment": environment()}))
 
 
 if __name__ == "__main__":

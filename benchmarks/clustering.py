@@ -40,6 +40,7 @@ from reid_gen.cluster.neighbours import nearest
 from reid_gen.cluster.rules import dbscan
 from reid_gen.engine.run import environment
 from reid_gen.evaluation.quality import clustering_quality
+from reid_gen.files import as_json
 from reid_gen.processor import computed_in
 from reid_gen.types import Floats, Ints
 
@@ -64,7 +65,7 @@ def main() -> None:
     parser.add_argument("--one", nargs=2, metavar=("WAY", "N"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one is not None:
-        print(json.dumps(measure(options, options.one[0], int(options.one[1]))))
+        print(as_json(measure(options, options.one[0], int(options.one[1])), None))
         return
     for count in {*options.sizes, *options.dense}:
         prepare(options, count)
@@ -78,7 +79,7 @@ def main() -> None:
     }
     if options.plot is not None:
         plot(found, options.plot)
-    print(json.dumps({**found, **about}, indent=2))
+    print(as_json({**found, **about}))
 
 
 def file_of(options: argparse.Namespace, count: int) -> Path:

@@ -13,7 +13,6 @@ that are there are kept. Prints one JSON object.
 
 from __future__ import annotations
 
-import json
 from argparse import Namespace
 from dataclasses import replace
 from functools import partial
@@ -33,6 +32,7 @@ from benchmarks.small_runs import (
     views,
 )
 from reid_gen.engine.run import environment
+from reid_gen.files import as_json
 
 DRAW = "{{name: generator, trains: [generator], epochs: 1, iterations: 200, {rate}}}"
 SLOW, FAST = "generator_learning_rate: 1.0e-4", "generator_learning_rate: 5.0e-4"
@@ -98,7 +98,7 @@ def main() -> None:
         runs, measure = TABLES[table]
         values = each(partial(measure, options), list(runs.items()), options.together)
         found[table] = dict(zip(runs, values, strict=True))
-    print(json.dumps({**found, "environment": environment()}, indent=2))
+    print(as_json({**found, "environment": environment()}))
 
 
 def score(options: Namespace, item: tuple[str, Run]) -> dict[str, float]:

@@ -10,7 +10,6 @@ without any training there.
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,6 +26,7 @@ from reid_gen.engine.evaluate import Evaluator
 from reid_gen.engine.progress import Terminal
 from reid_gen.engine.run import environment
 from reid_gen.engine.stages import places
+from reid_gen.files import as_json
 from reid_gen.types import Floats, LabelledSplit
 
 STRIPES, BINS = 6, 16
@@ -68,13 +68,13 @@ def main() -> None:
             )
             found = scores(onto, *onto.features(experiment.trainer.encode))
             result[f"supervised, onto {other.data.name}"] = found
-    print(json.dumps(result, indent=2))
+    print(as_json(result))
 
 
 def scores(evaluator: Evaluator, query: Floats, gallery: Floats) -> dict[str, float]:
     """MAP and rank-1 in percent."""
     result = evaluator.score(query, gallery)[0]
-    found = {"mAP": round(100 * result.mean_ap, 2), "rank1": round(100 * result.cmc[1], 2)}
+    found = {"mAP": round(100 * result.mean_ap, 2), "rank-1": round(100 * result.cmc[1], 2)}
     print(found, flush=True)
     return found
 

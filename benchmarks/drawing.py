@@ -7,7 +7,6 @@ against every face; it is timed on a part of the same body, in the same process.
 from __future__ import annotations
 
 import contextlib
-import json
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,6 +20,7 @@ from reid_gen.body.model import built_in
 from reid_gen.body.structure import KINDS, draw_structure
 from reid_gen.engine.run import environment
 from reid_gen.errors import UserError
+from reid_gen.files import as_json
 from reid_gen.pedestrians.studio import Studio
 from tests.body.shapes import walkers
 from tests.reference.raster import rasterise as slow_rasterise
@@ -35,7 +35,7 @@ def main() -> None:
     result: dict[str, object] = {**environment(), "vertices": len(built_in().arrays.template)}
     for height, width in ((128, 64), (256, 128)):
         result[f"{height} x {width}"] = measure(height, width)
-    print(json.dumps(result, indent=2))
+    print(as_json(result))
 
 
 def measure(height: int, width: int) -> dict[str, float]:

@@ -11,7 +11,6 @@ adds is losses, memory bank, autograd's bookkeeping between networks, and moving
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import time
 from collections.abc import Callable
@@ -33,6 +32,7 @@ from reid_gen.engine.steps import (
     Learner,
     TrainingStep,
 )
+from reid_gen.files import as_json
 from reid_gen.generators.gan.mesh_gan import MeshGan
 from reid_gen.generators.gan.painter import MeshPainter
 from reid_gen.generators.protocol import Sources
@@ -80,7 +80,7 @@ def main() -> None:
         "settings": vars(options),
         "environment": environment(),
     }
-    print(json.dumps(report, indent=2))
+    print(as_json(report))
 
 
 class Scene:

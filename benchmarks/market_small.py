@@ -20,7 +20,6 @@ Prints one JSON object: ranking of every arm, scores of the views.
 
 from __future__ import annotations
 
-import json
 from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
@@ -39,6 +38,7 @@ from benchmarks.small_runs import (
 )
 from reid_gen.cli.main import main as reid_gen
 from reid_gen.engine.run import environment
+from reid_gen.files import as_json
 
 IDENTITY = "iterations: 100, learning_rate: 3.5e-4"
 LAST = f"epochs: 6, decay_every: 5, {IDENTITY}"
@@ -90,7 +90,7 @@ def main() -> None:
         for name in ("joint_1", "warm_gan", "warm_diffusion")
         if (options.out / name / "done").exists()
     }
-    print(json.dumps({"ranking": ranked, "views": drawn, "environment": environment()}, indent=2))
+    print(as_json({"ranking": ranked, "views": drawn, "environment": environment()}))
 
 
 def on_market(run: Run, *overrides: str) -> Run:

@@ -13,7 +13,6 @@ Prints one JSON object.
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +31,7 @@ from reid_gen.data.transforms import to_images
 from reid_gen.engine.artist import whole_batches
 from reid_gen.engine.checkpoint import load_encoder
 from reid_gen.engine.run import environment
+from reid_gen.files import as_json
 from reid_gen.types import Floats, Image
 
 LIMBS = [16, 17, 18, 19, 20, 21, 1, 2, 4, 5, 7, 8]
@@ -47,7 +47,7 @@ def main() -> None:
     parser.add_argument("runs", type=Path, nargs="+")
     options = parser.parse_args()
     table = {run.name: probe(options.root, run) for run in options.runs}
-    print(json.dumps({"pck": table, "environment": environment()}, indent=2))
+    print(as_json({"pck": table, "environment": environment()}))
 
 
 def probe(root: Path, run: Path) -> dict[str, dict[str, float]]:

@@ -15,13 +15,13 @@ Runs that are there are kept. Prints one JSON object.
 from __future__ import annotations
 
 import argparse
-import json
 from functools import partial
 from pathlib import Path
 
 from benchmarks.pose_probe import probe
 from benchmarks.small_runs import add_together, done, each, ranking, slug, summary
 from reid_gen.engine.run import environment
+from reid_gen.files import as_json
 
 CONFIG = """\
 name: {name}
@@ -71,7 +71,7 @@ def main() -> None:
     measured = each(partial(measure, options), jobs, options.together)
     found = {way: measured[place :: len(ways)] for place, way in enumerate(ways)}
     table = {way: summary(runs) for way, runs in found.items()}
-    print(json.dumps({**table, "environment": environment()}, indent=2))
+    print(as_json({**table, "environment": environment()}))
 
 
 def measure(options: argparse.Namespace, job: tuple[str, str | None, int]) -> dict[str, float]:

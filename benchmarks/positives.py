@@ -16,7 +16,6 @@ one JSON object.
 
 from __future__ import annotations
 
-import json
 import time
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
@@ -38,6 +37,7 @@ from benchmarks.small_runs import (
 from reid_gen.cli.main import main as reid_gen
 from reid_gen.engine.journal import read_metrics
 from reid_gen.engine.run import environment
+from reid_gen.files import as_json
 from reid_gen.models.weights import read_weights
 
 DIFFUSION = (
@@ -78,7 +78,7 @@ def main() -> None:
     found = over_seeds(options, runs_of(options.arms, groups))
     tables = {"ranking": {arm: summary(runs) for arm, runs in found.items()}, "views": drawn}
     about = {"cost": costs, "seconds_per_image": seconds, "environment": environment()}
-    print(json.dumps({**tables, **about}, indent=2))
+    print(as_json({**tables, **about}))
 
 
 def runs_of(names: Sequence[str], groups: Mapping[str, Path]) -> dict[str, Run]:
@@ -102,7 +102,7 @@ def diffusion_network(options: Namespace, **changes: object) -> str:
         "kind": "pixel_diffusion", "bodies": str(options.root / "bodies"), "widths": [96, 192],
         "map": "painted", "batch": 32, **changes,
     }  # fmt: skip
-    return f"generator={json.dumps(generator)}"
+    return f"generator={as_json(generator, None)}"
 
 
 def make_groups(

@@ -30,6 +30,7 @@ from benchmarks.features import Crowd, make_features
 from reid_gen.engine.run import environment
 from reid_gen.evaluation.ranking import evaluate_blocks, evaluate_ranking
 from reid_gen.evaluation.rerank import Reranked
+from reid_gen.files import as_json
 from reid_gen.types import Floats, Ints
 
 SETS = {
@@ -51,13 +52,13 @@ def main() -> None:
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
-        print(json.dumps(measure(options.work, options.sets[0], options.ways[0])))
+        print(as_json(measure(options.work, options.sets[0], options.ways[0]), None))
         return
     found: dict[str, dict[str, object]] = {}
     for name in options.sets:
         prepare(options.work, name)
         found[name] = {way: apart(options.work, name, way) for way in options.ways}
-    print(json.dumps({**found, "environment": environment()}, indent=2))
+    print(as_json({**found, "environment": environment()}))
 
 
 def prepare(work: Path, name: str) -> None:

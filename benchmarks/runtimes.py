@@ -9,7 +9,6 @@ speed. Prints one JSON object: medians, and each way's ratio to torch in float32
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import time
 from pathlib import Path
@@ -23,6 +22,7 @@ from reid_gen.engine.extract import find_images
 from reid_gen.engine.reid_model import open_encoder
 from reid_gen.engine.run import environment
 from reid_gen.evaluation.features import Encode
+from reid_gen.files import as_json
 
 TURNS = 7
 CALIBRATED = 256
@@ -44,7 +44,7 @@ def main() -> None:
             for batch in options.batches
         }
     told = {"images_per_second": found, "input": size, "environment": environment()}
-    print(json.dumps(told, indent=2))
+    print(as_json(told))
 
 
 def _ways(options: argparse.Namespace, folder: Path) -> tuple[dict[str, Encode], tuple[int, int]]:

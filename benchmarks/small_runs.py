@@ -15,6 +15,7 @@ from typing import TypeVar
 
 from reid_gen.cli.main import main as reid_gen
 from reid_gen.engine.journal import read_metrics
+from reid_gen.files import as_json
 
 Item = TypeVar("Item")
 Found = TypeVar("Found")
@@ -153,7 +154,7 @@ def train_starts(options: argparse.Namespace) -> None:
 def ranking(folder: Path) -> dict[str, float]:
     """mAP, rank-1 and ARI of a run's last epoch, in percent."""
     last = read_metrics(folder)[-1]
-    return {key: round(100 * float(last[key]), 2) for key in ("mAP", "rank1", "ari")}
+    return {key: round(100 * float(last[key]), 2) for key in ("mAP", "rank-1", "ari")}
 
 
 def measured(folder: Path, fresh: Path | None) -> dict[str, float]:
@@ -187,13 +188,13 @@ def ranking_on(folder: Path, root: Path) -> dict[str, float]:
     if not output.exists():
         reid_gen([*words, "--json", str(output)])
     found = json.loads(output.read_text())[0]
-    return {f"fresh_{key}": round(100 * float(found[key]), 2) for key in ("mAP", "rank1")}
+    return {f"fresh_{key}": round(100 * float(found[key]), 2) for key in ("mAP", "rank-1")}
 
 
 def stored(groups: Path, **settings: object) -> str:
     """The override that reads views of all images from groups on disk."""
     generator = {"kind": "stored", "groups": str(groups), "members": 1, "batch": 64, **settings}
-    return f"generator={json.dumps(generator)}"
+    return f"generator={as_json(generator, None)}"
 
 
 def views(folder: Path, judge: Path) -> dict[str, dict[str, float]]:

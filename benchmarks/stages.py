@@ -11,7 +11,6 @@ run's generator, if it has one, draws views of the queries.
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 import time
 from collections.abc import Sequence
@@ -27,6 +26,7 @@ from reid_gen.config.load import load_config
 from reid_gen.data.datasets import load_dataset
 from reid_gen.engine.journal import read_metrics
 from reid_gen.engine.run import environment
+from reid_gen.files import as_json
 
 DEGREES = np.array([90, 180, 270], dtype=np.float32)
 PEOPLE = 128
@@ -52,7 +52,7 @@ def main() -> None:
             for name, record in records.items()
         }
         speed = drawing(run)
-    print(json.dumps({"stages": found, "views_per_second": speed, "environment": environment()}))
+    print(as_json({"stages": found, "views_per_second": speed, "environment": environment()}, None))
 
 
 def train(config: Path, settings: Sequence[str], steps: int) -> Path:

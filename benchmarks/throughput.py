@@ -10,7 +10,6 @@ drifts slows both.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import tempfile
 import time
@@ -32,6 +31,7 @@ from reid_gen.engine.run import environment
 from reid_gen.engine.runtime import Runtime
 from reid_gen.engine.steps import IDENTITY, Learner, TrainingStep
 from reid_gen.evaluation.features import extract_features
+from reid_gen.files import as_json
 from reid_gen.memory.bank import MemoryBank
 from reid_gen.models.encoder import EncoderCard, IdentityEncoder, create_encoder
 from reid_gen.types import Image
@@ -62,7 +62,7 @@ def main() -> None:
             "extract": measure_extract(card, images, options.precision),
             "train": measure_train(card, images, options.precision),
         }
-    print(json.dumps(result, indent=2))
+    print(as_json(result))
 
 
 def crops(root: Path | None, folder: Path) -> tuple[Image, ...]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -159,13 +160,33 @@ def read_json(path: Path) -> Any:
         raise ValueError("it is nested too deeply") from error
 
 
+def as_json(content: object, indent: int | None = 2) -> str:
+    """Plain values as JSON text; it has no number that is not finite, so that these become null.
+
+    Args:
+        content: Dictionaries, sequences, texts, numbers, truth values and None.
+        indent: Spaces before what is inside; None is one line.
+    """
+    return json.dumps(_finite(content), indent=indent, allow_nan=False)
+
+
+def _finite(content: object) -> object:
+    if isinstance(content, float):
+        return content if math.isfinite(content) else None
+    if isinstance(content, Mapping):
+        return {name: _finite(value) for name, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_finite(value) for value in content]
+    return content
+
+
 def write_json(target: Path, content: object) -> None:
     """Write plain values like :func:`write_bytes`.
 
     Raises:
         UserError: If it cannot be written.
     """
-    write_bytes(target, (json.dumps(content, indent=2) + "\n").encode())
+    write_bytes(target, (as_json(content) + "\n").encode())
 
 
 @contextmanager

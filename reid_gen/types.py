@@ -20,6 +20,8 @@ Pixels = NDArray[np.uint8]
 
 OUTLIER = -1
 """The pseudo label of an image that belongs to no cluster; it never matches another -1."""
+UNKNOWN = -1
+"""The pid of junk and of unknown people, and an unknown camera; it never matches another -1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,8 @@ class LabelledSplit:
 
     Attributes:
         images: Q or G images.
-        pids: Person ids, [Q] or [G] int64; 0 is a distractor where the data set has them.
+        pids: Person ids, [Q] or [G] int64; ``UNKNOWN`` counts nowhere, as Market-1501's junk. A
+            distractor (0 there) needs no rule: it is a person that no query shows.
     """
 
     images: tuple[Image, ...]

@@ -8,7 +8,6 @@ are others than those of training.
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import os
 import time
@@ -39,6 +38,7 @@ from reid_gen.body.regressor import (
     lesson_terms,
     seen_joints,
 )  # fmt: skip
+from reid_gen.files import as_json
 from reid_gen.pedestrians.lessons import Lessons, draw_lessons
 from reid_gen.pedestrians.studio import Studio
 
@@ -201,7 +201,7 @@ def train_regressor(options: argparse.Namespace) -> None:
             if step % 500 == 0 or spent >= 1:
                 found = measure(regressor, body, held_out)
                 print(
-                    json.dumps({"step": step, "minutes": spent * options.minutes, **found}),
+                    as_json({"step": step, "minutes": spent * options.minutes, **found}, None),
                     flush=True,
                 )
             if spent >= 1:
@@ -228,7 +228,7 @@ def test_regressor(options: argparse.Namespace) -> None:
         "silhouette_iou": float(overlap.mean()),
         "joints_mm": [round(1000 * float(error), 1) for error in away.norm(dim=-1).mean(0)],
     }
-    print(json.dumps(found, indent=2))
+    print(as_json(found))
 
 
 def silhouettes(body: BodyModel, rotation: Tensor, shape: Tensor, camera: Tensor) -> np.ndarray:

@@ -11,9 +11,10 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from reid_gen.body.model import BodyModel
-from reid_gen.body.packed_arrays import read_npz, unpickle_arrays
+from reid_gen.body.packed_arrays import unpickle_arrays
 from reid_gen.body.table import BodyTable
 from reid_gen.data.images import size_of
+from reid_gen.data.tables import read_npz
 from reid_gen.errors import UserError, name_some
 from reid_gen.types import Floats, Ints, Pixels
 

@@ -1,4 +1,4 @@
-"""Arrays of .npz and .pkl files that others wrote: nothing in such a file is run."""
+"""Arrays of .pkl files that others wrote: nothing in such a file is run."""
 
 from __future__ import annotations
 
@@ -12,28 +12,6 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from reid_gen.errors import UserError
-
-RATIO, ROOM = 100, 64_000_000
-"""A file may unpack to 100 times its size and 64 MB: columns of ones shrink well."""
-
-
-def read_npz(path: Path) -> dict[str, NDArray[Any]]:
-    """Read all arrays.
-
-    Raises:
-        OSError: If the file cannot be read.
-        ValueError: If it is damaged, holds Python objects, or unpacks to far more than its size.
-    """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            size = sum(member.file_size for member in file.zip.infolist())
-            if size > ROOM + RATIO * path.stat().st_size:
-                raise ValueError(f"it unpacks to {size:,} bytes")
-            return dict(file)
-    except (OSError, ValueError):
-        raise
-    except Exception as error:  # a damaged archive raises almost anything
-        raise ValueError(str(error) or type(error).__name__) from error
 
 
 def unpickle_arrays(file: Path) -> dict[str, Any]:

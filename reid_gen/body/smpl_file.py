@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from reid_gen.body.arrays import BodyArrays
-from reid_gen.body.packed_arrays import read_npz, unpickle_arrays
+from reid_gen.body.packed_arrays import unpickle_arrays
+from reid_gen.data.tables import read_npz
 from reid_gen.errors import UserError
 
 LAYOUT = ("SMPL_NEUTRAL.pkl", "SMPL_NEUTRAL.npz")

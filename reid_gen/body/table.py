@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reid_gen.body.packed_arrays import read_npz
+from reid_gen.data.tables import read_npz
 from reid_gen.errors import UserError, name_some
-from reid_gen.files import write_bytes
+from reid_gen.files import as_json, write_bytes
 from reid_gen.types import Floats, Ints
 
 FORMAT = 1
@@ -97,7 +97,7 @@ def save_table(table: BodyTable, path: Path) -> None:
     """
     file = io.BytesIO()
     columns = {name: getattr(table, name) for name in COLUMNS}
-    about = json.dumps({"format": FORMAT, "source": table.source})
+    about = as_json({"format": FORMAT, "source": table.source}, None)
     np.savez_compressed(file, keys=np.array(table.keys), about=np.array(about), **columns)
     write_bytes(path, file.getvalue())
 

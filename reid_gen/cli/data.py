@@ -222,10 +222,9 @@ def _refuse_wide(height: int, width: int) -> None:
 
 
 def _print(report: CheckReport, on_stderr: bool) -> None:
-    from rich.console import Console
-    from rich.table import Table
+    from reid_gen.columns import aligned
 
-    table = Table("split", "images", "ids", "cameras", "official")
+    rows = []
     for split in report.splits:
         found, official = split.found, split.official
         expected = (
@@ -234,7 +233,7 @@ def _print(report: CheckReport, on_stderr: bool) -> None:
             else f"{official.images:,} / {official.pids:,} / {official.cameras}"
         )
         counts = (f"{found.images:,}", f"{found.pids:,}", str(found.cameras))
-        table.add_row(split.name, *counts, expected)
-    Console(stderr=on_stderr).print(table)
+        rows.append((split.name, *counts, expected))
+    click.echo(aligned(("split", "images", "ids", "cameras", "official"), rows), err=on_stderr)
     for note in report.notes:
         click.echo(f"note: {note}", err=on_stderr)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from reid_gen.cli.command import Command
-from reid_gen.cli.options import FORCE, INPUT, JSON, MODEL_PATH, PICTURE
+from reid_gen.cli.options import FORCE, INPUT, JSON, KEEP_SAME_IMAGE, MODEL_PATH, PICTURE
 from reid_gen.cli.results import Results
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 )
 @click.option("--flip", is_flag=True, help="Average features with those of the mirrored image.")
 @click.option("--sheet", type=PICTURE, help="Draw ranked lists into a .png or .jpg.")
+@KEEP_SAME_IMAGE
 @JSON
 @FORCE
 def evaluate(
@@ -50,6 +52,7 @@ def evaluate(
     turned: bool,
     flip: bool,
     sheet: Path | None,
+    keep_same_image: bool,
     output: Path | None,
 ) -> None:
     """Measure CMC, mAP and mINP on query and gallery.
@@ -74,6 +77,7 @@ def evaluate(
     from reid_gen.evaluation.tables import results_table
 
     evaluator, encode = _build(settings, checkpoint)
+    evaluator = replace(evaluator, keep_same_image=keep_same_image)
     features = evaluator.features(encode)
     results = evaluator.score(*features)
     if temporal:
@@ -85,7 +89,9 @@ def evaluate(
     told.say(results_table(results))
     told.write([result.as_dict() for result in results])
     if sheet is not None:
-        pixels = ranked_sheet(evaluator.query, evaluator.gallery, *features)
+        pixels = ranked_sheet(
+            evaluator.query, evaluator.gallery, *features, same_image=evaluator.same_image
+        )
         told.draw(pixels, sheet, "ranked lists of some queries")
 
 

@@ -105,6 +105,11 @@ JSON = click.option(
 FORCE = force_option("Overwrite outputs that exist.")
 FILES_FORCE = force_option("Overwrite files that exist; the folder of --out is continued.")
 """For commands that go on with what they made before."""
+KEEP_SAME_IMAGE = click.option(
+    "--keep-same-image",
+    is_flag=True,
+    help="Let a query find its own image in the gallery, which is left out by default.",
+)
 RASTERISER = click.option(
     "--rasteriser",
     type=click.Choice(["numba", "torch", "pytorch3d"]),
@@ -127,3 +132,13 @@ def chosen_model(model: Path | None) -> Path:
         err=True,
     )
     return Path(BUILT_IN)
+
+
+def note_same_images(count: int) -> None:
+    """Say on stderr how often a query's own image was left out, if it was."""
+    if count:
+        click.echo(
+            f"note: the gallery holds a query's own image {count} times, which is left out; "
+            "--keep-same-image keeps it",
+            err=True,
+        )

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from reid_gen.cli.command import STDOUT
-from reid_gen.files import write_json
+from reid_gen.files import as_json, write_json
 
 if TYPE_CHECKING:
     from reid_gen.types import Pixels
@@ -48,7 +47,7 @@ class Results:
             UserError: If the file cannot be written.
         """
         if self.on_stdout:
-            click.echo(json.dumps(content, indent=2))
+            click.echo(as_json(content))
         elif self._file is not None:
             write_json(self._file, content)
             self.say(f"wrote results as JSON: {self._file}")

@@ -7,7 +7,17 @@ from pathlib import Path
 import click
 
 from reid_gen.cli.command import Command, check_output
-from reid_gen.cli.options import COUNT_RANGE, FORCE, IMAGES, JSON, MODEL, PICTURE, chosen_model
+from reid_gen.cli.options import (
+    COUNT_RANGE,
+    FORCE,
+    IMAGES,
+    JSON,
+    KEEP_SAME_IMAGE,
+    MODEL,
+    PICTURE,
+    chosen_model,
+    note_same_images,
+)
 from reid_gen.cli.results import Results
 
 SHEET = Path("ranks.png")
@@ -27,6 +37,7 @@ SHOWN = 50
 @click.option("--top", type=COUNT_RANGE, default=10, show_default=True, help="Per query.")
 @click.option("--rerank", is_flag=True, help="By k-reciprocal re-ranking.")
 @click.option("--sheet", type=PICTURE, help=f"Draw all ranked lists here; else some into {SHEET}.")
+@KEEP_SAME_IMAGE
 @JSON
 @FORCE
 def search(
@@ -36,6 +47,7 @@ def search(
     top: int,
     rerank: bool,
     sheet: Path | None,
+    keep_same_image: bool,
     output: Path | None,
 ) -> None:
     """Find the people of the query images among those of the gallery.
@@ -56,7 +68,10 @@ def search(
     from reid_gen.engine.search import Gallery
     from reid_gen.report.found import found_sheet
 
-    found = Gallery(chosen_model(model), images, Terminal()).search(asked, top, reranked=rerank)
+    found = Gallery(chosen_model(model), images, Terminal()).search(
+        asked, top, reranked=rerank, keep_same_image=keep_same_image
+    )
+    note_same_images(sum(len(ranked.same) for ranked in found))
     for ranked in found:
         results.say(f"{ranked.query.path}")
         for number, (image, distance) in enumerate(ranked.matches, 1):

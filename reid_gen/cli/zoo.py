@@ -14,6 +14,7 @@ from reid_gen.cli.options import (
     FORCE,
     INPUT,
     JSON,
+    KEEP_SAME_IMAGE,
     MODEL_PATH,
     SIDE_RANGE,
     THREAD_RANGE,
@@ -44,16 +45,22 @@ def list_(output: Path | None) -> None:
 
     Example: reid-gen zoo list
     """
+    from reid_gen.columns import aligned
     from reid_gen.zoo.cards import DATASETS, load_cards
 
     results = Results(output)
     cards = load_cards()
     results.write([card.model_dump(mode="json", by_alias=True) for card in cards])
-    results.say(f"{'':<36}" + "".join(f"{title:>16}" for title in DATASETS.values()))
-    for card in cards:
-        scores = "".join(f"{_pair(card, dataset):>16}" for dataset in DATASETS)
-        where = "in the package" if card.weights.source == "package" else "not passed on"
-        results.say(f"{card.name:<36}{scores}  {where}")
+    measured = {name: title for name, title in DATASETS.items() if any(c.on(name) for c in cards)}
+    rows = [
+        (
+            card.name,
+            *(_pair(card, dataset) for dataset in measured),
+            "in the package" if card.weights.source == "package" else "not passed on",
+        )
+        for card in cards
+    ]
+    results.say(aligned(("mAP / rank-1", *measured.values(), "weights"), rows))
 
 
 def _pair(card: Card, dataset: str) -> str:
@@ -118,6 +125,7 @@ def _foreign(command: Command) -> Command:
 @click.option("--workers", type=THREAD_RANGE, default=2, show_default=True, help="Threads.")
 @click.option("--flip", is_flag=True, help="Average features with those of the mirrored image.")
 @click.option("--rerank", is_flag=True, help="Measure k-reciprocal re-ranking too.")
+@KEEP_SAME_IMAGE
 @JSON
 @FORCE
 def evaluate(
@@ -131,6 +139,7 @@ def evaluate(
     workers: int,
     flip: bool,
     rerank: bool,
+    keep_same_image: bool,
     output: Path | None,
 ) -> None:
     """Measure MODEL on data sets: a run, a name of the zoo, an imported or exported encoder.
@@ -161,6 +170,7 @@ def evaluate(
             flip,
             rerank,
             Terminal(),
+            keep_same_image,
         )
         found = evaluator(encode)
         results.say(f"{name}\n{results_table(found)}")

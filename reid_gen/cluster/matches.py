@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import sparse
 
 from reid_gen.types import Floats, Ints
 
@@ -19,7 +20,8 @@ class Matches:
 
     Attributes:
         index: Rows of the gallery, the best first, equal ones in the gallery's order, [Q, k].
-        distance: 1 less the cosine, or another distance; at least 0, [Q, k] float32.
+        distance: 1 less the cosine, or another distance; at least 0, [Q, k] float32. Infinity
+            where a query has fewer matches.
     """
 
     index: Ints
@@ -38,13 +40,16 @@ def similarities(query: Floats, gallery: Floats) -> Floats:
     return result
 
 
-def best_matches(query: Floats, gallery: Floats, top: int) -> Matches:
+def best_matches(
+    query: Floats, gallery: Floats, top: int, same_image: sparse.csr_matrix | None = None
+) -> Matches:
     """Find the ``top`` most similar of the gallery for each query, in blocks and shards.
 
     Args:
         query: Unit features, [Q, D].
         gallery: Unit features, [G, D] float32, or float16, which may be memory-mapped.
         top: Matches per query; capped at G.
+        same_image: Where both are one image, which is no match, [Q, G]; None if not so of any.
 
     Returns:
         The matches, [Q, min(top, G)].
@@ -57,6 +62,9 @@ def best_matches(query: Floats, gallery: Floats, top: int) -> Matches:
         for first in range(0, len(gallery), _SHARD):
             # Of an image with itself rounding may make it negative.
             part = np.maximum(1 - similarities(rows, gallery[first : first + _SHARD]), 0)
+            if same_image is not None:
+                shard = slice(first, first + _SHARD)
+                part[same_image[start : start + _BLOCK, shard].toarray()] = np.inf
             own, near = _least(part, top)
             index = np.concatenate([index, own + first], axis=1)
             place, distance = _least(np.concatenate([distance, near], axis=1), top)
@@ -65,9 +73,16 @@ def best_matches(query: Floats, gallery: Floats, top: int) -> Matches:
     return Matches(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
 
 
-def nearest_of(distances: Iterable[tuple[int, Floats]], top: int) -> Matches:
+def nearest_of(
+    distances: Iterable[tuple[int, Floats]], top: int, same_image: sparse.csr_matrix | None = None
+) -> Matches:
     """The same from blocks of distances [b, G], such as re-ranked ones."""
-    found = [_least(block, top) for _, block in distances]
+    found = []
+    for start, block in distances:
+        if same_image is not None:
+            own = same_image[start : start + len(block)].toarray()
+            block = np.where(own, np.float32(np.inf), block)
+        found.append(_least(block, top))
     return Matches(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
 
 

@@ -1,11 +1,11 @@
-"""Nearest neighbours, exact or approximate: the only file that imports faiss."""
+"""Nearest neighbours, exact or approximate: the only file that imports faiss, where it is used."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
-import faiss
 import numpy as np
 import torch
 
@@ -70,9 +70,26 @@ def _exact(features: Floats, count: int) -> tuple[Ints, Exact]:
     return nearest_certified(features, count)
 
 
+def _faiss() -> Any:
+    """The module; exact neighbours do without it.
+
+    Raises:
+        UserError: If it does not load.
+    """
+    try:
+        import faiss
+    except ImportError as error:
+        raise UserError(
+            f"flat, ivf and hnsw neighbours need faiss, which does not load ({error}); take exact "
+            "ones, or pip install faiss-cpu"
+        ) from error
+    return faiss
+
+
 def _flat(features: Floats, count: int) -> tuple[Ints, Exact]:
     """By faiss, float32 throughout, on all GPUs that it was built for and finds."""
-    index: faiss.Index = faiss.IndexFlatIP(features.shape[1])
+    faiss = _faiss()
+    index = faiss.IndexFlatIP(features.shape[1])
     if faiss.get_num_gpus() > 0:
         index = faiss.index_cpu_to_all_gpus(index)
     return _search(index, features, count)
@@ -86,6 +103,7 @@ def _ivf(features: Floats, count: int) -> tuple[Ints, Exact]:
     size, width = features.shape
     if size < _FEW:
         return _exact(features, count)
+    faiss = _faiss()
     cells, kept = round(4 * size**0.5), min(256, width)
     codes = kept // 2 if kept % 2 == 0 else kept
     # The directions are those of centred features, of which only distances mean the same.
@@ -102,6 +120,7 @@ def _ivf(features: Floats, count: int) -> tuple[Ints, Exact]:
 
 def _hnsw(features: Floats, count: int) -> tuple[Ints, Exact]:
     """By faiss, along a graph with 32 links per image."""
+    faiss = _faiss()
     index = faiss.IndexHNSWFlat(features.shape[1], 32, faiss.METRIC_INNER_PRODUCT)
     index.hnsw.efConstruction = 80
     index.hnsw.efSearch = max(64, 2 * count)
@@ -118,7 +137,7 @@ METHODS: dict[str, Callable[[Floats, int], tuple[Ints, Exact]]] = {
 EXACT = ("exact", "flat")
 
 
-def _search(index: faiss.Index, features: Floats, count: int) -> tuple[Ints, Exact]:
+def _search(index: Any, features: Floats, count: int) -> tuple[Ints, Exact]:
     blocks = [slice(start, start + _BLOCK) for start in range(0, len(features), _BLOCK)]
     for block in blocks:
         index.add(np.ascontiguousarray(features[block], np.float32))

@@ -13,7 +13,7 @@ import numpy as np
 
 from reid_gen.data.datasets import DATASETS, Counts, load_dataset
 from reid_gen.data.images import UnreadableImage, decode
-from reid_gen.types import Image, Ints
+from reid_gen.types import UNKNOWN, Image, Ints
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def check_dataset(name: str, root: Path) -> CheckReport:
 def _count(images: Sequence[Image], pids: Ints | None, distractor: int | None) -> Counts:
     people = set() if pids is None else set(np.unique(pids).tolist())
     cameras = {image.camid for image in images}
-    return Counts(len(images), len(people - {distractor}), len(cameras - {None}))
+    return Counts(len(images), len(people - {distractor, UNKNOWN}), len(cameras - {None}))
 
 
 def _unreadable(images: Sequence[Image]) -> tuple[UnreadableImage, ...]:

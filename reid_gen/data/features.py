@@ -1,10 +1,7 @@
-"""Files of features from anywhere, and tables of what was found in them."""
+"""Files of features from anywhere."""
 
 from __future__ import annotations
 
-import io
-import zipfile
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,15 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reid_gen.errors import UserError
-from reid_gen.extras import need
-from reid_gen.files import write_bytes
-from reid_gen.types import Floats, Ints
+from reid_gen.data.ids import ids, names_of
+from reid_gen.data.tables import Column, arrow_column, read_npz, read_parquet
+from reid_gen.errors import UserError, name_some
+from reid_gen.types import UNKNOWN, Floats, Ints
 
 READ = (".npy", ".npz", ".parquet")
-WRITTEN = (".csv", ".npz", ".parquet")
 FEATURE_TABLES = (".npz", ".parquet")
-FEATURE, KEY, PID, CAMID = "feature", "key", "pid", "camid"
+FEATURE, KEY, PATH, PID, CAMID = "feature", "key", "path", "pid", "camid"
+_BLOCK = 65536
 
 
 @dataclass(frozen=True)
@@ -28,16 +25,25 @@ class Features:
     """What a file holds.
 
     Attributes:
+        source: The file.
         features: [N, D] float32 or float16; of a ``.npy`` file, mapped and not read.
-        keys: Names of the images, [N]; their numbers if the file has none.
-        pids: [N]; None if the file has none.
-        camids: [N]; None if the file has none.
+        names: Keys of the images, [N]; None if the file has none.
+        paths: Where the images lay, [N]; None if the file does not say.
+        pids: [N], ``UNKNOWN`` where unknown or junk; None if none is known.
+        camids: [N], ``UNKNOWN`` where unknown.
     """
 
+    source: Path
     features: Floats
-    keys: NDArray[np.str_]
+    names: NDArray[np.str_] | None
+    paths: NDArray[np.str_] | None
     pids: Ints | None
-    camids: Ints | None
+    camids: Ints
+
+    @property
+    def keys(self) -> NDArray[np.str_]:
+        """Names of the images, [N]; their numbers if the file has none."""
+        return np.arange(len(self.features)).astype(str) if self.names is None else self.names
 
 
 def read_features(path: Path, normalise: bool = False) -> Features:
@@ -45,7 +51,7 @@ def read_features(path: Path, normalise: bool = False) -> Features:
 
     Args:
         path: ``.npy`` with [N, D]; ``.npz`` or ``.parquet`` with ``feature`` and, if they are
-            there, ``key``, ``pid`` and ``camid``, as `reid-gen extract` writes them.
+            there, ``key``, ``path``, ``pid`` and ``camid``, as `reid-gen extract` writes them.
         normalise: Whether to divide each row by its length, which needs memory for all of them.
 
     Raises:
@@ -55,97 +61,94 @@ def read_features(path: Path, normalise: bool = False) -> Features:
         raise UserError(f"{path} must end in {', '.join(READ)}")
     if not path.is_file():
         raise UserError(f"no features at {path}; check the path")
-    columns = _columns(path)
-    if FEATURE not in columns:
-        raise UserError(f"{path} has no column {FEATURE!r}, but {', '.join(columns)}")
-    features = columns[FEATURE]
-    if features.ndim != 2 or features.dtype.kind != "f":
-        raise UserError(
-            f"{path} holds {features.dtype} {list(features.shape)}; numbers [N, D] are wanted"
-        )
-    if normalise:
-        features = np.asarray(features, np.float32)
-        length = np.linalg.norm(features, axis=1, keepdims=True)
-        features = features / np.where(length > 0, length, 1)
-    elif features.dtype == np.float64:
-        features = features.astype(np.float32)
-    count = len(features)
-    for name, values in columns.items():
-        if len(values) != count:
-            raise UserError(f"{path}: {name} has {len(values)} rows and {FEATURE} has {count}")
-    keys = columns.get(KEY, np.arange(count))
-    pids, camids = (columns.get(name) for name in (PID, CAMID))
-    return Features(
-        features,
-        np.asarray(keys).astype(str),
-        None if pids is None else np.asarray(pids, np.int64),
-        None if camids is None else np.asarray(camids, np.int64),
-    )
-
-
-def _columns(path: Path) -> dict[str, NDArray[Any]]:
     try:
-        if path.suffix == ".npy":
-            return {FEATURE: np.load(path, mmap_mode="r", allow_pickle=False)}
-        if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as file:
-                return dict(file)
-        return _parquet_columns(path)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        features, columns = _contents(path)
+        if features.ndim != 2 or features.dtype.kind != "f":
+            raise ValueError(
+                f"{FEATURE} holds {features.dtype} {list(features.shape)}; floating-point "
+                "numbers [N, D] are wanted"
+            )
+        for name, values in columns.items():
+            if len(values) != len(features):
+                raise ValueError(f"{name} has {len(values)} rows and {FEATURE} has {len(features)}")
+        if normalise:
+            features = _unit_rows(features)
+        elif features.dtype not in (np.float32, np.float16):
+            features = features.astype(np.float32)
+        pids, camids = (
+            ids(columns[name], name) if name in columns else np.full(len(features), UNKNOWN)
+            for name in (PID, CAMID)
+        )
+        names, paths = (
+            names_of(columns[name], name) if name in columns else None for name in (KEY, PATH)
+        )
+    except (OSError, ValueError) as error:
         reason = str(error).split("\n")[0]
-        raise UserError(f"{path} is no readable file of features ({reason})") from error
+        raise UserError(f"{path} is no readable file of features: {reason}") from error
+    return Features(path, features, names, paths, pids if (pids >= 0).any() else None, camids)
 
 
-def _parquet_columns(path: Path) -> dict[str, NDArray[Any]]:
-    need("reading .parquet", "pyarrow", instead="take .npz")
-    from pyarrow import parquet
-
-    table = parquet.read_table(path)
-    columns = {name: table[name].combine_chunks() for name in table.column_names}
-    found = {}
-    for name, values in columns.items():
-        if name == FEATURE:
-            flat = values.flatten().to_numpy(zero_copy_only=False)
-            found[name] = flat.reshape(len(values), -1)
-        elif name in (KEY, PID, CAMID):
-            found[name] = values.to_numpy(zero_copy_only=False)
-    return found
-
-
-def check_table(target: Path, formats: Sequence[str] = WRITTEN) -> None:
-    """Stop before any work if a table has another ending than those of ``formats``.
-
-    Raises:
-        UserError: If so, or if writing it needs a package that is not installed.
-    """
-    if target.suffix not in formats:
-        raise UserError(f"{target} must end in {' or '.join(formats)}")
-    if target.suffix == ".parquet":
-        need("writing .parquet", "pyarrow", instead="take .npz")
-
-
-def write_table(columns: Mapping[str, NDArray[Any]], target: Path) -> None:
-    """Write columns [N] of one length by the file's ending; ``.csv`` alone takes none [N, D].
-
-    Raises:
-        UserError: If the file cannot be written.
-    """
-    buffer = io.BytesIO()
-    if target.suffix == ".npz":
-        np.savez(buffer, **dict(columns))  # type: ignore[arg-type]
-    elif target.suffix == ".csv":
-        lines = [",".join(columns)]
-        lines += [",".join(map(str, row)) for row in zip(*columns.values(), strict=True)]
-        buffer.write(("\n".join(lines) + "\n").encode())
+def _contents(path: Path) -> tuple[NDArray[Any], dict[str, Column]]:
+    """Features, and the other columns."""
+    wanted = (FEATURE, KEY, PATH, PID, CAMID)
+    if path.suffix == ".npy":
+        return np.load(path, mmap_mode="r", allow_pickle=False), {}
+    if path.suffix == ".npz":
+        arrays = read_npz(path, wanted)
+        features = arrays.pop(FEATURE)
+        columns = {name: np.ma.MaskedArray(np.atleast_1d(a)) for name, a in arrays.items()}
     else:
-        import pyarrow
-        from pyarrow import parquet
+        found = read_parquet(path, wanted)
+        features = _lists(found.pop(FEATURE))
+        columns = {name: arrow_column(values, name) for name, values in found.items()}
+    return features, columns
 
-        arrays = {
-            name: pyarrow.FixedSizeListArray.from_arrays(values.ravel(), values.shape[1])
-            if values.ndim == 2
-            else values
-            for name, values in columns.items()
-        }
-        parquet.write_table(pyarrow.table(arrays), buffer)
-    write_bytes(target, buffer.getvalue())
+
+def _lists(values: Any) -> NDArray[Any]:
+    """Rows [N, D] of an arrow array of lists.
+
+    Raises:
+        ValueError: Naming the rows that are null, hold a null, or have another length than most.
+    """
+    from pyarrow import compute, types
+
+    kind = values.type
+    if not (types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)):
+        raise ValueError(f"{FEATURE} holds {kind}; lists of numbers are wanted")
+    flat = values.flatten()
+    if not types.is_floating(flat.type):
+        raise ValueError(f"{FEATURE} holds {kind}; floating-point numbers are wanted")
+    lengths = compute.list_value_length(values).fill_null(-1).to_numpy(zero_copy_only=False)
+    _refuse(lengths < 0, "null")
+    usual = int(np.median(lengths)) if len(lengths) else 0
+    _refuse(lengths != usual, f"not of the length of most, {usual}")
+    width = max(usual, 1)
+    null = flat.is_null().to_numpy(zero_copy_only=False).reshape(-1, width)
+    _refuse(null.any(axis=1), "null in part")
+    return np.asarray(flat.to_numpy(zero_copy_only=False)).reshape(len(lengths), usual)
+
+
+def _unit_rows(features: NDArray[Any]) -> Floats:
+    """Rows of length 1, [N, D] float32, in float64 so that no large or small number is lost."""
+    result = np.empty(features.shape, np.float32)
+    for start in range(0, len(features), _BLOCK):
+        block = np.asarray(features[start : start + _BLOCK], np.float64)
+        largest = np.abs(block).max(axis=1, keepdims=True, initial=0)
+        _refuse(~np.isfinite(largest[:, 0]), "not finite", start)
+        _refuse(largest[:, 0] == 0, "all 0, which have no direction", start)
+        block = block / largest
+        result[start : start + _BLOCK] = block / np.linalg.norm(block, axis=1, keepdims=True)
+    return result
+
+
+def _refuse(bad: NDArray[np.bool_], what: str, start: int = 0) -> None:
+    """Stop if a row is bad.
+
+    Raises:
+        ValueError: Naming the first rows.
+    """
+    rows = np.flatnonzero(bad) + start
+    if len(rows):
+        raise ValueError(
+            f"{len(rows)} rows of {FEATURE} are {what}: {name_some(rows)}; leave them out"
+        )

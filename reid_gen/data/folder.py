@@ -10,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
+from reid_gen.data.ids import id_of
 from reid_gen.data.images import SUFFIXES
 from reid_gen.errors import UserError, name_some
-from reid_gen.types import Dataset, Image, Ints, LabelledSplit
+from reid_gen.types import UNKNOWN, Dataset, Image, Ints, LabelledSplit
 
 NAME = "folder"
 SPLITS = ("train", "query", "gallery")
@@ -24,7 +25,7 @@ class _Row:
     """One line of a manifest."""
 
     image: Image
-    pid: int | None
+    pid: int
     split: str
 
 
@@ -33,7 +34,7 @@ def read(root: Path) -> Dataset:
 
     A manifest has a column ``path`` (relative to the manifest) and optionally ``pid``, ``camid``,
     ``frame`` (counted from 0, empty where unknown) and ``split`` (train, query or gallery; train
-    if empty). Query and gallery need pids; training never reads them.
+    if empty). Query and gallery need pids, where -1 is junk; training never reads them.
 
     Args:
         root: A folder, or a .csv file.
@@ -80,7 +81,13 @@ def _read_manifest(file: Path) -> Dataset:
         train_pids=_pids(parts["train"]),
         query=_labelled(parts["query"]),
         gallery=_labelled(parts["gallery"]),
+        notes=_notes(parts),
     )
+
+
+def _notes(parts: dict[str, list[_Row]]) -> tuple[str, ...]:
+    junk = {split: sum(row.pid == UNKNOWN for row in parts[split]) for split in SPLITS[1:]}
+    return tuple(f"{split}: {n} images of pid -1 count nowhere" for split, n in junk.items() if n)
 
 
 def _rows(file: Path) -> list[_Row]:
@@ -113,30 +120,31 @@ def _row(file: Path, line: int, fields: dict[str, str]) -> _Row:
     if split not in SPLITS:
         raise UserError(f"{file}:{line}: split {split!r} is none of {', '.join(SPLITS)}")
     pid, camid, frame = (_count(file, line, fields, name) for name in ("pid", "camid", "frame"))
-    if pid is None and split != "train":
+    if not fields.get("pid") and split != "train":
         raise UserError(f"{file}:{line}: a {split} image needs a pid; give it one")
-    image = Image(fields["path"], file.parent / fields["path"], camid, frame)
+    camera, moment = (None if number == UNKNOWN else number for number in (camid, frame))
+    image = Image(fields["path"], file.parent / fields["path"], camera, moment)
     return _Row(image, pid, split)
 
 
-def _count(file: Path, line: int, fields: dict[str, str], name: str) -> int | None:
-    text = fields.get(name)
-    if not text:
-        return None
-    if not (text.isascii() and text.isdigit()):
+def _count(file: Path, line: int, fields: dict[str, str], name: str) -> int:
+    """The number; ``UNKNOWN`` where there is none."""
+    text = fields.get(name) or ""
+    try:
+        return id_of(text)
+    except ValueError as error:
         raise UserError(
             f"{file}:{line}: {name} {text!r} is not an integer from 0 up; correct it, or "
             "leave it empty if unknown"
-        )
-    return int(text)
+        ) from error
 
 
 def _labelled(rows: Sequence[_Row]) -> LabelledSplit | None:
-    pids = _pids(rows)
-    return None if pids is None else LabelledSplit(tuple(row.image for row in rows), pids)
+    pids = np.array([row.pid for row in rows], dtype=np.int64)
+    return LabelledSplit(tuple(row.image for row in rows), pids) if rows else None
 
 
 def _pids(rows: Sequence[_Row]) -> Ints | None:
     """The pids if there are rows and all have one."""
-    pids = [row.pid for row in rows if row.pid is not None]
-    return np.array(pids, dtype=np.int64) if rows and len(pids) == len(rows) else None
+    pids = np.array([row.pid for row in rows], dtype=np.int64)
+    return pids if rows and (pids != UNKNOWN).all() else None

@@ -7,7 +7,6 @@ not there: ``part-00000/manifest.jsonl`` with a line per image, and the images b
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -18,7 +17,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from typing_extensions import NotRequired, TypedDict
 
 from reid_gen.errors import UserError, name_some
-from reid_gen.files import partial_of, read_json, read_regular, write_json, written_aside
+from reid_gen.files import as_json, partial_of, read_json, read_regular, write_json, written_aside
 
 FORMAT = 3
 READ = (2, 3)
@@ -192,7 +191,7 @@ def write_part(folder: Path, number: int, made: Sequence[tuple[Member, bytes]]) 
 
 def _line(member: Member, content: bytes) -> str:
     signed = replace(member, sha256=hashlib.sha256(content).hexdigest())
-    return json.dumps(asdict(signed)) + "\n"
+    return as_json(asdict(signed), None) + "\n"
 
 
 def load_groups(folder: Path) -> Groups:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,7 +16,7 @@ from torch import Tensor, nn
 
 from reid_gen.engine.run_folder import CARD, checkpoint_folder
 from reid_gen.errors import UserError, name_some
-from reid_gen.files import written_aside
+from reid_gen.files import as_json, written_aside
 from reid_gen.models.encoder import EncoderCard, IdentityEncoder, create_encoder
 from reid_gen.models.places import ENCODER
 from reid_gen.models.weights import load_strictly, read_weights
@@ -89,7 +88,7 @@ def save_checkpoint(
             "files": files,
             **about,
         }
-        (aside / CARD).write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
+        (aside / CARD).write_text(as_json(described) + "\n", encoding="utf-8")
 
 
 def _digests(folder: Path) -> dict[str, str]:

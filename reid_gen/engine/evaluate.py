@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+
+from scipy import sparse
 
 from reid_gen.data.loaders import ImageLoader
+from reid_gen.data.same_image import same_in_splits
 from reid_gen.engine.progress import Progress
 from reid_gen.evaluation.features import Encode, extract_features
 from reid_gen.evaluation.ranking import (
@@ -34,6 +38,7 @@ class Evaluator:
         flip: Average every feature with that of the mirrored image.
         reranked: Measure k-reciprocal re-ranking too.
         progress: Display.
+        keep_same_image: Let a query find its own image in the gallery, too.
     """
 
     query: LabelledSplit
@@ -43,6 +48,16 @@ class Evaluator:
     flip: bool
     reranked: bool
     progress: Progress
+    keep_same_image: bool = False
+
+    @cached_property
+    def same_image(self) -> sparse.csr_matrix | None:
+        """Where query and gallery hold one image, which is left out, [Q, G]; None if nowhere.
+
+        Raises:
+            UserError: If a file cannot be read.
+        """
+        return None if self.keep_same_image else same_in_splits(self.query, self.gallery)
 
     def __call__(self, encode: Encode) -> tuple[RankingResult, ...]:
         """Extract and score.
@@ -68,8 +83,14 @@ class Evaluator:
         """
         results = [self.score_as("none", query, gallery)]
         if self.reranked:
-            blocks = Reranked(query, gallery)
-            results.append(evaluate_blocks(blocks, *self._labels, reranking=VARIANT))
+            results.append(
+                evaluate_blocks(
+                    Reranked(query, gallery),
+                    *self._labels,
+                    same_image=self.same_image,
+                    reranking=VARIANT,
+                )
+            )
         return tuple(results)
 
     def score_as(self, name: str, query: Floats, gallery: Floats) -> RankingResult:
@@ -78,7 +99,8 @@ class Evaluator:
         Raises:
             UserError: If no query has a match.
         """
-        return evaluate_ranking(query, gallery, *self._labels, reranking=name)
+        labels, same_image = self._labels, self.same_image
+        return evaluate_ranking(query, gallery, *labels, same_image=same_image, reranking=name)
 
     def score_with_time(
         self, query: Floats, gallery: Floats, train: Sequence[Image], labels: Ints
@@ -99,7 +121,9 @@ class Evaluator:
         cameras = 1 + max(int(some.camids.max()) for some in (asked, kept, known))
         likelihood = travel_times(known, labels, cameras)
         distances = joint_distances(query, gallery, asked, kept, likelihood)
-        return evaluate_distances(distances, *self._labels, reranking=TEMPORAL)
+        return evaluate_distances(
+            distances, *self._labels, same_image=self.same_image, reranking=TEMPORAL
+        )
 
     @property
     def _labels(self) -> tuple[Ints, Ints, Ints, Ints]:

@@ -13,9 +13,12 @@ import torch
 from torch import Tensor
 
 from reid_gen.body.table import BodyTable
+from reid_gen.columns import aligned
 from reid_gen.data.images import resize
 from reid_gen.data.loaders import ImageLoader
+from reid_gen.data.same_image import same_in_splits
 from reid_gen.data.sampling import evenly_spread
+from reid_gen.data.tables import read_npz
 from reid_gen.data.transforms import as_sheet, to_images
 from reid_gen.engine.artist import BATCH, Artist, whole_batches
 from reid_gen.evaluation.features import Encode
@@ -45,8 +48,8 @@ class ViewScores:
         psnr: To the same, decibels.
         person_psnr: The same where the turned body is, so that backgrounds do not count.
         frechet: Distance to the gallery's images in the space of the features that are named.
-        identity: Share of views whose nearest gallery image (own camera's dropped) is the same
-            person: rank-1 of the judge.
+        rank1: Share of views whose nearest gallery image (own camera's dropped) is the same person,
+            for the judge, 0..1.
         mean_ap: mAP of the same ranking, 0..1.
     """
 
@@ -54,12 +57,13 @@ class ViewScores:
     psnr: float | None
     person_psnr: float | None
     frechet: float
-    identity: float
+    rank1: float
     mean_ap: float
 
     def as_dict(self) -> dict[str, float | None]:
         """Plain values, for JSON."""
-        return asdict(self)
+        names = {"mean_ap": "mAP", "rank1": "rank-1"}
+        return {names.get(name, name): value for name, value in asdict(self).items()}
 
 
 @dataclass(frozen=True)
@@ -194,7 +198,7 @@ class ViewEvaluator:
         if true is not None:
             wanted = true.flatten(0, 1)
             alike = (*likeness(views, wanted), person_psnr(views, wanted, person))
-        turns = len(self.degrees)
+        turns, same = len(self.degrees), same_in_splits(self.query, self.gallery)
         ranking = evaluate_ranking(
             self._encoded(self.judge, views),
             reference.judged,
@@ -202,6 +206,7 @@ class ViewEvaluator:
             self.gallery.pids,
             np.repeat(self.query.camids, turns),
             self.gallery.camids,
+            same_image=None if same is None else same[np.repeat(np.arange(same.shape[0]), turns)],
         )
         drawn = moments(self._encoded(self.features, views))
         frechet = frechet_distance(drawn, reference.pictured)
@@ -217,8 +222,8 @@ class ViewEvaluator:
 def _load_moments(path: Path) -> Moments | None:
     if not path.is_file():
         return None
-    with np.load(path, allow_pickle=False) as file:
-        return Moments(file["mean"], file["covariance"])
+    file = read_npz(path)
+    return Moments(file["mean"], file["covariance"])
 
 
 def _save_moments(found: Moments, path: Path) -> None:
@@ -235,13 +240,12 @@ def some_queries(query: LabelledSplit, count: int) -> LabelledSplit:
 
 def views_table(scores: Mapping[str, ViewScores], distance: str) -> str:
     """Scores as aligned text, a row per way to make views."""
-    heads = ("SSIM", "PSNR", "PSNR of person", distance, "identity", "mAP")
-    lines = [f"{'':<15}" + "".join(f"{head:>17}" for head in heads)]
+    heads = ("views", "SSIM", "PSNR", "PSNR of person", distance, "rank-1", "mAP")
+    rows = []
     for name, found in scores.items():
         alike = ("-", "-", "-")
         if found.ssim is not None:
             alike = (f"{found.ssim:.3f}", f"{found.psnr:.2f}", f"{found.person_psnr:.2f}")
-        shares = (f"{100 * share:.1f}" for share in (found.identity, found.mean_ap))
-        cells = (*alike, f"{found.frechet:.4f}", *shares)
-        lines.append(f"{name:<15}" + "".join(f"{cell:>17}" for cell in cells))
-    return "\n".join(lines)
+        shares = (f"{100 * share:.1f}" for share in (found.rank1, found.mean_ap))
+        rows.append((name, *alike, f"{found.frechet:.4f}", *shares))
+    return aligned(heads, rows)

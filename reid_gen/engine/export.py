@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,7 +16,7 @@ from reid_gen.data.transforms import to_images
 from reid_gen.engine.artist import whole_batches
 from reid_gen.errors import UserError
 from reid_gen.extras import need
-from reid_gen.files import write_bytes
+from reid_gen.files import as_json, write_bytes
 from reid_gen.models.encoder import EncoderCard, IdentityEncoder
 from reid_gen.types import Image
 
@@ -83,7 +82,7 @@ def _exported(encoder: IdentityEncoder, card: EncoderCard) -> bytes:
     batch = torch.export.Dim("batch", min=1)
     program = torch.export.export(encoder, (_example(card),), dynamic_shapes=({0: batch},))
     buffer = io.BytesIO()
-    torch.export.save(program, buffer, extra_files={f"{CARD}.json": json.dumps(card.as_dict())})
+    torch.export.save(program, buffer, extra_files={f"{CARD}.json": as_json(card.as_dict(), None)})
     return buffer.getvalue()
 
 
@@ -103,7 +102,7 @@ def _onnx(encoder: IdentityEncoder, card: EncoderCard, opset: int) -> bytes:
     )
     assert program is not None
     model = program.model_proto
-    onnx.helper.set_model_props(model, {CARD: json.dumps(card.as_dict())})
+    onnx.helper.set_model_props(model, {CARD: as_json(card.as_dict(), None)})
     onnx.checker.check_model(model)
     content: bytes = model.SerializeToString()
     return content

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from reid_gen.data.features import FEATURE, KEY, write_table
+from reid_gen.data.features import FEATURE, KEY, PATH
 from reid_gen.data.images import SUFFIXES, unreadable_error
 from reid_gen.data.loaders import ImageLoader
+from reid_gen.data.tables import write_table
 from reid_gen.engine.progress import Progress
 from reid_gen.errors import UserError
 from reid_gen.types import Floats, Image
@@ -143,7 +144,7 @@ def save_features(table: FeatureTable, target: Path) -> None:
     """
     columns = {
         KEY: np.array([image.key for image in table.images]),
-        "path": np.array([str(image.path) for image in table.images]),
+        PATH: np.array([str(image.path) for image in table.images]),
         FEATURE: table.features,
     }
     write_table(columns, target)

@@ -12,7 +12,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from reid_gen.data.images import save_picture
 from reid_gen.errors import UserError
-from reid_gen.files import cannot_write, write_bytes
+from reid_gen.files import as_json, cannot_write, write_bytes
 from reid_gen.types import Pixels
 
 METRICS = "metrics.jsonl"
@@ -41,7 +41,7 @@ class Journal:
 
     def write(self, epoch: int, record: Mapping[str, float | int | str]) -> None:
         """Add the measurements of an epoch."""
-        line = json.dumps({"epoch": epoch, **record}) + "\n"
+        line = as_json({"epoch": epoch, **record}, None) + "\n"
         with _writing(self._file):
             with self._file.open("a", encoding="utf-8") as file:
                 file.write(line)

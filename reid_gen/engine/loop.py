@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from reid_gen.cluster.assign import PseudoLabels
+from reid_gen.cluster.assign import PseudoLabels, usual_neighbours
 from reid_gen.data.images import unreadable_error
 from reid_gen.data.loaders import DecodedBatch, ImageLoader
 from reid_gen.data.sampling import shuffled_batches
@@ -156,12 +156,14 @@ class Trainer:
         found = self.runtime.from_main(recipe.cluster(features) if self.runtime.is_main else None)
         assert found is not None
         if found.clusters < 2:
+            k1, k2 = usual_neighbours(len(features))
             by = "" if found.eps is None else f" at eps {found.eps:.3f}"
             raise UserError(
                 f"clustering found {found.clusters} cluster(s) among {len(features)} images{by}, "
                 "and training needs at least 2; change clustering.eps (larger if most images are "
-                "outliers, smaller if one cluster holds them all) or clustering.min_samples, or "
-                "start from better weights"
+                "outliers, smaller if one cluster holds them all), clustering.min_samples, or "
+                f"clustering.k1 and k2 ({k1} and {k2} suit so many images), or start from better "
+                "weights"
             )
         return found
 

@@ -136,7 +136,7 @@ def _scores(experiment: Experiment) -> Record:
     scores: Record = {}
     for result in results:
         suffix = "" if result is results[0] else "_reranked"
-        scores |= {f"mAP{suffix}": result.mean_ap, f"rank1{suffix}": result.cmc[1]}
+        scores |= {f"mAP{suffix}": result.mean_ap, f"rank-1{suffix}": result.cmc[1]}
     return scores
 
 
@@ -186,7 +186,7 @@ def _line(place: Place, record: Mapping[str, float | int | str]) -> str:
     words += [f"{name} {record[name]}" for name in counts if name in record]
     words += [f"{name} {value:.3f}" for name, value in record.items() if name.startswith("loss_")]
     words += [f"{name} {record[name]:.3f}" for name in ("nmi", "ari", "purity") if name in record]
-    words += [f"{n} {100 * float(record[n]):.1f}" for n in ("mAP", "rank1") if n in record]
+    words += [f"{n} {100 * float(record[n]):.1f}" for n in ("mAP", "rank-1") if n in record]
     return "  ".join([*words, f"{record['seconds']:.0f} s"])
 
 

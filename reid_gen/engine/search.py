@@ -6,8 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from reid_gen.cluster.matches import best_matches, nearest_of
 from reid_gen.data.loaders import ImageLoader
+from reid_gen.data.same_image import no_pairs, same_files
 from reid_gen.engine.progress import Progress
 from reid_gen.engine.reid_model import open_encoder
 from reid_gen.evaluation.features import extract_features
@@ -26,10 +29,12 @@ class Ranked:
     Attributes:
         query: The image.
         matches: Images of the gallery with their distances, the best first.
+        same: Images of the gallery that are the query itself, and were left out.
     """
 
     query: Image
     matches: tuple[tuple[Image, float], ...]
+    same: tuple[Image, ...]
 
 
 class Gallery:
@@ -54,31 +59,45 @@ class Gallery:
         self.images = images
         self.features = self._features(images)
 
-    def search(self, query: Sequence[Image], top: int, *, reranked: bool = False) -> list[Ranked]:
+    def search(
+        self,
+        query: Sequence[Image],
+        top: int,
+        *,
+        reranked: bool = False,
+        keep_same_image: bool = False,
+    ) -> list[Ranked]:
         """Rank the gallery for each query.
 
         Args:
             query: Images.
             top: Matches per query.
             reranked: Whether by k-reciprocal re-ranking.
+            keep_same_image: Let a query find its own image, too.
 
         Raises:
             UserError: If images do not decode.
         """
         asked = self._features(query)
+        paths = [[image.path for image in images] for images in (query, self.images)]
+        same = no_pairs(*map(len, paths)) if keep_same_image else same_files(*paths)
         if reranked:
-            found = nearest_of(Reranked(asked, self.features), top)
+            found = nearest_of(Reranked(asked, self.features), top, same)
         else:
-            found = best_matches(asked, self.features, top)
+            found = best_matches(asked, self.features, top, same)
         return [
             Ranked(
                 image,
                 tuple(
                     (self.images[place], round(float(distance), 4))
                     for place, distance in zip(places, distances, strict=True)
+                    if np.isfinite(distance)
                 ),
+                tuple(self.images[place] for place in own.indices),
             )
-            for image, places, distances in zip(query, found.index, found.distance, strict=True)
+            for image, places, distances, own in zip(
+                query, found.index, found.distance, same, strict=True
+            )
         ]
 
     def _features(self, images: Sequence[Image]) -> Floats:

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Literal
 
-import numba
 import numpy as np
-from numpy.typing import NDArray
+from scipy import sparse
 
 from reid_gen.cluster.matches import similarities
 from reid_gen.errors import UserError
-from reid_gen.types import Floats, Ints
+from reid_gen.evaluation.query_scores import ApRule, score_queries
+from reid_gen.types import UNKNOWN, Floats, Ints
 
 RANKS = (1, 5, 10, 20)
-ApRule = Literal["step", "trapezoid"]
 _BLOCK = 256
 _AT_ONCE = 2**26
 """Similarities in memory: a quarter of a gigabyte."""
@@ -31,6 +29,9 @@ class RankingResult:
         minp: Mean inverse negative penalty: matches / rank of the last one (Ye et al., 2021).
         valid_queries: Queries with at least one match in the gallery.
         skipped_queries: Queries without; they count nowhere.
+        junk: Images of the gallery that are left out, because nobody knows who they show.
+        same_images: Pairs of a query and its own image in the gallery, which are left out.
+        unknown_cameras: Images of both whose camera is unknown, so that it leaves nothing out.
         ap: Definition of average precision.
         reranking: Name of the re-ranking variant, or ``none``.
     """
@@ -40,6 +41,9 @@ class RankingResult:
     minp: float
     valid_queries: int
     skipped_queries: int
+    junk: int
+    same_images: int
+    unknown_cameras: int
     ap: ApRule
     reranking: str = "none"
 
@@ -47,10 +51,13 @@ class RankingResult:
         """Plain values, for JSON and for the journal."""
         return {
             "mAP": self.mean_ap,
-            **{f"rank{rank}": share for rank, share in self.cmc.items()},
+            **{f"rank-{rank}": share for rank, share in self.cmc.items()},
             "mINP": self.minp,
             "valid_queries": self.valid_queries,
             "skipped_queries": self.skipped_queries,
+            "junk": self.junk,
+            "same_images": self.same_images,
+            "unknown_cameras": self.unknown_cameras,
             "ap": self.ap,
             "ties": "gallery order",
             "reranking": self.reranking,
@@ -65,6 +72,7 @@ def evaluate_ranking(
     query_camids: Ints,
     gallery_camids: Ints,
     *,
+    same_image: sparse.csr_matrix | None = None,
     ap: ApRule = "step",
     block: int | None = None,
     reranking: str = "none",
@@ -73,7 +81,8 @@ def evaluate_ranking(
 
     Gallery images of the query's own pid and camera are dropped; those of its camera with another
     pid stay, and so do distractors (Zheng et al., ICCV 2015). A camera of -1 is unknown and drops
-    nothing. Equal similarities keep the gallery's order.
+    nothing; a pid of -1 is junk there, and a query without a match here. Equal similarities keep
+    the gallery's order.
 
     Args:
         query: Unit features, [Q, D].
@@ -82,6 +91,7 @@ def evaluate_ranking(
         gallery_pids: [G].
         query_camids: [Q].
         gallery_camids: [G].
+        same_image: Where both are one image, which is left out, [Q, G]; None if not so of any.
         ap: ``step`` sums precision at every hit (all current toolboxes); ``trapezoid`` averages it
             with the precision before the hit (the 2015 MATLAB code).
         block: Queries at a time, as in :func:`cosine_blocks`; bounds the memory to ``block`` x G.
@@ -95,7 +105,7 @@ def evaluate_ranking(
     """
     labels = (query_pids, gallery_pids, query_camids, gallery_camids)
     distances = cosine_blocks(query, gallery, block)
-    return evaluate_blocks(distances, *labels, ap=ap, reranking=reranking)
+    return evaluate_blocks(distances, *labels, same_image=same_image, ap=ap, reranking=reranking)
 
 
 def cosine_blocks(
@@ -123,6 +133,7 @@ def evaluate_distances(
     query_camids: Ints,
     gallery_camids: Ints,
     *,
+    same_image: sparse.csr_matrix | None = None,
     ap: ApRule = "step",
     reranking: str = "none",
 ) -> RankingResult:
@@ -134,6 +145,7 @@ def evaluate_distances(
         gallery_pids: [G].
         query_camids: [Q].
         gallery_camids: [G].
+        same_image: Where both are one image, which is left out, [Q, G]; None if not so of any.
         ap: As in :func:`evaluate_ranking`.
         reranking: Name of the variant that made the distances.
 
@@ -147,7 +159,7 @@ def evaluate_distances(
         (start, distance[start : start + _BLOCK]) for start in range(0, len(distance), _BLOCK)
     )
     labels = (query_pids, gallery_pids, query_camids, gallery_camids)
-    return evaluate_blocks(blocks, *labels, ap=ap, reranking=reranking)
+    return evaluate_blocks(blocks, *labels, same_image=same_image, ap=ap, reranking=reranking)
 
 
 def evaluate_blocks(
@@ -157,6 +169,7 @@ def evaluate_blocks(
     query_camids: Ints,
     gallery_camids: Ints,
     *,
+    same_image: sparse.csr_matrix | None = None,
     ap: ApRule = "step",
     reranking: str = "none",
 ) -> RankingResult:
@@ -168,6 +181,7 @@ def evaluate_blocks(
         gallery_pids: [G].
         query_camids: [Q].
         gallery_camids: [G].
+        same_image: Where both are one image, which is left out, [Q, G]; None if not so of any.
         ap: As in :func:`evaluate_ranking`.
         reranking: Name of the variant that made the distances.
 
@@ -178,12 +192,13 @@ def evaluate_blocks(
         UserError: If a distance is not finite, or no query has a match.
     """
     labels = (query_pids, gallery_pids, query_camids, gallery_camids)
-    found = score_queries(distances, *labels, ap=ap)
+    found = score_queries(distances, *labels, same_image=same_image, ap=ap)
     valid = np.isfinite(found.precision)
     if not valid.any():
         raise UserError(
             f"none of the {len(valid)} queries has a match in the gallery (the same pid under "
-            "another camera); check the pids and camids of query and gallery"
+            "another camera, or in another image where cameras are unknown); check the pids and "
+            "camids of query and gallery"
         )
     first = found.first[valid]
     return RankingResult(
@@ -192,106 +207,9 @@ def evaluate_blocks(
         minp=float(found.inverse_penalty[valid].mean()),
         valid_queries=int(valid.sum()),
         skipped_queries=int((~valid).sum()),
+        junk=int((gallery_pids == UNKNOWN).sum()),
+        same_images=0 if same_image is None else same_image.nnz,
+        unknown_cameras=sum(int((c == UNKNOWN).sum()) for c in (query_camids, gallery_camids)),
         ap=ap,
         reranking=reranking,
     )
-
-
-@dataclass(frozen=True)
-class QueryScores:
-    """Of each query; those without a match have NaN, and rank 0.
-
-    Attributes:
-        precision: Average precision, [Q].
-        first: Rank of the first match, from 1, [Q].
-        inverse_penalty: Matches over the rank of the last one, [Q].
-    """
-
-    precision: NDArray[np.float64]
-    first: Ints
-    inverse_penalty: NDArray[np.float64]
-
-
-def score_queries(
-    distances: Iterable[tuple[int, Floats]],
-    query_pids: Ints,
-    gallery_pids: Ints,
-    query_camids: Ints,
-    gallery_camids: Ints,
-    *,
-    ap: ApRule = "step",
-) -> QueryScores:
-    """Score every query by itself; arguments as in :func:`evaluate_blocks`.
-
-    Raises:
-        UserError: If a distance is not finite.
-    """
-    count = len(query_pids)
-    precision, penalty = np.full((2, count), np.nan)
-    first = np.zeros(count, np.int64)
-    for start, block in distances:
-        bad = np.flatnonzero(~np.isfinite(block).all(axis=1))
-        if len(bad):
-            raise UserError(f"distances of query {start + bad[0]} are not finite; check features")
-        rows = slice(start, start + len(block))
-        same = query_pids[rows, None] == gallery_pids
-        camids = query_camids[rows, None]
-        dropped = same & (camids == gallery_camids) & (camids >= 0)
-        query, rank = _match_ranks(block, same & ~dropped, dropped)
-        if not len(query):
-            continue
-        starts = np.flatnonzero(np.diff(query, prepend=-1))
-        matches = np.diff([*starts, len(query)])
-        hit = np.arange(len(query)) - np.repeat(starts, matches) + 1
-        last = starts + matches - 1
-        own = start + query[starts]
-        precision[own] = np.add.reduceat(_precision(hit, rank, ap), starts) / matches
-        first[own] = rank[starts]
-        penalty[own] = hit[last] / rank[last]
-    return QueryScores(precision, first, penalty)
-
-
-def _match_ranks(
-    distance: Floats, match: NDArray[np.bool_], dropped: NDArray[np.bool_]
-) -> tuple[Ints, Ints]:
-    """Query row and rank (from 1) of every match, by query and then by rank.
-
-    A rank is counted, not sorted for: one more than the images that are nearer. A query has few
-    matches, so that this costs less than sorting the gallery.
-    """
-    query, place = np.nonzero(match)
-    hidden_query, hidden = np.nonzero(dropped)
-    start = np.searchsorted(hidden_query, np.arange(len(match) + 1))
-    rank = _count_nearer(np.ascontiguousarray(distance), query, place, start, hidden) + 1
-    order = np.lexsort((rank, query))
-    return query[order], rank[order]
-
-
-@numba.njit(nogil=True, cache=True)
-def _count_nearer(distance: Floats, query: Ints, place: Ints, start: Ints, hidden: Ints) -> Ints:
-    """Images that come before each match and are not dropped; equal ones keep their order.
-
-    ``hidden[start[q] : start[q + 1]]`` are the dropped images of query q.
-    """
-    counts = np.empty(len(query), dtype=np.int64)
-    for n in range(len(query)):
-        row, own = distance[query[n]], place[n]
-        value = row[own]
-        count = 0
-        for other in range(own):
-            count += row[other] <= value
-        for other in range(own + 1, len(row)):
-            count += row[other] < value
-        for other in hidden[start[query[n]] : start[query[n] + 1]]:
-            count -= row[other] < value or (row[other] == value and other < own)
-        counts[n] = count
-    return counts
-
-
-def _precision(hit: Ints, rank: Ints, ap: ApRule) -> NDArray[np.float64]:
-    """Precision at the n-th hit, or its mean with the precision just before."""
-    at = hit / rank
-    if ap == "step":
-        return at
-    before = np.where(rank > 1, (hit - 1) / np.maximum(rank - 1, 1), 1.0)
-    return (before + at) / 2

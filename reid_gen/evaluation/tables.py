@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 
+from reid_gen.columns import WIDTH, aligned
 from reid_gen.evaluation.ranking import RankingResult
 
 
@@ -11,20 +13,33 @@ def results_table(results: Sequence[RankingResult]) -> str:
     """Lay results out in percent, one row each, with the rules that they were measured by.
 
     Args:
-        results: At least one.
+        results: At least one, all of the same query and gallery.
 
     Returns:
         Plain text, one line per row.
     """
-    head = f"{'re-ranking':<12}{'mAP':>8}" + "".join(f"{f'rank-{k}':>9}" for k in results[0].cmc)
-    rows = [
-        f"{result.reranking:<12}{100 * result.mean_ap:>8.2f}"
-        + "".join(f"{100 * share:>9.2f}" for share in result.cmc.values())
-        + f"{100 * result.minp:>8.2f}"
-        for result in results
+    heads = ("re-ranking", "mAP", *(f"rank-{rank}" for rank in results[0].cmc), "mINP")
+    rows = []
+    for result in results:
+        scores = (result.mean_ap, *result.cmc.values(), result.minp)
+        rows.append((result.reranking, *(f"{100 * score:.2f}" for score in scores)))
+    return "\n".join([aligned(heads, rows), *textwrap.wrap(_rules(results[0]), WIDTH)])
+
+
+def _rules(result: RankingResult) -> str:
+    """What was measured by which rules, and what was left out."""
+    rules = [
+        "Market-1501 protocol, single query, cosine",
+        f"AP: {result.ap}",
+        "ties: gallery order",
+        f"{result.valid_queries} queries, {result.skipped_queries} without a match skipped",
     ]
-    rules = (
-        f"Market-1501 protocol, single query, cosine; AP: {results[0].ap}; ties: gallery order; "
-        f"{results[0].valid_queries} queries, {results[0].skipped_queries} without a match skipped"
-    )
-    return "\n".join([f"{head}{'mINP':>8}", *rows, rules])
+    if result.junk:
+        rules.append(f"{result.junk} gallery images of unknown people (junk) left out")
+    if result.same_images:
+        rules.append(f"the query's own image left out {result.same_images} times")
+    if result.unknown_cameras:
+        rules.append(
+            f"{result.unknown_cameras} images have no camera, so that nothing is left out by it"
+        )
+    return "; ".join(rules)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from reid_gen.data.groups import SAME_IDENTITY, Groups, Member
 from reid_gen.data.images import decode
 from reid_gen.data.sidecar import Brought
 from reid_gen.errors import UserError
+from reid_gen.files import as_json
 from reid_gen.generators.protocol import Encode, Sources, Terms, Views, Wanted
 from reid_gen.models.encoder import Encoded
 from reid_gen.types import Floats, Image, Pixels
@@ -147,7 +147,7 @@ class StoredViews:
 
     def save(self, folder: Path) -> None:
         """How many views were kept, and how many left out for what, as ``views.json``."""
-        (folder / "views.json").write_text(json.dumps(self.counts) + "\n", encoding="utf-8")
+        (folder / "views.json").write_text(as_json(self.counts, None) + "\n", encoding="utf-8")
 
     def discriminator_terms(self, sources: Sources, views: Views, step: int) -> Terms:
         """None: there is no discriminator."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -15,7 +14,7 @@ import torch
 
 from reid_gen.body.table import BodyTable, save_table
 from reid_gen.errors import UserError
-from reid_gen.files import read_json, refuse_existing, written_aside
+from reid_gen.files import as_json, read_json, refuse_existing, written_aside
 from reid_gen.pedestrians.crops import as_jpeg
 from reid_gen.pedestrians.plan import DISTRACTOR, GALLERY, QUERY, TRAIN, Entry, Size, plan
 from reid_gen.pedestrians.studio import Studio, Take, Truth
@@ -67,7 +66,7 @@ def render_album(
             table = _table(keys, [truths[key] for key in keys], (height, width))
             save_table(table, aside / BODIES / f"{split}.npz")
         about = {"format": FORMAT, "seed": seed, "height": height, "width": width}
-        text = json.dumps({**about, "size": asdict(size)}, indent=2)
+        text = as_json({**about, "size": asdict(size)})
         (aside / ABOUT).write_text(text + "\n", encoding="utf-8")
 
 

@@ -43,7 +43,8 @@ def matches(gallery: Gallery, query: str | None, top: int) -> tuple[Pictures, st
         (image, f"{rank}: {distance:.2f}")
         for rank, (image, distance) in enumerate(ranked.matches, 1)
     ]
-    return _drawn(found), _lines(found)
+    same = "".join(f"\nleft out, because it is the query itself: {one.key}" for one in ranked.same)
+    return _drawn(found), _lines(found) + same
 
 
 def people(gallery: Gallery, eps: float) -> tuple[Pictures, str]:

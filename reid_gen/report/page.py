@@ -11,18 +11,21 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image as Pillow
+from scipy import sparse
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
 from reid_gen.cluster.matches import similarities
+from reid_gen.data.same_image import same_in_splits
 from reid_gen.engine.journal import read_metrics
-from reid_gen.evaluation.ranking import QueryScores, cosine_blocks, score_queries
+from reid_gen.evaluation.query_scores import QueryScores, score_queries
+from reid_gen.evaluation.ranking import cosine_blocks
 from reid_gen.report.charts import curves, maps, matrix
 from reid_gen.report.sheets import clusters_sheet, ranked_sheet
 from reid_gen.types import Exact, Floats, Image, Ints, LabelledSplit, Pixels
 
 PANELS = {
-    "mAP and rank-1": ("mAP", "rank1"),
+    "mAP and rank-1": ("mAP", "rank-1"),
     "clusters": ("clusters", "outliers", "largest_cluster"),
     "agreement with true ids (display only)": ("ari", "nmi", "purity"),
     "learning rate": ("learning_rate",),
@@ -124,7 +127,7 @@ def _head(name: str, about: dict[str, object]) -> str:
     assert isinstance(protocol, dict)
     scores = "".join(
         f"<div>{key}<b>{100 * float(metrics[key]):.1f}</b></div>"
-        for key in ("mAP", "rank1")
+        for key in ("mAP", "rank-1")
         if key in metrics
     )
     notes = "; ".join(protocol["notes"])
@@ -148,7 +151,8 @@ def _curves(run: Path) -> str:
 
 
 def _points(records: Sequence[dict[str, float | int | str]], key: str) -> list[tuple[int, float]]:
-    return [(int(record["epoch"]), float(record[key])) for record in records if key in record]
+    known = (record for record in records if record.get(key) is not None)
+    return [(int(record["epoch"]), float(record[key])) for record in known]
 
 
 def _clusters(train: Sequence[Image], labels: Ints) -> Iterator[str]:
@@ -182,13 +186,14 @@ def _rankings(measured: Measured) -> list[str]:
     query, gallery = measured.query, measured.gallery
     blocks = cosine_blocks(measured.query_features, measured.gallery_features)
     labels = (query.pids, gallery.pids, query.camids, gallery.camids)
-    scores = score_queries(blocks, *labels)
+    same_image = same_in_splits(query, gallery)
+    scores = score_queries(blocks, *labels, same_image=same_image)
     caption = "Blue: the query; green: the same person, red: another. Average precision: "
     parts = [
         _section(
             title,
             _picture(
-                _ranked(measured, rows),
+                _ranked(measured, rows, same_image),
                 caption + ", ".join(f"{100 * scores.precision[row]:.0f}" for row in rows),
             ),
         )
@@ -210,11 +215,18 @@ def _query_lists(precision: Exact) -> dict[str, Ints]:
     return lists
 
 
-def _ranked(measured: Measured, rows: Ints) -> Pixels:
+def _ranked(measured: Measured, rows: Ints, same_image: sparse.csr_matrix | None) -> Pixels:
     images = tuple(measured.query.images[row] for row in rows)
     chosen = LabelledSplit(images, measured.query.pids[rows])
     features = measured.query_features[rows]
-    return ranked_sheet(chosen, measured.gallery, features, measured.gallery_features, queries=99)
+    return ranked_sheet(
+        chosen,
+        measured.gallery,
+        features,
+        measured.gallery_features,
+        queries=99,
+        same_image=None if same_image is None else same_image[rows],
+    )
 
 
 def _cameras(measured: Measured, scores: QueryScores) -> list[str]:

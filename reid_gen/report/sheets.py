@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from scipy import sparse
 
 from reid_gen.data.images import UnreadableImage, decode, unreadable_error
 from reid_gen.data.sampling import evenly_spread
-from reid_gen.types import Floats, Image, Ints, LabelledSplit, Pixels
+from reid_gen.types import UNKNOWN, Floats, Image, Ints, LabelledSplit, Pixels
 
 HEIGHT, WIDTH = 128, 64
 FRAME = 3
@@ -47,10 +48,12 @@ def ranked_sheet(
     *,
     queries: int = 10,
     columns: int = 10,
+    same_image: sparse.csr_matrix | None = None,
 ) -> Pixels:
     """Queries (blue) with the images ranked first: green is the same person, red is not.
 
-    What the protocol drops, the query's own pid in its own camera, is not shown.
+    What the protocol drops is not shown: the query's own pid in its own camera, junk, and the
+    query's own image.
 
     Args:
         query: Query split.
@@ -59,6 +62,7 @@ def ranked_sheet(
         gallery_features: Unit rows, [G, D].
         queries: Rows, evenly spread over the queries.
         columns: Ranks.
+        same_image: Where both are one image, [Q, G]; None if not so of any.
 
     Returns:
         Display colours, [h, w, 3].
@@ -69,7 +73,10 @@ def ranked_sheet(
     rows = []
     for row in evenly_spread(len(query.images), queries):
         same = gallery.pids == query.pids[row]
-        seen = same & (gallery.camids == query.camids[row]) & (gallery.camids >= 0)
+        seen = same & (gallery.camids == query.camids[row]) & (gallery.camids != UNKNOWN)
+        seen |= gallery.pids == UNKNOWN
+        if same_image is not None:
+            seen |= same_image[[row]].toarray()[0]
         similarity = np.where(seen, -np.inf, gallery_features @ query_features[row])
         ranked = np.argsort(-similarity, kind="stable")[: min(columns, int((~seen).sum()))]
         frames = [(gallery.images[place], GREEN if same[place] else RED) for place in ranked]

@@ -41,9 +41,9 @@ class Measurement(_Strict):
     dataset: Literal["market1501", "dukemtmcreid", "msmt17", "pedestrians"]
     ranking: str = "cosine"
     m_ap: float = Field(alias="mAP")
-    rank1: float
-    rank5: float | None = None
-    rank10: float | None = None
+    rank1: float = Field(alias="rank-1")
+    rank5: float | None = Field(default=None, alias="rank-5")
+    rank10: float | None = Field(default=None, alias="rank-10")
     minp: float | None = Field(default=None, alias="mINP")
     command: str
     seed: int

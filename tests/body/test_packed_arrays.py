@@ -12,8 +12,9 @@ from scipy import sparse
 
 from reid_gen.body import foreign, smpl_file
 from reid_gen.body.model import BodyModel
-from reid_gen.body.packed_arrays import read_npz, unpickle_arrays
+from reid_gen.body.packed_arrays import unpickle_arrays
 from reid_gen.body.table import load_table, save_table
+from reid_gen.data.tables import read_npz
 from reid_gen.errors import UserError
 from tests.body.shapes import random_body
 from tests.body.test_smpl_file import smpl_content
@@ -104,7 +105,7 @@ def bomb(path):
 def test_readers_of_npz_refuse_a_bomb(tmp_path):
     path = tmp_path / "x.npz"
     bomb(path)
-    with pytest.raises(ValueError, match=r"it unpacks to 160,000,\d+ bytes"):
+    with pytest.raises(ValueError, match=r"it asks for 160,000,\d+ bytes"):
         read_npz(path)
     body = BodyModel(random_body())
     size = np.array([[128, 64]])
@@ -113,7 +114,7 @@ def test_readers_of_npz_refuse_a_bomb(tmp_path):
         smpl_file.read_smpl,
         lambda path: foreign.read_foreign(path.parent, ["x.jpg"], size, body),
     ):
-        with pytest.raises(UserError, match=r"it unpacks to 160,000,\d+ bytes"):
+        with pytest.raises(UserError, match=r"it asks for 160,000,\d+ bytes"):
             read(path)
 
 

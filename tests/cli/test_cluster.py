@@ -6,7 +6,7 @@ from pyarrow import parquet
 
 from reid_gen.cli.main import main
 from reid_gen.cluster.matches import best_matches, nearest_of, similarities
-from reid_gen.data.features import write_table
+from reid_gen.data.tables import write_table
 from reid_gen.evaluation.ranking import evaluate_ranking
 from reid_gen.evaluation.rerank import Reranked, rerank
 from tests.cli.conftest import failure
@@ -142,4 +142,4 @@ def test_faults_of_feature_files_are_named(files, capsys, tmp_path):
     message = failure(capsys, "rank", files / "query.npz", files / "narrow.npy", "--out", "z.npz")
     assert "have length 32 and those of" in message
     message = failure(capsys, "rank", files / "query.npy", files / "gallery.npz")
-    assert "have no pids and camids to measure by; give --out for the matches" in message
+    assert "have no pids to measure by; give --out for the matches" in message

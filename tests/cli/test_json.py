@@ -7,7 +7,7 @@ import pytest
 
 from reid_gen.cli.main import main
 from reid_gen.cli.options import BUILT_IN
-from reid_gen.data.features import write_table
+from reid_gen.data.tables import write_table
 from tests.cli.conftest import failure
 from tests.cluster.features import people
 from tests.data.real_format import make_market
@@ -100,7 +100,7 @@ def test_images_that_do_not_decode_are_in_the_json_of_the_check(place, capsys):
 def test_ranks_without_measures_have_no_json(place, capsys):
     words = ["unknown.npz", "unknown.npz", "--out", "m.npz", "--json", "-"]
     assert failure(capsys, "rank", *words) == (
-        "error: the files have no pids and camids to measure by, so that --json has nothing to "
-        "say; leave it out"
+        "error: the files have no pids to measure by, so that --json has nothing to say; leave it "
+        "out"
     )
     assert not (place / "m.npz").exists()

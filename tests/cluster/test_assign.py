@@ -3,7 +3,7 @@ import pytest
 from scipy import sparse
 from sklearn.cluster import DBSCAN
 
-from reid_gen.cluster.assign import FixedEps, ShareEps, choose_eps, pseudo_labels
+from reid_gen.cluster.assign import FixedEps, ShareEps, choose_eps, pseudo_labels, usual_neighbours
 from reid_gen.cluster.jaccard import jaccard_distances
 from reid_gen.cluster.neighbours import nearest
 from reid_gen.cluster.rules import dbscan
@@ -93,3 +93,27 @@ def test_the_summary_counts_clusters_outliers_and_the_largest_cluster():
     lonely, _ = people(persons=6, each=1, seed=9)
     found = pseudo_labels(np.concatenate([features, lonely]), eps=FixedEps(0.4), k1=8, k2=3)
     assert found.summary() == {"clusters": 5, "outliers": 6, "largest_cluster": 8, "eps": 0.4}
+
+
+@pytest.mark.parametrize(("persons", "each"), [(2, 4), (3, 8), (6, 4), (10, 8)])
+def test_pseudo_labels_tell_few_people_apart(persons, each):
+    features, pids = people(persons=persons, each=each, noise=0.3, common=3)
+    assert pseudo_labels(features, eps=FixedEps(0.5), k1=30, k2=6).clusters < persons
+    found = pseudo_labels(features, eps=FixedEps(0.5))
+    assert clustering_quality(found.labels, pids)["ari"] == 1
+    assert found.clusters == persons
+
+
+def test_usual_neighbours_are_fewer_for_few_images_only():
+    assert [usual_neighbours(n) for n in (8, 24, 64, 96, 239)] == [
+        (6, 3), (6, 3), (8, 4), (12, 6), (29, 6),
+    ]  # fmt: skip
+    assert {usual_neighbours(n) for n in (240, 300, 10**6)} == {(30, 6)}
+
+
+def test_pseudo_labels_of_many_images_are_those_of_k1_30():
+    features, _ = people(persons=40, each=6, noise=0.6)
+    plain = pseudo_labels(features, eps=FixedEps(0.5), k1=30, k2=6)
+    found = pseudo_labels(features, eps=FixedEps(0.5))
+    np.testing.assert_array_equal(found.labels, plain.labels)
+    assert (found.k1, found.k2) == (30, 6)

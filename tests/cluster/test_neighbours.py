@@ -1,3 +1,4 @@
+import faiss
 import numpy as np
 import pytest
 import torch
@@ -122,10 +123,8 @@ def test_every_method_puts_the_image_first_and_says_how_good_it_is(monkeypatch, 
 
 def test_faiss_searches_on_gpus_that_it_finds(monkeypatch):
     features, moved = people(persons=5, each=4)[0], []
-    monkeypatch.setattr(neighbours.faiss, "get_num_gpus", lambda: 1)
-    monkeypatch.setattr(
-        neighbours.faiss, "index_cpu_to_all_gpus", lambda index: moved.append(index) or index
-    )
+    monkeypatch.setattr(faiss, "get_num_gpus", lambda: 1)
+    monkeypatch.setattr(faiss, "index_cpu_to_all_gpus", lambda index: moved.append(index) or index)
     found = nearest(features, 3, "flat")
     assert len(moved) == 1
     np.testing.assert_array_equal(found.index, nearest(features, 3).index)

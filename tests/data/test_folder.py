@@ -2,7 +2,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from reid_gen.data.datasets import load_dataset
+from reid_gen.errors import UserError
 from tests.data.real_format import draw_person, make_folder
 
 
@@ -69,3 +72,27 @@ def test_train_pids_of_a_manifest_are_kept_if_all_are_known(tmp_path: Path) -> N
 def test_a_manifest_saved_by_a_spreadsheet_is_read(tmp_path: Path) -> None:
     file = write_manifest(tmp_path, "path,camid\r\na.jpg,1\r\n", encoding="utf-8-sig")
     assert load_dataset("folder", file).train[0].camid == 1
+
+
+def test_a_manifest_may_name_junk_and_unknown_cameras(tmp_path: Path) -> None:
+    file = write_manifest(
+        tmp_path, "path,pid,camid,split\nb.jpg,-1,-1,gallery\na.jpg,4.0,nan,query\nc.jpg,4,1,\n"
+    )
+    dataset = load_dataset("folder", file)
+    assert dataset.gallery.pids.tolist() == [-1]
+    assert dataset.gallery.images[0].camid is dataset.query.images[0].camid is None
+    assert dataset.query.pids.tolist() == [4]
+    assert dataset.notes == ("gallery: 1 images of pid -1 count nowhere",)
+
+
+def test_a_manifest_has_training_pids_only_if_all_are_known(tmp_path: Path) -> None:
+    file = write_manifest(tmp_path, "path,pid\na.jpg,-1\nb.jpg,3\nc.jpg,3\n")
+    assert load_dataset("folder", file).train_pids is None
+
+
+@pytest.mark.parametrize("value", ["0.5", "anna", "9" * 30, "-2", "1_0"])
+@pytest.mark.parametrize("column", ["pid", "camid", "frame"])
+def test_a_manifest_refuses_other_numbers_by_line(value, column, tmp_path: Path) -> None:
+    file = write_manifest(tmp_path, f"path,{column}\na.jpg,1\nb.jpg,{value}\n")
+    with pytest.raises(UserError, match=f":3: {column} '{value}' is not an integer from 0 up"):
+        load_dataset("folder", file)

@@ -171,8 +171,8 @@ def test_a_folder_without_images(tmp_path: Path) -> None:
             "unknown",
         ),
         (
-            "path,camid\n\n\na.jpg,-1\n",
-            ":4: camid '-1' is not an integer from 0 up; correct it, or leave it empty if unknown",
+            "path,camid\n\n\na.jpg,-2\n",
+            ":4: camid '-2' is not an integer from 0 up; correct it, or leave it empty if unknown",
         ),
         ("path,split\na.jpg,val\n", ":2: split 'val' is none of train, query, gallery"),
         ("path,split\na.jpg,query\n", ":2: a query image needs a pid; give it one"),

@@ -8,7 +8,7 @@ import torch
 import yaml
 
 from reid_gen.cli.main import main
-from reid_gen.data.features import write_table
+from reid_gen.data.tables import write_table
 from tests.cluster.features import people
 from tests.data.real_format import make_market
 from tests.documents.small import run

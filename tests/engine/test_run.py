@@ -47,11 +47,11 @@ def test_a_run_leaves_what_a_reader_needs(config):
     assert bank["features"].shape == (48, 512)
     records = read_metrics(run)
     assert [record["epoch"] for record in records] == [0, 1, 2]
-    assert {"mAP", "rank1"} <= records[0].keys()
+    assert {"mAP", "rank-1"} <= records[0].keys()
     assert {"clusters", "outliers", "largest_cluster", "nmi", "loss_prototype", "seconds"} <= (
         records[1].keys()
     )
-    assert {"mAP", "rank1"} <= records[2].keys()
+    assert {"mAP", "rank-1"} <= records[2].keys()
 
 
 def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(config, monkeypatch):

@@ -1,7 +1,10 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import sparse
 from sklearn.metrics import average_precision_score
 
 from reid_gen.errors import UserError
@@ -105,17 +108,52 @@ def test_no_match_at_all_is_one_clear_error():
     with pytest.raises(UserError) as error:
         evaluate_distances(*one_camera)
     assert str(error.value) == (
-        "none of the 1 queries has a match in the gallery (the same pid under another camera); "
-        "check the pids and camids of query and gallery"
+        "none of the 1 queries has a match in the gallery (the same pid under another camera, or "
+        "in another image where cameras are unknown); check the pids and camids of query and "
+        "gallery"
     )
 
 
-def test_the_table_gives_percent_and_the_rules():
+def test_results_table_gives_percent_and_the_rules():
     distance = np.array([[0.1, 0.2]], dtype=np.float32)
     found = evaluate_distances(distance, *map(np.array, ([7], [3, 7], [0], [0, 1])))
-    assert results_table([found]).splitlines() == [
-        "re-ranking       mAP   rank-1   rank-5  rank-10  rank-20    mINP",
-        "none           50.00     0.00   100.00   100.00   100.00   50.00",
-        "Market-1501 protocol, single query, cosine; AP: step; ties: gallery order; "
-        "1 queries, 0 without a match skipped",
+    timed = replace(found, reranking="visual-temporal (JVTC+)")
+    assert results_table([found, timed]).splitlines() == [
+        "re-ranking                 mAP  rank-1  rank-5  rank-10  rank-20   mINP",
+        "none                     50.00    0.00  100.00   100.00   100.00  50.00",
+        "visual-temporal (JVTC+)  50.00    0.00  100.00   100.00   100.00  50.00",
+        "Market-1501 protocol, single query, cosine; AP: step; ties: gallery order; 1",
+        "queries, 0 without a match skipped",
     ]
+
+
+def test_results_table_says_what_was_left_out():
+    distance = np.array([[0.1, 0.2, 0.3]], dtype=np.float32)
+    labels = map(np.array, ([7], [7, -1, 7], [-1], [-1, -1, -1]))
+    same_image = sparse.csr_matrix([[True, False, False]])
+    found = evaluate_distances(distance, *labels, same_image=same_image)
+    rules = " ".join(results_table([found]).splitlines()[2:])
+    assert "; 1 gallery images of unknown people (junk) left out; the query's own image" in rules
+    assert "left out 1 times; 4 images have no camera" in rules
+    told = found.as_dict()
+    assert [told[n] for n in ("junk", "same_images", "unknown_cameras")] == [1, 1, 4]
+
+
+@pytest.mark.parametrize("block", [1, 3, 256])
+def test_evaluate_ranking_counts_junk_and_own_image_nowhere(block):
+    random = np.random.default_rng(0)
+    query, gallery = (random.normal(size=(n, 8)).astype(np.float32) for n in (7, 60))
+    query_pids, gallery_pids = random.integers(0, 4, 7), random.integers(-1, 4, 60)
+    query_pids[2] = -1
+    camids = [random.integers(-1, 3, n) for n in (7, 60)]
+    own = random.random((7, 60)) < 0.1
+    labels = (query_pids, gallery_pids, *camids)
+    same_image = sparse.csr_matrix(own)
+    found = evaluate_ranking(query, gallery, *labels, same_image=same_image, block=block)
+    precisions = []
+    for row in np.flatnonzero(query_pids != -1):
+        left = ~own[row] & (gallery_pids != -1)
+        part = (query_pids[[row]], gallery_pids[left], camids[0][[row]], camids[1][left])
+        precisions.append(evaluate_ranking(query[[row]], gallery[left], *part).mean_ap)
+    assert found.mean_ap == pytest.approx(np.mean(precisions), rel=1e-12)
+    assert found.skipped_queries == 1

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from reid_gen.cli.main import main
-from reid_gen.evaluation.ranking import evaluate_ranking, score_queries
+from reid_gen.evaluation.query_scores import score_queries
+from reid_gen.evaluation.ranking import evaluate_ranking
 from reid_gen.report import page as page_module
 from tests.cli.conftest import failure, gan_run  # noqa: F401
 from tests.cluster.features import people
