@@ -97,20 +97,24 @@ def rasterise_pytorch3d(screen: Floats, faces: Faces, height: int, width: int) -
     points = torch.from_numpy(screen).to(device)
     # Its x goes left and its y up, and the smaller side of the picture spans -1 to 1.
     flat = (points.new_tensor([width, height]) - 2 * points[..., :2]) / min(height, width)
+    # It leaves out what lies behind the camera, which is where its depth is below 0.
+    behind = 1 - points[..., 2:].amin((1, 2), keepdim=True)
     corners = torch.from_numpy(faces).to(device).long().expand(len(screen), -1, -1)
     face, depth, barycentric, _ = rasterize_meshes(
-        meshes(torch.cat([flat, points[..., 2:]], -1), corners),
+        meshes(torch.cat([flat, points[..., 2:] + behind], -1), corners),
         image_size=(height, width),
         faces_per_pixel=1,
         bin_size=0,
         cull_backfaces=False,
     )
     seen = face[..., 0] >= 0
+    # A constant that it adds to areas leaves the weights of small faces short of 1 in all.
+    total = barycentric[..., 0, :].sum(-1)
     body = torch.arange(len(screen), device=device)[:, None, None]
     return Fragments(
         torch.where(seen, face[..., 0] - body * len(faces), -1).int().cpu().numpy(),
-        torch.where(seen[..., None], barycentric[..., 0, :], 0).cpu().numpy(),
-        torch.where(seen, depth[..., 0], np.inf).cpu().numpy(),
+        torch.where(seen[..., None], barycentric[..., 0, :] / total[..., None], 0).cpu().numpy(),
+        torch.where(seen, depth[..., 0] / total - behind, np.inf).cpu().numpy(),
     )
 
 
