@@ -144,6 +144,25 @@ def test_views_are_drawn_by_the_average_which_follows_the_network_slowly():
     assert not any(parameter.requires_grad for parameter in painter.average.parameters())
 
 
+def test_turned_draws_with_the_average_alone():
+    encoder = make_encoder().eval()
+    painter = make_diffusion(encoder, IMAGES).painter
+    batch = make_batch(IMAGES)
+    seen, maps = encoder.encode(batch.images), batch.sources.pictures["turned"].unsqueeze(1)
+
+    def drawn():
+        torch.manual_seed(1)
+        return painter.turned(seen, maps)
+
+    before = drawn()
+    for parameter in painter.unet.parameters():
+        torch.nn.init.zeros_(parameter)
+    assert torch.equal(drawn(), before)
+    for parameter in painter.average.parameters():
+        torch.nn.init.zeros_(parameter)
+    assert not torch.equal(drawn(), before)
+
+
 def test_the_term_moves_the_network_and_nothing_else():
     encoder = make_encoder().eval()
     for parameter in encoder.parameters():
