@@ -182,10 +182,10 @@ def rank(
             "the files have no pids to measure by, so that --json has nothing to say; leave it out"
         )
     same_image = None if keep_same_image else same_rows(asked, kept)
-    note_same_images(0 if same_image is None else same_image.nnz)
     reranked = Reranked(asked.features, kept.features) if rerank else None
     if out is not None:
         _write_matches(asked, kept, top, reranked, same_image, out)
+        note_same_images(0 if same_image is None else same_image.nnz)
         results.say(f"wrote {out}")
     if known:
         measured = _measure(asked, kept, reranked, same_image)

@@ -62,7 +62,12 @@ def read_features(path: Path, normalise: bool = False) -> Features:
     if not path.is_file():
         raise UserError(f"no features at {path}; check the path")
     try:
-        features, columns = _contents(path)
+        try:
+            features, columns = _contents(path)
+        except (OSError, UserError):
+            raise
+        except Exception as error:  # a damaged file raises almost anything
+            raise ValueError(str(error) or type(error).__name__) from error
         if features.ndim != 2 or features.dtype.kind != "f":
             raise ValueError(
                 f"{FEATURE} holds {features.dtype} {list(features.shape)}; floating-point "
@@ -74,7 +79,8 @@ def read_features(path: Path, normalise: bool = False) -> Features:
         if normalise:
             features = _unit_rows(features)
         elif features.dtype not in (np.float32, np.float16):
-            features = features.astype(np.float32)
+            with np.errstate(over="ignore"):  # `check_features` refuses infinity by row
+                features = features.astype(np.float32)
         pids, camids = (
             ids(columns[name], name) if name in columns else np.full(len(features), UNKNOWN)
             for name in (PID, CAMID)
@@ -120,7 +126,7 @@ def _lists(values: Any) -> NDArray[Any]:
         raise ValueError(f"{FEATURE} holds {kind}; floating-point numbers are wanted")
     lengths = compute.list_value_length(values).fill_null(-1).to_numpy(zero_copy_only=False)
     _refuse(lengths < 0, "null")
-    usual = int(np.median(lengths)) if len(lengths) else 0
+    usual = int(np.bincount(lengths).argmax()) if len(lengths) else 0
     _refuse(lengths != usual, f"not of the length of most, {usual}")
     width = max(usual, 1)
     null = flat.is_null().to_numpy(zero_copy_only=False).reshape(-1, width)

@@ -105,29 +105,25 @@ def read_parquet(path: Path, names: Sequence[str]) -> dict[str, Any]:
         names: Columns that are read: the first must be there, others may be.
 
     Raises:
-        OSError: If the file cannot be read.
-        ValueError: If it is damaged, has a name twice, or asks for far more memory than a file of
-            its size can fill.
+        ValueError: If it has a name twice, or asks for far more memory than a file of its size can
+            fill; a damaged file raises almost anything.
         UserError: If pyarrow is not installed.
     """
     need("reading .parquet", "pyarrow", instead="take .npz")
-    import pyarrow
     from pyarrow import parquet
 
-    try:
-        with parquet.ParquetFile(path) as file:
-            schema, about = file.schema_arrow, file.metadata
-        chosen = _chosen(schema.names, names)
-        groups = [about.row_group(number) for number in range(about.num_row_groups)]
-        parts = [group.column(n) for group in groups for n in range(group.num_columns)]
-        own = [part for part in parts if part.path_in_schema.split(".")[0] in chosen]
-        _check_expansion(path, sum(8 * part.num_values for part in own))
-        # As dictionaries long texts that repeat take their memory once, until they are checked.
-        texts = [name for name in chosen if _is_text(schema.field(name).type)]
-        with parquet.ParquetFile(path, read_dictionary=texts) as file:
-            table = file.read(columns=chosen)
-    except pyarrow.ArrowException as error:
-        raise ValueError(str(error)) from error
+    with parquet.ParquetFile(path) as file:
+        schema, about = file.schema_arrow, file.metadata
+    chosen = _chosen(schema.names, names)
+    groups = [about.row_group(number) for number in range(about.num_row_groups)]
+    parts = [group.column(n) for group in groups for n in range(group.num_columns)]
+    own = [part for part in parts if part.path_in_schema.split(".")[0] in chosen]
+    sizes = (max(8 * part.num_values, part.total_uncompressed_size) for part in own)
+    _check_expansion(path, sum(sizes))
+    # As dictionaries long texts that repeat take their memory once, until they are checked.
+    texts = [name for name in chosen if _is_text(schema.field(name).type)]
+    with parquet.ParquetFile(path, read_dictionary=texts) as file:
+        table = file.read(columns=chosen)
     return {name: table[name].combine_chunks() for name in chosen}
 
 

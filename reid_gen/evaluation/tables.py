@@ -37,7 +37,10 @@ def _rules(result: RankingResult) -> str:
     if result.junk:
         rules.append(f"{result.junk} gallery images of unknown people (junk) left out")
     if result.same_images:
-        rules.append(f"the query's own image left out {result.same_images} times")
+        rules.append(
+            f"the query's own image left out {result.same_images} times "
+            "(--keep-same-image keeps it)"
+        )
     if result.unknown_cameras:
         rules.append(
             f"{result.unknown_cameras} images have no camera, so that nothing is left out by it"

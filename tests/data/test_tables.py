@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from reid_gen.data.features import read_features
-from reid_gen.data.tables import read_npz, write_table
+from reid_gen.data.tables import write_table
 from reid_gen.errors import UserError
 
 FEATURES = np.eye(3, 4, dtype=np.float32)
@@ -221,14 +221,16 @@ def test_read_npz_refuses_what_unpacks_to_far_more(tmp_path):
         read_features(tmp_path / "t.npz")
 
 
-def test_read_npz_refuses_damage_without_a_traceback(tmp_path):
-    np.savez_compressed(tmp_path / "t.npz", feature=np.random.default_rng(0).random((50, 9)))
-    whole = (tmp_path / "t.npz").read_bytes()
-    for place in range(0, len(whole), 97):
-        damaged = whole[:place] + bytes([whole[place] ^ 255]) + whole[place + 1 :]
-        (tmp_path / "t.npz").write_bytes(damaged)
-        with contextlib.suppress(OSError, ValueError):
-            read_npz(tmp_path / "t.npz")
+@pytest.mark.parametrize("suffix", [".npy", ".npz", ".parquet"])
+def test_read_features_refuses_damage_without_a_traceback(suffix, tmp_path):
+    files = {file.suffix: file for file in save(tmp_path, pid=np.arange(3))}
+    np.save(tmp_path / "t.npy", FEATURES)
+    file = files.get(suffix, tmp_path / "t.npy")
+    whole = file.read_bytes()
+    for place in range(0, len(whole), 1 + len(whole) // 500):
+        file.write_bytes(whole[:place] + bytes([whole[place] ^ 255]) + whole[place + 1 :])
+        with contextlib.suppress(UserError):
+            read_features(file)
 
 
 def test_read_parquet_refuses_what_unpacks_to_far_more(tmp_path):

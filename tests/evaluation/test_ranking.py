@@ -134,7 +134,7 @@ def test_results_table_says_what_was_left_out():
     found = evaluate_distances(distance, *labels, same_image=same_image)
     rules = " ".join(results_table([found]).splitlines()[2:])
     assert "; 1 gallery images of unknown people (junk) left out; the query's own image" in rules
-    assert "left out 1 times; 4 images have no camera" in rules
+    assert "left out 1 times (--keep-same-image keeps it); 4 images have no camera" in rules
     told = found.as_dict()
     assert [told[n] for n in ("junk", "same_images", "unknown_cameras")] == [1, 1, 4]
 
