@@ -51,7 +51,7 @@ def read(root: Path) -> Dataset:
     paths = [path for path in root.rglob("*") if path.suffix.lower() in SUFFIXES]
     images = [Image(path.relative_to(root).as_posix(), path) for path in paths if path.is_file()]
     if not images:
-        raise UserError(f"{root} holds no images ({', '.join(sorted(SUFFIXES))})")
+        raise UserError(f"{root} holds no images ({', '.join(SUFFIXES)})")
     return Dataset(name=NAME, root=root, train=tuple(sorted(images, key=lambda image: image.key)))
 
 

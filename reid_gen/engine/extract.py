@@ -71,7 +71,7 @@ def _source(source: str) -> list[Image]:
     if not images:
         raise UserError(
             f"{source} matches no image; give a folder, a file, a quoted glob or @list.txt "
-            f"({', '.join(sorted(SUFFIXES))})"
+            f"({', '.join(SUFFIXES)})"
         )
     return images
 

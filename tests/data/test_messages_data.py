@@ -146,7 +146,7 @@ def test_msmt17_with_a_camera_there_is_not(tmp_path: Path) -> None:
 def test_a_folder_without_images(tmp_path: Path) -> None:
     (tmp_path / "readme.txt").write_text("no image")
     assert loading("folder", tmp_path) == (
-        f"{tmp_path} holds no images (.bmp, .jpeg, .jpg, .png, .webp)"
+        f"{tmp_path} holds no images (.jpg, .jpeg, .jfif, .png, .bmp, .webp, .tif, .tiff, .gif, .ppm, .pgm, .avif)"
     )
     assert loading("folder", tmp_path / "readme.txt") == (
         f"{tmp_path}/readme.txt is no folder; give a folder of images or a .csv manifest"
