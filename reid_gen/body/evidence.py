@@ -94,7 +94,7 @@ class EvidenceFiles:
 
 def _read_points(path: Path) -> dict[str, Floats]:
     try:
-        entries = json.loads(path.read_text())
+        entries = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
         raise UserError(f"{path} holds no key points: {error}; {RULE}") from error
     best: dict[str, tuple[float, Floats]] = {}
