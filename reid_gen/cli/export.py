@@ -24,9 +24,9 @@ def export(run: Path, out: Path, int8: tuple[str, ...], output: Path | None, for
 
     Example: reid-gen export runs/baseline_market_small --out encoder.onnx
     """
+    from reid_gen.data.find_images import find_images
     from reid_gen.engine.checkpoint import load_encoder
     from reid_gen.engine.export import export_encoder, quantise
-    from reid_gen.engine.extract import find_images
     from reid_gen.errors import UserError
     from reid_gen.files import refuse_existing
 

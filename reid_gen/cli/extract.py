@@ -51,8 +51,9 @@ def extract(
     Example: reid-gen extract crops/ --model runs/baseline_market_small --out features.npz
     """
     from reid_gen.data.features import FEATURE_TABLES, check_table
+    from reid_gen.data.find_images import find_images
     from reid_gen.engine.extract import extract as compute
-    from reid_gen.engine.extract import find_images, save_features
+    from reid_gen.engine.extract import save_features
     from reid_gen.engine.progress import Terminal
     from reid_gen.engine.reid_model import check_runtime, open_encoder
     from reid_gen.files import refuse_existing

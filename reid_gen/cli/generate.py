@@ -186,7 +186,7 @@ def _drawn(run: Path, maker: str, share: float, results: Results) -> Job:
 
     from reid_gen.body.table import load_table
     from reid_gen.cli.views import open_run
-    from reid_gen.data.datasets import load_dataset
+    from reid_gen.data.datasets import load_dataset, training_images
     from reid_gen.engine.build_parts import build_angles
     from reid_gen.engine.checkpoint import WEIGHTS
     from reid_gen.engine.makers import Anchored, Turned
@@ -195,7 +195,7 @@ def _drawn(run: Path, maker: str, share: float, results: Results) -> Job:
     from reid_gen.files import content_digest
 
     checkpoint, config, settings, artist = open_run(run)
-    images = load_dataset(config.data.name, config.data.root).train
+    images = training_images(load_dataset(config.data.name, config.data.root))
     file = settings.bodies / "train.npz"
     table = load_table(file)
     trusted = table.trusts([image.key for image in images], settings.least_score)
@@ -215,7 +215,7 @@ def _drawn(run: Path, maker: str, share: float, results: Results) -> Job:
 def _mosaics(run: Path) -> Job:
     """What cuts images up; only the scores need the run."""
     from reid_gen.config.load import load_config
-    from reid_gen.data.datasets import load_dataset
+    from reid_gen.data.datasets import load_dataset, training_images
     from reid_gen.engine.checkpoint import find_checkpoint, load_encoder
     from reid_gen.engine.makers import Mosaics
     from reid_gen.engine.run_folder import CONFIG
@@ -225,7 +225,7 @@ def _mosaics(run: Path) -> Job:
     checkpoint = find_checkpoint(run)
     config = load_config(checkpoint.parent / CONFIG, ())
     encoder, _ = load_encoder(checkpoint)
-    images = load_dataset(config.data.name, config.data.root).train
+    images = training_images(load_dataset(config.data.name, config.data.root))
     scorer = Scorer(Runtime(config.encoder.precision).encoder(encoder), None)
     way = Mosaics(config.data.height, config.data.width)
     return way, scorer, list(images), {"made_by": _name(run)}

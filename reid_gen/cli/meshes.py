@@ -88,7 +88,8 @@ def meshes(
         from reid_gen.data.images import save_picture
         from reid_gen.report.bodies import bodies_sheet
 
-        save_picture(bodies_sheet(splits["train"], tables["train"], model), sheet)
+        first = next(iter(splits))
+        save_picture(bodies_sheet(splits[first], tables[first], model), sheet)
 
 
 def _describe(tables: Mapping[str, BodyTable], out: Path, results: Results) -> None:

@@ -41,8 +41,8 @@ def search(
 
     Example: reid-gen search --query a.jpg --gallery crops/ --model runs/market --sheet ranks.png
     """
+    from reid_gen.data.find_images import find_images
     from reid_gen.data.images import save_picture
-    from reid_gen.engine.extract import find_images
     from reid_gen.engine.progress import Terminal
     from reid_gen.engine.search import Gallery
     from reid_gen.files import refuse_existing

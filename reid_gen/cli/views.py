@@ -36,8 +36,8 @@ def views(
     """
     from reid_gen.body.recover import MeshRecovery
     from reid_gen.body.table import load_table
+    from reid_gen.data.find_images import find_images
     from reid_gen.engine.artist import named_as_in, recover_bodies
-    from reid_gen.engine.extract import find_images
     from reid_gen.files import refuse_existing
     from reid_gen.report.turning import check_name, draw_turns
 
