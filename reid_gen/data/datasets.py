@@ -9,7 +9,7 @@ from pathlib import Path
 
 from reid_gen.data import dukemtmc, folder, market1501, msmt17, pedestrians
 from reid_gen.errors import UserError
-from reid_gen.types import Dataset
+from reid_gen.types import Dataset, Image
 
 
 @dataclass(frozen=True)
@@ -93,3 +93,17 @@ def load_dataset(name: str, root: Path) -> Dataset:
     if not root.exists():
         raise UserError(f"the root {root} of {name} does not exist; check data.root or --root")
     return DATASETS[name].read(root)
+
+
+def training_images(dataset: Dataset) -> tuple[Image, ...]:
+    """Images to learn from.
+
+    Raises:
+        UserError: If there are none.
+    """
+    if not dataset.train:
+        raise UserError(
+            f"{dataset.root} has no training images, so nothing can be learnt from it; add them "
+            "(in a manifest: rows of split train), or give another data set"
+        )
+    return dataset.train

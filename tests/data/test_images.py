@@ -2,16 +2,26 @@
 
 import contextlib
 import os
+import re
 import subprocess
 import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import ExifTags, ImageCms, ImageOps
 from PIL import Image as Pillow
 
-from reid_gen.data.images import FORMATS, MOST_PIXELS, UnreadableImage, decode, size_of, upright_rgb
+from reid_gen.data.images import (
+    FORMATS,
+    MOST_PIXELS,
+    SUFFIXES,
+    UnreadableImage,
+    decode,
+    size_of,
+    upright_rgb,
+)
 
 RAMP = np.arange(256, dtype=np.uint8).reshape(16, 16)
 EIGHT_BIT = ("L", "LA", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV")
@@ -268,3 +278,10 @@ def test_decode_knows_damage_of_any_kind(tmp_path):
             for read in (decode, size_of):
                 with contextlib.suppress(UnreadableImage):
                     read(tmp_path / "damaged")
+
+
+def test_suffixes_are_those_that_the_documents_name():
+    faq = (Path(__file__).parents[2] / "docs" / "faq.md").read_text(encoding="utf-8")
+    section = faq.split("## Which image files are read?")[1].split("\n\n")[1]
+    assert tuple(re.findall(r"`(\.\w+)`", section)) == SUFFIXES
+    assert f"{MOST_PIXELS // 1_000_000} million pixels" in section
