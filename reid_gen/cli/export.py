@@ -36,7 +36,7 @@ def export(
 
     Example: reid-gen export runs/baseline_market_small --out encoder.onnx
     """
-    from reid_gen.engine.extract import find_images
+    from reid_gen.data.find_images import find_images
 
     results = Results(output)
     if int8 and out.suffix != ".onnx":

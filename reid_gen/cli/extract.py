@@ -62,9 +62,10 @@ def extract(
     Example: reid-gen extract crops/ --model runs/baseline_market_small --out features.npz
     """
     from reid_gen.data.features import FEATURE_TABLES
+    from reid_gen.data.find_images import find_images
     from reid_gen.data.tables import check_table
     from reid_gen.engine.extract import extract as compute
-    from reid_gen.engine.extract import find_images, save_features
+    from reid_gen.engine.extract import save_features
     from reid_gen.engine.progress import Terminal
 
     check_table(out, FEATURE_TABLES)

@@ -219,7 +219,7 @@ def _drawn(run: Path, maker: str, share: float, steps: int | None, results: Resu
 
     from reid_gen.body.table import load_table
     from reid_gen.cli.views import open_run
-    from reid_gen.data.datasets import load_dataset
+    from reid_gen.data.datasets import load_dataset, training_images
     from reid_gen.engine.build_parts import build_angles
     from reid_gen.engine.checkpoint import WEIGHTS
     from reid_gen.engine.makers import Anchored, Turned
@@ -228,7 +228,7 @@ def _drawn(run: Path, maker: str, share: float, steps: int | None, results: Resu
     from reid_gen.files import content_digest
 
     checkpoint, config, settings, artist = open_run(run, {"generator.steps": steps})
-    images = load_dataset(config.data.name, config.data.root).train
+    images = training_images(load_dataset(config.data.name, config.data.root))
     file = settings.bodies / "train.npz"
     table = load_table(file)
     trusted = table.trusts([image.key for image in images], settings.least_score)
@@ -249,12 +249,12 @@ def _drawn(run: Path, maker: str, share: float, steps: int | None, results: Resu
 def _mosaics(run: Path) -> Job:
     """What cuts images up; only the scores need the run."""
     from reid_gen.config.load import load_config
-    from reid_gen.data.datasets import load_dataset
+    from reid_gen.data.datasets import load_dataset, training_images
     from reid_gen.engine.run_folder import CONFIG, checkpoint_folder
 
     checkpoint = checkpoint_folder(run)
     config = load_config(checkpoint.parent / CONFIG, ())
-    images = load_dataset(config.data.name, config.data.root).train
+    images = training_images(load_dataset(config.data.name, config.data.root))
 
     from reid_gen.engine.checkpoint import load_encoder
     from reid_gen.engine.makers import Mosaics

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import sys
 
 import click
@@ -60,6 +61,9 @@ def main(arguments: list[str] | None = None) -> None:
     Args:
         arguments: Words after the program's name; None takes them from the process.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A file name may hold bytes that are no text; stderr shows those escaped by default.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         root.main(args=arguments, prog_name="reid-gen", standalone_mode=False)
     except UserError as error:

@@ -107,8 +107,9 @@ def meshes(
     if sheet is not None:
         from reid_gen.report.bodies import bodies_sheet
 
-        pixels = bodies_sheet(splits["train"], tables["train"], model, draw)
-        results.draw(pixels, sheet, "bodies of some training images")
+        first = next(iter(splits))
+        pixels = bodies_sheet(splits[first], tables[first], model, draw)
+        results.draw(pixels, sheet, f"bodies of some {first} images")
 
 
 def _describe(tables: Mapping[str, BodyTable], out: Path, results: Results) -> None:

@@ -57,7 +57,7 @@ def search(
 
     Example: reid-gen search --query a.jpg --gallery crops/ --model runs/market --sheet ranks.png
     """
-    from reid_gen.engine.extract import find_images
+    from reid_gen.data.find_images import find_images
     from reid_gen.engine.progress import Terminal
 
     results = Results(output)

@@ -47,7 +47,7 @@ def serve(
 
     Example: reid-gen serve resnet10t.rendered --gallery crops/
     """
-    from reid_gen.engine.extract import find_images
+    from reid_gen.data.find_images import find_images
     from reid_gen.engine.progress import Terminal
     from reid_gen.extras import need
 

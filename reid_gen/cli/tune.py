@@ -77,7 +77,7 @@ def tune(
 
     from reid_gen.config.load import load_settings
     from reid_gen.config.pipelines import Groups
-    from reid_gen.engine.extract import find_images
+    from reid_gen.data.find_images import find_images
     from reid_gen.engine.progress import Terminal
     from reid_gen.extras import need
 

@@ -52,7 +52,7 @@ def views(
     import numpy as np
 
     from reid_gen.body.table import load_table
-    from reid_gen.engine.extract import find_images
+    from reid_gen.data.find_images import find_images
     from reid_gen.extras import need
 
     if out.suffix.lower() == ".mp4":

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from reid_gen.data import dukemtmc, folder, market1501, msmt17, pedestrians
 from reid_gen.errors import UserError
-from reid_gen.types import Dataset, LabelledSplit
+from reid_gen.types import Dataset, Image, LabelledSplit
 
 
 @dataclass(frozen=True)
@@ -107,3 +107,17 @@ def labelled_splits(dataset: Dataset) -> tuple[LabelledSplit, LabelledSplit]:
             "give a labelled data set, or a manifest with a split column"
         )
     return dataset.query, dataset.gallery
+
+
+def training_images(dataset: Dataset) -> tuple[Image, ...]:
+    """Images to learn from.
+
+    Raises:
+        UserError: If there are none.
+    """
+    if not dataset.train:
+        raise UserError(
+            f"{dataset.root} has no training images, so nothing can be learnt from it; add them "
+            "(in a manifest: rows of split train), or give another data set"
+        )
+    return dataset.train

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
-from reid_gen.data.records import BOX_FOLDERS, NameRule, Parsed, assemble, first_folder, read_boxes
+from reid_gen.data.records import (
+    BOX_FOLDERS,
+    NameRule,
+    Parsed,
+    assemble,
+    first_folder,
+    name_pattern,
+    read_boxes,
+)
 from reid_gen.types import Dataset
 
 NAME = "dukemtmcreid"
@@ -35,7 +42,7 @@ def read(root: Path) -> Dataset:
     Raises:
         UserError: If a folder is missing or empty, or a file name does not fit.
     """
-    folder = first_folder(root, LAYOUTS, BOX_FOLDERS[:1], "DukeMTMC-reID")
+    folder = first_folder(root, LAYOUTS, BOX_FOLDERS, "DukeMTMC-reID")
     return assemble(NAME, folder, read_boxes(folder, "DukeMTMC-reID", _RULE), WITHDRAWN)
 
 
@@ -43,4 +50,4 @@ def _parse(pid: str, camera: str, frame: str) -> Parsed:
     return int(pid), int(camera) - 1, int(frame), 1
 
 
-_RULE = NameRule(re.compile(r"(\d{4})_c([1-8])_f(\d+)\.jpg"), "0001_c2_f0046182.jpg", _parse)
+_RULE = NameRule(name_pattern(r"\d+", r"_f(\d+)"), "0001_c2_f0046182.jpg", _parse)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,8 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
+from reid_gen.data.find_images import image_files, readable_name
 from reid_gen.data.ids import id_of
 from reid_gen.data.images import SUFFIXES
+from reid_gen.data.records import NO_TRAIN
+from reid_gen.data.text_lists import read_text
 from reid_gen.errors import UserError, name_some
 from reid_gen.types import UNKNOWN, Dataset, Image, Ints, LabelledSplit
 
@@ -49,10 +53,9 @@ def read(root: Path) -> Dataset:
         return _read_manifest(root)
     if not root.is_dir():
         raise UserError(f"{root} is no folder; give a folder of images or a .csv manifest")
-    paths = [path for path in root.rglob("*") if path.suffix.lower() in SUFFIXES]
-    images = [Image(path.relative_to(root).as_posix(), path) for path in paths if path.is_file()]
+    images = [Image(readable_name(path.relative_to(root)), path) for path in image_files(root)]
     if not images:
-        raise UserError(f"{root} holds no images ({', '.join(sorted(SUFFIXES))})")
+        raise UserError(f"{root} holds no images ({', '.join(SUFFIXES)})")
     return Dataset(name=NAME, root=root, train=tuple(sorted(images, key=lambda image: image.key)))
 
 
@@ -69,8 +72,8 @@ def _read_manifest(file: Path) -> Dataset:
     if twice:
         raise UserError(f"{file} names images twice: {name_some(twice)}; keep one row of each")
     parts = {split: [row for row in rows if row.split == split] for split in SPLITS}
-    if not parts["train"]:
-        raise UserError(f"{file} has no row with split train; give at least one")
+    if not rows:
+        raise UserError(f"{file} has no row; give one per image")
     if bool(parts["query"]) != bool(parts["gallery"]):
         there, lacking = ("query", "gallery") if parts["query"] else ("gallery", "query")
         raise UserError(f"{file} has {there} rows but no {lacking} rows; give both or none")
@@ -81,7 +84,7 @@ def _read_manifest(file: Path) -> Dataset:
         train_pids=_pids(parts["train"]),
         query=_labelled(parts["query"]),
         gallery=_labelled(parts["gallery"]),
-        notes=_notes(parts),
+        notes=(() if parts["train"] else (NO_TRAIN,)) + _notes(parts),
     )
 
 
@@ -91,16 +94,12 @@ def _notes(parts: dict[str, list[_Row]]) -> tuple[str, ...]:
 
 
 def _rows(file: Path) -> list[_Row]:
-    if not file.is_file():
-        raise UserError(f"the manifest {file} does not exist")
+    reader = csv.DictReader(io.StringIO(read_text(file), newline=""), strict=True)
     try:
-        # A spreadsheet writes a byte order mark, which would become part of the first column.
-        with file.open(newline="", encoding="utf-8-sig") as stream:
-            reader = csv.DictReader(stream, strict=True)
-            _check_columns(file, reader.fieldnames or ())
-            return [_row(file, reader.line_num, fields) for fields in reader]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{file} is no CSV file in UTF-8 ({error}); save it as one") from error
+        _check_columns(file, reader.fieldnames or ())
+        return [_row(file, reader.line_num, fields) for fields in reader]
+    except csv.Error as error:
+        raise UserError(f"{file} is no CSV file ({error}); save it as one") from error
 
 
 def _check_columns(file: Path, columns: Sequence[str]) -> None:

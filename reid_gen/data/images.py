@@ -3,33 +3,74 @@
 from __future__ import annotations
 
 import io
+import stat
+import struct
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from PIL import ExifTags, UnidentifiedImageError
 from PIL import Image as Pillow
 
 from reid_gen.errors import UserError, name_some
 from reid_gen.files import write_bytes
 from reid_gen.types import Pixels
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
+FORMATS = {
+    "JPEG": (".jpg", ".jpeg", ".jfif"),
+    "PNG": (".png",),
+    "BMP": (".bmp",),
+    "WEBP": (".webp",),
+    "TIFF": (".tif", ".tiff"),
+    "GIF": (".gif",),
+    "PPM": (".ppm", ".pgm"),
+    "AVIF": (".avif",),
+}
+"""Formats that are read, by Pillow's names, with the file-name endings that are theirs."""
+SUFFIXES = tuple(suffix for suffixes in FORMATS.values() for suffix in suffixes)
 """File-name endings, in lower case, that count as images."""
+MOST_PIXELS = 64_000_000
+"""Of one image. A larger one would take half a gigabyte in each decoding thread."""
+GROUND = 255
+"""Transparent pixels show white, as in a viewer."""
+
+_TURNS = {
+    2: Pillow.Transpose.FLIP_LEFT_RIGHT,
+    3: Pillow.Transpose.ROTATE_180,
+    4: Pillow.Transpose.FLIP_TOP_BOTTOM,
+    5: Pillow.Transpose.TRANSPOSE,
+    6: Pillow.Transpose.ROTATE_270,
+    7: Pillow.Transpose.TRANSVERSE,
+    8: Pillow.Transpose.ROTATE_90,
+}
+"""What sets an image upright, by EXIF orientation."""
+_SIDEWAYS = (5, 6, 7, 8)
+_BITS_PER_SAMPLE, _PHOTOMETRIC, _SAMPLE_FORMAT, _WHITE_IS_ZERO = 258, 262, 339, 0
+"""Tags of TIFF, and a value of the second."""
+_DAMAGED_EXIF = (SyntaxError, ValueError, LookupError, TypeError, struct.error, OSError)
+
+# MOST_PIXELS is below the size that Pillow warns of, and its warning would stand beside our error.
+# Appended, so that a filter of the program around us has precedence.
+warnings.filterwarnings("ignore", category=Pillow.DecompressionBombWarning, append=True)
 
 
-class UnreadableImage(Exception):
-    """A file that does not decode; carries its path and the decoder's reason."""
+class UnreadableImage(UserError):
+    """A file that does not decode; carries its path and the reason."""
 
     def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(f"{path}: {reason}")
+        super().__init__(f"{path} does not decode: {reason}; replace or remove it")
         self.path = path
         self.reason = reason
 
 
 def decode(path: Path, height: int | None = None, width: int | None = None) -> Pixels:
-    """Decode one file completely and resize it.
+    """Decode one file completely, set it upright and resize it.
 
     Args:
-        path: A file with one of ``SUFFIXES``.
+        path: A regular file in one of ``FORMATS``.
         height: Rows of the result; None keeps the file's own.
         width: Columns of the result; None keeps the file's own.
 
@@ -37,17 +78,15 @@ def decode(path: Path, height: int | None = None, width: int | None = None) -> P
         RGB pixels in 0..255, [H, W, 3] uint8.
 
     Raises:
-        UnreadableImage: If the file is missing, truncated or no image.
+        UnreadableImage: If the file is missing, damaged, too large or no image, or if the values
+            of its white and black are unknown.
     """
-    try:
-        with Pillow.open(path) as file:
-            picture = file.convert("RGB")
-    except (OSError, SyntaxError, ValueError, Pillow.DecompressionBombError) as error:
-        raise UnreadableImage(path, str(error).split("\n")[0]) from error
-    size = (width or picture.width, height or picture.height)
-    if picture.size != size:
-        picture = picture.resize(size, Pillow.Resampling.BICUBIC)
-    return np.asarray(picture)
+    with _opened(path) as file:
+        picture = upright_rgb(file)
+        size = (width or picture.width, height or picture.height)
+        if picture.size != size:
+            picture = picture.resize(size, Pillow.Resampling.BICUBIC)
+        return np.asarray(picture)
 
 
 def resize(pixels: Pixels, height: int, width: int) -> Pixels:
@@ -59,16 +98,91 @@ def resize(pixels: Pixels, height: int, width: int) -> Pixels:
 
 
 def size_of(path: Path) -> tuple[int, int]:
-    """Rows and columns of an image, from its header.
+    """Rows and columns of an upright image, from its header.
 
     Raises:
-        UnreadableImage: If the file is missing or no image.
+        UnreadableImage: If the file is missing, too large or no image.
     """
+    with _opened(path) as file:
+        # Pillow gives the size of a TIFF file as it is after turning, and of other formats before.
+        turned = not hasattr(file, "tag_v2") and _orientation(file) in _SIDEWAYS
+        return (file.width, file.height) if turned else (file.height, file.width)
+
+
+def upright_rgb(picture: Pillow.Image) -> Pillow.Image:
+    """Turn a picture as its EXIF orientation says and give it 8 bits per colour.
+
+    16-bit grey is divided by the greatest value that its bits can hold, 257 times less (12 bits: 16
+    times less). Transparent pixels are laid over white.
+
+    Args:
+        picture: In any of Pillow's modes.
+
+    Raises:
+        ValueError: If its values have no known white and black, or it holds several pictures.
+    """
+    # The pictures beside the first of an MPO file, which phones write, are previews of it.
+    if getattr(picture, "is_animated", False) and picture.format != "MPO":
+        raise ValueError("it holds several pictures, and one per file is read")
+    picture.load()
+    turn = _TURNS.get(_orientation(picture))
+    if picture.mode != "RGB" or picture.has_transparency_data:
+        picture = _to_rgb(picture)
+    return picture if turn is None else picture.transpose(turn)
+
+
+def _to_rgb(picture: Pillow.Image) -> Pillow.Image:
+    tags = getattr(picture, "tag_v2", {})
+    if picture.mode.startswith(("I", "F")) or set(tags.get(_SAMPLE_FORMAT, (1,))) != {1}:
+        picture = _grey(picture, tags)
+    if picture.has_transparency_data:
+        opaque = Pillow.new("RGBA", picture.size, (GROUND, GROUND, GROUND, 255))
+        straight = picture.convert("LA") if picture.mode == "La" else picture
+        picture = Pillow.alpha_composite(opaque, straight.convert("RGBA"))
+    return picture.convert("RGB")
+
+
+def _grey(picture: Pillow.Image, tags: Mapping[int, Any]) -> Pillow.Image:
+    """Grey of more than 8 bits in 8, by the greatest value that its bits can hold."""
+    if ";16" not in picture.mode and (picture.mode, picture.format) != ("I", "PPM"):
+        raise ValueError(
+            f"black and white are unknown for signed numbers and fractions (mode {picture.mode}), "
+            "and known for 8 bits and 16-bit grey"
+        )
+    white = 2 ** tags.get(_BITS_PER_SAMPLE, (16,))[0] - 1
+    shades = ((np.arange(white + 1) * 255 + white // 2) // white).astype(np.uint8)
+    if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
+        shades = shades[::-1].copy()
+    if "transparency" in picture.info:
+        shades[picture.info["transparency"]] = GROUND
+    return Pillow.fromarray(shades[np.asarray(picture)])
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Pillow.Image]:
     try:
-        with Pillow.open(path) as file:
-            return file.height, file.width
-    except (OSError, SyntaxError, ValueError, Pillow.DecompressionBombError) as error:
-        raise UnreadableImage(path, str(error).split("\n")[0]) from error
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise ValueError("it is no regular file")
+        with Pillow.open(path, formats=tuple(FORMATS)) as file:
+            if file.width * file.height > MOST_PIXELS:
+                raise Pillow.DecompressionBombError
+            yield file
+    except UnidentifiedImageError as error:
+        raise UnreadableImage(path, f"it is none of {', '.join(FORMATS)}") from error
+    except Pillow.DecompressionBombError as error:
+        raise UnreadableImage(path, f"it has more than {MOST_PIXELS:,} pixels") from error
+    except Exception as error:  # a damaged file can end in any error of its decoder
+        reason = str(error).split("\n")[0] or type(error).__name__
+        raise UnreadableImage(path, reason) from error
+
+
+def _orientation(picture: Pillow.Image) -> int:
+    """EXIF orientation, 1 if there is none."""
+    try:
+        orientation: int = picture.getexif().get(ExifTags.Base.Orientation, 1)
+    except _DAMAGED_EXIF:
+        return 1
+    return orientation
 
 
 def save_picture(pixels: Pixels, path: Path) -> None:

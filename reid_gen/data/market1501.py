@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
-from reid_gen.data.records import BOX_FOLDERS, NameRule, Parsed, assemble, first_folder, read_boxes
+from reid_gen.data.records import (
+    BOX_FOLDERS,
+    NameRule,
+    Parsed,
+    assemble,
+    first_folder,
+    name_pattern,
+    read_boxes,
+)
 from reid_gen.types import Dataset
 
 NAME = "market1501"
@@ -35,17 +42,21 @@ def read(root: Path) -> Dataset:
     Raises:
         UserError: If a folder is missing or empty, or a file name does not fit.
     """
-    folder = first_folder(root, LAYOUTS, BOX_FOLDERS[:1], "Market-1501")
-    splits = read_boxes(folder, "Market-1501", _RULE)
+    folder = first_folder(root, LAYOUTS, BOX_FOLDERS, "Market-1501")
+    splits = read_boxes(folder, "Market-1501", RULE)
     return assemble(NAME, folder, splits, JUNK_AND_DISTRACTORS)
 
 
-def _parse(pid: str, camera: str, sequence: str, frame: str, box: str) -> Parsed:
-    return int(pid), int(camera) - 1, int(frame), int(sequence)
+def _parse(pid: str, camera: str, sequence: str | None, frame: str | None) -> Parsed:
+    return (
+        int(pid),
+        int(camera) - 1,
+        None if frame is None else int(frame),
+        1 if sequence is None else int(sequence),
+    )
 
 
-_RULE = NameRule(
-    re.compile(r"(-1|\d{4})_c([1-6])s(\d+)_(\d+)_(\d+)\.jpg(?:\.jpg)?"),
-    "0002_c1s1_000451_03.jpg",
-    _parse,
+RULE = NameRule(
+    name_pattern(r"-1|\d+", r"(?:s(\d+)_(\d+)_\d+)?"), "0002_c1s1_000451_03.jpg", _parse
 )
+"""Names of other data sets in Market-1501's form may lack sequence and frame."""

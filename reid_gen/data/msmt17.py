@@ -14,9 +14,11 @@ from reid_gen.data.records import (
     assemble,
     first_folder,
     labelled,
+    name_pattern,
     parse_names,
     read_boxes,
 )
+from reid_gen.data.text_lists import read_lines
 from reid_gen.errors import UserError, name_some
 from reid_gen.types import Dataset, LabelledSplit
 
@@ -56,7 +58,7 @@ def read(root: Path) -> Dataset:
         UserError: If a list or folder is missing, a list names a missing file, or a line or file
             name does not fit.
     """
-    folder = first_folder(root, LAYOUTS, (LIST_TRAIN, BOX_FOLDERS[0]), "MSMT17")
+    folder = first_folder(root, LAYOUTS, (LIST_TRAIN, *BOX_FOLDERS), "MSMT17")
     if (folder / LIST_TRAIN).exists():
         version, splits = _read_lists(folder)
     else:
@@ -96,7 +98,7 @@ def _listed(file: Path, images: Path) -> Iterator[Path]:
     """Paths that a list file names: ``0000/0000_000_01_0303morning_0015_0.jpg 0`` a line."""
     if not file.is_file():
         raise UserError(f"MSMT17: the list {file} is missing; unpack the whole archive again")
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(read_lines(file), start=1):
         words = line.split()
         if len(words) == 2 and words[1].isdigit():
             yield images / words[0]
@@ -116,6 +118,4 @@ _LIST_RULE = NameRule(
     "0000_000_01_0303morning_0015_0.jpg",
     _parse,
 )
-_BOX_RULE = NameRule(
-    re.compile(r"(\d{4})_c(0?[1-9]|1[0-5])(?:_.*)?\.jpg"), "0000_c14_0030.jpg", _parse
-)
+_BOX_RULE = NameRule(name_pattern(r"\d+", ""), "0000_c14_0030.jpg", _parse)

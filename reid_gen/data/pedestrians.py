@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
-from reid_gen.data.records import (
-    BOX_FOLDERS,
-    NameRule,
-    Parsed,
-    assemble,
-    first_folder,
-    read_boxes,
-)
+from reid_gen.data.market1501 import RULE
+from reid_gen.data.records import BOX_FOLDERS, assemble, first_folder, read_boxes
 from reid_gen.types import Dataset
 
 NAME = "pedestrians"
@@ -32,15 +25,6 @@ def read(root: Path) -> Dataset:
     Raises:
         UserError: If a folder is missing or empty, or a file name does not fit.
     """
-    folder = first_folder(root, (".", NAME), BOX_FOLDERS[:1], "rendered pedestrians")
-    splits = read_boxes(folder, "pedestrians", _RULE)
+    folder = first_folder(root, (".", NAME), BOX_FOLDERS, "rendered pedestrians")
+    splits = read_boxes(folder, "pedestrians", RULE)
     return assemble(NAME, folder, splits, "rendered people: nobody in these images is real")
-
-
-def _parse(pid: str, camera: str, sequence: str, frame: str, box: str) -> Parsed:
-    return int(pid), int(camera) - 1, int(frame), int(sequence)
-
-
-_RULE = NameRule(
-    re.compile(r"(\d{4})_c(\d{1,2})s(\d+)_(\d+)_(\d+)\.jpg"), "0002_c1s1_000451_03.jpg", _parse
-)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from reid_gen.data.text_lists import read_lines
 from reid_gen.errors import UserError
 
 
@@ -11,16 +12,12 @@ def read_prompts(path: Path) -> tuple[str, ...]:
     """Read a prompt per line.
 
     Args:
-        path: Text file in UTF-8.
+        path: Text file.
 
     Raises:
-        UserError: If it cannot be read, is empty, or has an empty line or one line twice.
+        UserError: If it is no text, is empty, or has an empty line or one line twice.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read as a list of prompts: {error}") from error
-    prompts = [line.strip() for line in lines]
+    prompts = read_lines(path)
     if not prompts:
         raise UserError(f"{path} has no prompt; write one per line")
     for number, prompt in enumerate(prompts, 1):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from reid_gen.data.images import SUFFIXES
+from reid_gen.data.find_images import image_files, readable_name
 from reid_gen.errors import UserError, name_some
 from reid_gen.types import Dataset, Image, LabelledSplit
 
@@ -18,6 +18,7 @@ JUNK = -1
 
 BOX_FOLDERS = ("bounding_box_train", "query", "bounding_box_test")
 """Folders of train, query and gallery in the layout of Market-1501."""
+NO_TRAIN = "there are no training images: query and gallery can be measured, nothing can be learnt"
 
 Splits = tuple[LabelledSplit, LabelledSplit, LabelledSplit]
 """Train, query and gallery."""
@@ -39,6 +40,16 @@ class NameRule:
     pattern: re.Pattern[str]
     example: str
     parse: Callable[..., Parsed]
+
+
+def name_pattern(pid: str, after_camera: str) -> re.Pattern[str]:
+    """Of file names like Market-1501's, with numbers of any length and any text before the ending.
+
+    Args:
+        pid: Pattern of the person.
+        after_camera: What follows the camera, which is a number from 1.
+    """
+    return re.compile(rf"({pid})_c0*([1-9]\d*){after_camera}\D.*", re.IGNORECASE | re.ASCII)
 
 
 def first_folder(root: Path, wanted: Iterable[str], markers: Sequence[str], name: str) -> Path:
@@ -80,6 +91,8 @@ def assemble(name: str, folder: Path, splits: Splits, *notes: str) -> Dataset:
         The data set.
     """
     train, query, gallery = splits
+    if not train.images:
+        notes = (*notes, NO_TRAIN)
     return Dataset(name, folder, train.images, train.pids, query, gallery, notes)
 
 
@@ -87,7 +100,7 @@ def read_boxes(folder: Path, name: str, rule: NameRule) -> Splits:
     """Read train, query and gallery from ``BOX_FOLDERS``.
 
     Args:
-        folder: That holds the three.
+        folder: That holds the last two at least.
         name: Of the data set, for messages.
         rule: For the names of its files.
 
@@ -95,25 +108,22 @@ def read_boxes(folder: Path, name: str, rule: NameRule) -> Splits:
         Train, query and gallery, without junk.
 
     Raises:
-        UserError: If a folder is missing or holds no images, or a name does not fit.
+        UserError: If query or gallery are missing or hold no images, or a name does not fit.
     """
-    train, query, gallery = (
-        labelled(folder, parse_names(_image_files(folder / part, name), rule))
-        for part in BOX_FOLDERS
-    )
+    train, query, gallery = (_box_split(folder, folder / part, rule) for part in BOX_FOLDERS)
+    for part, split in zip(BOX_FOLDERS[1:], (query, gallery), strict=True):
+        if not split.images:
+            raise UserError(
+                f"{name}: {folder / part} is missing or holds no images; unpack the whole archive "
+                "again"
+            )
     return train, query, gallery
 
 
-def _image_files(folder: Path, name: str) -> list[Path]:
-    """Image files directly in a split's folder; other files are passed over."""
-    if not folder.is_dir():
-        raise UserError(
-            f"{name}: the split folder {folder} is missing; unpack the whole archive again"
-        )
-    files = [path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES]
-    if not files:
-        raise UserError(f"{name}: {folder} holds no images; unpack the whole archive again")
-    return files
+def _box_split(root: Path, folder: Path, rule: NameRule) -> LabelledSplit:
+    """The images directly in a folder; none if there is no folder."""
+    files = image_files(folder, deep=False) if folder.is_dir() else []
+    return labelled(root, parse_names(files, rule))
 
 
 def parse_names(paths: Iterable[Path], rule: NameRule) -> list[tuple[Path, Parsed]]:
@@ -134,7 +144,7 @@ def parse_names(paths: Iterable[Path], rule: NameRule) -> list[tuple[Path, Parse
     if bad:
         raise UserError(
             f"{len(bad)} file name(s) do not look like {rule.example}: {name_some(bad)}; "
-            "rename or remove them"
+            "rename or remove them, or list the images in a CSV manifest (data set folder)"
         )
     return [(path, rule.parse(*match.groups())) for path, match in matched if match is not None]
 
@@ -142,7 +152,7 @@ def parse_names(paths: Iterable[Path], rule: NameRule) -> list[tuple[Path, Parse
 def labelled(root: Path, files: Iterable[tuple[Path, Parsed]]) -> LabelledSplit:
     """Build a split in order of the keys, which are paths relative to ``root``; junk is dropped."""
     kept = sorted(
-        (path.relative_to(root).as_posix(), path, parsed)
+        (readable_name(path.relative_to(root)), path, parsed)
         for path, parsed in files
         if parsed[0] != JUNK
     )

@@ -13,7 +13,7 @@ from typing_extensions import assert_never
 
 from reid_gen.cluster.assign import EpsRule, FixedEps, PseudoLabels, ShareEps, pseudo_labels
 from reid_gen.config import generators, schema
-from reid_gen.data.datasets import labelled_splits, load_dataset
+from reid_gen.data.datasets import labelled_splits, load_dataset, training_images
 from reid_gen.data.loaders import ImageLoader
 from reid_gen.data.transforms import Augmentation
 from reid_gen.engine import build_pose
@@ -68,6 +68,7 @@ def build_experiment(config: schema.Config, progress: Progress) -> Experiment:
     if isinstance(config.generator, generators.Drawn):
         runtime = Runtime(config.encoder.precision, config.generator.precision)
     dataset = load_dataset(config.data.name, config.data.root)
+    training_images(dataset)
     torch.manual_seed(config.seed)
     card = encoder_card(config)
     encoder = create_encoder(card, config.encoder.weights, config.encoder.ghost_batch)
@@ -230,6 +231,7 @@ def _augmentation(config: schema.Config, stage: schema.Stage, fill: Colour) -> A
 def _source(settings: schema.Source) -> Dataset:
     """The source data set, whose labels may be read."""
     dataset = load_dataset(settings.name, settings.root)
+    training_images(dataset)
     assert dataset.train_pids is not None
     return dataset
 

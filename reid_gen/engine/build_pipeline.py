@@ -14,7 +14,7 @@ from reid_gen.body.model import load_body
 from reid_gen.body.table import load_table
 from reid_gen.body.views import StructureMaps
 from reid_gen.config import pipelines
-from reid_gen.data.datasets import load_dataset
+from reid_gen.data.datasets import load_dataset, training_images
 from reid_gen.data.prompts import read_prompts
 from reid_gen.engine.build_parts import build_angles
 from reid_gen.engine.checkpoint import find_checkpoint, read_card
@@ -38,7 +38,7 @@ def build_groups(settings: pipelines.Groups) -> tuple[Prompted, Scorer, list[Ima
         UserError: If packages, weights, bodies, prompts or images are missing.
     """
     prompts = () if settings.prompts is None else read_prompts(settings.prompts)
-    images = load_dataset(settings.data.name, settings.data.root).train
+    images = training_images(load_dataset(settings.data.name, settings.data.root))
     table = load_table(settings.bodies / "train.npz")
     trusted = table.trusts([image.key for image in images], settings.least_score)
     chosen = list(compress(images, trusted))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import glob
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,11 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from reid_gen.data.features import FEATURE, KEY, PATH
-from reid_gen.data.images import SUFFIXES, unreadable_error
+from reid_gen.data.find_images import readable_name
+from reid_gen.data.images import unreadable_error
 from reid_gen.data.loaders import ImageLoader
 from reid_gen.data.tables import write_table
 from reid_gen.engine.progress import Progress
-from reid_gen.errors import UserError
 from reid_gen.types import Floats, Image
 
 if TYPE_CHECKING:
@@ -36,58 +34,6 @@ class FeatureTable:
     images: tuple[Image, ...]
     features: Floats
     unreadable: tuple[Path, ...]
-
-
-def find_images(sources: Sequence[str]) -> tuple[Image, ...]:
-    """Images meant by folders, files, globs and ``@list.txt`` files.
-
-    A folder gives all images below it, sorted, with keys relative to it; a list file gives one path
-    a line, relative to the list; a glob gives its matches, sorted. The sources keep their order.
-
-    Raises:
-        UserError: If a source matches nothing, or two images would have the same key.
-    """
-    images = [image for source in sources for image in _source(source)]
-    seen: set[str] = set()
-    for image in images:
-        if image.key in seen:
-            raise UserError(
-                f"two images have the key {image.key!r}; extract their folders separately, or give "
-                "their common parent folder"
-            )
-        seen.add(image.key)
-    return tuple(images)
-
-
-def _source(source: str) -> list[Image]:
-    path = Path(source)
-    if source.startswith("@"):
-        return _listed(Path(source[1:]))
-    if path.is_dir():
-        found = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
-        images = [Image(p.relative_to(path).as_posix(), p) for p in found]
-    elif path.is_file():
-        images = [Image(path.as_posix(), path)]
-    else:
-        # Path.glob takes no absolute pattern.
-        matches = sorted(map(Path, glob.glob(source, recursive=True)))  # noqa: PTH207
-        images = [Image(p.as_posix(), p) for p in matches if p.suffix.lower() in SUFFIXES]
-    if not images:
-        raise UserError(
-            f"{source} matches no image; give a folder, a file, a quoted glob or @list.txt "
-            f"({', '.join(sorted(SUFFIXES))})"
-        )
-    return images
-
-
-def _listed(file: Path) -> list[Image]:
-    if not file.is_file():
-        raise UserError(f"the list {file} does not exist")
-    names = [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]
-    images = [Image(name, file.parent / name) for name in names if name]
-    if not images:
-        raise UserError(f"the list {file} names no image")
-    return images
 
 
 def extract(
@@ -144,7 +90,7 @@ def save_features(table: FeatureTable, target: Path) -> None:
     """
     columns = {
         KEY: np.array([image.key for image in table.images]),
-        PATH: np.array([str(image.path) for image in table.images]),
+        PATH: np.array([readable_name(image.path) for image in table.images]),
         FEATURE: table.features,
     }
     write_table(columns, target)

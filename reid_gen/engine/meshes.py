@@ -61,7 +61,7 @@ class Refined:
 
 def splits_of(dataset: Dataset) -> dict[str, tuple[Image, ...]]:
     """Images of every split that a data set has."""
-    splits = {"train": dataset.train}
+    splits = {} if not dataset.train else {"train": dataset.train}
     if dataset.query is not None:
         splits["query"] = dataset.query.images
     if dataset.gallery is not None:

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
-from reid_gen.data.images import UnreadableImage, decode, unreadable_error
+from reid_gen.data.images import UnreadableImage, decode, unreadable_error, upright_rgb
 from reid_gen.data.transforms import to_images
 from reid_gen.engine.checkpoint import load_encoder
 from reid_gen.engine.exported import Compute, is_exported, no_device, open_exported
@@ -122,7 +122,7 @@ def _pixels(crop: Crop, number: int) -> Pixels:
             raise unreadable_error([error]) from error
     if isinstance(crop, Pillow.Image):
         try:
-            return np.asarray(crop.convert("RGB"))
+            return np.asarray(upright_rgb(crop))
         except (OSError, ValueError) as error:
             raise UserError(f"crop {number} cannot be read ({error}); {RULE}") from error
     if not isinstance(crop, np.ndarray):

@@ -16,6 +16,7 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
 from reid_gen.cluster.matches import similarities
+from reid_gen.data.images import decode
 from reid_gen.data.same_image import same_in_splits
 from reid_gen.engine.journal import read_metrics
 from reid_gen.evaluation.query_scores import QueryScores, score_queries
@@ -106,10 +107,8 @@ def run_page(
         parts.append(_section("Map of features", _map(train, clustered)))
     views = sorted((run / "views").glob("epoch_*.png"))
     if views:
-        with Pillow.open(views[-1]) as file:
-            shown = np.asarray(file.convert("RGB"))
         caption = "Rows: images; first the image itself, then what the generator draws of it."
-        parts.append(_section("Generated views", _picture(shown, caption)))
+        parts.append(_section("Generated views", _picture(decode(views[-1]), caption)))
     if measured is not None:
         parts += _rankings(measured)
     for title, name in (("Settings", "config.yaml"), ("Environment", "environment.json")):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from reid_gen.cli.main import main
-from reid_gen.data.features import write_table
+from reid_gen.data.tables import write_table
 from reid_gen.types import Image
 from tests.cluster.features import people
 

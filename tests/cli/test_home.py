@@ -5,8 +5,9 @@ from pathlib import Path
 import click
 import pytest
 
+from reid_gen.cli.command import Images, UserPath
 from reid_gen.cli.main import root
-from reid_gen.cli.options import IMAGES, PATH
+from reid_gen.cli.options import IMAGES, INPUT
 
 
 def parameters(command, words=()):
@@ -24,21 +25,21 @@ def test_every_path_of_every_command_is_of_the_shared_type():
     paths = [(words, p) for words, p in found if isinstance(p.type, click.Path)]
     assert len(paths) > 30
     for words, parameter in paths:
-        assert parameter.type is PATH, f"{words}: {parameter.name}"
+        assert isinstance(parameter.type, UserPath), f"{words}: {parameter.name}"
     for words, parameter in found:
-        if parameter.name in ("images", "query", "gallery") and parameter.type is not PATH:
-            assert parameter.type is IMAGES, f"{words}: {parameter.name}"
+        if parameter.name in ("images", "query", "gallery"):
+            assert isinstance(parameter.type, Images | UserPath), f"{words}: {parameter.name}"
 
 
 @pytest.mark.parametrize("word", ["~", "~/x/y.txt"])
 def test_path_expands_home(word, monkeypatch):
     monkeypatch.setenv("HOME", "/people/somebody")
-    assert PATH.convert(word, None, None) == Path("/people/somebody", *word.split("/")[1:])
+    assert INPUT.convert(word, None, None) == Path("/people/somebody", *word.split("/")[1:])
 
 
 @pytest.mark.parametrize("word", ["~nobody/x", "a/~/x", "-", "~x"])
 def test_path_leaves_other_words(word):
-    assert PATH.convert(word, None, None) == Path(word)
+    assert INPUT.convert(word, None, None) == Path(word)
     assert IMAGES.convert(word, None, None) == word
 
 

@@ -117,7 +117,8 @@ def test_a_missing_split_is_named(tmp_path):
     base = make_market(tmp_path, people=1, each=2) / "Market-1501-v15.09.15"
     (base / "query").rename(base / "queries")
     assert fault("market1501", tmp_path) == (
-        f"Market-1501: the split folder {base / 'query'} is missing; unpack the whole archive again"
+        f"Market-1501: {base / 'query'} is missing or holds no images; "
+        "unpack the whole archive again"
     )
 
 
@@ -126,7 +127,8 @@ def test_a_bad_file_name_is_named_with_the_form_wanted(tmp_path):
     bad = base / "query" / "person7.jpg"
     bad.write_bytes(b"")
     assert fault("market1501", tmp_path) == (
-        f"1 file name(s) do not look like 0002_c1s1_000451_03.jpg: {bad}; rename or remove them"
+        f"1 file name(s) do not look like 0002_c1s1_000451_03.jpg: {bad}; rename or remove them, "
+        "or list the images in a CSV manifest (data set folder)"
     )
 
 
@@ -138,5 +140,6 @@ def test_an_msmt17_list_that_names_a_missing_image_is_a_fault(tmp_path):
 
 def test_a_folder_without_images_is_a_fault(tmp_path):
     assert fault("folder", tmp_path) == (
-        f"{tmp_path} holds no images (.bmp, .jpeg, .jpg, .png, .webp)"
+        f"{tmp_path} holds no images (.jpg, .jpeg, .jfif, .png, .bmp, .webp, .tif, .tiff, .gif, "
+        ".ppm, .pgm, .avif)"
     )

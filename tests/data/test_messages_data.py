@@ -16,6 +16,7 @@ from tests.data.real_format import draw_person, make_duke, make_market, make_msm
 
 MARKET = "Market-1501-v15.09.15"
 NAMES = "0002_c1s1_000451_03.jpg"
+WAY_OUT = "rename or remove them, or list the images in a CSV manifest (data set folder)"
 FORM = "0000_000_01_0303morning_0015_0.jpg"
 
 
@@ -45,12 +46,14 @@ def test_a_root_that_does_not_exist(tmp_path: Path) -> None:
 
 def test_a_root_without_the_data_set(tmp_path: Path) -> None:
     assert loading("market1501", tmp_path) == (
-        f"no Market-1501 under {tmp_path}: none of these holds bounding_box_train: "
+        f"no Market-1501 under {tmp_path}: none of these holds bounding_box_train or query or "
+        "bounding_box_test: "
         f"{tmp_path}/market1501/{MARKET}, {tmp_path}/{MARKET}, {tmp_path}/market1501, {tmp_path}; "
         "give the folder that holds the data set as data.root or --root"
     )
     assert loading("msmt17", tmp_path).startswith(
-        f"no MSMT17 under {tmp_path}: none of these holds list_train.txt or bounding_box_train: "
+        f"no MSMT17 under {tmp_path}: none of these holds list_train.txt or bounding_box_train "
+        "or query or bounding_box_test: "
         f"{tmp_path}/msmt17/MSMT17_V1, {tmp_path}/msmt17/MSMT17_V2, "
     )
 
@@ -59,7 +62,7 @@ def test_a_missing_split(tmp_path: Path) -> None:
     query = make_duke(tmp_path) / "DukeMTMC-reID" / "query"
     shutil.rmtree(query)
     assert loading("dukemtmcreid", tmp_path) == (
-        f"DukeMTMC-reID: the split folder {query} is missing; unpack the whole archive again"
+        f"DukeMTMC-reID: {query} is missing or holds no images; unpack the whole archive again"
     )
 
 
@@ -68,7 +71,7 @@ def test_an_empty_split(tmp_path: Path) -> None:
     for path in query.glob("*.jpg"):
         path.unlink()
     assert loading("market1501", tmp_path) == (
-        f"Market-1501: {query} holds no images; unpack the whole archive again"
+        f"Market-1501: {query} is missing or holds no images; unpack the whole archive again"
     )
 
 
@@ -76,7 +79,7 @@ def test_an_empty_split(tmp_path: Path) -> None:
     "name",
     [
         "person7.jpg",
-        "0002_c7s1_000451_03.jpg",
+        "c1_0002.jpg",
         "0002_c0s1_000451_03.jpg",
         "x0002_c1s1_000451_03.jpg",
     ],
@@ -85,7 +88,7 @@ def test_a_file_name_of_another_form(tmp_path: Path, name: str) -> None:
     bad = make_market(tmp_path, people=1, each=2) / MARKET / "query" / name
     bad.write_bytes(b"")
     assert loading("market1501", tmp_path) == (
-        f"1 file name(s) do not look like {NAMES}: {bad}; rename or remove them"
+        f"1 file name(s) do not look like {NAMES}: {bad}; {WAY_OUT}"
     )
 
 
@@ -95,7 +98,7 @@ def test_many_file_names_of_another_form_are_counted(tmp_path: Path) -> None:
         (query / f"crop{number}.png").write_bytes(b"")
     spelt = ", ".join(f"{query}/crop{number}.png" for number in range(5))
     assert loading("market1501", tmp_path) == (
-        f"7 file name(s) do not look like {NAMES}: {spelt} and 2 more; rename or remove them"
+        f"7 file name(s) do not look like {NAMES}: {spelt} and 2 more; {WAY_OUT}"
     )
 
 
@@ -139,14 +142,15 @@ def test_msmt17_with_a_camera_there_is_not(tmp_path: Path) -> None:
     draw_person(folder / "train" / name, 0, 0, 0)
     (folder / "list_val.txt").write_text(f"{name} 0\n")
     assert loading("msmt17", tmp_path) == (
-        f"1 file name(s) do not look like {FORM}: {folder}/train/{name}; rename or remove them"
+        f"1 file name(s) do not look like {FORM}: {folder}/train/{name}; {WAY_OUT}"
     )
 
 
 def test_a_folder_without_images(tmp_path: Path) -> None:
     (tmp_path / "readme.txt").write_text("no image")
     assert loading("folder", tmp_path) == (
-        f"{tmp_path} holds no images (.bmp, .jpeg, .jpg, .png, .webp)"
+        f"{tmp_path} holds no images (.jpg, .jpeg, .jfif, .png, .bmp, .webp, .tif, .tiff, .gif, "
+        ".ppm, .pgm, .avif)"
     )
     assert loading("folder", tmp_path / "readme.txt") == (
         f"{tmp_path}/readme.txt is no folder; give a folder of images or a .csv manifest"
@@ -183,10 +187,7 @@ def test_a_folder_without_images(tmp_path: Path) -> None:
             " names 1 file(s) that do not exist: z.jpg; paths are relative to the manifest",
         ),
         ("path\na.jpg\na.jpg\n", " names images twice: a.jpg in train; keep one row of each"),
-        (
-            "path,pid,split\na.jpg,1,query\nb.jpg,1,gallery\n",
-            " has no row with split train; give at least one",
-        ),
+        ("path,pid,split\n", " has no row; give one per image"),
         (
             "path,pid,split\na.jpg,,\nb.jpg,1,query\n",
             " has query rows but no gallery rows; give both or none",
@@ -204,9 +205,7 @@ def test_a_manifest_that_does_not_fit(tmp_path: Path, text: str, expected: str) 
 def test_a_manifest_in_another_encoding(tmp_path: Path) -> None:
     file = tmp_path / "own.csv"
     file.write_bytes("path\nstraße.jpg\n".encode("latin-1"))
-    found = loading("folder", file)
-    assert found.startswith(f"{file} is no CSV file in UTF-8 (")
-    assert found.endswith("); save it as one")
+    assert loading("folder", file) == f"{file}:2: this is no text in UTF-8; save the file as UTF-8"
 
 
 def test_a_data_set_that_has_no_archive(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from reid_gen.body.recover import MeshRecovery
 from reid_gen.cli.views import open_run
-from reid_gen.engine.extract import find_images
+from reid_gen.data.find_images import find_images
 from reid_gen.engine.progress import Silent
 from reid_gen.engine.search import Gallery
 from reid_gen.errors import UserError

@@ -1,0 +1,146 @@
+"""Which files count as images, in every way to name them."""
+
+import logging
+import os
+from pathlib import Path
+
+import pytest
+
+from reid_gen.data.check import check_dataset
+from reid_gen.data.datasets import load_dataset
+from reid_gen.data.find_images import find_images, image_files
+from reid_gen.data.images import SUFFIXES
+from reid_gen.errors import UserError
+from tests.data.real_format import draw_person
+
+NOT_UTF_8 = os.fsdecode("人.jpg".encode("gbk"))
+
+
+def crops(root, *names):
+    for name in names:
+        draw_person(root / name, 1, 0, 0)
+    return root
+
+
+def keys(*sources):
+    return [image.key for image in find_images([str(source) for source in sources])]
+
+
+def notes(caplog):
+    return [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+
+
+@pytest.fixture
+def untidy(tmp_path):
+    """Three images, and whatever else lies in people's folders."""
+    elsewhere = crops(tmp_path / "elsewhere", "c.png")
+    root = crops(tmp_path / "root", "a.jpg", "sub/b.JPG")
+    (root / "linked").symlink_to(elsewhere)
+    (root / "sub" / "loop").symlink_to(root)
+    (root / "self.jpg").symlink_to(root / "self.jpg")
+    (root / "gone.jpg").symlink_to(root / "nowhere.jpg")
+    (root / "._a.jpg").write_bytes(b"attributes")
+    (root / "__MACOSX").mkdir()
+    (root / "__MACOSX" / "a.jpg").write_bytes(b"attributes")
+    (root / ".cache").mkdir()
+    (root / ".cache" / "z.jpg").write_bytes(b"no image")
+    (root / "notes.txt").write_text("no image")
+    (root / "sub" / "README").write_text("no image")
+    os.mkfifo(root / "pipe.jpg")
+    return root
+
+
+PASSED = (
+    "2 broken links, 1 ending in .txt, 3 hidden, 1 links to a folder that is read already, "
+    "1 no regular files, 1 without an ending"
+)
+
+
+def test_find_images_follows_links_and_counts_the_rest(untidy, caplog):
+    assert keys(untidy) == ["a.jpg", "linked/c.png", "sub/b.JPG"]
+    assert notes(caplog) == [f"note: passed over in {untidy}: {PASSED}"]
+
+
+def test_find_images_agrees_with_the_folder_data_set(untidy, caplog):
+    assert [image.key for image in load_dataset("folder", untidy).train] == keys(untidy)
+    assert check_dataset("folder", untidy).agrees
+    assert len(notes(caplog)) == 1
+
+
+@pytest.mark.parametrize("pattern", ["**/*.*", "**/*", "**"])
+def test_find_images_takes_globs_through_loops_once(untidy, pattern):
+    names = [Path(key).relative_to(untidy).as_posix() for key in keys(f"{untidy}/{pattern}")]
+    assert names == ["a.jpg", "linked/c.png", "sub/b.JPG"]
+
+
+def test_find_images_takes_plain_globs(untidy, caplog, monkeypatch):
+    monkeypatch.chdir(untidy)
+    assert keys("*") == ["a.jpg"]
+    assert keys("*/b.*", "l*/**/*.png") == ["sub/b.JPG", "linked/c.png"]
+    assert keys("**/*.jpg") == ["a.jpg"]
+    assert (
+        "passed over in *: 2 broken links, 1 ending in .txt, 2 folders, 1 hidden"
+        in notes(caplog)[0]
+    )
+
+
+def test_find_images_survives_links_that_multiply(tmp_path):
+    root = crops(tmp_path, "29/a.jpg")
+    for level in range(29):
+        (root / f"{level}").mkdir()
+        for name in "xy":
+            (root / f"{level}" / name).symlink_to(root / f"{level + 1}")
+    assert keys(root / "0") == ["x/" * 29 + "a.jpg"]
+    assert len(keys(f"{root}/0/**/*.jpg")) == 1
+
+
+def test_find_images_prefers_a_folder_to_a_link_to_it(tmp_path):
+    crops(tmp_path, "z/a.jpg")
+    (tmp_path / "b").symlink_to(tmp_path / "z")
+    assert keys(tmp_path) == ["z/a.jpg"]
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_find_images_takes_every_stated_ending(tmp_path, suffix):
+    for ending in (suffix, suffix.upper()):
+        (tmp_path / f"x{ending}").write_bytes(b"")
+    assert len(keys(tmp_path)) == len(image_files(tmp_path)) == 2
+
+
+def test_find_images_takes_a_named_file_as_it_is(tmp_path):
+    crops(tmp_path, ".hidden.jpg", "[1].jpg")
+    assert keys(tmp_path / ".hidden.jpg") == [f"{tmp_path}/.hidden.jpg"]
+    assert keys(tmp_path / "[1].jpg") == [f"{tmp_path}/[1].jpg"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+def test_find_images_reads_lists_in_unicode(tmp_path, encoding):
+    crops(tmp_path, "straße.jpg", "图.jpg")
+    (tmp_path / "list.txt").write_text("straße.jpg\r\n\n图.jpg", encoding, newline="")
+    assert keys(f"@{tmp_path}/list.txt") == ["straße.jpg", "图.jpg"]
+
+
+def test_find_images_refuses_what_matches_nothing(tmp_path):
+    (tmp_path / "empty.txt").write_text("\n")
+    for source in (tmp_path, f"{tmp_path}/*.jpg", f"@{tmp_path}/empty.txt", f"@{tmp_path}/no.txt"):
+        with pytest.raises(UserError, match=r"no image|no file"):
+            keys(source)
+
+
+def test_find_images_refuses_a_key_twice(tmp_path):
+    crops(tmp_path, "one/a.jpg", "two/a.jpg")
+    with pytest.raises(UserError, match=r"2 images have the key 'a\.jpg'"):
+        keys(tmp_path / "one", tmp_path / "two")
+
+
+def test_find_images_escapes_names_that_are_no_text(tmp_path):
+    crops(tmp_path, NOT_UTF_8)
+    (image,) = find_images([str(tmp_path)])
+    assert image.key == r"\xc8\xcb.jpg"
+    assert image.path.is_file()
+    assert load_dataset("folder", tmp_path).train == (image,)
+
+
+def test_image_files_names_a_folder_it_cannot_read(tmp_path):
+    with pytest.raises(UserError, match=f"cannot read the folder {tmp_path}/no: No such file"):
+        image_files(tmp_path / "no")
