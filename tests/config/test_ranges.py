@@ -77,5 +77,5 @@ def test_load_config_refuses_numbers_out_of_range(override, tmp_path):
     file = tmp_path / "config.yaml"
     file.write_text(CONFIG)
     load_config(file)
-    with pytest.raises(UserError, match=r": must be |: seed: must be "):
+    with pytest.raises(UserError, match=r": must be |: seed: must be |a number must be finite"):
         load_config(file, [override])

@@ -112,7 +112,7 @@ def test_a_generator_without_a_single_body_to_trust_is_refused(config):
 
 def test_a_loss_that_is_no_number_stops_with_a_way_out(config):
     with pytest.raises(UserError, match=r"the loss is .*nan.* lower the learning rates"):
-        train(config, "stages.0.learning_rate=1e30", "stages.0.iterations=4")
+        train(config, "loss.temperature=1e-44")
 
 
 def test_images_that_the_networks_cannot_take_are_refused(config):

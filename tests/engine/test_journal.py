@@ -54,5 +54,5 @@ def test_journal_that_cannot_be_written_says_so(tmp_path):
         (tmp_path / "metrics.jsonl").mkdir()
         with pytest.raises(UserError, match=r"cannot write .*metrics\.jsonl: Is a directory"):
             journal.write(1, {})
-    with pytest.raises(UserError, match="cannot write"):
+    with pytest.raises(UserError, match=r"metrics\.jsonl is a folder or a device, and no file"):
         Journal(tmp_path)

@@ -149,7 +149,7 @@ def test_run_measures_every_so_many_epochs_and_the_last(trainer, monkeypatch, ev
     )
     monkeypatch.setattr(run_module, "_save", lambda *_: None)
     run_module._train(made, run_module.Path("run"), 0, board)
-    scores = {"mAP": 0.5, "rank1": 0.7, "mAP_reranked": 0.6, "rank1_reranked": 0.8}
+    scores = {"mAP": 0.5, "rank-1": 0.7, "mAP_reranked": 0.6, "rank-1_reranked": 0.8}
     assert [epoch for epoch, record in board.records if "mAP" in record] == measured
     last = {name: value for name, value in board.records[-1][1].items() if name in scores}
     assert last == scores

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from reid_gen.body.model import load_body
 from reid_gen.body.table import BodyTable
+from reid_gen.body.views import StructureMaps
 from reid_gen.data.groups import SAME_IDENTITY, load_groups
 from reid_gen.engine import generate
 from reid_gen.engine.artist import Sitting
@@ -87,7 +88,7 @@ def test_structure_judge_wants_the_turned_body():
         return BodyTable(tuple(names), *columns, table.size[row], "test")
 
     recovery.height, recovery.width = 64, 32
-    judge = StructureJudge(table, load_body(None), 64, 32, recovery)
+    judge = StructureJudge(StructureMaps(table, load_body(None), 64, 32), recovery)
     keys = [image.key for image in IMAGES[:2]]
     degrees = np.array([[0, 90], [90, 0]], np.float32)
     found = judge(keys, degrees, torch.rand(2, 2, 3, 64, 32))
