@@ -60,6 +60,11 @@ def test_alignment_equals_hap_eq_4():
     itself = range(6)
     slow = info_nce(one @ other.T, itself, 0.2) + info_nce(other @ one.T, itself, 0.2)
     assert step(some)["align"] == pytest.approx(2 * 0.2 * slow, rel=1e-4)
+    one, other = F.normalize(torch.randn(2, 6, 4).double(), dim=2)  # these differ by direction
+    both = [info_nce(one @ other.T, itself, 0.2), info_nce(other @ one.T, itself, 0.2)]
+    assert both[0] != pytest.approx(both[1], rel=0.01)
+    found = step._same_image([one, other]).item()
+    assert found == pytest.approx(2 * 0.2 * sum(both), rel=1e-6)
 
 
 def test_hidden_patches_are_what_counts_pixel_by_pixel():

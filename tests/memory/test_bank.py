@@ -73,3 +73,14 @@ def test_an_update_carries_no_gradient():
     feature = unit(1, 4, seed=3).float().requires_grad_()
     memory.update(torch.tensor([0]), feature)
     assert not memory.features.requires_grad
+
+
+def test_bank_blends_rows_and_prototypes_each_by_its_momentum():
+    memory = bank()
+    rows, prototypes = memory.features.clone(), memory.prototypes.clone()
+    feature = unit(1, 4, seed=3).float()
+    memory.update(torch.tensor([1]), feature)
+    row = F.normalize(0.2 * rows[1] + 0.8 * feature[0], dim=0)
+    torch.testing.assert_close(memory.features[1], row)
+    prototype = F.normalize(0.1 * prototypes[0] + 0.9 * feature[0], dim=0)
+    torch.testing.assert_close(memory.prototypes[0], prototype)
