@@ -45,7 +45,8 @@ def test_groups_of_another_source_or_made_otherwise_are_named(gan_run, fails, tm
     message = fails(gan_run, "--maker", "anchored", "--members", "99", "--seed", "5")
     assert "with maker turned and not anchored, members 3 and not 99, seed 1 and not 5;" in message
     assert "leave out with --check what need not be compared" in message
-    assert "holds groups with made_by tiny " in fails("sd.yaml")
+    (tmp_path / "sd.yaml").write_text("")
+    assert "holds groups with made_by tiny " in fails(tmp_path / "sd.yaml")
     assert f"{tmp_path / 'nowhere'} does not exist" in fails(tmp_path / "nowhere")
     assert "holds groups with share None and not 0.5" in fails("--share", "0.5")
 

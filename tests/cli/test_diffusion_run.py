@@ -96,7 +96,7 @@ def test_generate_takes_more_steps_of_a_diffusion_model(run, tmp_path, monkeypat
         return sample(predict, schedule, looks, guidance, count)
 
     monkeypatch.setattr(pixel, "sample", counted)
-    words = ["generate", str(run), "--out", str(tmp_path / "out"), "--members", "1"]
+    words = ["generate", str(run), "--out", str(tmp_path / "out"), "--members", "2"]
     main([*words, "--maker", "anchored", "--steps", "7"])
     assert set(steps) == {7}
     assert load_groups(tmp_path / "out").about["steps"] == 7

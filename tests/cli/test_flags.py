@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from reid_gen.cli.main import main
+from reid_gen.cli.options import BUILT_IN
 from reid_gen.data.tables import write_table
 from reid_gen.types import Image
 from tests.cluster.features import people
@@ -46,10 +47,11 @@ def crop(tmp_path):
     return file
 
 
-def test_evaluate_hands_its_switches_to_the_evaluator(stop_at):
+def test_evaluate_hands_its_switches_to_the_evaluator(stop_at, tmp_path):
     calls = stop_at("reid_gen.cli.evaluate._build")
     for switches in ((), ("--flip",), ("--rerank",), ("--flip", "--rerank")):
-        say("evaluate", "--config", "configs/baseline_pedestrians.yaml", *switches)
+        words = ["--config", "configs/baseline_pedestrians.yaml", "--set", f"data.root={tmp_path}"]
+        say("evaluate", *words, *switches)
         ((settings, _), _) = calls[-1]
         found = settings.evaluation.flip, settings.evaluation.rerank
         assert found == ("--flip" in switches, "--rerank" in switches)
@@ -60,7 +62,7 @@ def test_extract_hands_its_options_on(crop, stop_at, monkeypatch, flip):
     calls = stop_at("reid_gen.engine.extract.extract")
     monkeypatch.setattr("reid_gen.engine.reid_model.open_encoder", lambda *_: (None, None))
     words = ["--batch", "7", "--workers", "3", *["--flip"] * flip]
-    say("extract", crop, "--model", crop.parent, "--out", crop.parent / "f.npz", *words)
+    say("extract", crop, "--model", BUILT_IN, "--out", crop.parent / "f.npz", *words)
     _, named = calls[0]
     assert (named["flip"], named["batch"], named["workers"]) == (flip, 7, 3)
     assert not named["skip_unreadable"]
@@ -69,14 +71,14 @@ def test_extract_hands_its_options_on(crop, stop_at, monkeypatch, flip):
 def test_search_hands_on_top_and_rerank(crop, monkeypatch):
     asked = []
 
-    def search(query, top, reranked):
+    def search(query, top, *, reranked, keep_same_image):
         asked.append((len(query), top, reranked))
         raise Arrived
 
     gallery = SimpleNamespace(search=search)
     monkeypatch.setattr("reid_gen.engine.search.Gallery", lambda *_: gallery)
     for more in ([], ["--rerank"]):
-        say("search", "--query", crop, "--gallery", crop, "--model", "x", "--top", "3", *more)
+        say("search", "--query", crop, "--gallery", crop, "--model", BUILT_IN, "--top", "3", *more)
     assert asked == [(1, 3, False), (1, 3, True)]
 
 
@@ -125,12 +127,10 @@ def drawn(monkeypatch, tmp_path):
     settings = SimpleNamespace(bodies=tmp_path / "bodies", least_score=0.3, angles=None)
     weights = SimpleNamespace(weights=None)
     runtime = SimpleNamespace(encoder=lambda encoder: None)
-    artist = SimpleNamespace(
-        painter=None, body=None, height=8, width=4, runtime=runtime, encoder=None
-    )
+    artist = SimpleNamespace(painter=None, maps=lambda table: None, runtime=runtime, encoder=None)
     run = tmp_path / "last", SimpleNamespace(data=data, encoder=weights), settings, artist
     for place, value in {
-        "reid_gen.cli.views.open_run": lambda run_: run,
+        "reid_gen.cli.views.open_run": lambda *_: run,
         "reid_gen.body.table.load_table": lambda file: table,
         "reid_gen.data.datasets.load_dataset": lambda name, root: splits,
         "reid_gen.engine.build_parts.build_angles": lambda angles: "angles",
@@ -144,7 +144,7 @@ def drawn(monkeypatch, tmp_path):
 
 def test_generate_hands_its_options_on(drawn, stop_at):
     calls = stop_at("reid_gen.engine.generate.generate_groups")
-    say("generate", drawn, "--out", drawn / "groups", "--members", "3", "--seed", "8")
+    say("generate", BUILT_IN, "--out", drawn / "groups", "--members", "3", "--seed", "8")
     (_, _, images, _), named = calls[0]
     assert [image.key for image in images] == ["a.jpg", "c.jpg"]
     assert (named["members"], named["seed"]) == (3, 8)
@@ -152,7 +152,7 @@ def test_generate_hands_its_options_on(drawn, stop_at):
 
 def test_generate_hands_the_share_to_the_anchored_maker(drawn, stop_at):
     calls = stop_at("reid_gen.engine.makers.Anchored")
-    say("generate", drawn, "--out", drawn / "groups", "--maker", "anchored", "--share", "0.6")
+    say("generate", BUILT_IN, "--out", drawn / "groups", "--maker", "anchored", "--share", "0.6")
     assert calls[0][0][-1] == 0.6
 
 
@@ -172,11 +172,11 @@ def test_evaluate_turned_takes_the_bodies_of_each_split(monkeypatch):
 
 def test_evaluate_views_turns_as_many_queries_as_said(drawn, stop_at, monkeypatch):
     seen = []
-    monkeypatch.setattr("reid_gen.engine.evaluate.labelled_splits", lambda _: ("query", "gallery"))
+    monkeypatch.setattr("reid_gen.data.datasets.labelled_splits", lambda _: ("query", "gallery"))
     monkeypatch.setattr("reid_gen.cli.evaluate_views._judge", lambda *_: None)
     monkeypatch.setattr("reid_gen.engine.evaluate_views.some_queries", lambda *v: seen.append(v))
     stop_at("reid_gen.engine.evaluate_views.ViewEvaluator")
     monkeypatch.setattr("reid_gen.cli.evaluate_views._truth", lambda config: None)
     monkeypatch.setattr("reid_gen.cli.evaluate_views._name", lambda *_: "")
-    say("evaluate-views", drawn, "--queries", "7")
+    say("evaluate-views", BUILT_IN, "--queries", "7")
     assert seen == [("query", 7)]

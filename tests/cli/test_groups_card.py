@@ -65,7 +65,7 @@ def test_the_setting_or_file_that_changed_is_named(made, capsys, monkeypatch):
     assert "made with other contents_sha256.prompts; give another" in failure(capsys, *words)
     prompts.write_bytes(b"\xff\xfe\xff")
     message = failure(capsys, *words)
-    assert f"{prompts} cannot be read as a list of prompts: 'utf-8' codec" in message
+    assert f"{prompts}:1: this is no text in UTF-8; save the file as UTF-8" in message
     prompts.unlink()
     assert f"{prompts} does not exist; check prompts" in failure(capsys, *words)
     prompts.write_text(text)

@@ -153,11 +153,13 @@ def test_missing_input_is_named_in_one_line(words, place, capsys):
 def test_refuse_existing_advises_force_only_where_it_is(tmp_path):
     from reid_gen.errors import UserError
 
+    file = tmp_path / "a.csv"
+    file.write_text("")
     with pytest.raises(UserError, match="exists; remove it, or choose another name"):
-        refuse_existing(tmp_path)
+        refuse_existing(file)
     with pytest.raises(UserError, match="exists; give --force to overwrite it, or another name"):
-        refuse_existing(tmp_path, force=False)
-    refuse_existing(tmp_path, force=True)
+        refuse_existing(file, force=False)
+    refuse_existing(file, force=True)
 
 
 def messages(file: Path):

@@ -64,7 +64,7 @@ def run(words: list[str]) -> None:
             rest[place:place] = [word for setting in small for word in ("--set", setting)]
         main(rest)
     elif program == "pip":
-        (extra,) = re.findall(r"reid-gen\[([\w-]+)\]", rest[-1])
+        (extra,) = re.findall(r"^\.\[([\w-]+)\]$", rest[-1])
         assert re.search(rf"^{extra} = \[", text_of(ROOT / "pyproject.toml"), re.MULTILINE)
     elif rest[0] == "-m":  # benchmarks take hours: that they start is all that is asked
         with pytest.raises(SystemExit) as stopped:
