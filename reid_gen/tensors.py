@@ -151,7 +151,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         Tensors by name.
 
     Raises:
-        UserError: As :func:`read_content`, or if it holds more than tensors, or none.
+        UserError: As :func:`read_content`, or if it holds more than tensors.
     """
     content = unwrapped(read_content(path))
     tensors = {
@@ -159,7 +159,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         for name, value in content.items()
         if isinstance(value, Tensor)
     }
-    if not tensors or len(tensors) < len(content):
+    if len(tensors) < len(content):
         raise UserError(f"{path} holds no plain mapping of names to tensors; save a state dict")
     return tensors
 

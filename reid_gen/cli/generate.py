@@ -85,7 +85,8 @@ def generate(
     """
     _refuse_unused(source, maker, share, steps, check)
 
-    from reid_gen.data.groups import check_groups, load_groups, refuse_others
+    from reid_gen.data.check_groups import check_groups
+    from reid_gen.data.groups import load_groups, refuse_others
     from reid_gen.report.groups import groups_sheet
 
     results = Results(output)

@@ -5,7 +5,7 @@ Each rule yields one message for each fault. A rule names the setting, what is w
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from reid_gen.config.generators import Drawn, MeshGan, PixelDiffusion, Stored
@@ -84,19 +84,18 @@ def _generator_is_trained(config: Config) -> Iterator[str]:
         if any(training):
             yield "stored views are not trained; give stages views: true instead"
         return
-    trained = config.start_from is not None
     for stage, trains in zip(config.stages, training, strict=True):
         if stage.views and trains:
             yield (
                 f"stage {stage.name}: views: true is for a generator that does not learn in the "
                 "stage, and trains names it; remove views"
             )
-        if stage.views and not (trained or trains):
-            yield (
-                f"stage {stage.name} would contrast views of a generator that no stage before has "
-                "trained; train it first, or set start_from to a run that did"
-            )
-        trained |= trains
+    early = views_before_training(config.stages)
+    if early is not None and config.start_from is None:
+        yield (
+            f"stage {early.name} would contrast views of a generator that no stage before has "
+            "trained; train it first, or set start_from to a run that did"
+        )
     if any(training):
         yield from _generator_learns(settings)
 
@@ -104,6 +103,16 @@ def _generator_is_trained(config: Config) -> Iterator[str]:
 def _bodies_are_drawn(config: Config) -> Iterator[str]:
     if config.body.rasteriser != "numba" and not isinstance(config.generator, Drawn):
         yield "body.rasteriser needs a generator that draws bodies; leave it out"
+
+
+def views_before_training(stages: Sequence[Stage]) -> Stage | None:
+    """The first stage with views, if no stage before trains the generator."""
+    for stage in stages:
+        if "generator" in stage.trains:
+            return None
+        if stage.views:
+            return stage
+    return None
 
 
 def _generator_learns(settings: Drawn) -> Iterator[str]:

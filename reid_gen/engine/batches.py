@@ -40,7 +40,7 @@ def prepare(
     size, height, width, _ = decoded.complete().pixels.shape
     changes = augmentation.draw(size, height, width, rng)
     sources = None
-    if decoded.brought is not None and len(decoded.brought.places) >= FEWEST:
+    if decoded.brought is not None and with_views(decoded):
         places = decoded.brought.places
         whole = changes.mirror(decoded.pixels[places], places)
         sources = Sources(
@@ -57,6 +57,12 @@ def prepare(
         index=torch.from_numpy(decoded.index).to(device),
         sources=sources,
     )
+
+
+def with_views(decoded: DecodedBatch) -> int:
+    """Number of images of a batch that get views."""
+    count = 0 if decoded.brought is None else len(decoded.brought.places)
+    return count if count >= FEWEST else 0
 
 
 def _channels_first(values: Floats) -> Tensor:

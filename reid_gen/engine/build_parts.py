@@ -13,11 +13,13 @@ from reid_gen.body.model import load_body
 from reid_gen.body.table import load_table
 from reid_gen.body.views import StructureMaps
 from reid_gen.config import generators, schema
+from reid_gen.config.consistency import views_before_training
 from reid_gen.data.groups import load_groups
 from reid_gen.engine import build_gan
 from reid_gen.engine.artist import Artist
 from reid_gen.engine.checkpoint import (
     MEAN,
+    WEIGHTS,
     find_checkpoint,
     load_encoder,
     load_networks,
@@ -47,7 +49,8 @@ def build_generator(
     """The configured source of views, with the weights of the run to start from if it is alike.
 
     Raises:
-        UserError: If bodies or groups are missing or belong to other images, or weights do not fit.
+        UserError: If bodies or groups are missing or belong to other images, weights do not fit, or
+            an untrained generator would draw.
     """
     size = config.data.height, config.data.width
     built: Built
@@ -75,16 +78,24 @@ def build_generator(
         case _:
             assert_never(config.generator)
     networks = {name: learner.network for name, learner in built[1].items()}
-    if config.start_from is not None and _is_alike(config.start_from, settings.kind):
+    if config.start_from is not None and _has_generator(config.start_from, settings.kind):
         load_networks(config.start_from, networks, if_there=True)
+    elif (stage := views_before_training(config.stages)) is not None:
+        raise UserError(
+            f"stage {stage.name} would contrast views of a generator that nobody has trained: "
+            f"{config.start_from} holds none of kind {settings.kind}; start from a run that does, "
+            "or add a stage before that trains it"
+        )
     for network in networks.values():
         network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return built
 
 
-def _is_alike(start: Path, kind: str) -> bool:
-    """Whether a run's generator, if it has one, is of a kind."""
-    return read_card(find_checkpoint(start)).get("generator") in (kind, None)
+def _has_generator(start: Path, kind: str) -> bool:
+    """Whether a run trained a generator of a kind."""
+    checkpoint = find_checkpoint(start)
+    alike = read_card(checkpoint).get("generator") in (kind, None)
+    return alike and (checkpoint / f"{GENERATOR}{WEIGHTS}").is_file()
 
 
 def _maps(config: schema.Config, settings: generators.Drawn, dataset: Dataset) -> TurnedMaps:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,8 +16,9 @@ from reid_gen.data.images import unreadable_error
 from reid_gen.data.loaders import DecodedBatch, ImageLoader
 from reid_gen.data.sampling import shuffled_batches
 from reid_gen.data.sidecar import Bring, Brought
-from reid_gen.engine.batches import prepare
+from reid_gen.engine.batches import prepare, with_views
 from reid_gen.engine.contrast import ContrastTerms
+from reid_gen.engine.epoch_checks import check_finite, check_views
 from reid_gen.engine.pools import share, steps
 from reid_gen.engine.pose_step import POSE
 from reid_gen.engine.pretraining import Pretraining
@@ -99,7 +99,8 @@ class Trainer:
         """Run one epoch.
 
         Raises:
-            UserError: If images do not decode, clustering collapses or the loss is not finite.
+            UserError: If images do not decode, clustering collapses, the loss is not finite, or no
+                image gets a view in a stage that draws some.
         """
         stage = self.stages[place.stage]
         record: Record = {"stage": stage.name}
@@ -225,21 +226,24 @@ class Trainer:
         step: Callable[[DecodedBatch, int], Scalars],
     ) -> Record:
         """Take the stage's steps; returns the mean of every loss term, and the speed."""
-        start, images = time.perf_counter(), 0
+        start, images, viewed = time.perf_counter(), 0, 0
         mine = [share(rows, self.runtime.rank, self.runtime.processes) for rows in batches]
         totals: dict[str, list[float]] = {}
         reading = loader.read(mine, self._bring(place, self.stages[place.stage]))
         with self.progress.task(f"epoch {place.number}: train", len(mine)) as advance:
             for number, decoded in enumerate(reading):
                 terms = step(decoded, number)
-                _refuse_nonsense(terms, place)
+                check_finite(terms, place)
                 images += len(decoded.index)
+                viewed += with_views(decoded)
                 for name, value in terms.items():
                     totals.setdefault(name, []).append(value)
                 advance(1)
         for encoder in (self.encoder, self.mean):
             if encoder is not None:
                 self.runtime.average_statistics(encoder)
+        if self._draws_views(self.stages[place.stage]):
+            check_views(viewed, place)
         means: Record = {f"loss_{name}": float(np.mean(found)) for name, found in totals.items()}
         seconds = time.perf_counter() - start
         return {**means, "seconds_train": seconds, "images_per_second": images / seconds}
@@ -288,11 +292,3 @@ class Trainer:
             return source.bring(images, pixels, np.random.default_rng(seed))
 
         return bring
-
-
-def _refuse_nonsense(terms: Scalars, place: Place) -> None:
-    if not math.isfinite(sum(terms.values())):
-        raise UserError(
-            f"the loss is {dict(terms)} in epoch {place.number}; lower the learning rates in a "
-            "new run with start_from, which begins with this run's last checkpoint"
-        )

@@ -15,7 +15,7 @@ from reid_gen.errors import UserError
 from reid_gen.models.weights import read_weights
 from tests.data.real_format import make_market
 from tests.engine.joint import write_joint_config
-from tests.engine.small import experiment, stop_after, train
+from tests.engine.small import experiment, stop_after, train, write_config
 from tests.generators.scenes import bodies
 
 FILES = ("encoder", "generator", "discriminator")
@@ -157,3 +157,20 @@ def test_build_turns_bodies_about_the_axis_of_the_settings(config, axis):
     assert made.trainer.generator.maps.maps.axis == axis
     run = train(config, f"generator.axis={axis}", "name=run")
     assert build_artist(settings, find_checkpoint(run)).axis == axis
+
+
+def test_frozen_views_of_a_run_without_a_generator_are_refused(config, tmp_path):
+    lines = config.read_text().splitlines()
+    frozen = [line for line in lines if "name: generator" not in line and "name: joint" not in line]
+    config.write_text("\n".join(line for line in frozen if "name: identity" not in line))
+    start = train(write_config(tmp_path, tmp_path / "data"), "name=start", "stages.0.epochs=1")
+    with pytest.raises(UserError, match="holds none of kind mesh_gan; start from a run that does"):
+        experiment(config, f"start_from={start}")
+
+
+def test_epoch_without_a_single_view_stops_with_a_way_out(tmp_path):
+    config = write_joint_config(tmp_path, usable=1 / 48)
+    lines = config.read_text().splitlines()
+    config.write_text("\n".join(line for line in lines if "name: generator" not in line))
+    with pytest.raises(UserError, match=r"no image got a view in epoch 2: .* fewer than 2 images"):
+        train(config)

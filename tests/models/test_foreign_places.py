@@ -23,10 +23,13 @@ def test_import_replaces_its_own_folder_and_no_other(tmp_path, capsys, monkeypat
     (tmp_path / "model" / "thesis.tex").write_text("mine")
     message = failure(capsys, *words, tmp_path / "model", "--force")
     assert "holds more than `reid-gen zoo import` made: thesis.tex" in message
-    monkeypatch.chdir(tmp_path)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
     message = failure(capsys, *words, ".", "--force")
     assert message.startswith("error: . is where this command runs")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["best.pth.tar", "model"]
+    message = failure(capsys, *words, tmp_path, "--force", code=2)
+    assert f"--out {tmp_path} would overwrite FILE {tmp_path / 'best.pth.tar'}" in message
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["best.pth.tar", "here", "model"]
     assert (tmp_path / "model" / "thesis.tex").read_text() == "mine"
 
 

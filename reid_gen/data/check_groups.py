@@ -1,0 +1,57 @@
+"""Groups on disk against what is said of them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator
+
+from reid_gen.data.groups import HEADER, Groups
+from reid_gen.errors import UserError, name_some
+
+
+def check_groups(groups: Groups) -> None:
+    """Compare files with lines, and their numbers with the header.
+
+    Raises:
+        UserError: Naming groups with too few or too many members, and files that are missing,
+            differ or have no line.
+    """
+    members, sources = groups.about.get("members"), groups.about["sources"]
+    if members is None:
+        raise UserError(
+            f"{groups.folder / HEADER} does not say how many members a group has, so they cannot "
+            'be counted; add "members" to it'
+        )
+    uncounted = list(_uncounted(groups, members, sources))
+    if uncounted:
+        raise UserError(
+            f"{groups.folder} lists {len(groups.members)} images, and its {HEADER} says {members} "
+            f"in each of {sources} groups: {name_some(uncounted)}; remove the part-* folders of "
+            "these and go on with the command that made them"
+        )
+    bad = []
+    for member in groups.members:
+        file = groups.folder / member.file
+        if not file.is_file():
+            bad.append(f"{member.file} is missing")
+        elif hashlib.sha256(file.read_bytes()).hexdigest() != member.sha256:
+            bad.append(f"{member.file} differs from its checksum")
+    if bad:
+        raise UserError(
+            f"{groups.folder}: {len(bad)} of {len(groups.members)} images are damaged: "
+            f"{name_some(bad)}; remove their part-* folders and generate again"
+        )
+
+
+def _uncounted(groups: Groups, members: object, sources: object) -> Iterator[str]:
+    """What is too few or too many."""
+    listed = {member.file for member in groups.members}
+    for file in sorted(groups.folder.glob("part-*/*.jpg")):
+        name = file.relative_to(groups.folder).as_posix()
+        if name not in listed:
+            yield f"{name} has no line"
+    counts = Counter(member.group for member in groups.members)
+    yield from (f"group '{name}' has {n}" for name, n in counts.items() if n != members)
+    if len(counts) != sources:
+        yield f"there are {len(counts)} groups"
