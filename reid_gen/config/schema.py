@@ -102,6 +102,8 @@ class Clustering(Section):
     min_samples: PositiveInt = 4
     neighbours: Literal["exact", "flat", "ivf", "hnsw"] = "exact"
     """``ivf`` and ``hnsw`` are approximate; the journal then says their recall."""
+    camera_norm: bool = False
+    """Features are standardised within each camera before they are clustered."""
     rule: Literal["dbscan", "hdbscan", "agglomerative"] = "dbscan"
     """HDBSCAN has no eps, whatever is set."""
 

@@ -1,0 +1,37 @@
+"""Ingredients of a recipe, from their settings to what a run is built of."""
+
+import numpy as np
+import pytest
+
+from reid_gen.cluster.assign import FixedEps, pseudo_labels
+from reid_gen.errors import UserError
+from tests.cluster.features import people
+from tests.data.real_format import make_folder, make_market
+from tests.engine.small import experiment, write_config
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("ingredients")
+    return write_config(folder, make_market(folder / "data"))
+
+
+@pytest.fixture(scope="module")
+def without_cameras(tmp_path_factory, config):
+    return f"data.root={make_folder(tmp_path_factory.mktemp('folder'))}", "data.name=folder"
+
+
+def test_camera_norm_reaches_the_clustering(config):
+    made, _ = experiment(config, "clustering.camera_norm=true")
+    images = made.trainer.loader.images
+    camids = np.array([image.camid for image in images])
+    features, _ = people(persons=len(images) // 6, each=6)
+    expected = pseudo_labels(features, eps=FixedEps(0.6), k1=6, k2=2, min_samples=2, camids=camids)
+    assert made.trainer.recipes[0].cluster(features).labels.tolist() == expected.labels.tolist()
+    assert made.about["protocol"]["camera_ids_used"] == "clustering"
+
+
+@pytest.mark.parametrize("setting", ["sampler.camera_aware", "clustering.camera_norm"])
+def test_settings_that_need_cameras_say_so(setting, config, without_cameras):
+    with pytest.raises(UserError, match=f"{setting} needs the camera of every image"):
+        experiment(config, *without_cameras, f"{setting}=true")
