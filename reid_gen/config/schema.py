@@ -119,6 +119,8 @@ class Weights(Section):
     """Weight of each contrastive term; a term of weight 0 is not computed."""
 
     prototype: NotNegative = 1.0
+    hard_prototype: NotNegative = 0.0
+    """Of HHCL, which weighs ``prototype`` and this by half each."""
     instance: NotNegative = 0.0
     view_prototype: NotNegative = 0.0
     view_align: NotNegative = 0.0

@@ -70,6 +70,7 @@ class ContrastTerms:
     """All terms of weight above 0, by name.
 
     ``prototype`` and ``view_prototype`` contrast images and views with the clusters' prototypes,
+    ``hard_prototype`` images with those that follow the least similar images (HHCL),
     ``instance`` images with all images' rows; ``view_align`` draws views to their images and pushes
     nothing (CLSP); ``view_instance``, ``view_cluster`` and ``real_cluster`` are GCL's three
     (section 3.3); ``mixed`` is GCL+'s.
@@ -94,6 +95,7 @@ class ContrastTerms:
         f, index = anchors.real, anchors.index
         terms: dict[str, Callable[[], Tensor]] = {
             "prototype": lambda: self._prototype(f, index),
+            "hard_prototype": lambda: self._cluster_nce(f, index, self.bank.hard_prototypes),
             "instance": lambda: self._instance(f, index),
         }
         if anchors.view is not None and anchors.places is not None:
@@ -111,8 +113,13 @@ class ContrastTerms:
 
     def _prototype(self, f: Tensor, index: Tensor, worth: Tensor | None = None) -> Tensor:
         """Cluster Contrast's term: InfoNCE against all prototypes."""
+        return self._cluster_nce(f, index, self.bank.prototypes, worth)
+
+    def _cluster_nce(
+        self, f: Tensor, index: Tensor, prototypes: Tensor, worth: Tensor | None = None
+    ) -> Tensor:
         return multi_positive_nce(
-            f @ self.bank.prototypes.T,
+            f @ prototypes.T,
             self.bank.prototype_positives(index),
             temperature=self.temperature,
             worth=worth,

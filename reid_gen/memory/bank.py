@@ -40,6 +40,8 @@ class MemoryBank:
         features: One running feature per image, [N, D].
         labels: Pseudo labels, [N].
         prototypes: One running feature per cluster, [C, D], started from the cluster's mean.
+        hard_prototypes: Another one per cluster, [C, D], started alike, which of every batch follows
+            only the cluster's image that is least like it (HHCL).
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class MemoryBank:
         self.features = features.clone()
         self.labels = labels
         self.prototypes = cluster_means(features, labels)
+        self.hard_prototypes = self.prototypes.clone()
         self.instance_momentum = instance_momentum
         self.prototype_momentum = prototype_momentum
 
@@ -68,6 +71,28 @@ class MemoryBank:
         blend_in_order(self.features, index, feature, self.instance_momentum)
         labels = self.labels[index]
         clustered = labels != OUTLIER
+        labels, feature = labels[clustered], feature[clustered]
+        blend_in_order(self.prototypes, labels, feature, self.prototype_momentum)
+        hardest = least_similar(feature, labels, self.hard_prototypes)
         blend_in_order(
-            self.prototypes, labels[clustered], feature[clustered], self.prototype_momentum
+            self.hard_prototypes, labels[hardest], feature[hardest], self.prototype_momentum
         )
+
+
+def least_similar(features: Tensor, labels: Tensor, prototypes: Tensor) -> Tensor:
+    """The image of each cluster in a batch that is least like the cluster's prototype.
+
+    Args:
+        features: Unit features, [B, D].
+        labels: Their clusters, [B], none an outlier.
+        prototypes: One per cluster, [C, D].
+
+    Returns:
+        A place in 0..B-1 for every cluster that occurs, in the order of the clusters.
+    """
+    similarity = (features * prototypes[labels]).sum(dim=1)
+    rising = similarity.argsort(stable=True)
+    by_cluster = rising[labels[rising].argsort(stable=True)]
+    counts = labels.bincount(minlength=1)
+    starts = counts.cumsum(0) - counts
+    return by_cluster[starts[counts > 0]]
