@@ -45,6 +45,9 @@ ARMS: dict[str, tuple[int, list[str]]] = {
     "batch_32": (32, []),
     "batch_128": (128, []),
     "batch_128_large_groups": (128, ["sampler.instances=8", "encoder.ghost_batch=64"]),
+    "camera_norm": (32, ["clustering.camera_norm=true"]),
+    "hard_prototype": (32, ["loss.weights={prototype: 0.5, hard_prototype: 0.5}"]),
+    "camera_proxy": (32, ["loss.weights.camera_proxy=0.5"]),
 }
 """Arm -> images per step, and settings that differ."""
 PEOPLE = 150

@@ -113,6 +113,8 @@ class Memory(Section):
 
     instance_momentum: Annotated[float, Field(ge=0, lt=1)] = 0.2
     prototype_momentum: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    proxy_momentum: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    """Of camera proxies."""
 
 
 class Weights(Section):
@@ -121,6 +123,8 @@ class Weights(Section):
     prototype: NotNegative = 1.0
     hard_prototype: NotNegative = 0.0
     """Of HHCL, which weighs ``prototype`` and this by half each."""
+    camera_proxy: NotNegative = 0.0
+    """Of CAP (0.5 there): an image against the proxies of its cluster in all cameras."""
     instance: NotNegative = 0.0
     view_prototype: NotNegative = 0.0
     view_align: NotNegative = 0.0
@@ -149,6 +153,8 @@ class Loss(Section):
     temperature: Positive = 0.05
     weights: Weights = Weights()
     pairs: Pairs = Pairs()
+    proxy_negatives: PositiveInt = 50
+    """Hardest proxies of other clusters that ``camera_proxy`` pushes an image from."""
 
 
 class PoseWeights(Section):

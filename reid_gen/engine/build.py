@@ -215,8 +215,12 @@ def _recipe(
             temperature=loss.temperature,
             weights=loss.weights.model_dump(),
             pairs=Pairs(**loss.pairs.model_dump()),
+            proxy_negatives=loss.proxy_negatives,
         ),
         weights={**loss.weights.model_dump(), **drawn},
+        camids=_camids(dataset, "loss.weights.camera_proxy", "0")
+        if loss.weights.camera_proxy > 0
+        else None,
     )
 
 
@@ -258,12 +262,12 @@ def _eps(rule: schema.FixedEps | schema.ShareEps) -> EpsRule:
             assert_never(rule)
 
 
-def _camids(dataset: Dataset, setting: str) -> Ints:
+def _camids(dataset: Dataset, setting: str, off: str = "false") -> Ints:
     camids = [image.camid for image in dataset.train]
     if None in camids:
         raise UserError(
             f"{setting} needs the camera of every image, and {dataset.root} does not give it; "
-            f"set {setting} to false"
+            f"set {setting} to {off}"
         )
     return np.array(camids, dtype=np.int64)
 
@@ -273,6 +277,7 @@ def protocol(config: schema.Config, dataset: Dataset) -> dict[str, Any]:
     uses = {
         "sampler": [(stage.sampler or config.sampler).camera_aware for stage in config.stages],
         "clustering": [(s.clustering or config.clustering).camera_norm for s in config.stages],
+        "loss": [(s.loss or config.loss).weights.camera_proxy > 0 for s in config.stages],
     }
     cameras = ", ".join(name for name, used in uses.items() if any(used))
     return {

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from reid_gen.cluster.assign import FixedEps, pseudo_labels
+from reid_gen.engine.stages import places
 from reid_gen.errors import UserError
 from tests.cluster.features import people
 from tests.data.real_format import make_folder, make_market
@@ -31,7 +32,25 @@ def test_camera_norm_reaches_the_clustering(config):
     assert made.about["protocol"]["camera_ids_used"] == "clustering"
 
 
-@pytest.mark.parametrize("setting", ["sampler.camera_aware", "clustering.camera_norm"])
-def test_settings_that_need_cameras_say_so(setting, config, without_cameras):
-    with pytest.raises(UserError, match=f"{setting} needs the camera of every image"):
-        experiment(config, *without_cameras, f"{setting}=true")
+def test_camera_proxy_reaches_bank_and_terms(config):
+    made, _ = experiment(config, "loss.weights.camera_proxy=0.5", "loss.proxy_negatives=3")
+    trainer = made.trainer
+    assert made.about["protocol"]["camera_ids_used"] == "loss"
+    epoch = trainer.epoch(next(places(trainer.stages, 0)))
+    assert epoch.record["loss_camera_proxy"] > 0
+    assert len(epoch.bank.proxies.features) > len(epoch.bank.prototypes)
+    assert trainer.recipes[0].contrast(epoch.bank).proxy_negatives == 3
+
+
+@pytest.mark.parametrize(
+    ("setting", "on", "off"),
+    [
+        ("sampler.camera_aware", "true", "false"),
+        ("clustering.camera_norm", "true", "false"),
+        ("loss.weights.camera_proxy", "0.5", "0"),
+    ],
+)
+def test_settings_that_need_cameras_say_so(setting, on, off, config, without_cameras):
+    expected = f"{setting} needs the camera of every image, .*; set {setting} to {off}$"
+    with pytest.raises(UserError, match=expected):
+        experiment(config, *without_cameras, f"{setting}={on}")

@@ -2,8 +2,9 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from reid_gen.memory.bank import MemoryBank, cluster_means, least_similar
+from reid_gen.memory.bank import MemoryBank, least_similar
 from reid_gen.memory.blend import blend_in_order
+from reid_gen.memory.means import cluster_means
 
 
 def unit(*shape, seed=0):
