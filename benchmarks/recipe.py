@@ -47,6 +47,7 @@ ARMS: dict[str, tuple[int, list[str]]] = {
     "batch_128_large_groups": (128, ["sampler.instances=8", "encoder.ghost_batch=64"]),
     "camera_norm": (32, ["clustering.camera_norm=true"]),
     "hard_prototype": (32, ["loss.weights={prototype: 0.5, hard_prototype: 0.5}"]),
+    "weak_view": (32, ["loss.weights.weak_view=1.0"]),
     "camera_proxy": (32, ["loss.weights.camera_proxy=0.5"]),
 }
 """Arm -> images per step, and settings that differ."""

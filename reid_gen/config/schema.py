@@ -123,6 +123,8 @@ class Weights(Section):
     prototype: NotNegative = 1.0
     hard_prototype: NotNegative = 0.0
     """Of HHCL, which weighs ``prototype`` and this by half each."""
+    weak_view: NotNegative = 0.0
+    """A second pass over the images of a step, neither cropped nor erased, which costs as much."""
     camera_proxy: NotNegative = 0.0
     """Of CAP (0.5 there): an image against the proxies of its cluster in all cameras."""
     instance: NotNegative = 0.0

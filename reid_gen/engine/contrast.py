@@ -57,6 +57,7 @@ class Anchors:
         places: The image of each view, [b V] in 0..B-1.
         worth: How much each view counts, [b V] in 0..1; None is 1.
         mixed: Pictures of two people at once.
+        weak: Weak views of the images, [B, D]; None where there are none.
     """
 
     real: Tensor
@@ -65,6 +66,7 @@ class Anchors:
     places: Tensor | None = None
     worth: Tensor | None = None
     mixed: Blend | None = None
+    weak: Tensor | None = None
 
 
 class ContrastTerms:
@@ -72,6 +74,7 @@ class ContrastTerms:
 
     ``prototype`` and ``view_prototype`` contrast images and views with the clusters' prototypes,
     ``hard_prototype`` images with those that follow the least similar images (HHCL),
+    ``weak_view`` images that are neither cropped nor erased with the prototypes,
     ``camera_proxy`` images with their cluster's proxies of all cameras (CAP's inter-camera term),
     ``instance`` images with all images' rows; ``view_align`` draws views to their images and pushes
     nothing (CLSP); ``view_instance``, ``view_cluster`` and ``real_cluster`` are GCL's three
@@ -110,6 +113,9 @@ class ContrastTerms:
         if self.bank.proxies is not None:
             proxies = self.bank.proxies
             terms["camera_proxy"] = lambda: self._camera_proxy(f, index, proxies)
+        if anchors.weak is not None:
+            weak = anchors.weak
+            terms["weak_view"] = lambda: self._prototype(weak, index)
         if anchors.view is not None and anchors.places is not None:
             f_new, own = anchors.view, f[anchors.places]
             rows = index[anchors.places]

@@ -211,7 +211,8 @@ class Trainer:
         changes = self._changes(place)
 
         def prepared(decoded: DecodedBatch, number: int) -> Scalars:
-            batch = prepare(decoded, recipe.augmentation, changes, self.runtime.device)
+            weak = recipe.weights["weak_view"] > 0
+            batch = prepare(decoded, recipe.augmentation, changes, self.runtime.device, weak)
             return step(batch, number)
 
         return prepared

@@ -19,7 +19,7 @@ LABELS = torch.tensor([0, 0, 0, 1, 1, 2, 2, -1, -1])
 ROWS = torch.tensor([0, 3, 5])
 NAMES = (
     *("prototype", "instance", "view_prototype", "view_instance", "view_cluster", "real_cluster"),
-    *("view_align", "mixed", "hard_prototype"),
+    *("view_align", "mixed", "hard_prototype", "weak_view"),
 )
 
 
@@ -119,7 +119,7 @@ def test_a_batch_without_views_has_no_terms_of_views(bank, anchors):
 def test_a_batch_of_a_single_cluster_gives_finite_terms(bank, anchors):
     rows = torch.tensor([0, 1, 2])
     found = terms(bank, Anchors(anchors.real, rows, anchors.view, anchors.places), Pairs())
-    assert set(found) == set(NAMES) - {"mixed"}
+    assert set(found) == set(NAMES) - {"mixed", "weak_view"}
     assert all(torch.isfinite(value) for value in found.values())
 
 
@@ -173,4 +173,10 @@ def test_hard_prototype_is_info_nce_with_hard_prototypes(bank, anchors):
     assert not torch.equal(bank.hard_prototypes, bank.prototypes)
     found = terms(bank, Anchors(anchors.real, ROWS), Pairs())["hard_prototype"]
     wanted = info_nce(anchors.real @ bank.hard_prototypes.T, LABELS[ROWS].tolist(), 0.3)
+    assert found.item() == pytest.approx(wanted, rel=1e-5)
+
+
+def test_weak_view_is_info_nce_with_prototypes(bank, anchors):
+    found = terms(bank, Anchors(anchors.real, ROWS, weak=anchors.view), Pairs())["weak_view"]
+    wanted = info_nce(anchors.view @ bank.prototypes.T, LABELS[ROWS].tolist(), 0.3)
     assert found.item() == pytest.approx(wanted, rel=1e-5)

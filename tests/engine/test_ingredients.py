@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from reid_gen.cluster.assign import FixedEps, pseudo_labels
 from reid_gen.engine.stages import places
@@ -40,6 +41,15 @@ def test_camera_proxy_reaches_bank_and_terms(config):
     assert epoch.record["loss_camera_proxy"] > 0
     assert len(epoch.bank.proxies.features) > len(epoch.bank.prototypes)
     assert trainer.recipes[0].contrast(epoch.bank).proxy_negatives == 3
+
+
+def test_weak_view_alone_trains_the_encoder(config):
+    made, _ = experiment(config, "loss.weights={prototype: 0, weak_view: 1}")
+    trainer = made.trainer
+    before = trainer.encoder.backbone.conv1.weight.detach().clone()
+    record = trainer.epoch(next(places(trainer.stages, 0))).record
+    assert [name for name in record if name.startswith("loss_")] == ["loss_weak_view"]
+    assert not torch.equal(trainer.encoder.backbone.conv1.weight, before)
 
 
 @pytest.mark.parametrize(
