@@ -8,6 +8,7 @@ import numpy as np
 from scipy import sparse
 from typing_extensions import assert_never
 
+from reid_gen.cluster.cameras import camera_normalised
 from reid_gen.cluster.jaccard import jaccard_distances
 from reid_gen.cluster.neighbours import nearest
 from reid_gen.cluster.rules import RULES
@@ -107,6 +108,7 @@ def pseudo_labels(
     min_samples: int = 4,
     neighbours: str = "exact",
     rule: str = "dbscan",
+    camids: Ints | None = None,
 ) -> PseudoLabels:
     """Cluster features without labels, whatever they come from.
 
@@ -120,6 +122,7 @@ def pseudo_labels(
             average linkage the fewest images of a cluster.
         neighbours: A key of ``neighbours.METHODS``.
         rule: A key of ``rules.RULES``.
+        camids: Camera of each row, [N], to standardise features within cameras; None does not.
 
     Returns:
         A label per image.
@@ -139,6 +142,8 @@ def pseudo_labels(
     if (eps is None) != (rule == "hdbscan"):
         lack = "needs an eps" if eps is None else "has no eps; leave it out"
         raise UserError(f"clustering rule {rule} {lack}")
+    if camids is not None:
+        features = camera_normalised(features, camids)
     found = nearest(features, max(k1 if k1_counts_self else k1 + 1, k2), neighbours)
     # Only HDBSCAN and the share rule look at pairs beyond a radius that is known.
     most = eps.value if isinstance(eps, FixedEps) else 1.0

@@ -13,7 +13,7 @@ from reid_gen.config.generators import Drawn, MeshGan, PixelDiffusion, Stored
 if TYPE_CHECKING:
     from reid_gen.config.schema import Config, Loss, Stage
 
-IMAGE_TERMS = ("prototype", "instance")
+IMAGE_TERMS = ("prototype", "hard_prototype", "weak_view", "camera_proxy", "instance")
 """Terms that contrast real images alone; all other terms need views."""
 GAN_LOSS_TERMS = ("image", "cycle", "feature", "adversarial")
 

@@ -113,6 +113,8 @@ class Clustering(Section):
     min_samples: Count = 4
     neighbours: Literal["exact", "flat", "ivf", "hnsw"] = "exact"
     """``ivf`` and ``hnsw`` are approximate; the journal then says their recall."""
+    camera_norm: bool = False
+    """Features are standardised within each camera before they are clustered."""
     rule: Literal["dbscan", "hdbscan", "agglomerative"] = "dbscan"
     """HDBSCAN has no eps, whatever is set."""
 
@@ -122,12 +124,19 @@ class Memory(Section):
 
     instance_momentum: Momentum = 0.2
     prototype_momentum: Momentum = 0.1
+    proxy_momentum: Momentum = 0.2
 
 
 class Weights(Section):
     """Weight of each contrastive term; a term of weight 0 is not computed."""
 
     prototype: NotNegative = 1.0
+    hard_prototype: NotNegative = 0.0
+    """Of HHCL, which weighs ``prototype`` and this by half each."""
+    weak_view: NotNegative = 0.0
+    """A second pass over the images of a step, neither cropped nor erased, which costs as much."""
+    camera_proxy: NotNegative = 0.0
+    """Of CAP (0.5 there): an image against the proxies of its cluster in all cameras."""
     instance: NotNegative = 0.0
     view_prototype: NotNegative = 0.0
     view_align: NotNegative = 0.0
@@ -156,6 +165,8 @@ class Loss(Section):
     temperature: Positive = 0.05
     weights: Weights = Weights()
     pairs: Pairs = Pairs()
+    proxy_negatives: Count = 50
+    """Hardest proxies of other clusters that ``camera_proxy`` pushes an image from."""
 
 
 class PoseWeights(Section):

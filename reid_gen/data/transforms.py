@@ -67,6 +67,10 @@ class Changes:
         mirrored = self.mirrored[places, None, None, None]
         return cast(Values, np.where(mirrored, pictures[:, :, ::-1], pictures))
 
+    def opposite(self, pixels: Pixels) -> Pixels:
+        """Mirror those of the images [B, H, W, 3] that these changes do not, and no more."""
+        return np.where(self.mirrored[:, None, None, None], pixels, pixels[:, :, ::-1])
+
 
 @dataclass(frozen=True)
 class Augmentation:

@@ -22,6 +22,7 @@ def prepare(
     augmentation: Augmentation,
     rng: np.random.Generator,
     device: torch.device,
+    weak: bool = False,
 ) -> Batch:
     """Augment a batch. What gets views, and what was brought for it, is mirrored and no more.
 
@@ -30,6 +31,8 @@ def prepare(
         augmentation: Random changes.
         rng: Source of them.
         device: Where the step runs.
+        weak: Whether the batch has a weak view of every image too: whole, and mirrored where the
+            augmented one is not.
 
     Returns:
         The batch on its device.
@@ -56,6 +59,7 @@ def prepare(
         images=to_images(changes.apply(decoded.pixels)).to(device),
         index=torch.from_numpy(decoded.index).to(device),
         sources=sources,
+        weak=to_images(changes.opposite(decoded.pixels)).to(device) if weak else None,
     )
 
 

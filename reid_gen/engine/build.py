@@ -205,19 +205,23 @@ def _recipe(
             loader=_loader(config.data, dataset.train),
             batch=sampler.batch,
             instances=sampler.instances,
-            camids=_camids(dataset) if sampler.camera_aware else None,
+            camids=_camids(dataset, "sampler.camera_aware") if sampler.camera_aware else None,
         ),
         labels=labels,
         optimizer=stage.optimizer,
         augmentation=_augmentation(config, stage, fill),
-        cluster=_cluster(stage.clustering or config.clustering),
+        cluster=_cluster(stage.clustering or config.clustering, dataset),
         contrast=partial(
             ContrastTerms,
             temperature=loss.temperature,
             weights=loss.weights.model_dump(),
             pairs=Pairs(**loss.pairs.model_dump()),
+            proxy_negatives=loss.proxy_negatives,
         ),
         weights={**loss.weights.model_dump(), **drawn},
+        camids=_camids(dataset, "loss.weights.camera_proxy", "0")
+        if loss.weights.camera_proxy > 0
+        else None,
     )
 
 
@@ -236,7 +240,7 @@ def _source(settings: schema.Source) -> Dataset:
     return dataset
 
 
-def _cluster(settings: schema.Clustering) -> Callable[[Floats], PseudoLabels]:
+def _cluster(settings: schema.Clustering, dataset: Dataset) -> Callable[[Floats], PseudoLabels]:
     return partial(
         pseudo_labels,
         eps=None if settings.rule == "hdbscan" else _eps(settings.eps),
@@ -246,6 +250,7 @@ def _cluster(settings: schema.Clustering) -> Callable[[Floats], PseudoLabels]:
         min_samples=settings.min_samples,
         neighbours=settings.neighbours,
         rule=settings.rule,
+        camids=_camids(dataset, "clustering.camera_norm") if settings.camera_norm else None,
     )
 
 
@@ -259,22 +264,27 @@ def _eps(rule: schema.FixedEps | schema.ShareEps) -> EpsRule:
             assert_never(rule)
 
 
-def _camids(dataset: Dataset) -> Ints:
+def _camids(dataset: Dataset, setting: str, off: str = "false") -> Ints:
     camids = [image.camid for image in dataset.train]
     if None in camids:
         raise UserError(
-            f"sampler.camera_aware needs the camera of every image, and {dataset.root} does not "
-            "give it; set sampler.camera_aware to false"
+            f"{setting} needs the camera of every image, and {dataset.root} does not give it; "
+            f"set {setting} to {off}"
         )
     return np.array(camids, dtype=np.int64)
 
 
 def protocol(config: schema.Config, dataset: Dataset) -> dict[str, Any]:
     """What a reader must know to compare the run's numbers."""
-    cameras = [(stage.sampler or config.sampler).camera_aware for stage in config.stages]
+    uses = {
+        "sampler": [(stage.sampler or config.sampler).camera_aware for stage in config.stages],
+        "clustering": [(s.clustering or config.clustering).camera_norm for s in config.stages],
+        "loss": [(s.loss or config.loss).weights.camera_proxy > 0 for s in config.stages],
+    }
+    cameras = ", ".join(name for name, used in uses.items() if any(used))
     return {
         "labels_used": "none" if config.source is None else f"of {config.source.name} (source)",
-        "camera_ids_used": "sampler" if any(cameras) else "none in training",
+        "camera_ids_used": cameras or "none in training",
         "selection": "last epoch",
         "input": f"{config.data.height} x {config.data.width}",
         "start_weights": str(config.start_from or config.encoder.weights or "random"),

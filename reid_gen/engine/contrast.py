@@ -11,6 +11,7 @@ from torch import Tensor
 from reid_gen.generators.protocol import Terms
 from reid_gen.losses.contrast import alignment, multi_positive_nce, pair_nce
 from reid_gen.memory.bank import MemoryBank
+from reid_gen.memory.proxies import CameraProxies
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ class Anchors:
         places: The image of each view, [b V] in 0..B-1.
         worth: How much each view counts, [b V] in 0..1; None is 1.
         mixed: Pictures of two people at once.
+        weak: Weak views of the images, [B, D]; None where there are none.
     """
 
     real: Tensor
@@ -64,12 +66,16 @@ class Anchors:
     places: Tensor | None = None
     worth: Tensor | None = None
     mixed: Blend | None = None
+    weak: Tensor | None = None
 
 
 class ContrastTerms:
     """All terms of weight above 0, by name.
 
     ``prototype`` and ``view_prototype`` contrast images and views with the clusters' prototypes,
+    ``hard_prototype`` images with those that follow the least similar images (HHCL),
+    ``weak_view`` images that are neither cropped nor erased with the prototypes,
+    ``camera_proxy`` images with their cluster's proxies of all cameras (CAP's inter-camera term),
     ``instance`` images with all images' rows; ``view_align`` draws views to their images and pushes
     nothing (CLSP); ``view_instance``, ``view_cluster`` and ``real_cluster`` are GCL's three
     (section 3.3); ``mixed`` is GCL+'s.
@@ -77,25 +83,39 @@ class ContrastTerms:
     Args:
         bank: Memory bank of the epoch.
         temperature: Of every term.
-        weights: Weight of each term; a term of weight 0 is not computed.
+        weights: Weight of each term; a term of weight 0, or without one, is not computed.
         pairs: How GCL's terms are made.
+        proxy_negatives: Most similar proxies of other clusters that push an image (CAP: 50).
     """
 
     def __init__(
-        self, bank: MemoryBank, temperature: float, weights: Mapping[str, float], pairs: Pairs
+        self,
+        bank: MemoryBank,
+        temperature: float,
+        weights: Mapping[str, float],
+        pairs: Pairs,
+        proxy_negatives: int = 50,
     ) -> None:
         self.bank = bank
         self.temperature = temperature
         self.weights = weights
         self.pairs = pairs
+        self.proxy_negatives = proxy_negatives
 
     def __call__(self, anchors: Anchors) -> Terms:
         """Terms of a batch; those of views are absent if it has none."""
         f, index = anchors.real, anchors.index
         terms: dict[str, Callable[[], Tensor]] = {
             "prototype": lambda: self._prototype(f, index),
+            "hard_prototype": lambda: self._cluster_nce(f, index, self.bank.hard_prototypes),
             "instance": lambda: self._instance(f, index),
         }
+        if self.bank.proxies is not None:
+            proxies = self.bank.proxies
+            terms["camera_proxy"] = lambda: self._camera_proxy(f, index, proxies)
+        if anchors.weak is not None:
+            weak = anchors.weak
+            terms["weak_view"] = lambda: self._prototype(weak, index)
         if anchors.view is not None and anchors.places is not None:
             f_new, own = anchors.view, f[anchors.places]
             rows = index[anchors.places]
@@ -107,15 +127,35 @@ class ContrastTerms:
         if anchors.mixed is not None:
             mixed = anchors.mixed
             terms["mixed"] = lambda: self._mixed(mixed)
-        return {name: term() for name, term in terms.items() if self.weights[name] > 0}
+        return {name: term() for name, term in terms.items() if self.weights.get(name, 0)}
 
     def _prototype(self, f: Tensor, index: Tensor, worth: Tensor | None = None) -> Tensor:
         """Cluster Contrast's term: InfoNCE against all prototypes."""
+        return self._cluster_nce(f, index, self.bank.prototypes, worth)
+
+    def _cluster_nce(
+        self, f: Tensor, index: Tensor, prototypes: Tensor, worth: Tensor | None = None
+    ) -> Tensor:
         return multi_positive_nce(
-            f @ self.bank.prototypes.T,
+            f @ prototypes.T,
             self.bank.prototype_positives(index),
             temperature=self.temperature,
             worth=worth,
+        )
+
+    def _camera_proxy(self, f: Tensor, index: Tensor, proxies: CameraProxies) -> Tensor:
+        """The cluster's proxies share the soft target, the hardest others stand against them."""
+        similarity = f @ proxies.features.T
+        positive = proxies.positives(index)
+        others = similarity.detach().masked_fill(positive, -torch.inf)
+        count = min(self.proxy_negatives, others.shape[1])
+        hardest = torch.zeros_like(positive).scatter_(1, others.topk(count).indices, True)
+        return multi_positive_nce(
+            similarity,
+            positive,
+            positive | hardest,
+            temperature=self.temperature,
+            denominator="shared",
         )
 
     def _mixed(self, blend: Blend) -> Tensor:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from reid_gen.cluster.assign import PseudoLabels, usual_neighbours
 from reid_gen.data.images import unreadable_error
@@ -65,7 +64,7 @@ class Trainer:
         loader: The training images.
         recipes: What each stage learns from.
         stages: Of the run.
-        fill_bank: From features [N, D] and labels [N] to a memory bank.
+        fill_bank: From features [N, D], labels [N] and maybe ``camids`` [N] to a memory bank.
         seed: Of the run.
         extract_batch: Images per pass outside training.
         runtime: Device, precision and processes.
@@ -84,7 +83,7 @@ class Trainer:
     loader: ImageLoader
     recipes: Sequence[Recipe]
     stages: Sequence[Stage]
-    fill_bank: Callable[[Tensor, Tensor], MemoryBank]
+    fill_bank: Callable[..., MemoryBank]
     seed: int
     extract_batch: int
     runtime: Runtime
@@ -135,8 +134,10 @@ class Trainer:
             record |= {**found.summary(), **(self.quality(labels) if self.quality else {})}
             record["seconds_cluster"] = time.perf_counter() - extracted
         record["learning_rate"] = self.stages[place.stage].rate(place.epoch)
-        on_device = (torch.from_numpy(some).to(self.runtime.device) for some in (features, labels))
-        return labels, self.fill_bank(*on_device)
+        device = self.runtime.device
+        on_device = (torch.from_numpy(some).to(device) for some in (features, labels))
+        camids = None if recipe.camids is None else torch.from_numpy(recipe.camids).to(device)
+        return labels, self.fill_bank(*on_device, camids=camids)
 
     def _extract(self, loader: ImageLoader, place: Place) -> Floats:
         """Features of all images, [N, D]; the processes share the work."""
@@ -213,7 +214,8 @@ class Trainer:
         changes = self._changes(place)
 
         def prepared(decoded: DecodedBatch, number: int) -> Scalars:
-            batch = prepare(decoded, recipe.augmentation, changes, self.runtime.device)
+            weak = recipe.weights["weak_view"] > 0
+            batch = prepare(decoded, recipe.augmentation, changes, self.runtime.device, weak)
             return step(batch, number)
 
         return prepared

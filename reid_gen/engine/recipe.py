@@ -26,6 +26,7 @@ class Recipe:
         cluster: From features [N, D] to pseudo labels.
         contrast: From a memory bank to the contrastive terms.
         weights: Weight of every loss term.
+        camids: Camera of each image, [N], if a term contrasts camera proxies.
     """
 
     pool: Pool
@@ -35,3 +36,4 @@ class Recipe:
     cluster: Callable[[Floats], PseudoLabels]
     contrast: Callable[[MemoryBank], ContrastTerms]
     weights: Mapping[str, float]
+    camids: Ints | None = None

@@ -29,11 +29,13 @@ class Batch:
         images: As the identity encoder sees them, in 0..1, [B, 3, H, W].
         index: Their rows among the training images, [B].
         sources: Those that get views; None if there are none.
+        weak: Weak views of the images, mirrored at most, [B, 3, H, W]; None if no term needs them.
     """
 
     images: Tensor
     index: Tensor
     sources: Sources | None = None
+    weak: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -163,13 +165,14 @@ class TrainingStep:
     def _contrasted(self, batch: Batch, seen: Encoded, drawn: _Drawn | None) -> Terms:
         if self.contrast is None:
             return {}
+        weak = None if batch.weak is None else self.encode(batch.weak)[0].feature
         if drawn is None or drawn.encoded is None:
-            return self.contrast(Anchors(seen.feature, batch.index))
+            return self.contrast(Anchors(seen.feature, batch.index, weak=weak))
         places = drawn.sources.places.repeat_interleave(drawn.views.images.shape[1])
         view, worth, blend = drawn.encoded.feature, drawn.views.worth, None
         if drawn.views.mixed is not None:
             blend = self._blend(drawn.views.mixed, batch.index[drawn.sources.places])
-        return self.contrast(Anchors(seen.feature, batch.index, view, places, worth, blend))
+        return self.contrast(Anchors(seen.feature, batch.index, view, places, worth, blend, weak))
 
     def _blend(self, mixed: Mixed, index: Tensor) -> Blend:
         """Pictures of two people; ``index`` are the rows in the bank of all that get views."""

@@ -4,27 +4,11 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from reid_gen.memory.blend import blend_in_order
+from reid_gen.memory.means import cluster_means
+from reid_gen.memory.proxies import CameraProxies
 from reid_gen.types import OUTLIER
-
-
-def cluster_means(features: Tensor, labels: Tensor) -> Tensor:
-    """Unit mean feature of every cluster.
-
-    Args:
-        features: [N, D].
-        labels: Pseudo labels, [N] int64, clusters numbered from 0 without gaps; -1 is an outlier.
-
-    Returns:
-        [C, D] in float32.
-    """
-    clustered = labels != OUTLIER
-    count = int(labels.max()) + 1 if len(labels) else 0
-    total = torch.zeros(count, features.shape[1], device=features.device)
-    total.index_add_(0, labels[clustered], features[clustered].float())
-    return F.normalize(total, dim=1)
 
 
 class MemoryBank:
@@ -35,19 +19,34 @@ class MemoryBank:
         labels: Their pseudo labels, [N] int64; -1 is an outlier.
         instance_momentum: Share of the old value kept in an image's row, in [0, 1).
         prototype_momentum: The same for a cluster's prototype.
+        proxy_momentum: The same for a camera proxy.
+        camids: Cameras of the images, [N] int64; None makes no camera proxies.
 
     Attributes:
         features: One running feature per image, [N, D].
         labels: Pseudo labels, [N].
         prototypes: One running feature per cluster, [C, D], started from the cluster's mean.
+        hard_prototypes: Another one per cluster, [C, D], started alike; of every batch it follows
+            only the cluster's image that is least like it (HHCL).
+        proxies: One running feature per cluster and camera, if there are cameras.
     """
 
     def __init__(
-        self, features: Tensor, labels: Tensor, instance_momentum: float, prototype_momentum: float
+        self,
+        features: Tensor,
+        labels: Tensor,
+        instance_momentum: float,
+        prototype_momentum: float,
+        proxy_momentum: float = 0.2,
+        camids: Tensor | None = None,
     ) -> None:
         self.features = features.clone()
         self.labels = labels
         self.prototypes = cluster_means(features, labels)
+        self.hard_prototypes = self.prototypes.clone()
+        self.proxies: CameraProxies | None = None
+        if camids is not None:
+            self.proxies = CameraProxies(features, labels, camids, proxy_momentum)
         self.instance_momentum = instance_momentum
         self.prototype_momentum = prototype_momentum
 
@@ -66,8 +65,32 @@ class MemoryBank:
         """Blend features [B, D] of images ``index`` [B] in (GCL eq. 5, Cluster Contrast eq. 4)."""
         feature = feature.detach()
         blend_in_order(self.features, index, feature, self.instance_momentum)
+        if self.proxies is not None:
+            self.proxies.update(index, feature)
         labels = self.labels[index]
         clustered = labels != OUTLIER
+        labels, feature = labels[clustered], feature[clustered]
+        blend_in_order(self.prototypes, labels, feature, self.prototype_momentum)
+        hardest = least_similar(feature, labels, self.hard_prototypes)
         blend_in_order(
-            self.prototypes, labels[clustered], feature[clustered], self.prototype_momentum
+            self.hard_prototypes, labels[hardest], feature[hardest], self.prototype_momentum
         )
+
+
+def least_similar(features: Tensor, labels: Tensor, prototypes: Tensor) -> Tensor:
+    """The image of each cluster in a batch that is least like the cluster's prototype.
+
+    Args:
+        features: Unit features, [B, D].
+        labels: Their clusters, [B], none an outlier.
+        prototypes: One per cluster, [C, D].
+
+    Returns:
+        A place in 0..B-1 for every cluster that occurs, in the order of the clusters.
+    """
+    similarity = (features * prototypes[labels]).sum(dim=1)
+    rising = similarity.argsort(stable=True)
+    by_cluster = rising[labels[rising].argsort(stable=True)]
+    counts = labels.bincount(minlength=1)
+    starts = counts.cumsum(0) - counts
+    return by_cluster[starts[counts > 0]]

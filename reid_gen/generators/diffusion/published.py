@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub import constants
+from huggingface_hub.file_download import repo_folder_name
 from safetensors import SafetensorError
 
 from reid_gen.errors import UserError
+from reid_gen.models.public import silence
 
 ADVICE = "check the id and the network, or give a folder that diffusers wrote"
 
@@ -52,17 +55,27 @@ def settings_of(kind: Any, source: str, subfolder: str | None = None) -> dict[st
 
 
 def locate(source: str) -> tuple[str, bool]:
-    """What to give to diffusers, and whether it is a folder on this machine.
+    """What to give to diffusers, and whether it may look on this machine alone.
+
+    Without an answer of the hub it takes what was downloaded before, where it would try for a
+    minute.
 
     Raises:
-        UserError: If it is written as a path and is no folder.
+        UserError: If it is written as a path and is no folder, or cannot be downloaded.
     """
     folder = Path(source).expanduser()
     if folder.is_dir():
         return str(folder), True
     if source.startswith((".", "/", "~")):
         raise UserError(f"no folder of weights at {source}; check the path, or give a hub id")
-    return source, False
+    reason = silence(constants.ENDPOINT)
+    cached = Path(constants.HF_HUB_CACHE, repo_folder_name(repo_id=source, repo_type="model"))
+    if reason is not None and not cached.is_dir():
+        raise UserError(
+            f"{source} was not downloaded before, and {constants.ENDPOINT} does not answer: "
+            f"{reason}; {ADVICE}"
+        )
+    return source, reason is not None
 
 
 @contextmanager

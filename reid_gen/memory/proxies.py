@@ -1,0 +1,47 @@
+"""Camera proxies: a running feature per cluster and camera."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from reid_gen.memory.blend import blend_in_order
+from reid_gen.memory.means import cluster_means
+from reid_gen.types import OUTLIER
+
+
+class CameraProxies:
+    """What a cluster looks like in each of its cameras (CAP, Wang et al., AAAI 2021).
+
+    Args:
+        features: Unit features of all training images, [N, D].
+        labels: Their pseudo labels, [N] int64; -1 is an outlier.
+        camids: Their cameras, [N] int64.
+        momentum: Share of the old value that an update keeps, in [0, 1).
+
+    Attributes:
+        features: One running feature per proxy, [P, D], started from the mean of its images.
+        clusters: The cluster of each proxy, [P].
+        of_image: The proxy of each image, [N]; -1 for an outlier.
+    """
+
+    def __init__(self, features: Tensor, labels: Tensor, camids: Tensor, momentum: float) -> None:
+        clustered = labels != OUTLIER
+        pairs = torch.stack([labels, camids], dim=1)[clustered]
+        self.of_image = torch.full_like(labels, OUTLIER)
+        proxies, self.of_image[clustered] = torch.unique(pairs, dim=0, return_inverse=True)
+        self.clusters = proxies[:, 0]
+        self.labels = labels
+        self.features = cluster_means(features, self.of_image)
+        self.momentum = momentum
+
+    def positives(self, index: Tensor) -> Tensor:
+        """Mark all proxies of each image's cluster, [B] -> [B, P] bool; outliers have none."""
+        own: Tensor = self.labels[index].unsqueeze(1) == self.clusters
+        return own
+
+    def update(self, index: Tensor, feature: Tensor) -> None:
+        """Blend features [B, D] of images ``index`` [B] into their proxies."""
+        rows = self.of_image[index]
+        clustered = rows != OUTLIER
+        blend_in_order(self.features, rows[clustered], feature.detach()[clustered], self.momentum)
