@@ -191,7 +191,7 @@ def test_overrides_win_and_reach_into_lists(write):
         (
             "loss.temprature=1",
             "--set loss.temprature=1: loss.temprature: unknown key; allowed here: temperature, "
-            "weights, pairs; did you mean temperature?",
+            "weights, pairs, proxy_negatives; did you mean temperature?",
         ),
     ],
 )
