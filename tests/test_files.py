@@ -151,4 +151,4 @@ def test_refuse_existing_replaces_no_folder_or_device_by_a_file(force, tmp_path,
 
 
 def test_refuse_existing_advises_force_only_where_there_is_one(tmp_path):
-    assert refusal(tmp_path, None, None) == f"{tmp_path} exists; give another name"
+    assert refusal(tmp_path, None, None) == f"{tmp_path} exists; remove it, or choose another name"
