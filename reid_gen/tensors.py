@@ -151,7 +151,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         Tensors by name.
 
     Raises:
-        UserError: As :func:`read_content`, or if it holds more than tensors.
+        UserError: As :func:`read_content`, or if it holds more than tensors, or none in a file
+            that is no .safetensors.
     """
     content = unwrapped(read_content(path))
     tensors = {
@@ -159,7 +160,9 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         for name, value in content.items()
         if isinstance(value, Tensor)
     }
-    if len(tensors) < len(content):
+    # A checkpoint of a stage that clusters nothing has a bank without tensors.
+    may_be_empty = path.suffix.lower() == ".safetensors"
+    if len(tensors) < len(content) or not (tensors or may_be_empty):
         raise UserError(f"{path} holds no plain mapping of names to tensors; save a state dict")
     return tensors
 

@@ -127,6 +127,7 @@ KINDS = {
     "garbage": (b"hello", "is no readable weight file"),
     "truncated": (saved(state())[:700], "is no readable weight file"),
     "list": (saved([1, 2]), "holds no plain mapping of names to tensors"),
+    "nothing": (saved({}), "holds no plain mapping of names to tensors"),
     "texts": (saved({"state_dict": {"a": "b"}}), "holds no plain mapping of names to tensors"),
 }
 
