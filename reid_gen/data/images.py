@@ -6,10 +6,9 @@ import io
 import stat
 import struct
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from PIL import ExifTags, UnidentifiedImageError
@@ -37,6 +36,7 @@ MOST_PIXELS = 64_000_000
 GROUND = 255
 """Transparent pixels show white, as in a viewer."""
 
+_Result = TypeVar("_Result")
 _TURNS = {
     2: Pillow.Transpose.FLIP_LEFT_RIGHT,
     3: Pillow.Transpose.ROTATE_180,
@@ -81,12 +81,15 @@ def decode(path: Path, height: int | None = None, width: int | None = None) -> P
         UnreadableImage: If the file is missing, damaged, too large or no image, or if the values
             of its white and black are unknown.
     """
-    with _opened(path) as file:
+
+    def pixels(file: Pillow.Image) -> Pixels:
         picture = upright_rgb(file)
         size = (width or picture.width, height or picture.height)
         if picture.size != size:
             picture = picture.resize(size, Pillow.Resampling.BICUBIC)
         return np.asarray(picture)
+
+    return _read(path, pixels)
 
 
 def resize(pixels: Pixels, height: int, width: int) -> Pixels:
@@ -103,10 +106,13 @@ def size_of(path: Path) -> tuple[int, int]:
     Raises:
         UnreadableImage: If the file is missing, too large or no image.
     """
-    with _opened(path) as file:
+
+    def size(file: Pillow.Image) -> tuple[int, int]:
         # Pillow gives the size of a TIFF file as it is after turning, and of other formats before.
         turned = not hasattr(file, "tag_v2") and _orientation(file) in _SIDEWAYS
         return (file.width, file.height) if turned else (file.height, file.width)
+
+    return _read(path, size)
 
 
 def upright_rgb(picture: Pillow.Image) -> Pillow.Image:
@@ -158,15 +164,15 @@ def _grey(picture: Pillow.Image, tags: Mapping[int, Any]) -> Pillow.Image:
     return Pillow.fromarray(shades[np.asarray(picture)])
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[Pillow.Image]:
+def _read(path: Path, read: Callable[[Pillow.Image], _Result]) -> _Result:
+    """What a function makes of a file; its errors and those of opening become one kind."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             raise ValueError("it is no regular file")
         with Pillow.open(path, formats=tuple(FORMATS)) as file:
             if file.width * file.height > MOST_PIXELS:
                 raise Pillow.DecompressionBombError
-            yield file
+            return read(file)
     except UnidentifiedImageError as error:
         raise UnreadableImage(path, f"it is none of {', '.join(FORMATS)}") from error
     except Pillow.DecompressionBombError as error:
