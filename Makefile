@@ -30,8 +30,9 @@ check: setup  ## format, lint, types, import layers; changes nothing
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: setup  ## the test suite
-	$(BIN)/python -m pytest
+# One process per core with one thread each is twice as fast as one process with a thread per core.
+test: setup  ## the test suite, on all cores
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses logical --maxprocesses 8 --dist worksteal $(ARGS)
 
 docs: setup  ## build the documentation into build/site
 	$(BIN)/mkdocs build --strict
