@@ -41,7 +41,7 @@ from reid_gen.cluster.rules import dbscan
 from reid_gen.engine.run import environment
 from reid_gen.evaluation.quality import clustering_quality
 from reid_gen.files import as_json
-from reid_gen.processor import computed_in
+from reid_gen.runtime.precision import computed_in
 from reid_gen.types import Floats, Ints
 
 K1, K2, EPS, MIN_SAMPLES = 30, 6, 0.5, 4

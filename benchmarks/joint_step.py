@@ -23,7 +23,6 @@ from reid_gen.body.structure import KINDS
 from reid_gen.config.schema import Weights
 from reid_gen.engine.contrast import ContrastTerms, Pairs
 from reid_gen.engine.run import environment
-from reid_gen.engine.runtime import Runtime
 from reid_gen.engine.steps import (
     DISCRIMINATOR,
     GENERATOR,
@@ -42,6 +41,7 @@ from reid_gen.models.decoder import Decoder
 from reid_gen.models.discriminator import MultiScaleDiscriminator
 from reid_gen.models.encoder import EncoderCard, create_encoder
 from reid_gen.models.structure import StructureEncoder
+from reid_gen.runtime.devices import Runtime
 
 TURNS = 5
 ROWS = 13_000

@@ -125,9 +125,9 @@ def render(
     """
     import os
 
-    from reid_gen.engine.progress import Terminal
     from reid_gen.errors import UserError
     from reid_gen.pedestrians.plan import PRESETS, size_of
+    from reid_gen.runtime.progress import Terminal
 
     _refuse_wide(height, width)
 
@@ -196,8 +196,8 @@ def groups(
     _refuse_wide(height, width)
 
     from reid_gen.data.groups import load_groups, refuse_others
-    from reid_gen.engine.progress import Terminal
     from reid_gen.report.groups import groups_sheet
+    from reid_gen.runtime.progress import Terminal
 
     refuse_others(out)
 

@@ -127,9 +127,9 @@ def _build(config: Config, checkpoint: Path | None) -> tuple[Evaluator, Encode]:
     from reid_gen.data.datasets import load_dataset
     from reid_gen.engine.build import build_evaluator, encoder_card
     from reid_gen.engine.checkpoint import load_encoder_for
-    from reid_gen.engine.progress import Terminal
-    from reid_gen.engine.runtime import Runtime
     from reid_gen.models.encoder import create_encoder
+    from reid_gen.runtime.devices import Runtime
+    from reid_gen.runtime.progress import Terminal
 
     evaluator = build_evaluator(
         config, load_dataset(config.data.name, config.data.root), Terminal()

@@ -104,8 +104,8 @@ def _judge(config: Config, run: Path | None) -> Encode:
 
     from reid_gen.engine.build import encoder_card
     from reid_gen.engine.judge import load_judge
-    from reid_gen.engine.runtime import Runtime
     from reid_gen.models.encoder import create_encoder
+    from reid_gen.runtime.devices import Runtime
 
     if run is None:
         torch.manual_seed(config.seed)

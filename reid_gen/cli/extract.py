@@ -66,7 +66,7 @@ def extract(
     from reid_gen.data.tables import check_table
     from reid_gen.engine.extract import extract as compute
     from reid_gen.engine.extract import save_features
-    from reid_gen.engine.progress import Terminal
+    from reid_gen.runtime.progress import Terminal
 
     check_table(out, FEATURE_TABLES)
     results = Results(output)

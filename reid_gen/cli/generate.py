@@ -186,7 +186,7 @@ def _make(
         way, scorer, images, card = _drawn(source, maker, share, steps, results)
 
     from reid_gen.engine.generate import generate_groups
-    from reid_gen.engine.progress import Terminal
+    from reid_gen.runtime.progress import Terminal
 
     generate_groups(
         way, scorer, images, out,
@@ -259,8 +259,8 @@ def _mosaics(run: Path) -> Job:
 
     from reid_gen.engine.checkpoint import load_encoder
     from reid_gen.engine.makers import Mosaics
-    from reid_gen.engine.runtime import Runtime
     from reid_gen.engine.scoring import Scorer
+    from reid_gen.runtime.devices import Runtime
 
     encoder, _ = load_encoder(checkpoint)
     scorer = Scorer(Runtime(config.encoder.precision).encoder(encoder), None)

@@ -72,7 +72,7 @@ def meshes(
     from reid_gen.body.evidence import EvidenceFiles
     from reid_gen.body.table import load_table
     from reid_gen.data.datasets import load_dataset
-    from reid_gen.engine.progress import Terminal
+    from reid_gen.runtime.progress import Terminal
 
     results = Results(output)
     _refuse_contradictions(weights, folder, body)

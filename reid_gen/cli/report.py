@@ -74,9 +74,9 @@ def _measured(config: Config, dataset: Dataset, checkpoint: Path) -> Measured | 
     """Features of query and gallery, if the data set has these."""
     from reid_gen.engine.build import build_evaluator
     from reid_gen.engine.checkpoint import load_encoder
-    from reid_gen.engine.progress import Terminal
-    from reid_gen.engine.runtime import Runtime
     from reid_gen.report.page import Measured
+    from reid_gen.runtime.devices import Runtime
+    from reid_gen.runtime.progress import Terminal
 
     if dataset.query is None or dataset.gallery is None:
         return None

@@ -58,7 +58,7 @@ def search(
     Example: reid-gen search --query a.jpg --gallery crops/ --model runs/market --sheet ranks.png
     """
     from reid_gen.data.find_images import find_images
-    from reid_gen.engine.progress import Terminal
+    from reid_gen.runtime.progress import Terminal
 
     results = Results(output)
     if sheet is None:

@@ -48,8 +48,8 @@ def serve(
     Example: reid-gen serve resnet10t.rendered --gallery crops/
     """
     from reid_gen.data.find_images import find_images
-    from reid_gen.engine.progress import Terminal
     from reid_gen.extras import need
+    from reid_gen.runtime.progress import Terminal
 
     need("a page", "gradio")
     found = find_images(gallery)

@@ -42,8 +42,8 @@ def train(config: Path | None, overrides: tuple[str, ...], resume: Path | None) 
 
     from reid_gen.config.dump import dump_config
     from reid_gen.engine.build import build_experiment
-    from reid_gen.engine.progress import Terminal
     from reid_gen.engine.run import resume_run, start_run
+    from reid_gen.runtime.progress import Terminal
 
     # What ends a process kindly (kill, a queue at its time limit) stops a run as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -78,16 +78,16 @@ def tune(
     from reid_gen.config.load import load_settings
     from reid_gen.config.pipelines import Groups
     from reid_gen.data.find_images import find_images
-    from reid_gen.engine.progress import Terminal
     from reid_gen.extras import need
+    from reid_gen.runtime.progress import Terminal
 
     model, found = load_settings(file, Groups).model, find_images(images)
     need("tuning", "transformers", "peft")
 
     from reid_gen.engine.judge import load_judge
-    from reid_gen.engine.runtime import Runtime
     from reid_gen.files import written_aside
     from reid_gen.generators.diffusion.tune import Tuning, load_base, tune_identity, tune_lora
+    from reid_gen.runtime.devices import Runtime
 
     runtime = Runtime("fp32")
     judge = None if identity is None else load_judge(identity, runtime)

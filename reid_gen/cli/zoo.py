@@ -151,7 +151,7 @@ def evaluate(
     """
     from reid_gen.data.datasets import labelled_splits, load_dataset
     from reid_gen.data.loaders import ImageLoader
-    from reid_gen.engine.progress import Terminal
+    from reid_gen.runtime.progress import Terminal
 
     results = Results(output)
     splits = {name: labelled_splits(load_dataset(name, root)) for name in datasets}
@@ -184,8 +184,8 @@ def _open(
     """What encodes images, and its card."""
     from reid_gen.engine.reid_model import open_encoder
     from reid_gen.engine.run_folder import is_foreign
-    from reid_gen.engine.runtime import Runtime
     from reid_gen.models.foreign import import_encoder
+    from reid_gen.runtime.devices import Runtime
 
     if is_foreign(model):
         found = import_encoder(model, height, width, colours)

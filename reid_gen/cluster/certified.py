@@ -25,7 +25,7 @@ from reid_gen.cluster.candidates import (
     start_rows,
 )
 from reid_gen.cluster.rows import readable, spread, threads
-from reid_gen.processor import computed_in
+from reid_gen.runtime.precision import computed_in
 from reid_gen.types import Exact, Floats, Ints
 
 ROWS, COLUMNS = 1024, 4096

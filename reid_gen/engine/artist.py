@@ -17,10 +17,10 @@ from reid_gen.body.table import BodyTable, join_tables
 from reid_gen.body.views import StructureMaps
 from reid_gen.data.loaders import DecodedBatch, ImageLoader
 from reid_gen.data.transforms import to_images
-from reid_gen.engine.runtime import Runtime
 from reid_gen.errors import UserError, name_some
 from reid_gen.generators.protocol import Painter
 from reid_gen.models.encoder import Encoded, IdentityEncoder
+from reid_gen.runtime.devices import Runtime
 from reid_gen.types import Floats, Image
 
 BATCH = 32

@@ -25,15 +25,15 @@ from reid_gen.engine.evaluate import Evaluator
 from reid_gen.engine.loop import Trainer
 from reid_gen.engine.pools import Pool
 from reid_gen.engine.pose_step import POSE
-from reid_gen.engine.progress import Progress
 from reid_gen.engine.recipe import Recipe
-from reid_gen.engine.runtime import Runtime
 from reid_gen.engine.stages import Stage
 from reid_gen.errors import UserError
 from reid_gen.evaluation.quality import clustering_quality
 from reid_gen.memory.bank import MemoryBank
 from reid_gen.models.backbone import Colour
 from reid_gen.models.encoder import EncoderCard, IdentityEncoder, create_encoder
+from reid_gen.runtime.devices import Runtime
+from reid_gen.runtime.progress import Progress
 from reid_gen.types import Dataset, Floats, Image, Ints, LabelledSplit
 
 

@@ -11,8 +11,8 @@ import torch
 from reid_gen import __version__
 from reid_gen.config import generators, schema
 from reid_gen.data.datasets import load_dataset
-from reid_gen.engine.runtime import Runtime
 from reid_gen.files import content_digest
+from reid_gen.runtime.devices import Runtime
 from reid_gen.types import Dataset, Image, LabelledSplit
 
 

@@ -25,7 +25,6 @@ from reid_gen.engine.checkpoint import (
     load_networks,
     read_card,
 )
-from reid_gen.engine.runtime import Runtime
 from reid_gen.engine.steps import GENERATOR, Learner
 from reid_gen.errors import UserError
 from reid_gen.generators.protocol import ViewGenerator
@@ -33,6 +32,7 @@ from reid_gen.generators.stored import StoredViews, Trust
 from reid_gen.generators.turns import Angles, AnyAngle, Steps, TurnedMaps
 from reid_gen.models.encoder import IdentityEncoder
 from reid_gen.models.mean_encoder import MeanEncoder
+from reid_gen.runtime.devices import Runtime
 from reid_gen.types import Dataset
 
 if TYPE_CHECKING:

@@ -10,7 +10,6 @@ from scipy import sparse
 
 from reid_gen.data.loaders import ImageLoader
 from reid_gen.data.same_image import same_in_splits
-from reid_gen.engine.progress import Progress
 from reid_gen.evaluation.features import Encode, extract_features
 from reid_gen.evaluation.ranking import (
     RankingResult,
@@ -21,6 +20,7 @@ from reid_gen.evaluation.ranking import (
 from reid_gen.evaluation.rerank import VARIANT, Reranked
 from reid_gen.evaluation.temporal import VARIANT as TEMPORAL
 from reid_gen.evaluation.temporal import joint_distances, moments, travel_times
+from reid_gen.runtime.progress import Progress
 from reid_gen.types import Floats, Image, Ints, LabelledSplit
 
 MakeLoader = Callable[[LabelledSplit], ImageLoader]

@@ -13,7 +13,7 @@ from reid_gen.data.find_images import readable_name
 from reid_gen.data.images import unreadable_error
 from reid_gen.data.loaders import ImageLoader
 from reid_gen.data.tables import write_table
-from reid_gen.engine.progress import Progress
+from reid_gen.runtime.progress import Progress
 from reid_gen.types import Floats, Image
 
 if TYPE_CHECKING:

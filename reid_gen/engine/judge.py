@@ -8,8 +8,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from reid_gen.engine.checkpoint import load_encoder
-from reid_gen.engine.runtime import Runtime
 from reid_gen.evaluation.features import Encode
+from reid_gen.runtime.devices import Runtime
 
 
 def load_judge(run: Path, runtime: Runtime) -> tuple[Encode, int]:

@@ -21,10 +21,7 @@ from reid_gen.engine.epoch_checks import check_finite, check_views
 from reid_gen.engine.pools import share, steps
 from reid_gen.engine.pose_step import POSE
 from reid_gen.engine.pretraining import Pretraining
-from reid_gen.engine.progress import Progress
 from reid_gen.engine.recipe import Recipe
-from reid_gen.engine.runtime import Runtime
-from reid_gen.engine.seed import generator
 from reid_gen.engine.sheet import views_sheet
 from reid_gen.engine.stages import Place, Stage
 from reid_gen.engine.steps import DISCRIMINATOR, GENERATOR, IDENTITY, Learner, TrainingStep
@@ -34,6 +31,9 @@ from reid_gen.generators.protocol import ViewGenerator
 from reid_gen.memory.bank import MemoryBank
 from reid_gen.models.encoder import IdentityEncoder
 from reid_gen.models.mean_encoder import MeanEncoder
+from reid_gen.runtime.devices import Runtime
+from reid_gen.runtime.progress import Progress
+from reid_gen.runtime.seeding import generator
 from reid_gen.types import Floats, Image, Ints, Pixels, Scalars
 
 PARTNERS = {GENERATOR: DISCRIMINATOR, POSE: IDENTITY}

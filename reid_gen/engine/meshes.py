@@ -15,9 +15,9 @@ from reid_gen.body.refine import refine
 from reid_gen.body.table import BodyTable, join_tables, load_table, save_table
 from reid_gen.data.images import UnreadableImage, unreadable_error
 from reid_gen.data.loaders import ImageLoader
-from reid_gen.engine.progress import Progress
 from reid_gen.errors import UserError
 from reid_gen.files import write_bytes
+from reid_gen.runtime.progress import Progress
 from reid_gen.types import Dataset, Image, Pixels
 
 PART = 1024

@@ -12,10 +12,10 @@ from reid_gen.data.loaders import DecodedBatch
 from reid_gen.data.transforms import Augmentation, to_images
 from reid_gen.engine.pools import Pool
 from reid_gen.engine.pose_step import PoseBatch, PoseStep
-from reid_gen.engine.runtime import Runtime
 from reid_gen.engine.steps import Learner
 from reid_gen.models.encoder import IdentityEncoder
 from reid_gen.models.pose import PoseHeads
+from reid_gen.runtime.devices import Runtime
 from reid_gen.types import Ints, Scalars
 
 

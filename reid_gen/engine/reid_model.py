@@ -16,10 +16,10 @@ from reid_gen.data.images import UnreadableImage, decode, unreadable_error, upri
 from reid_gen.data.transforms import to_images
 from reid_gen.engine.checkpoint import load_encoder
 from reid_gen.engine.exported import Compute, is_exported, no_device, open_exported
-from reid_gen.engine.runtime import Runtime
 from reid_gen.errors import UserError
 from reid_gen.evaluation.features import Encode
 from reid_gen.models.encoder import EncoderCard
+from reid_gen.runtime.devices import Runtime
 from reid_gen.types import Floats, Pixels
 
 Crop = Pixels | Pillow.Image | str | Path

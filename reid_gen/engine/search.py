@@ -11,10 +11,10 @@ import numpy as np
 from reid_gen.cluster.matches import best_matches, nearest_of
 from reid_gen.data.loaders import ImageLoader
 from reid_gen.data.same_image import no_pairs, same_files
-from reid_gen.engine.progress import Progress
 from reid_gen.engine.reid_model import open_encoder
 from reid_gen.evaluation.features import extract_features
 from reid_gen.evaluation.rerank import Reranked
+from reid_gen.runtime.progress import Progress
 from reid_gen.types import Floats, Image
 
 BATCH = 128

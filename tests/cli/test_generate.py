@@ -13,9 +13,9 @@ from reid_gen.data.groups import load_groups
 from reid_gen.engine import generate as module
 from reid_gen.engine.journal import read_metrics
 from reid_gen.engine.makers import Mosaics
-from reid_gen.engine.progress import Silent
 from reid_gen.errors import UserError
 from reid_gen.models.weights import read_weights
+from reid_gen.runtime.progress import Silent
 from tests.cli.conftest import GAN_CONFIG, failure
 
 

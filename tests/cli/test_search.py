@@ -8,7 +8,7 @@ import pytest
 
 from reid_gen.cli.main import main
 from reid_gen.engine.evaluate import Evaluator
-from reid_gen.engine.progress import Silent
+from reid_gen.runtime.progress import Silent
 from reid_gen.types import Image, LabelledSplit
 
 

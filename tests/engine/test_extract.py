@@ -8,8 +8,8 @@ from reid_gen.data.features import read_features
 from reid_gen.data.find_images import find_images
 from reid_gen.data.images import decode
 from reid_gen.engine.extract import FeatureTable, extract, save_features
-from reid_gen.engine.progress import Silent
 from reid_gen.errors import UserError
+from reid_gen.runtime.progress import Silent
 from tests.data.real_format import draw_person
 
 OPTIONS = {"batch": 2, "workers": 2, "flip": False, "progress": Silent()}

@@ -17,9 +17,9 @@ from reid_gen.engine import generate
 from reid_gen.engine.artist import Sitting
 from reid_gen.engine.generate import generate_groups
 from reid_gen.engine.makers import Anchored, Made, Turned
-from reid_gen.engine.progress import Silent
 from reid_gen.engine.scoring import Scorer, Scores, StructureJudge
 from reid_gen.generators.turns import AnyAngle
+from reid_gen.runtime.progress import Silent
 from tests.generators.scenes import bodies, people
 
 IMAGES = people(5)

@@ -12,13 +12,13 @@ from reid_gen.data.groups import SAME_POSE, Member, start_groups, write_part
 from reid_gen.engine.journal import read_metrics
 from reid_gen.engine.pose_step import PoseBatch, PoseStep
 from reid_gen.engine.run import resume_run
-from reid_gen.engine.runtime import Runtime
 from reid_gen.engine.steps import Learner
 from reid_gen.errors import UserError
 from reid_gen.losses.reconstruction import weighted_absolute
 from reid_gen.models.encoder import EncoderCard, create_encoder
 from reid_gen.models.pose import PatchPainter, PoseHead, PoseHeads, draw_masks, over_pixels
 from reid_gen.models.weights import read_weights
+from reid_gen.runtime.devices import Runtime
 from tests.data.real_format import make_market
 from tests.engine.small import experiment, stop_after, train, write_config
 from tests.reference.losses import info_nce, stable_rep

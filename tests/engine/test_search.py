@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from reid_gen.engine import search
-from reid_gen.engine.progress import Silent
+from reid_gen.runtime.progress import Silent
 from reid_gen.types import Image
 from tests.data.real_format import draw_person
 

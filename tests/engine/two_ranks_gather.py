@@ -2,8 +2,8 @@
 
 import torch
 
-from reid_gen.engine.runtime import Runtime
 from reid_gen.losses.groups import Members, group_nce
+from reid_gen.runtime.devices import Runtime
 
 if __name__ == "__main__":
     torch.manual_seed(0)

@@ -9,9 +9,9 @@ import torch
 from reid_gen.data.datasets import labelled_splits, load_dataset
 from reid_gen.data.loaders import ImageLoader
 from reid_gen.engine.evaluate import Evaluator
-from reid_gen.engine.progress import Silent
-from reid_gen.engine.runtime import Runtime
 from reid_gen.models.encoder import EncoderCard, create_encoder
+from reid_gen.runtime.devices import Runtime
+from reid_gen.runtime.progress import Silent
 
 WEIGHTS = (
     Path(__file__).parents[3] / "shared/weights/mobilenetv2_100.imagenet1k_from_int8.safetensors"

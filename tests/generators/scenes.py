@@ -8,7 +8,6 @@ from reid_gen.body.model import load_body
 from reid_gen.body.table import BodyTable
 from reid_gen.body.views import StructureMaps
 from reid_gen.engine.contrast import ContrastTerms, Pairs
-from reid_gen.engine.runtime import Runtime
 from reid_gen.engine.steps import DISCRIMINATOR, GENERATOR, IDENTITY, Batch, Learner, TrainingStep
 from reid_gen.generators.diffusion.pixel import DiffusionPainter, PixelDiffusion
 from reid_gen.generators.diffusion.sampler import Guidance
@@ -22,6 +21,7 @@ from reid_gen.models.decoder import Decoder
 from reid_gen.models.discriminator import MultiScaleDiscriminator
 from reid_gen.models.encoder import EncoderCard, create_encoder
 from reid_gen.models.structure import StructureEncoder
+from reid_gen.runtime.devices import Runtime
 from reid_gen.types import Image
 
 HEIGHT, WIDTH = 64, 32

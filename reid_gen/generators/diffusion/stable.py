@@ -22,7 +22,7 @@ from torch import Tensor
 from reid_gen.errors import UserError
 from reid_gen.generators.diffusion.fit import KINDS, Family, refuse_base, refuse_controls
 from reid_gen.generators.diffusion.published import load, loading, locate
-from reid_gen.processor import Precision, computed_in
+from reid_gen.runtime.precision import Precision, computed_in
 from reid_gen.types import Pixels
 
 

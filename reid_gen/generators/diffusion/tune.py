@@ -22,7 +22,7 @@ from reid_gen.evaluation.features import Advance, Encode
 from reid_gen.generators.diffusion.fit import Family, refuse_base
 from reid_gen.generators.diffusion.identity import IdentityPrompt, save_identity
 from reid_gen.generators.diffusion.published import load
-from reid_gen.processor import Precision, computed_in
+from reid_gen.runtime.precision import Precision, computed_in
 from reid_gen.types import Image
 
 ATTENTION = ["to_q", "to_k", "to_v", "to_out.0"]

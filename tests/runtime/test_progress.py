@@ -4,7 +4,7 @@ import io
 
 from rich.console import Console
 
-from reid_gen.engine.progress import Silent, Terminal
+from reid_gen.runtime.progress import Silent, Terminal
 
 
 def shown(**how):

@@ -12,8 +12,8 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list, gather_object
 from torch import Tensor, nn
 
-from reid_gen.engine.allocator import keep_freed_memory
-from reid_gen.processor import Precision, computed_in
+from reid_gen.runtime.allocator import keep_freed_memory
+from reid_gen.runtime.precision import Precision, computed_in
 from reid_gen.types import Scalars
 
 Value = TypeVar("Value")

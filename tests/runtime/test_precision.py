@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from reid_gen.engine.runtime import Runtime
-from reid_gen.processor import computed_in
+from reid_gen.runtime.devices import Runtime
+from reid_gen.runtime.precision import computed_in
 
 
 @pytest.mark.parametrize(

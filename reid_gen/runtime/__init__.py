@@ -1,0 +1,1 @@
+"""Devices, precision, processes, seeds and progress."""
