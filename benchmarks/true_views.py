@@ -11,7 +11,13 @@ import numpy as np
 import torch
 
 from reid_gen.data.datasets import load_dataset
-from reid_gen.data.groups import SAME_IDENTITY, Member, part_folder, start_groups, write_part
+from reid_gen.data.positive_groups import (
+    SAME_IDENTITY,
+    Member,
+    part_folder,
+    start_groups,
+    write_part,
+)
 from reid_gen.generators.turns import AnyAngle
 from reid_gen.pedestrians.album import Album
 from reid_gen.pedestrians.crops import as_jpeg

@@ -25,7 +25,7 @@ from reid_gen.cli.results import Results
 if TYPE_CHECKING:
     from scipy import sparse
 
-    from reid_gen.data.features import Features
+    from reid_gen.data.feature_files import Features
     from reid_gen.evaluation.ranking import RankingResult
     from reid_gen.evaluation.rerank import Reranked
 
@@ -82,7 +82,7 @@ def cluster(
 
     Example: reid-gen cluster features.npz --out labels.parquet
     """
-    from reid_gen.data.features import read_features
+    from reid_gen.data.feature_files import read_features
     from reid_gen.data.tables import check_table, write_table
 
     if rule == "hdbscan" and eps is not None:
@@ -153,7 +153,7 @@ def rank(
 
     Example: reid-gen rank query.npz gallery.npz --out matches.parquet
     """
-    from reid_gen.data.features import read_features
+    from reid_gen.data.feature_files import read_features
     from reid_gen.data.same_image import same_rows
     from reid_gen.data.tables import check_table
     from reid_gen.errors import UserError

@@ -195,7 +195,7 @@ def groups(
 
     _refuse_wide(height, width)
 
-    from reid_gen.data.groups import load_groups, refuse_others
+    from reid_gen.data.positive_groups import load_groups, refuse_others
     from reid_gen.report.groups import groups_sheet
     from reid_gen.runtime.progress import Terminal
 

@@ -61,7 +61,7 @@ def extract(
 
     Example: reid-gen extract crops/ --model runs/baseline_market_small --out features.npz
     """
-    from reid_gen.data.features import FEATURE_TABLES
+    from reid_gen.data.feature_files import FEATURE_TABLES
     from reid_gen.data.find_images import find_images
     from reid_gen.data.tables import check_table
     from reid_gen.engine.extract import extract as compute

@@ -23,7 +23,7 @@ from reid_gen.cli.results import Results
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from reid_gen.data.groups import Groups
+    from reid_gen.data.positive_groups import Groups
     from reid_gen.engine.makers import Maker
     from reid_gen.engine.scoring import Scorer
     from reid_gen.types import Image
@@ -86,7 +86,7 @@ def generate(
     _refuse_unused(source, maker, share, steps, check)
 
     from reid_gen.data.check_groups import check_groups
-    from reid_gen.data.groups import load_groups, refuse_others
+    from reid_gen.data.positive_groups import load_groups, refuse_others
     from reid_gen.report.groups import groups_sheet
 
     results = Results(output)

@@ -6,7 +6,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterator
 
-from reid_gen.data.groups import HEADER, Groups
+from reid_gen.data.positive_groups import HEADER, Groups
 from reid_gen.errors import UserError, name_some
 
 

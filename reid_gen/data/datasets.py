@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from reid_gen.data import dukemtmc, folder, market1501, msmt17, pedestrians
+from reid_gen.data.readers import dukemtmc, folder, market1501, msmt17, pedestrians
 from reid_gen.errors import UserError
 from reid_gen.types import Dataset, Image, LabelledSplit
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from scipy import sparse
 
-from reid_gen.data.features import Features
+from reid_gen.data.feature_files import Features
 from reid_gen.files import content_digest
 from reid_gen.types import UNKNOWN, LabelledSplit
 

@@ -13,6 +13,7 @@ from typing_extensions import assert_never
 
 from reid_gen.cluster.assign import EpsRule, FixedEps, PseudoLabels, ShareEps, pseudo_labels
 from reid_gen.config import generators, schema
+from reid_gen.data.batch_sampler import Pool
 from reid_gen.data.datasets import labelled_splits, load_dataset, training_images
 from reid_gen.data.loaders import ImageLoader
 from reid_gen.data.transforms import Augmentation
@@ -23,7 +24,6 @@ from reid_gen.engine.checkpoint import load_encoder_for
 from reid_gen.engine.contrast import ContrastTerms, Pairs
 from reid_gen.engine.evaluate import Evaluator
 from reid_gen.engine.loop import Trainer
-from reid_gen.engine.pools import Pool
 from reid_gen.engine.pose_step import POSE
 from reid_gen.engine.recipe import Recipe
 from reid_gen.engine.stages import Stage

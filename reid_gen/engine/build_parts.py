@@ -14,7 +14,7 @@ from reid_gen.body.table import load_table
 from reid_gen.body.views import StructureMaps
 from reid_gen.config import generators, schema
 from reid_gen.config.consistency import views_before_training
-from reid_gen.data.groups import load_groups
+from reid_gen.data.positive_groups import load_groups
 from reid_gen.engine import build_gan
 from reid_gen.engine.artist import Artist
 from reid_gen.engine.checkpoint import (

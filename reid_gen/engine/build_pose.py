@@ -6,10 +6,10 @@ import numpy as np
 import torch
 
 from reid_gen.config import schema
-from reid_gen.data.groups import load_groups
+from reid_gen.data.batch_sampler import Pool
 from reid_gen.data.loaders import ImageLoader
+from reid_gen.data.positive_groups import load_groups
 from reid_gen.data.transforms import Augmentation
-from reid_gen.engine.pools import Pool
 from reid_gen.engine.pretraining import Pretraining
 from reid_gen.engine.steps import Learner
 from reid_gen.errors import UserError

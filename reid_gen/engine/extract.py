@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from reid_gen.data.features import FEATURE, KEY, PATH
+from reid_gen.data.feature_files import FEATURE, KEY, PATH
 from reid_gen.data.find_images import readable_name
 from reid_gen.data.images import unreadable_error
 from reid_gen.data.loaders import ImageLoader

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from reid_gen.data.groups import (
+from reid_gen.data.positive_groups import (
     SAME_POSE,
     Member,
     part_folder,

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from reid_gen.cluster.assign import PseudoLabels, usual_neighbours
+from reid_gen.data.batch_sampler import share, steps
 from reid_gen.data.images import unreadable_error
 from reid_gen.data.loaders import DecodedBatch, ImageLoader
 from reid_gen.data.sampling import shuffled_batches
@@ -18,7 +19,6 @@ from reid_gen.data.sidecar import Bring, Brought
 from reid_gen.engine.batches import prepare, with_views
 from reid_gen.engine.contrast import ContrastTerms
 from reid_gen.engine.epoch_checks import check_finite, check_views
-from reid_gen.engine.pools import share, steps
 from reid_gen.engine.pose_step import POSE
 from reid_gen.engine.pretraining import Pretraining
 from reid_gen.engine.recipe import Recipe

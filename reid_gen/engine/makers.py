@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from reid_gen.body.table import BodyTable
-from reid_gen.data.groups import SAME_IDENTITY
 from reid_gen.data.loaders import ImageLoader
 from reid_gen.data.mosaic import mosaic
+from reid_gen.data.positive_groups import SAME_IDENTITY
 from reid_gen.data.transforms import to_images
 from reid_gen.engine.artist import Artist, whole_batches
 from reid_gen.errors import UserError

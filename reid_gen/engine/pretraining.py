@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from reid_gen.data.batch_sampler import Pool
 from reid_gen.data.loaders import DecodedBatch
 from reid_gen.data.transforms import Augmentation, to_images
-from reid_gen.engine.pools import Pool
 from reid_gen.engine.pose_step import PoseBatch, PoseStep
 from reid_gen.engine.steps import Learner
 from reid_gen.models.encoder import IdentityEncoder

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from reid_gen.cluster.assign import PseudoLabels
+from reid_gen.data.batch_sampler import Pool
 from reid_gen.data.transforms import Augmentation
 from reid_gen.engine.contrast import ContrastTerms
-from reid_gen.engine.pools import Pool
 from reid_gen.memory.bank import MemoryBank
 from reid_gen.types import Floats, Ints
 

@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from reid_gen.data.groups import SAME_IDENTITY, Groups, Member
 from reid_gen.data.images import decode
+from reid_gen.data.positive_groups import SAME_IDENTITY, Groups, Member
 from reid_gen.data.sidecar import Brought
 from reid_gen.errors import UserError
 from reid_gen.files import as_json

@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 import torch
 
-from reid_gen.data.groups import (
+from reid_gen.data.positive_groups import (
     SAME_IDENTITY,
     SAME_POSE,
     Member,

@@ -6,8 +6,8 @@ from itertools import groupby
 
 import numpy as np
 
-from reid_gen.data.groups import Groups
 from reid_gen.data.images import decode
+from reid_gen.data.positive_groups import Groups
 from reid_gen.data.sampling import evenly_spread
 from reid_gen.types import Pixels
 

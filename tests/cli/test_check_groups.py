@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from reid_gen.cli.main import main
-from reid_gen.data.groups import load_groups
+from reid_gen.data.positive_groups import load_groups
 from tests.cli.conftest import failure
 
 

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from reid_gen.cli.main import main
-from reid_gen.data.groups import load_groups
+from reid_gen.data.positive_groups import load_groups
 from reid_gen.engine.journal import read_metrics
 from reid_gen.generators.diffusion import pixel
 from reid_gen.generators.diffusion.sampler import sample

@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 
 from reid_gen.body.table import load_table, save_table
 from reid_gen.cli.main import main
-from reid_gen.data.groups import load_groups
+from reid_gen.data.positive_groups import load_groups
 from reid_gen.engine import generate as module
 from reid_gen.engine.journal import read_metrics
 from reid_gen.engine.makers import Mosaics

@@ -6,8 +6,8 @@ import pytest
 from reid_gen.cli.main import main
 from reid_gen.config.load import load_settings
 from reid_gen.config.pipelines import Groups
-from reid_gen.data.groups import load_groups
 from reid_gen.data.images import decode
+from reid_gen.data.positive_groups import load_groups
 from reid_gen.engine import generate as module
 from reid_gen.engine.build_pipeline import build_groups
 from reid_gen.files import content_digest

@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 
 from reid_gen.cli.main import main
-from reid_gen.data.groups import load_groups
+from reid_gen.data.positive_groups import load_groups
 
 SAME_PERSON = ("prompts:", "positives: same_identity\nprompts:")
 XL = ("/sd\n", "/sdxl\n  family: sdxl\n")

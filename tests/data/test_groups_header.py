@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from reid_gen.data.groups import load_groups, read_header, start_groups
+from reid_gen.data.positive_groups import load_groups, read_header, start_groups
 from reid_gen.errors import UserError
 
 GOOD = {"format": 3, "kind": "same_identity", "parts": 0, "sources": 0, "members": 2}

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from reid_gen.data.features import read_features
+from reid_gen.data.feature_files import read_features
 from reid_gen.data.same_image import same_files, same_in_splits, same_names, same_rows
 from reid_gen.types import Image, LabelledSplit
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from reid_gen.data.features import read_features
+from reid_gen.data.feature_files import read_features
 from reid_gen.data.tables import write_table
 from reid_gen.errors import UserError
 

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from reid_gen.data.features import read_features
+from reid_gen.data.feature_files import read_features
 from reid_gen.data.find_images import find_images
 from reid_gen.data.images import decode
 from reid_gen.engine.extract import FeatureTable, extract, save_features

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from reid_gen.body.model import load_body
 from reid_gen.body.table import BodyTable
 from reid_gen.body.views import StructureMaps
-from reid_gen.data.groups import SAME_IDENTITY, load_groups
+from reid_gen.data.positive_groups import SAME_IDENTITY, load_groups
 from reid_gen.engine import generate
 from reid_gen.engine.artist import Sitting
 from reid_gen.engine.generate import generate_groups

@@ -8,7 +8,7 @@ import torch
 from PIL import Image as Pillow
 from torch.nn import functional as F
 
-from reid_gen.data.groups import SAME_POSE, Member, start_groups, write_part
+from reid_gen.data.positive_groups import SAME_POSE, Member, start_groups, write_part
 from reid_gen.engine.journal import read_metrics
 from reid_gen.engine.pose_step import PoseBatch, PoseStep
 from reid_gen.engine.run import resume_run

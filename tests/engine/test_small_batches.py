@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from reid_gen.engine.pools import share
+from reid_gen.data.batch_sampler import share
 from reid_gen.errors import UserError
 from tests.data.real_format import make_market
 from tests.engine.small import train, write_config

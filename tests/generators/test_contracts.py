@@ -7,8 +7,14 @@ import pytest
 import torch
 from PIL import Image as Pillow
 
-from reid_gen.data.groups import SAME_IDENTITY, Member, load_groups, start_groups, write_part
 from reid_gen.data.loaders import DecodedBatch
+from reid_gen.data.positive_groups import (
+    SAME_IDENTITY,
+    Member,
+    load_groups,
+    start_groups,
+    write_part,
+)
 from reid_gen.data.transforms import Augmentation
 from reid_gen.engine.batches import prepare
 from reid_gen.generators.protocol import Wanted

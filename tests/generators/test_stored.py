@@ -6,7 +6,13 @@ import pytest
 import torch
 from PIL import Image as Pillow
 
-from reid_gen.data.groups import SAME_IDENTITY, Member, load_groups, start_groups, write_part
+from reid_gen.data.positive_groups import (
+    SAME_IDENTITY,
+    Member,
+    load_groups,
+    start_groups,
+    write_part,
+)
 from reid_gen.generators.protocol import Sources, Wanted
 from reid_gen.generators.stored import StoredViews, Trust
 from tests.generators.scenes import people

@@ -3,7 +3,7 @@ import pytest
 
 from reid_gen.cli.main import main
 from reid_gen.data.check_groups import check_groups
-from reid_gen.data.groups import SAME_IDENTITY, SAME_POSE, load_groups
+from reid_gen.data.positive_groups import SAME_IDENTITY, SAME_POSE, load_groups
 from reid_gen.errors import UserError
 from reid_gen.pedestrians import groups as module
 from reid_gen.pedestrians.groups import GroupPlan, draw_group, render_groups

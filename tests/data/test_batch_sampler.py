@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from reid_gen.data.batch_sampler import Pool, steps
 from reid_gen.data.sampling import shuffled_batches
-from reid_gen.engine.pools import Pool, steps
 
 LABELS = np.array([0, -1, 1, 0, -1, 1, 0, 1, -1, 0])
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from reid_gen.data.records import (
+from reid_gen.data.readers.layout import (
     BOX_FOLDERS,
     NameRule,
     Parsed,

@@ -14,7 +14,7 @@ import numpy as np
 from reid_gen.data.find_images import image_files, readable_name
 from reid_gen.data.ids import id_of
 from reid_gen.data.images import SUFFIXES
-from reid_gen.data.records import NO_TRAIN
+from reid_gen.data.readers.layout import NO_TRAIN
 from reid_gen.data.text_lists import read_text
 from reid_gen.errors import UserError, name_some
 from reid_gen.types import UNKNOWN, Dataset, Image, Ints, LabelledSplit

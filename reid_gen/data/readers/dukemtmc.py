@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from reid_gen.data.records import (
+from reid_gen.data.readers.layout import (
     BOX_FOLDERS,
     NameRule,
     Parsed,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from reid_gen.data.market1501 import RULE
-from reid_gen.data.records import BOX_FOLDERS, assemble, first_folder, read_boxes
+from reid_gen.data.readers.layout import BOX_FOLDERS, assemble, first_folder, read_boxes
+from reid_gen.data.readers.market1501 import RULE
 from reid_gen.types import Dataset
 
 NAME = "pedestrians"
