@@ -32,15 +32,15 @@ from reid_gen.engine.steps import (
     TrainingStep,
 )
 from reid_gen.files import as_json
+from reid_gen.generators.gan.decoder import Decoder
+from reid_gen.generators.gan.discriminator import MultiScaleDiscriminator
 from reid_gen.generators.gan.mesh_gan import MeshGan
 from reid_gen.generators.gan.painter import MeshPainter
+from reid_gen.generators.gan.structure_encoder import StructureEncoder
 from reid_gen.generators.protocol import Sources
 from reid_gen.generators.turns import AnyAngle, TurnedMaps
 from reid_gen.memory.bank import MemoryBank
-from reid_gen.models.decoder import Decoder
-from reid_gen.models.discriminator import MultiScaleDiscriminator
 from reid_gen.models.encoder import EncoderCard, create_encoder
-from reid_gen.models.structure import StructureEncoder
 from reid_gen.runtime.devices import Runtime
 
 TURNS = 5

@@ -126,7 +126,7 @@ def _build(config: Config, checkpoint: Path | None) -> tuple[Evaluator, Encode]:
 
     from reid_gen.data.datasets import load_dataset
     from reid_gen.engine.build import build_evaluator, encoder_card
-    from reid_gen.engine.checkpoint import load_encoder_for
+    from reid_gen.models.checkpoint import load_encoder_for
     from reid_gen.models.encoder import create_encoder
     from reid_gen.runtime.devices import Runtime
     from reid_gen.runtime.progress import Terminal
@@ -147,8 +147,8 @@ def _build(config: Config, checkpoint: Path | None) -> tuple[Evaluator, Encode]:
 def _clusters(config: Config, checkpoint: Path | None) -> tuple[tuple[Image, ...], Ints]:
     """Training images and their pseudo labels in the last epoch of a run."""
     from reid_gen.data.datasets import load_dataset
-    from reid_gen.engine.checkpoint import load_labels
     from reid_gen.errors import UserError
+    from reid_gen.models.checkpoint import load_labels
 
     assert checkpoint is not None
     images = load_dataset(config.data.name, config.data.root).train

@@ -117,7 +117,7 @@ def _name(file: Path | None, weights: str | None) -> str:
     """What features are called that a file, or a run's encoder, or start weights give."""
     import hashlib
 
-    from reid_gen.engine.checkpoint import find_checkpoint
+    from reid_gen.models.checkpoint import find_checkpoint
     from reid_gen.models.places import ENCODER
 
     if file is None:

@@ -47,8 +47,8 @@ def export(
         )
     crops = find_images(int8)
 
-    from reid_gen.engine.checkpoint import load_encoder
     from reid_gen.engine.export import OLDEST, export_encoder, quantise
+    from reid_gen.models.checkpoint import load_encoder
 
     opset = OLDEST if opset is None else opset
     encoder, card = load_encoder(run)

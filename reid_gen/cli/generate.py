@@ -195,7 +195,7 @@ def _make(
 
 
 def _name(run: Path) -> str:
-    from reid_gen.engine.checkpoint import find_checkpoint, read_card
+    from reid_gen.models.checkpoint import find_checkpoint, read_card
 
     return f"{run.name} {read_card(find_checkpoint(run))['sha256'][:16]}"
 
@@ -222,11 +222,11 @@ def _drawn(run: Path, maker: str, share: float, steps: int | None, results: Resu
     from reid_gen.cli.views import open_run
     from reid_gen.data.datasets import load_dataset, training_images
     from reid_gen.engine.build_parts import build_angles
-    from reid_gen.engine.checkpoint import WEIGHTS
     from reid_gen.engine.makers import Anchored, Turned
     from reid_gen.engine.scoring import Scorer, StructureJudge
     from reid_gen.engine.steps import GENERATOR
     from reid_gen.files import content_digest
+    from reid_gen.models.checkpoint import WEIGHTS
 
     checkpoint, config, settings, artist = open_run(run, {"generator.steps": steps})
     images = training_images(load_dataset(config.data.name, config.data.root))
@@ -257,9 +257,9 @@ def _mosaics(run: Path) -> Job:
     config = load_config(checkpoint.parent / CONFIG, ())
     images = training_images(load_dataset(config.data.name, config.data.root))
 
-    from reid_gen.engine.checkpoint import load_encoder
     from reid_gen.engine.makers import Mosaics
     from reid_gen.engine.scoring import Scorer
+    from reid_gen.models.checkpoint import load_encoder
     from reid_gen.runtime.devices import Runtime
 
     encoder, _ = load_encoder(checkpoint)

@@ -43,7 +43,7 @@ def report(run: Path, out: Path | None) -> None:
     config = load_config(folder / CONFIG)
     dataset = load_dataset(config.data.name, config.data.root)
 
-    from reid_gen.engine.checkpoint import read_card
+    from reid_gen.models.checkpoint import read_card
     from reid_gen.report.page import run_page
 
     page = run_page(
@@ -60,7 +60,7 @@ def report(run: Path, out: Path | None) -> None:
 
 def _clustered(checkpoint: Path, images: int) -> Clustered | None:
     """What the run's last epoch clustered, if that was its training images."""
-    from reid_gen.engine.checkpoint import BANK
+    from reid_gen.models.checkpoint import BANK
     from reid_gen.models.weights import read_weights
     from reid_gen.report.page import Clustered
 
@@ -73,7 +73,7 @@ def _clustered(checkpoint: Path, images: int) -> Clustered | None:
 def _measured(config: Config, dataset: Dataset, checkpoint: Path) -> Measured | None:
     """Features of query and gallery, if the data set has these."""
     from reid_gen.engine.build import build_evaluator
-    from reid_gen.engine.checkpoint import load_encoder
+    from reid_gen.models.checkpoint import load_encoder
     from reid_gen.report.page import Measured
     from reid_gen.runtime.devices import Runtime
     from reid_gen.runtime.progress import Terminal

@@ -93,7 +93,7 @@ def open_run(
     config = load_config(checkpoint_folder(run).parent / CONFIG, overrides)
 
     from reid_gen.engine.build_parts import build_artist
-    from reid_gen.engine.checkpoint import find_checkpoint
+    from reid_gen.models.checkpoint import find_checkpoint
 
     checkpoint = find_checkpoint(run)
     artist = build_artist(config, checkpoint)

@@ -260,8 +260,8 @@ def import_(
     """
     import hashlib
 
-    from reid_gen.engine.checkpoint import save_checkpoint
     from reid_gen.files import written_aside
+    from reid_gen.models.checkpoint import save_checkpoint
     from reid_gen.models.foreign import import_encoder
 
     found = import_encoder(file, height, width, colours)

@@ -20,7 +20,6 @@ from reid_gen.data.transforms import Augmentation
 from reid_gen.engine import build_pose
 from reid_gen.engine.build_facts import fingerprint, run_facts
 from reid_gen.engine.build_parts import build_generator, build_identity, build_mean
-from reid_gen.engine.checkpoint import load_encoder_for
 from reid_gen.engine.contrast import ContrastTerms, Pairs
 from reid_gen.engine.evaluate import Evaluator
 from reid_gen.engine.loop import Trainer
@@ -31,6 +30,7 @@ from reid_gen.errors import UserError
 from reid_gen.evaluation.quality import clustering_quality
 from reid_gen.memory.bank import MemoryBank
 from reid_gen.models.backbone import Colour
+from reid_gen.models.checkpoint import load_encoder_for
 from reid_gen.models.encoder import EncoderCard, IdentityEncoder, create_encoder
 from reid_gen.runtime.devices import Runtime
 from reid_gen.runtime.progress import Progress

@@ -17,7 +17,12 @@ from reid_gen.config.consistency import views_before_training
 from reid_gen.data.positive_groups import load_groups
 from reid_gen.engine import build_gan
 from reid_gen.engine.artist import Artist
-from reid_gen.engine.checkpoint import (
+from reid_gen.engine.steps import GENERATOR, Learner
+from reid_gen.errors import UserError
+from reid_gen.generators.protocol import ViewGenerator
+from reid_gen.generators.stored import StoredViews, Trust
+from reid_gen.generators.turns import Angles, AnyAngle, Steps, TurnedMaps
+from reid_gen.models.checkpoint import (
     MEAN,
     WEIGHTS,
     find_checkpoint,
@@ -25,13 +30,8 @@ from reid_gen.engine.checkpoint import (
     load_networks,
     read_card,
 )
-from reid_gen.engine.steps import GENERATOR, Learner
-from reid_gen.errors import UserError
-from reid_gen.generators.protocol import ViewGenerator
-from reid_gen.generators.stored import StoredViews, Trust
-from reid_gen.generators.turns import Angles, AnyAngle, Steps, TurnedMaps
+from reid_gen.models.ema_encoder import MeanEncoder
 from reid_gen.models.encoder import IdentityEncoder
-from reid_gen.models.mean_encoder import MeanEncoder
 from reid_gen.runtime.devices import Runtime
 from reid_gen.types import Dataset
 

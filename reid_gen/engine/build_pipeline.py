@@ -17,7 +17,6 @@ from reid_gen.config import pipelines
 from reid_gen.data.datasets import load_dataset, training_images
 from reid_gen.data.prompts import read_prompts
 from reid_gen.engine.build_parts import build_angles
-from reid_gen.engine.checkpoint import find_checkpoint, read_card
 from reid_gen.engine.judge import load_judge
 from reid_gen.engine.prompted import Prompted
 from reid_gen.engine.scoring import Scorer, StructureJudge
@@ -27,6 +26,7 @@ from reid_gen.files import content_digest
 from reid_gen.generators.diffusion.fit import width_of_words
 from reid_gen.generators.diffusion.identity import load_identity, tokens_of
 from reid_gen.generators.diffusion.stable import Controlled, StablePainter
+from reid_gen.models.checkpoint import find_checkpoint, read_card
 from reid_gen.runtime.devices import Runtime
 from reid_gen.types import Image
 

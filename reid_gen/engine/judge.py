@@ -7,8 +7,8 @@ from pathlib import Path
 from torch import Tensor
 from torch.nn import functional as F
 
-from reid_gen.engine.checkpoint import load_encoder
 from reid_gen.evaluation.features import Encode
+from reid_gen.models.checkpoint import load_encoder
 from reid_gen.runtime.devices import Runtime
 
 

@@ -29,8 +29,8 @@ from reid_gen.errors import UserError
 from reid_gen.evaluation.features import extract_features
 from reid_gen.generators.protocol import ViewGenerator
 from reid_gen.memory.bank import MemoryBank
+from reid_gen.models.ema_encoder import MeanEncoder
 from reid_gen.models.encoder import IdentityEncoder
-from reid_gen.models.mean_encoder import MeanEncoder
 from reid_gen.runtime.devices import Runtime
 from reid_gen.runtime.progress import Progress
 from reid_gen.runtime.seeding import generator

@@ -12,8 +12,8 @@ from torch.optim import Optimizer
 
 from reid_gen.engine.contrast import Anchors, Blend, ContrastTerms
 from reid_gen.generators.protocol import Mixed, Sources, Terms, ViewGenerator, Views, Wanted
+from reid_gen.models.ema_encoder import MeanEncoder
 from reid_gen.models.encoder import Encoded, IdentityEncoder
-from reid_gen.models.mean_encoder import MeanEncoder
 from reid_gen.models.normalisation import keeping_statistics
 from reid_gen.runtime.devices import Runtime
 from reid_gen.types import Scalars

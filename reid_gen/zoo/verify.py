@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 
-from reid_gen.engine.checkpoint import load_encoder
 from reid_gen.errors import UserError
+from reid_gen.models.checkpoint import load_encoder
 from reid_gen.models.places import ENCODER, built_in
 from reid_gen.zoo.cards import Card
 

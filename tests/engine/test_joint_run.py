@@ -8,10 +8,10 @@ from reid_gen.body.table import save_table
 from reid_gen.data.datasets import load_dataset
 from reid_gen.engine import run as run_module
 from reid_gen.engine.build_parts import build_artist
-from reid_gen.engine.checkpoint import find_checkpoint
 from reid_gen.engine.journal import read_metrics
 from reid_gen.engine.run import resume_run
 from reid_gen.errors import UserError
+from reid_gen.models.checkpoint import find_checkpoint
 from reid_gen.models.weights import read_weights
 from tests.data.real_format import make_market
 from tests.engine.joint import write_joint_config

@@ -9,7 +9,7 @@ import torch
 from reid_gen.engine import contrast
 from reid_gen.engine.contrast import Pairs
 from reid_gen.engine.steps import DISCRIMINATOR, GENERATOR, IDENTITY
-from reid_gen.models.mean_encoder import MeanEncoder
+from reid_gen.models.ema_encoder import MeanEncoder
 from tests.generators.scenes import make_batch, make_encoder, make_gan, make_step, people
 from tests.reference import gcl
 

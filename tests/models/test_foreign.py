@@ -8,8 +8,8 @@ from torch.nn import functional as F
 from torchvision.models import resnet18, resnet50
 
 from reid_gen.cli.main import main
-from reid_gen.engine.checkpoint import load_encoder
 from reid_gen.errors import UserError
+from reid_gen.models.checkpoint import load_encoder
 from reid_gen.models.foreign import COLOURS, import_encoder
 from reid_gen.models.transformers import convolutional_stem
 from tests.cli.conftest import failure

@@ -9,9 +9,9 @@ from torch.nn import functional as F
 from torchvision.models import resnet18, resnet50
 
 from reid_gen.cli.main import main
-from reid_gen.engine.checkpoint import load_encoder
 from reid_gen.errors import UserError
 from reid_gen.models.backbone import Request, create_backbone
+from reid_gen.models.checkpoint import load_encoder
 from reid_gen.models.encoder import EncoderCard, create_encoder
 from reid_gen.models.foreign import COLOURS, import_encoder
 from tests.models.test_foreign import expected, norm, transreid, trunk

@@ -4,11 +4,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from reid_gen.models.blocks import adaptive_instance_norm, conv_block
-from reid_gen.models.decoder import Decoder, initialise_generator
-from reid_gen.models.discriminator import MultiScaleDiscriminator
+from reid_gen.generators.gan.blocks import adaptive_instance_norm, conv_block
+from reid_gen.generators.gan.decoder import Decoder, initialise_generator
+from reid_gen.generators.gan.discriminator import MultiScaleDiscriminator
+from reid_gen.generators.gan.structure_encoder import StructureEncoder
 from reid_gen.models.encoder import EncoderCard, create_encoder
-from reid_gen.models.structure import StructureEncoder
 
 PADDINGS = ("reflect", "zeros")
 

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from reid_gen.models.decoder import Decoder, initialise_generator
+from reid_gen.generators.gan.decoder import Decoder, initialise_generator
+from reid_gen.generators.gan.structure_encoder import StructureEncoder
 from reid_gen.models.encoder import Encoded
-from reid_gen.models.structure import StructureEncoder
 
 Stripes = Literal["body", "interleaved"]
 SIDE = 4

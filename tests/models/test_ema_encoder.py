@@ -1,7 +1,7 @@
 import numpy as np
 import torch
 
-from reid_gen.models.mean_encoder import MeanEncoder
+from reid_gen.models.ema_encoder import MeanEncoder
 from tests.generators.scenes import make_encoder
 
 

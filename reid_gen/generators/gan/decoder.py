@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from reid_gen.models.blocks import SLOPE, Padding, StyledBlock, conv_block, pass_through
+from reid_gen.generators.gan.blocks import SLOPE, Padding, StyledBlock, conv_block, pass_through
 
 
 class Decoder(nn.Module):

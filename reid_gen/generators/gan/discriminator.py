@@ -7,7 +7,7 @@ from functools import partial
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from reid_gen.models.blocks import Padding, ResidualBlock, conv_block, pass_through
+from reid_gen.generators.gan.blocks import Padding, ResidualBlock, conv_block, pass_through
 
 
 class MultiScaleDiscriminator(nn.Module):

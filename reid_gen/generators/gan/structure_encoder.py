@@ -7,7 +7,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from reid_gen.models.blocks import Padding, ResidualBlock, conv_block
+from reid_gen.generators.gan.blocks import Padding, ResidualBlock, conv_block
 
 _RATES = (3, 6, 9)
 
