@@ -34,10 +34,10 @@ from sklearn.cluster import DBSCAN
 
 from benchmarks.dense_jaccard import dense_distances, dense_labels
 from benchmarks.features import CROWDS, make_features
-from reid_gen.cluster.assign import FixedEps, pseudo_labels
+from reid_gen.cluster.algorithms import dbscan
 from reid_gen.cluster.jaccard import jaccard_distances
-from reid_gen.cluster.neighbours import nearest
-from reid_gen.cluster.rules import dbscan
+from reid_gen.cluster.knn.neighbours import nearest
+from reid_gen.cluster.pseudo_labels import FixedEps, pseudo_labels
 from reid_gen.engine.run import environment
 from reid_gen.evaluation.quality import clustering_quality
 from reid_gen.files import as_json

@@ -92,7 +92,7 @@ def cluster(
     found = read_features(features, normalise)
 
     from reid_gen.cluster import FixedEps, pseudo_labels
-    from reid_gen.cluster.assign import FEW, K1, K2, usual_neighbours
+    from reid_gen.cluster.pseudo_labels import FEW, K1, K2, usual_neighbours
     from reid_gen.evaluation.quality import clustering_quality
 
     default = None if rule == "hdbscan" else FixedEps(0.5)
@@ -163,7 +163,7 @@ def rank(
     results = Results(output)
     asked, kept = (read_features(path, normalise) for path in (query, gallery))
 
-    from reid_gen.cluster.assign import check_features
+    from reid_gen.cluster.pseudo_labels import check_features
     from reid_gen.evaluation.rerank import Reranked
     from reid_gen.evaluation.tables import results_table
 
@@ -203,7 +203,7 @@ def _write_matches(
 ) -> None:
     import numpy as np
 
-    from reid_gen.cluster.matches import best_matches, nearest_of
+    from reid_gen.cluster.knn.topk import best_matches, nearest_of
     from reid_gen.data.tables import write_table
 
     if reranked is None:

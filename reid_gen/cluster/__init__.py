@@ -6,6 +6,6 @@
 takes unit features [N, D] of any origin; nothing else of the program is needed.
 """
 
-from reid_gen.cluster.assign import FixedEps, PseudoLabels, ShareEps, pseudo_labels
+from reid_gen.cluster.pseudo_labels import FixedEps, PseudoLabels, ShareEps, pseudo_labels
 
 __all__ = ["FixedEps", "PseudoLabels", "ShareEps", "pseudo_labels"]

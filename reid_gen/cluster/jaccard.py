@@ -8,9 +8,9 @@ import numba
 import numpy as np
 from scipy import sparse
 
-from reid_gen.cluster.neighbours import Neighbours
+from reid_gen.cluster.knn.neighbours import Neighbours
+from reid_gen.cluster.parallel import room_for, spread, threads
 from reid_gen.cluster.reciprocal import encode_sets, expanded_sets
-from reid_gen.cluster.rows import room_for, spread, threads
 from reid_gen.types import Floats
 
 

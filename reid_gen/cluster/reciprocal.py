@@ -9,7 +9,7 @@ import numba
 import numpy as np
 from scipy import sparse
 
-from reid_gen.cluster.rows import dot, readable, room_for, spread, threads
+from reid_gen.cluster.parallel import dot, readable, room_for, spread, threads
 from reid_gen.types import Exact, Floats, Ints
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from typing_extensions import assert_never
 
-from reid_gen.cluster.assign import EpsRule, FixedEps, PseudoLabels, ShareEps, pseudo_labels
+from reid_gen.cluster.pseudo_labels import EpsRule, FixedEps, PseudoLabels, ShareEps, pseudo_labels
 from reid_gen.config import generators, schema
 from reid_gen.data.batch_sampler import Pool
 from reid_gen.data.datasets import labelled_splits, load_dataset, training_images

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from reid_gen.cluster.assign import PseudoLabels, usual_neighbours
+from reid_gen.cluster.pseudo_labels import PseudoLabels, usual_neighbours
 from reid_gen.data.batch_sampler import share, steps
 from reid_gen.data.images import unreadable_error
 from reid_gen.data.loaders import DecodedBatch, ImageLoader

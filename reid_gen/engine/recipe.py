@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from reid_gen.cluster.assign import PseudoLabels
+from reid_gen.cluster.pseudo_labels import PseudoLabels
 from reid_gen.data.batch_sampler import Pool
 from reid_gen.data.transforms import Augmentation
 from reid_gen.engine.contrast import ContrastTerms

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from reid_gen.cluster.matches import best_matches, nearest_of
+from reid_gen.cluster.knn.topk import best_matches, nearest_of
 from reid_gen.data.loaders import ImageLoader
 from reid_gen.data.same_image import no_pairs, same_files
 from reid_gen.engine.reid_model import open_encoder

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from reid_gen.cluster.neighbours import nearest
+from reid_gen.cluster.knn.neighbours import nearest
 from reid_gen.types import Floats
 
 NFC = "neighbours (NFC)"

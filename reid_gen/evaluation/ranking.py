@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from reid_gen.cluster.matches import similarities
+from reid_gen.cluster.knn.topk import similarities
 from reid_gen.errors import UserError
 from reid_gen.evaluation.query_scores import ApRule, score_queries
 from reid_gen.types import UNKNOWN, Floats, Ints

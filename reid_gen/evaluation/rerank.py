@@ -8,7 +8,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from reid_gen.cluster.certified import nearest_certified
+from reid_gen.cluster.knn.exact_cpu import nearest_certified
 from reid_gen.cluster.reciprocal import encode_sets, expanded_sets
 from reid_gen.types import Floats
 

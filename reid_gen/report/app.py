@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from reid_gen.body.recover import Recovery
-from reid_gen.cluster.assign import FixedEps, pseudo_labels
+from reid_gen.cluster.pseudo_labels import FixedEps, pseudo_labels
 from reid_gen.data.images import decode
 from reid_gen.data.transforms import to_pixels
 from reid_gen.engine.artist import Artist, recover_bodies

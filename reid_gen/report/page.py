@@ -15,7 +15,7 @@ from scipy import sparse
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
-from reid_gen.cluster.matches import similarities
+from reid_gen.cluster.knn.topk import similarities
 from reid_gen.data.images import decode
 from reid_gen.data.same_image import same_in_splits
 from reid_gen.engine.journal import read_metrics

@@ -5,7 +5,7 @@ import pytest
 from pyarrow import parquet
 
 from reid_gen.cli.main import main
-from reid_gen.cluster.matches import best_matches, nearest_of, similarities
+from reid_gen.cluster.knn.topk import best_matches, nearest_of, similarities
 from reid_gen.data.tables import write_table
 from reid_gen.evaluation.ranking import evaluate_ranking
 from reid_gen.evaluation.rerank import Reranked, rerank
@@ -82,7 +82,7 @@ def test_ranks_are_written_and_measured(files, capsys):
 
 
 def test_matches_are_those_of_a_full_sort_whatever_the_shards(monkeypatch):
-    from reid_gen.cluster import matches as module
+    from reid_gen.cluster.knn import topk as module
 
     features, _ = people(persons=20, each=8)
     features[40:44] = features[3]  # ties
@@ -99,7 +99,7 @@ def test_matches_are_those_of_a_full_sort_whatever_the_shards(monkeypatch):
 
 
 def test_half_precision_galleries_are_ranked_by_shards(monkeypatch):
-    from reid_gen.cluster import matches as module
+    from reid_gen.cluster.knn import topk as module
 
     features, pids = people(persons=20, each=8)
     half = features.astype(np.float16)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from reid_gen.cluster.jaccard import jaccard_distances
-from reid_gen.cluster.neighbours import nearest
+from reid_gen.cluster.knn.neighbours import nearest
 from tests.cluster.features import people
 from tests.reference import jaccard as slow
 

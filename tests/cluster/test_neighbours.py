@@ -3,10 +3,11 @@ import numpy as np
 import pytest
 import torch
 
-from reid_gen.cluster import certified, neighbours
-from reid_gen.cluster.certified import nearest_among, nearest_certified
-from reid_gen.cluster.neighbours import EXACT, METHODS, nearest
-from reid_gen.cluster.on_device import nearest_on
+from reid_gen.cluster.knn import exact_cpu as certified
+from reid_gen.cluster.knn import neighbours
+from reid_gen.cluster.knn.exact_cpu import nearest_among, nearest_certified
+from reid_gen.cluster.knn.exact_gpu import nearest_on
+from reid_gen.cluster.knn.neighbours import EXACT, METHODS, nearest
 from reid_gen.errors import UserError
 from tests.cluster.features import people
 

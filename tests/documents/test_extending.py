@@ -8,7 +8,7 @@ import pytest
 import torch
 from sklearn.metrics import adjusted_rand_score
 
-from reid_gen.cluster.rules import RULES
+from reid_gen.cluster.algorithms import RULES
 from reid_gen.data.check import check_dataset
 from reid_gen.data.datasets import DATASETS, Counts
 from reid_gen.errors import UserError

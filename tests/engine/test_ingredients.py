@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from reid_gen.cluster.assign import FixedEps, pseudo_labels
+from reid_gen.cluster.pseudo_labels import FixedEps, pseudo_labels
 from reid_gen.engine.stages import places
 from reid_gen.errors import UserError
 from tests.cluster.features import people

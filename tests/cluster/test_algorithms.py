@@ -6,10 +6,10 @@ from scipy.spatial.distance import squareform
 from sklearn.metrics import adjusted_rand_score
 
 from reid_gen.cluster import FixedEps, ShareEps, pseudo_labels
-from reid_gen.cluster.assign import check_features
+from reid_gen.cluster.algorithms import RULES, agglomerative
 from reid_gen.cluster.jaccard import jaccard_distances
-from reid_gen.cluster.neighbours import nearest
-from reid_gen.cluster.rules import RULES, agglomerative
+from reid_gen.cluster.knn.neighbours import nearest
+from reid_gen.cluster.pseudo_labels import check_features
 from reid_gen.errors import UserError
 from tests.cluster.features import people
 from tests.reference import jaccard as slow

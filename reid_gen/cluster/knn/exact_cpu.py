@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reid_gen.cluster.candidates import (
+from reid_gen.cluster.knn.exact_kernels import (
     Candidates,
     order_candidates,
     order_everything,
@@ -24,7 +24,7 @@ from reid_gen.cluster.candidates import (
     scan_rows,
     start_rows,
 )
-from reid_gen.cluster.rows import readable, spread, threads
+from reid_gen.cluster.parallel import readable, spread, threads
 from reid_gen.runtime.precision import computed_in
 from reid_gen.types import Exact, Floats, Ints
 

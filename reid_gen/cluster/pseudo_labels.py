@@ -8,10 +8,10 @@ import numpy as np
 from scipy import sparse
 from typing_extensions import assert_never
 
+from reid_gen.cluster.algorithms import RULES
 from reid_gen.cluster.cameras import camera_normalised
 from reid_gen.cluster.jaccard import jaccard_distances
-from reid_gen.cluster.neighbours import nearest
-from reid_gen.cluster.rules import RULES
+from reid_gen.cluster.knn.neighbours import nearest
 from reid_gen.errors import UserError, name_some
 from reid_gen.types import OUTLIER, Floats, Ints, Scalars
 

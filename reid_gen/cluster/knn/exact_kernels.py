@@ -11,7 +11,7 @@ from numba.core import types
 from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
 
-from reid_gen.cluster.rows import dot
+from reid_gen.cluster.parallel import dot
 from reid_gen.types import Floats
 
 ROOM = 160

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from reid_gen.cluster.assign import FixedEps, pseudo_labels
 from reid_gen.cluster.cameras import camera_normalised
+from reid_gen.cluster.pseudo_labels import FixedEps, pseudo_labels
 from reid_gen.errors import UserError
 from reid_gen.evaluation.quality import clustering_quality
 from tests.cluster.features import people

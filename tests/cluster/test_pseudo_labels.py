@@ -3,10 +3,16 @@ import pytest
 from scipy import sparse
 from sklearn.cluster import DBSCAN
 
-from reid_gen.cluster.assign import FixedEps, ShareEps, choose_eps, pseudo_labels, usual_neighbours
+from reid_gen.cluster.algorithms import dbscan
 from reid_gen.cluster.jaccard import jaccard_distances
-from reid_gen.cluster.neighbours import nearest
-from reid_gen.cluster.rules import dbscan
+from reid_gen.cluster.knn.neighbours import nearest
+from reid_gen.cluster.pseudo_labels import (
+    FixedEps,
+    ShareEps,
+    choose_eps,
+    pseudo_labels,
+    usual_neighbours,
+)
 from reid_gen.errors import UserError
 from reid_gen.evaluation.quality import clustering_quality
 from tests.cluster.features import people

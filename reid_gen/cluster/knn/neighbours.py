@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from reid_gen.cluster.certified import nearest_among, nearest_certified
-from reid_gen.cluster.matches import best_matches
-from reid_gen.cluster.on_device import nearest_on
+from reid_gen.cluster.knn.exact_cpu import nearest_among, nearest_certified
+from reid_gen.cluster.knn.exact_gpu import nearest_on
+from reid_gen.cluster.knn.topk import best_matches
 from reid_gen.data.sampling import evenly_spread
 from reid_gen.errors import UserError
 from reid_gen.types import Exact, Floats, Ints

@@ -1,0 +1,1 @@
+"""Nearest neighbours: exact on CPU and GPU, and approximate ones."""
