@@ -15,9 +15,9 @@ from functools import partial
 import numpy as np
 import torch
 
-from reid_gen.body.backends import RASTERISERS
 from reid_gen.body.model import built_in
-from reid_gen.body.structure import KINDS, draw_structure
+from reid_gen.body.render.map_kinds import KINDS, draw_structure
+from reid_gen.body.render.rasterisers import RASTERISERS
 from reid_gen.engine.run import environment
 from reid_gen.errors import UserError
 from reid_gen.files import as_json

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from reid_gen.body.structure import KINDS
+from reid_gen.body.render.map_kinds import KINDS
 from reid_gen.config.schema import Weights
 from reid_gen.engine.contrast import ContrastTerms, Pairs
 from reid_gen.engine.run import environment

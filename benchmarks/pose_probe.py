@@ -22,8 +22,8 @@ from sklearn.linear_model import RidgeCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from reid_gen.body.estimate.regressor import seen_joints
 from reid_gen.body.model import built_in
-from reid_gen.body.regressor import seen_joints
 from reid_gen.body.table import load_table
 from reid_gen.data.datasets import load_dataset
 from reid_gen.data.loaders import ImageLoader

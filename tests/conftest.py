@@ -2,7 +2,7 @@
 
 import pytest
 
-from reid_gen.body import backends
+from reid_gen.body.render import rasterisers as backends
 
 
 @pytest.fixture

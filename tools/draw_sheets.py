@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from reid_gen.body.model import built_in
-from reid_gen.body.structure import KINDS
+from reid_gen.body.render.map_kinds import KINDS
+from reid_gen.body.render.structure_maps import StructureMaps
 from reid_gen.body.table import BodyTable
-from reid_gen.body.views import StructureMaps
 from reid_gen.data.images import save_picture
 from reid_gen.pedestrians.studio import Studio, Take
 from reid_gen.types import Pixels

@@ -25,11 +25,9 @@ from torch.nn import functional as F
 from torchvision.transforms.v2 import functional as T
 
 from reid_gen.body.camera import project
-from reid_gen.body.model import BodyModel, built_in
-from reid_gen.body.packed import pack
-from reid_gen.body.rasterise import rasterise
-from reid_gen.body.recover import MeshRecovery
-from reid_gen.body.regressor import (
+from reid_gen.body.estimate.estimator import MeshRecovery
+from reid_gen.body.estimate.int8_weights import pack
+from reid_gen.body.estimate.regressor import (
     HEIGHT,
     WIDTH,
     Estimate,
@@ -38,6 +36,8 @@ from reid_gen.body.regressor import (
     lesson_terms,
     seen_joints,
 )  # fmt: skip
+from reid_gen.body.model import BodyModel, built_in
+from reid_gen.body.render.rasterise import rasterise
 from reid_gen.files import as_json
 from reid_gen.pedestrians.lessons import Lessons, draw_lessons
 from reid_gen.pedestrians.studio import Studio

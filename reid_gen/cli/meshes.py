@@ -22,8 +22,8 @@ from reid_gen.cli.options import (
 from reid_gen.cli.results import Results
 
 if TYPE_CHECKING:
+    from reid_gen.body.estimate.estimator import Recovery
     from reid_gen.body.model import BodyModel
-    from reid_gen.body.recover import Recovery
     from reid_gen.body.table import BodyTable
 
 
@@ -69,7 +69,7 @@ def meshes(
 
     Example: reid-gen meshes market1501 --root data --out bodies --sheet bodies.jpg
     """
-    from reid_gen.body.evidence import EvidenceFiles
+    from reid_gen.body.estimate.keypoints_and_masks import EvidenceFiles
     from reid_gen.body.table import load_table
     from reid_gen.data.datasets import load_dataset
     from reid_gen.runtime.progress import Terminal
@@ -79,9 +79,9 @@ def meshes(
     _refuse_unused(rasteriser, sheet, keypoints, masks)
     dataset = load_dataset(name, root)
 
-    from reid_gen.body.backends import load_rasteriser
+    from reid_gen.body.estimate.splits import Refined, recover_split, splits_of
     from reid_gen.body.model import load_body
-    from reid_gen.engine.meshes import Refined, recover_split, splits_of
+    from reid_gen.body.render.rasterisers import load_rasteriser
 
     draw = load_rasteriser(rasteriser or "numba")
     splits = splits_of(dataset)
@@ -114,7 +114,7 @@ def meshes(
 
 def _describe(tables: Mapping[str, BodyTable], out: Path, results: Results) -> None:
     """Say how good the bodies are, and list the doubtful ones."""
-    from reid_gen.engine.meshes import LISTED, LOW, list_low
+    from reid_gen.body.estimate.splits import LISTED, LOW, list_low
 
     low = list_low(list(tables.values()), out / LISTED)
     means = {split: float(table.score.mean()) for split, table in tables.items()}
@@ -153,7 +153,7 @@ def _is_checkpoint(weights: Path | None) -> bool:
     if weights is None:
         return False
 
-    from reid_gen.body.checkpoints import SUFFIXES
+    from reid_gen.body.estimate.foreign_checkpoints import SUFFIXES
 
     return weights.suffix in SUFFIXES
 
@@ -161,9 +161,9 @@ def _is_checkpoint(weights: Path | None) -> bool:
 def _recovery(
     weights: Path | None, folder: Path | None, model: BodyModel, paths: Mapping[str, Path]
 ) -> Recovery:
-    from reid_gen.body.checkpoints import CheckpointRecovery
-    from reid_gen.body.foreign import ForeignFiles
-    from reid_gen.body.recover import MeshRecovery
+    from reid_gen.body.estimate.estimator import MeshRecovery
+    from reid_gen.body.estimate.foreign_checkpoints import CheckpointRecovery
+    from reid_gen.body.estimate.foreign_files import ForeignFiles
 
     if folder is not None:
         return ForeignFiles(folder, paths, model)

@@ -70,7 +70,7 @@ def _turn(run: Path) -> Callable[[str | None], Pictures]:
     """From a picture's file to its views."""
     from functools import partial
 
-    from reid_gen.body.recover import MeshRecovery
+    from reid_gen.body.estimate.estimator import MeshRecovery
     from reid_gen.cli.views import open_run
     from reid_gen.report.app import turns
 

@@ -59,7 +59,7 @@ def views(
         need("writing .mp4", "imageio_ffmpeg", instead="write .gif")
     found = find_images(images)
 
-    from reid_gen.body.recover import MeshRecovery
+    from reid_gen.body.estimate.estimator import MeshRecovery
     from reid_gen.engine.artist import named_as_in, recover_bodies
     from reid_gen.report.turning import draw_turns
 

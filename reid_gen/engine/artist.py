@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from reid_gen.body.estimate.estimator import Recovery
 from reid_gen.body.model import BodyModel
-from reid_gen.body.rasterise import Rasteriser
-from reid_gen.body.recover import Recovery
+from reid_gen.body.render.rasterise import Rasteriser
+from reid_gen.body.render.structure_maps import StructureMaps
 from reid_gen.body.table import BodyTable, join_tables
-from reid_gen.body.views import StructureMaps
 from reid_gen.data.loaders import DecodedBatch, ImageLoader
 from reid_gen.data.transforms import to_images
 from reid_gen.errors import UserError, name_some

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from reid_gen.body.structure import KINDS, PAINTED
+from reid_gen.body.render.map_kinds import KINDS, PAINTED
 from reid_gen.config import generators
 from reid_gen.engine.steps import DISCRIMINATOR, GENERATOR, Learner
 from reid_gen.errors import UserError

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import torch
 from typing_extensions import assert_never
 
-from reid_gen.body.backends import load_rasteriser
 from reid_gen.body.model import load_body
+from reid_gen.body.render.rasterisers import load_rasteriser
+from reid_gen.body.render.structure_maps import StructureMaps
 from reid_gen.body.table import load_table
-from reid_gen.body.views import StructureMaps
 from reid_gen.config import generators, schema
 from reid_gen.config.consistency import views_before_training
 from reid_gen.data.positive_groups import load_groups

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from reid_gen.body.backends import load_rasteriser
 from reid_gen.body.model import load_body
+from reid_gen.body.render.rasterisers import load_rasteriser
+from reid_gen.body.render.structure_maps import StructureMaps
 from reid_gen.body.table import load_table
-from reid_gen.body.views import StructureMaps
 from reid_gen.config import pipelines
 from reid_gen.data.datasets import load_dataset, training_images
 from reid_gen.data.prompts import read_prompts

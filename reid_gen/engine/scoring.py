@@ -9,9 +9,9 @@ import numpy as np
 from torch import Tensor
 from torch.nn import functional as F
 
+from reid_gen.body.estimate.estimator import MeshRecovery, Recovery
 from reid_gen.body.model import load_body
-from reid_gen.body.recover import MeshRecovery, Recovery
-from reid_gen.body.views import StructureMaps
+from reid_gen.body.render.structure_maps import StructureMaps
 from reid_gen.data.transforms import to_pixels
 from reid_gen.engine.makers import Made
 from reid_gen.evaluation.agreement import least_difference, overlap

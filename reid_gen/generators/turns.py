@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from reid_gen.body.structure import KINDS, PAINTED
-from reid_gen.body.views import StructureMaps
+from reid_gen.body.render.map_kinds import KINDS, PAINTED
+from reid_gen.body.render.structure_maps import StructureMaps
 from reid_gen.data.sidecar import Brought
 from reid_gen.data.transforms import to_pixels
 from reid_gen.types import Floats, Image, Pixels

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reid_gen.body.arrays import BodyArrays
-from reid_gen.body.surface import vertex_normals
+from reid_gen.body.render.normals import vertex_normals
 from reid_gen.pedestrians.people import Person
 from reid_gen.types import Floats
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reid_gen.body.rasterise import interpolate, rasterise
-from reid_gen.body.surface import vertex_normals
+from reid_gen.body.render.normals import vertex_normals
+from reid_gen.body.render.rasterise import interpolate, rasterise
 from reid_gen.pedestrians.cameras import Light
 from reid_gen.pedestrians.garments import BODY, Bools, Dressed, Landmarks
 from reid_gen.pedestrians.paint import paint

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from reid_gen.body.recover import Recovery
+from reid_gen.body.estimate.estimator import Recovery
 from reid_gen.cluster.pseudo_labels import FixedEps, pseudo_labels
 from reid_gen.data.images import decode
 from reid_gen.data.transforms import to_pixels

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from reid_gen.body.model import BodyModel
-from reid_gen.body.rasterise import Rasteriser, rasterise
+from reid_gen.body.render.rasterise import Rasteriser, rasterise
+from reid_gen.body.render.structure_maps import StructureMaps
 from reid_gen.body.table import BodyTable
-from reid_gen.body.views import StructureMaps
 from reid_gen.data.images import decode
 from reid_gen.data.sampling import evenly_spread
 from reid_gen.types import Floats, Image, Pixels

@@ -7,7 +7,7 @@ from scipy.spatial.transform import Rotation
 from reid_gen.body.arrays import BodyArrays
 from reid_gen.body.camera import project, turned
 from reid_gen.body.model import built_in
-from reid_gen.body.structure import Mesh
+from reid_gen.body.render.map_kinds import Mesh
 from reid_gen.pedestrians.walking import walking_poses
 
 PARENTS = np.array(

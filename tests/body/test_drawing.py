@@ -5,9 +5,9 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from reid_gen.body.camera import project, turned, upright
-from reid_gen.body.rasterise import interpolate, rasterise
-from reid_gen.body.structure import KINDS, Mesh, draw_structure
-from reid_gen.body.surface import vertex_normals
+from reid_gen.body.render.map_kinds import KINDS, Mesh, draw_structure
+from reid_gen.body.render.normals import vertex_normals
+from reid_gen.body.render.rasterise import interpolate, rasterise
 from reid_gen.errors import UserError
 from tests.body.shapes import ball
 from tests.reference import raster

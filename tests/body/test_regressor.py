@@ -2,7 +2,7 @@ import numpy as np
 import torch
 from scipy.spatial.transform import Rotation
 
-from reid_gen.body.regressor import (
+from reid_gen.body.estimate.regressor import (
     HEIGHT,
     WIDTH,
     Estimate,

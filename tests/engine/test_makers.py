@@ -10,8 +10,8 @@ import torch
 from torch.nn import functional as F
 
 from reid_gen.body.model import load_body
+from reid_gen.body.render.structure_maps import StructureMaps
 from reid_gen.body.table import BodyTable
-from reid_gen.body.views import StructureMaps
 from reid_gen.data.positive_groups import SAME_IDENTITY, load_groups
 from reid_gen.engine import generate
 from reid_gen.engine.artist import Sitting

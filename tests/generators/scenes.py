@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from reid_gen.body.model import load_body
+from reid_gen.body.render.structure_maps import StructureMaps
 from reid_gen.body.table import BodyTable
-from reid_gen.body.views import StructureMaps
 from reid_gen.engine.contrast import ContrastTerms, Pairs
 from reid_gen.engine.steps import DISCRIMINATOR, GENERATOR, IDENTITY, Batch, Learner, TrainingStep
 from reid_gen.generators.diffusion.pixel import DiffusionPainter, PixelDiffusion

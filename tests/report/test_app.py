@@ -10,7 +10,7 @@ import httpx
 import numpy as np
 import pytest
 
-from reid_gen.body.recover import MeshRecovery
+from reid_gen.body.estimate.estimator import MeshRecovery
 from reid_gen.cli.views import open_run
 from reid_gen.data.find_images import find_images
 from reid_gen.engine.search import Gallery

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 
 from reid_gen.body.arrays import BodyArrays
-from reid_gen.body.skeleton import draw_skeletons
-from reid_gen.body.structure import Mesh, draw_structure
+from reid_gen.body.render.map_kinds import Mesh, draw_structure
+from reid_gen.body.render.openpose import draw_skeletons
 from reid_gen.types import Pixels
 
 Condition = Callable[[Mesh, BodyArrays, int, int], Pixels]

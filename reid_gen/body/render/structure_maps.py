@@ -12,9 +12,9 @@ from scipy.spatial.transform import Rotation
 
 from reid_gen.body.camera import project, turned, upright
 from reid_gen.body.model import BodyModel
-from reid_gen.body.painting import look_alikes, paint
-from reid_gen.body.rasterise import Rasteriser, rasterise
-from reid_gen.body.structure import PAINTED, Mesh, draw_structure
+from reid_gen.body.render.map_kinds import PAINTED, Mesh, draw_structure
+from reid_gen.body.render.rasterise import Rasteriser, rasterise
+from reid_gen.body.render.texture import look_alikes, paint
 from reid_gen.body.table import BodyTable
 from reid_gen.types import Floats, Ints, Pixels
 

@@ -4,8 +4,8 @@ import torch
 
 from reid_gen.body.camera import project, turned
 from reid_gen.body.model import built_in
-from reid_gen.body.skeleton import COLOURS, LIMBS, POINTS, draw_skeletons, openpose_points
-from reid_gen.body.structure import Mesh
+from reid_gen.body.render.map_kinds import Mesh
+from reid_gen.body.render.openpose import COLOURS, LIMBS, POINTS, draw_skeletons, openpose_points
 from reid_gen.generators.diffusion.conditions import CONDITIONS
 
 HEIGHT, WIDTH = 256, 128

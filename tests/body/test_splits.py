@@ -8,12 +8,12 @@ import torch
 from PIL import Image as Pillow
 from safetensors.torch import save_file
 
-from reid_gen.body.recover import MeshRecovery
-from reid_gen.body.regressor import MeshRegressor
+from reid_gen.body.estimate import splits as meshes
+from reid_gen.body.estimate.estimator import MeshRecovery
+from reid_gen.body.estimate.regressor import MeshRegressor
 from reid_gen.body.table import load_table
 from reid_gen.cli.main import main
 from reid_gen.data.datasets import load_dataset
-from reid_gen.engine import meshes
 from tests.body.test_smpl_file import smpl_content
 from tests.data.real_format import make_market
 

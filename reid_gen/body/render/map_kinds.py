@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reid_gen.body.rasterise import Faces, Fragments, Rasteriser, interpolate, rasterise
-from reid_gen.body.surface import vertex_normals
+from reid_gen.body.render.normals import vertex_normals
+from reid_gen.body.render.rasterise import Faces, Fragments, Rasteriser, interpolate, rasterise
 from reid_gen.errors import UserError
 from reid_gen.types import Floats
 

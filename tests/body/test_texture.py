@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 
 from reid_gen.body.model import built_in
-from reid_gen.body.painting import ACROSS, NEAREST, THROUGH, look_alikes, paint
-from reid_gen.body.rasterise import Fragments, rasterise
+from reid_gen.body.render.rasterise import Fragments, rasterise
+from reid_gen.body.render.structure_maps import StructureMaps
+from reid_gen.body.render.texture import ACROSS, NEAREST, THROUGH, look_alikes, paint
 from reid_gen.body.table import BodyTable
-from reid_gen.body.views import StructureMaps
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from scipy.spatial.transform import Rotation
 
-from reid_gen.body.packed import unpack
-from reid_gen.body.regressor import HEIGHT, WIDTH, MeshRegressor
+from reid_gen.body.estimate.int8_weights import unpack
+from reid_gen.body.estimate.regressor import HEIGHT, WIDTH, MeshRegressor
 from reid_gen.body.table import BodyTable
 from reid_gen.errors import UserError
 from reid_gen.tensors import load_strictly, read_weights

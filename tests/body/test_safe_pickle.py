@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from reid_gen.body import foreign, smpl_file
+from reid_gen.body import smpl_file
+from reid_gen.body.estimate import foreign_files as foreign
 from reid_gen.body.model import BodyModel
 from reid_gen.body.packed_arrays import unpickle_arrays
 from reid_gen.body.table import load_table, save_table

@@ -9,7 +9,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from reid_gen.body.regressor import from_6d
+from reid_gen.body.estimate.regressor import from_6d
 
 _HEADS = {"backbone": 80, "head": 64}
 """Length of one attention head in either part."""

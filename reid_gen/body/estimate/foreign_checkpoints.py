@@ -10,10 +10,10 @@ from scipy.spatial.transform import Rotation
 from torch import Tensor
 from torch.nn import functional as F
 
-from reid_gen.body.foreign import to_own_frame
-from reid_gen.body.hmr2 import Hmr2Network
+from reid_gen.body.estimate.foreign_files import to_own_frame
+from reid_gen.body.estimate.hmr2 import Hmr2Network
+from reid_gen.body.estimate.spin import SpinNetwork
 from reid_gen.body.model import BodyModel
-from reid_gen.body.spin import SpinNetwork
 from reid_gen.body.table import BodyTable
 from reid_gen.errors import UserError
 from reid_gen.tensors import load_strictly, read_content, unwrapped

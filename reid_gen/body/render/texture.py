@@ -5,7 +5,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from reid_gen.body.rasterise import Faces, Fragments
+from reid_gen.body.render.rasterise import Faces, Fragments
 from reid_gen.types import Floats, Ints, Pixels
 
 NEAREST = 256

@@ -5,10 +5,10 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
+from reid_gen.body.estimate.estimator import MeshRecovery
+from reid_gen.body.estimate.regressor import HEIGHT, WIDTH, seen_joints
+from reid_gen.body.estimate.splits import LOW
 from reid_gen.body.model import built_in
-from reid_gen.body.recover import MeshRecovery
-from reid_gen.body.regressor import HEIGHT, WIDTH, seen_joints
-from reid_gen.engine.meshes import LOW
 from reid_gen.pedestrians.lessons import draw_lessons
 from reid_gen.pedestrians.studio import Studio
 

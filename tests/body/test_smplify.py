@@ -8,11 +8,11 @@ from PIL import Image as Pillow
 from scipy.spatial.transform import Rotation
 
 from reid_gen.body.camera import project
-from reid_gen.body.evidence import POINTS, Evidence, EvidenceFiles
+from reid_gen.body.estimate.keypoints_and_masks import POINTS, Evidence, EvidenceFiles
+from reid_gen.body.estimate.regressor import seen_joints
+from reid_gen.body.estimate.smplify import COCO, SMPL, refine
 from reid_gen.body.model import built_in
-from reid_gen.body.rasterise import rasterise
-from reid_gen.body.refine import COCO, SMPL, refine
-from reid_gen.body.regressor import seen_joints
+from reid_gen.body.render.rasterise import rasterise
 from reid_gen.body.table import BodyTable
 from reid_gen.errors import UserError
 from reid_gen.pedestrians.walking import walking_poses

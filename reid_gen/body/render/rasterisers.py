@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reid_gen.body.rasterise import Faces, Fragments, Rasteriser, rasterise
+from reid_gen.body.render.rasterise import Faces, Fragments, Rasteriser, rasterise
 from reid_gen.errors import UserError
 from reid_gen.types import Floats
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import resnet50
 
-from reid_gen.body.regressor import from_6d
+from reid_gen.body.estimate.regressor import from_6d
 
 _TRUNK = (
     *("conv1", "bn1", "relu", "maxpool"), *("layer1", "layer2", "layer3", "layer4"), "avgpool"

@@ -12,10 +12,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from reid_gen.body.camera import project, upright
-from reid_gen.body.evidence import Evidence
+from reid_gen.body.estimate.keypoints_and_masks import Evidence
+from reid_gen.body.estimate.regressor import RIGHT, from_6d, seen_joints, to_6d
 from reid_gen.body.model import BodyModel
-from reid_gen.body.rasterise import Rasteriser, rasterise
-from reid_gen.body.regressor import RIGHT, from_6d, seen_joints, to_6d
+from reid_gen.body.render.rasterise import Rasteriser, rasterise
 from reid_gen.body.table import BodyTable
 from reid_gen.types import Floats
 

@@ -5,13 +5,13 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from reid_gen.body.backends import RASTERISERS
 from reid_gen.body.camera import project
 from reid_gen.body.model import built_in
-from reid_gen.body.rasterise import rasterise
-from reid_gen.body.structure import KINDS
+from reid_gen.body.render.map_kinds import KINDS
+from reid_gen.body.render.rasterise import rasterise
+from reid_gen.body.render.rasterisers import RASTERISERS
+from reid_gen.body.render.structure_maps import StructureMaps
 from reid_gen.body.table import BodyTable
-from reid_gen.body.views import StructureMaps
 from reid_gen.errors import UserError
 from reid_gen.pedestrians.walking import walking_poses
 

@@ -1,6 +1,6 @@
 import torch
 
-from reid_gen.body.packed import pack, unpack
+from reid_gen.body.estimate.int8_weights import pack, unpack
 
 
 def test_packed_weights_are_a_byte_each_and_off_by_half_a_step_of_their_row():

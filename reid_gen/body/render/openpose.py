@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from reid_gen.body.arrays import JOINTS, BodyArrays
-from reid_gen.body.structure import Mesh
+from reid_gen.body.render.map_kinds import Mesh
 from reid_gen.types import Floats, Ints, Pixels
 
 POINTS = (

@@ -5,9 +5,9 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from reid_gen.body.backends import RASTERISERS, load_rasteriser
-from reid_gen.body.rasterise import rasterise
-from reid_gen.body.structure import draw_structure
+from reid_gen.body.render.map_kinds import draw_structure
+from reid_gen.body.render.rasterise import rasterise
+from reid_gen.body.render.rasterisers import RASTERISERS, load_rasteriser
 from reid_gen.cli.meshes import meshes
 from reid_gen.config.section import RasteriserName
 from reid_gen.errors import UserError

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from reid_gen.body.evidence import EvidenceFiles
+from reid_gen.body.estimate.estimator import Recovery
+from reid_gen.body.estimate.keypoints_and_masks import EvidenceFiles
+from reid_gen.body.estimate.smplify import refine
 from reid_gen.body.model import BodyModel
-from reid_gen.body.rasterise import Rasteriser, rasterise
-from reid_gen.body.recover import Recovery
-from reid_gen.body.refine import refine
+from reid_gen.body.render.rasterise import Rasteriser, rasterise
 from reid_gen.body.table import BodyTable, join_tables, load_table, save_table
 from reid_gen.data.images import UnreadableImage, unreadable_error
 from reid_gen.data.loaders import ImageLoader

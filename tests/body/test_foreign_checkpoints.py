@@ -4,10 +4,10 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from reid_gen.body.camera import project
-from reid_gen.body.checkpoints import CheckpointRecovery
-from reid_gen.body.hmr2 import Hmr2Network
+from reid_gen.body.estimate.foreign_checkpoints import CheckpointRecovery
+from reid_gen.body.estimate.hmr2 import Hmr2Network
+from reid_gen.body.estimate.spin import SpinNetwork
 from reid_gen.body.model import BodyModel
-from reid_gen.body.spin import SpinNetwork
 from reid_gen.errors import UserError
 from tests.body.shapes import random_body
 

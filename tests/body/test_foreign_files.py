@@ -6,7 +6,7 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from reid_gen.body.camera import project
-from reid_gen.body.foreign import read_foreign
+from reid_gen.body.estimate.foreign_files import read_foreign
 from reid_gen.body.model import BodyModel
 from reid_gen.errors import UserError
 from tests.body.shapes import random_body

@@ -1,0 +1,1 @@
+"""From images, or files of other programs, to bodies."""
