@@ -21,7 +21,7 @@ from reid_gen.body.render.rasterisers import RASTERISERS
 from reid_gen.engine.run import environment
 from reid_gen.errors import UserError
 from reid_gen.files import as_json
-from reid_gen.pedestrians.studio import Studio
+from reid_gen.pedestrians.renderer import Studio
 from tests.body.shapes import walkers
 from tests.reference.raster import rasterise as slow_rasterise
 

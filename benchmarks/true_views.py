@@ -19,8 +19,8 @@ from reid_gen.data.positive_groups import (
     write_part,
 )
 from reid_gen.generators.turns import AnyAngle
-from reid_gen.pedestrians.album import Album
-from reid_gen.pedestrians.crops import as_jpeg
+from reid_gen.pedestrians.compositing import as_jpeg
+from reid_gen.pedestrians.dataset import Album
 
 PART = 50
 SEED = 3

@@ -7,8 +7,8 @@ from reid_gen.engine.evaluate import Evaluator
 from reid_gen.engine.journal import read_metrics
 from reid_gen.engine.run import start_run
 from reid_gen.models.encoder import EncoderCard, create_encoder
-from reid_gen.pedestrians.album import render_album
-from reid_gen.pedestrians.plan import Size
+from reid_gen.pedestrians.crop_list import Size
+from reid_gen.pedestrians.dataset import render_album
 from reid_gen.runtime.devices import Runtime
 from reid_gen.runtime.progress import Silent
 from tests.data.real_format import make_market

@@ -13,7 +13,7 @@ from reid_gen.body.render.map_kinds import KINDS
 from reid_gen.body.render.structure_maps import StructureMaps
 from reid_gen.body.table import BodyTable
 from reid_gen.data.images import save_picture
-from reid_gen.pedestrians.studio import Studio, Take
+from reid_gen.pedestrians.renderer import Studio, Take
 from reid_gen.types import Pixels
 
 ROOT = Path(__file__).parents[1]

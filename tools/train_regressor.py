@@ -39,8 +39,8 @@ from reid_gen.body.estimate.regressor import (
 from reid_gen.body.model import BodyModel, built_in
 from reid_gen.body.render.rasterise import rasterise
 from reid_gen.files import as_json
-from reid_gen.pedestrians.lessons import Lessons, draw_lessons
-from reid_gen.pedestrians.studio import Studio
+from reid_gen.pedestrians.regressor_samples import Lessons, draw_lessons
+from reid_gen.pedestrians.renderer import Studio
 
 WEIGHTS = {"rotation": 4.0, "joints": 20.0, "seen": 10.0, "shape": 0.03, "confidence": 0.3}
 MIRRORED = [0, 2, 1, 3, 5, 4, 6, 8, 7, 9, 11, 10, 12, 14, 13, 15, 17, 16, 19, 18, 21, 20, 23, 22]

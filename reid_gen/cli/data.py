@@ -126,7 +126,7 @@ def render(
     import os
 
     from reid_gen.errors import UserError
-    from reid_gen.pedestrians.plan import PRESETS, size_of
+    from reid_gen.pedestrians.crop_list import PRESETS, size_of
     from reid_gen.runtime.progress import Terminal
 
     _refuse_wide(height, width)
@@ -144,7 +144,7 @@ def render(
         )
     size = PRESETS[preset] if preset is not None else size_of(identities or 0, cameras or CAMERAS)
 
-    from reid_gen.pedestrians.album import render_album
+    from reid_gen.pedestrians.dataset import render_album
 
     with Terminal().task("render", size.images) as advance:
         render_album(

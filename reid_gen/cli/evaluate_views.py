@@ -128,6 +128,6 @@ def _name(file: Path | None, weights: str | None) -> str:
 
 def _truth(config: Config) -> Truth | None:
     """True turned views, of rendered pedestrians only."""
-    from reid_gen.pedestrians.album import Album
+    from reid_gen.pedestrians.dataset import Album
 
     return Album(config.data.root).view if config.data.name == "pedestrians" else None

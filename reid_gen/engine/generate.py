@@ -20,7 +20,7 @@ from reid_gen.data.transforms import as_sheet
 from reid_gen.engine.makers import Made, Maker
 from reid_gen.engine.scoring import Scorer, Scores
 from reid_gen.errors import UserError
-from reid_gen.pedestrians.crops import as_jpeg
+from reid_gen.pedestrians.compositing import as_jpeg
 from reid_gen.runtime.progress import Progress
 from reid_gen.runtime.seeding import generator
 from reid_gen.types import Floats, Image

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.random import Generator
 
-from reid_gen.pedestrians.backdrops import draw_backdrop
-from reid_gen.pedestrians.view import Framing
+from reid_gen.pedestrians.backgrounds import draw_backdrop
+from reid_gen.pedestrians.projection import Framing
 from reid_gen.types import Floats, Pixels
 
 

@@ -22,8 +22,8 @@ from reid_gen.data.positive_groups import (
     start_groups,
     write_part,
 )
-from reid_gen.pedestrians.crops import as_jpeg
-from reid_gen.pedestrians.studio import Studio, Take
+from reid_gen.pedestrians.compositing import as_jpeg
+from reid_gen.pedestrians.renderer import Studio, Take
 
 PART = 16
 """Groups per part."""

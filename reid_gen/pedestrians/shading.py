@@ -10,9 +10,9 @@ from reid_gen.body.render.normals import vertex_normals
 from reid_gen.body.render.rasterise import interpolate, rasterise
 from reid_gen.pedestrians.cameras import Light
 from reid_gen.pedestrians.garments import BODY, Bools, Dressed, Landmarks
-from reid_gen.pedestrians.paint import paint
 from reid_gen.pedestrians.people import Person
-from reid_gen.pedestrians.view import View
+from reid_gen.pedestrians.projection import View
+from reid_gen.pedestrians.texture import paint
 from reid_gen.types import Floats
 
 

@@ -8,7 +8,7 @@ from reid_gen.body.arrays import BodyArrays
 from reid_gen.body.camera import project, turned
 from reid_gen.body.model import built_in
 from reid_gen.body.render.map_kinds import Mesh
-from reid_gen.pedestrians.walking import walking_poses
+from reid_gen.pedestrians.gait import walking_poses
 
 PARENTS = np.array(
     [-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 20, 21]

@@ -9,8 +9,8 @@ from reid_gen.body.estimate.estimator import MeshRecovery
 from reid_gen.body.estimate.regressor import HEIGHT, WIDTH, seen_joints
 from reid_gen.body.estimate.splits import LOW
 from reid_gen.body.model import built_in
-from reid_gen.pedestrians.lessons import draw_lessons
-from reid_gen.pedestrians.studio import Studio
+from reid_gen.pedestrians.regressor_samples import draw_lessons
+from reid_gen.pedestrians.renderer import Studio
 
 
 @pytest.fixture(scope="module")

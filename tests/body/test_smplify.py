@@ -15,7 +15,7 @@ from reid_gen.body.model import built_in
 from reid_gen.body.render.rasterise import rasterise
 from reid_gen.body.table import BodyTable
 from reid_gen.errors import UserError
-from reid_gen.pedestrians.walking import walking_poses
+from reid_gen.pedestrians.gait import walking_poses
 
 HEIGHT, WIDTH = 128, 64
 

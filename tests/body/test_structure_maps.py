@@ -13,7 +13,7 @@ from reid_gen.body.render.rasterisers import RASTERISERS
 from reid_gen.body.render.structure_maps import StructureMaps
 from reid_gen.body.table import BodyTable
 from reid_gen.errors import UserError
-from reid_gen.pedestrians.walking import walking_poses
+from reid_gen.pedestrians.gait import walking_poses
 
 
 @pytest.fixture(scope="module")

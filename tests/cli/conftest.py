@@ -3,8 +3,8 @@
 import pytest
 
 from reid_gen.cli.main import main
-from reid_gen.pedestrians.album import render_album
-from reid_gen.pedestrians.plan import Size
+from reid_gen.pedestrians.crop_list import Size
+from reid_gen.pedestrians.dataset import render_album
 
 GAN_CONFIG = """\
 name: tiny

@@ -12,8 +12,8 @@ from reid_gen.cli.main import main
 from reid_gen.data.datasets import load_dataset
 from reid_gen.data.images import resize
 from reid_gen.evaluation import inception
-from reid_gen.pedestrians.album import Album, render_album
-from reid_gen.pedestrians.plan import Size
+from reid_gen.pedestrians.crop_list import Size
+from reid_gen.pedestrians.dataset import Album, render_album
 from tests.cli.conftest import GAN_CONFIG as CONFIG
 from tests.cli.conftest import failure
 

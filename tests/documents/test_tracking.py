@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from reid_gen.pedestrians.studio import Studio
+from reid_gen.pedestrians.renderer import Studio
 from tests.documents.pages import ROOT, blocks, text_of
 
 HEIGHT, WIDTH = 128, 64

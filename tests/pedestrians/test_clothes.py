@@ -5,8 +5,8 @@ import pytest
 
 from reid_gen.body.model import built_in
 from reid_gen.pedestrians.garments import BAG, BODY, BOTTOM, HAIR, TOP, Landmarks, dress
-from reid_gen.pedestrians.paint import paint
 from reid_gen.pedestrians.people import SHARE, draw_person
+from reid_gen.pedestrians.texture import paint
 
 PLAIN = {"pattern": "plain", "logo": "none", "bag": "none", "hair": "short", "top": "tee"}
 

@@ -7,7 +7,7 @@ from reid_gen.data.positive_groups import SAME_IDENTITY, SAME_POSE, load_groups
 from reid_gen.errors import UserError
 from reid_gen.pedestrians import groups as module
 from reid_gen.pedestrians.groups import GroupPlan, draw_group, render_groups
-from reid_gen.pedestrians.studio import Studio
+from reid_gen.pedestrians.renderer import Studio
 from reid_gen.types import Floats
 
 SIZE = {"height": 64, "width": 32}

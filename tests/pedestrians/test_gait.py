@@ -1,7 +1,7 @@
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from reid_gen.pedestrians.walking import HIP, walking_poses
+from reid_gen.pedestrians.gait import HIP, walking_poses
 
 
 def flexion(phase, samples):
@@ -16,7 +16,7 @@ def flexion(phase, samples):
 
 
 def test_the_curves_are_the_fourier_series_of_the_samples():
-    from reid_gen.pedestrians.walking import _curve
+    from reid_gen.pedestrians.gait import _curve
 
     phase = np.linspace(0, 1, 7)
     wanted = [flexion(p, HIP) for p in phase]

@@ -15,9 +15,9 @@ import torch
 from reid_gen.body.table import BodyTable, save_table
 from reid_gen.errors import UserError
 from reid_gen.files import as_json, read_json, refuse_existing, written_aside
-from reid_gen.pedestrians.crops import as_jpeg
-from reid_gen.pedestrians.plan import DISTRACTOR, GALLERY, QUERY, TRAIN, Entry, Size, plan
-from reid_gen.pedestrians.studio import Studio, Take, Truth
+from reid_gen.pedestrians.compositing import as_jpeg
+from reid_gen.pedestrians.crop_list import DISTRACTOR, GALLERY, QUERY, TRAIN, Entry, Size, plan
+from reid_gen.pedestrians.renderer import Studio, Take, Truth
 from reid_gen.types import Pixels
 
 FORMAT = 1

@@ -1,6 +1,6 @@
 import numpy as np
 
-from reid_gen.pedestrians.view import Framing, View, frame, weak_camera
+from reid_gen.pedestrians.projection import Framing, View, frame, weak_camera
 
 FRONT = Framing(yaw=0, pitch=0, distance=8, fill=0.9, x=0, y=0)
 

@@ -11,12 +11,12 @@ from scipy.spatial.transform import Rotation
 
 from reid_gen.body.model import BodyModel, Posed, built_in
 from reid_gen.pedestrians.cameras import Camera, draw_camera
-from reid_gen.pedestrians.crops import FINER, Shot, compose, draw_shot, expose
+from reid_gen.pedestrians.compositing import FINER, Shot, compose, draw_shot, expose
+from reid_gen.pedestrians.gait import walking_poses
 from reid_gen.pedestrians.garments import Dressed, Landmarks, dress
 from reid_gen.pedestrians.people import Person, draw_person
+from reid_gen.pedestrians.projection import Framing, View, frame, weak_camera
 from reid_gen.pedestrians.shading import Picture, shade
-from reid_gen.pedestrians.view import Framing, View, frame, weak_camera
-from reid_gen.pedestrians.walking import walking_poses
 from reid_gen.types import Floats, Pixels
 
 STRANGERS = 1_000_000

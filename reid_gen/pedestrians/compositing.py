@@ -13,8 +13,8 @@ from scipy.ndimage import convolve1d, gaussian_filter
 
 from reid_gen.pedestrians.cameras import Camera, Response
 from reid_gen.pedestrians.colours import GAMMA, linear
+from reid_gen.pedestrians.projection import Framing
 from reid_gen.pedestrians.shading import Picture
-from reid_gen.pedestrians.view import Framing
 from reid_gen.types import Floats, Pixels
 
 FINER = 2

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from reid_gen.pedestrians.studio import Studio
-from reid_gen.pedestrians.view import Framing
+from reid_gen.pedestrians.projection import Framing
+from reid_gen.pedestrians.renderer import Studio
 from reid_gen.types import Floats, Pixels
 
 CAMERAS = 400

@@ -3,7 +3,7 @@ from collections import Counter
 import pytest
 
 from reid_gen.errors import UserError
-from reid_gen.pedestrians.plan import GALLERY, PRESETS, QUERY, TRAIN, plan, size_of
+from reid_gen.pedestrians.crop_list import GALLERY, PRESETS, QUERY, TRAIN, plan, size_of
 
 
 def by_split(entries):

@@ -9,9 +9,9 @@ from reid_gen.body.table import load_table
 from reid_gen.cli.main import main
 from reid_gen.data.datasets import load_dataset
 from reid_gen.errors import UserError
-from reid_gen.pedestrians.album import ABOUT, Album, render_album
-from reid_gen.pedestrians.crops import as_jpeg
-from reid_gen.pedestrians.plan import Size
+from reid_gen.pedestrians.compositing import as_jpeg
+from reid_gen.pedestrians.crop_list import Size
+from reid_gen.pedestrians.dataset import ABOUT, Album, render_album
 
 SIZE = Size(2, 2, 2, 6, 4, 6, 2)
 
@@ -98,7 +98,7 @@ def test_an_existing_folder_is_never_overwritten(album):
 
 
 def test_a_failure_leaves_nothing_behind(tmp_path, monkeypatch):
-    from reid_gen.pedestrians import album as module
+    from reid_gen.pedestrians import dataset as module
 
     def full(table, path):
         raise OSError(28, "No space left on device")
