@@ -34,11 +34,11 @@ from reid_gen.engine.steps import (
 from reid_gen.files import as_json
 from reid_gen.generators.gan.decoder import Decoder
 from reid_gen.generators.gan.discriminator import MultiScaleDiscriminator
-from reid_gen.generators.gan.mesh_gan import MeshGan
+from reid_gen.generators.gan.generator import MeshGan
 from reid_gen.generators.gan.painter import MeshPainter
 from reid_gen.generators.gan.structure_encoder import StructureEncoder
 from reid_gen.generators.protocol import Sources
-from reid_gen.generators.turns import AnyAngle, TurnedMaps
+from reid_gen.generators.turned_maps import AnyAngle, TurnedMaps
 from reid_gen.memory.bank import MemoryBank
 from reid_gen.models.encoder import EncoderCard, create_encoder
 from reid_gen.runtime.devices import Runtime

@@ -28,9 +28,9 @@ from reid_gen.body.table import load_table
 from reid_gen.data.datasets import load_dataset
 from reid_gen.data.loaders import ImageLoader
 from reid_gen.data.transforms import to_images
-from reid_gen.engine.artist import whole_batches
 from reid_gen.engine.run import environment
 from reid_gen.files import as_json
+from reid_gen.generators.renderer import whole_batches
 from reid_gen.models.checkpoint import load_encoder
 from reid_gen.types import Floats, Image
 

@@ -18,7 +18,7 @@ from reid_gen.data.positive_groups import (
     start_groups,
     write_part,
 )
-from reid_gen.generators.turns import AnyAngle
+from reid_gen.generators.turned_maps import AnyAngle
 from reid_gen.pedestrians.compositing import as_jpeg
 from reid_gen.pedestrians.dataset import Album
 

@@ -168,7 +168,7 @@ def _with_views(
     from reid_gen.body.table import load_table
     from reid_gen.cli.views import open_run
     from reid_gen.evaluation.centralise import by_views
-    from reid_gen.generators.turns import TURNS
+    from reid_gen.generators.turned_maps import TURNS
 
     assert checkpoint is not None
     *_, drawn, artist = open_run(checkpoint)

@@ -86,7 +86,12 @@ def tune(
 
     from reid_gen.engine.judge import load_judge
     from reid_gen.files import written_aside
-    from reid_gen.generators.diffusion.tune import Tuning, load_base, tune_identity, tune_lora
+    from reid_gen.generators.stable_diffusion.finetune import (
+        Tuning,
+        load_base,
+        tune_identity,
+        tune_lora,
+    )
     from reid_gen.runtime.devices import Runtime
 
     runtime = Runtime("fp32")

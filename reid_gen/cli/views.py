@@ -15,7 +15,7 @@ from reid_gen.cli.options import ANGLES, FORCE, IMAGES, INPUT, MODEL_PATH, RASTE
 if TYPE_CHECKING:
     from reid_gen.config.generators import Drawn
     from reid_gen.config.schema import Config
-    from reid_gen.engine.artist import Artist
+    from reid_gen.generators.renderer import Artist
 
 
 TURN = Output(endings=(".png", ".jpg", ".gif", ".mp4"))
@@ -60,7 +60,7 @@ def views(
     found = find_images(images)
 
     from reid_gen.body.estimate.estimator import MeshRecovery
-    from reid_gen.engine.artist import named_as_in, recover_bodies
+    from reid_gen.generators.renderer import named_as_in, recover_bodies
     from reid_gen.report.turning import draw_turns
 
     artist = open_run(run, {"body.rasteriser": rasteriser})[-1]

@@ -10,11 +10,11 @@ from reid_gen.engine.steps import DISCRIMINATOR, GENERATOR, Learner
 from reid_gen.errors import UserError
 from reid_gen.generators.gan.decoder import Decoder
 from reid_gen.generators.gan.discriminator import MultiScaleDiscriminator
-from reid_gen.generators.gan.mesh_gan import MeshGan
-from reid_gen.generators.gan.mixing import Mixing
+from reid_gen.generators.gan.generator import MeshGan
+from reid_gen.generators.gan.mixup import Mixing
 from reid_gen.generators.gan.painter import MeshPainter
 from reid_gen.generators.gan.structure_encoder import StructureEncoder
-from reid_gen.generators.turns import TurnedMaps
+from reid_gen.generators.turned_maps import TurnedMaps
 from reid_gen.models.encoder import IdentityEncoder
 
 

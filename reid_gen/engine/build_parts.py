@@ -16,12 +16,12 @@ from reid_gen.config import generators, schema
 from reid_gen.config.consistency import views_before_training
 from reid_gen.data.positive_groups import load_groups
 from reid_gen.engine import build_gan
-from reid_gen.engine.artist import Artist
 from reid_gen.engine.steps import GENERATOR, Learner
 from reid_gen.errors import UserError
 from reid_gen.generators.protocol import ViewGenerator
+from reid_gen.generators.renderer import Artist
 from reid_gen.generators.stored import StoredViews, Trust
-from reid_gen.generators.turns import Angles, AnyAngle, Steps, TurnedMaps
+from reid_gen.generators.turned_maps import Angles, AnyAngle, Steps, TurnedMaps
 from reid_gen.models.checkpoint import (
     MEAN,
     WEIGHTS,
@@ -36,8 +36,8 @@ from reid_gen.runtime.devices import Runtime
 from reid_gen.types import Dataset
 
 if TYPE_CHECKING:
-    from reid_gen.generators.diffusion.pixel import DiffusionPainter
     from reid_gen.generators.gan.painter import MeshPainter
+    from reid_gen.generators.pixel_diffusion.generator import DiffusionPainter
 
 Built = tuple[ViewGenerator | None, dict[str, Learner]]
 """A source of views, and its networks with their optimisers."""

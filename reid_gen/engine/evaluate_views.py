@@ -20,7 +20,6 @@ from reid_gen.data.same_image import same_in_splits
 from reid_gen.data.sampling import evenly_spread
 from reid_gen.data.tables import read_npz
 from reid_gen.data.transforms import as_sheet, to_images
-from reid_gen.engine.artist import BATCH, Artist, whole_batches
 from reid_gen.evaluation.features import Encode
 from reid_gen.evaluation.generation import (
     Moments,
@@ -31,6 +30,7 @@ from reid_gen.evaluation.generation import (
 )
 from reid_gen.evaluation.ranking import evaluate_ranking
 from reid_gen.files import write_bytes
+from reid_gen.generators.renderer import BATCH, Artist, whole_batches
 from reid_gen.types import Floats, LabelledSplit, Pixels
 
 Truth = Callable[[str, float], Pixels]

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from reid_gen.data.loaders import ImageLoader
 from reid_gen.data.transforms import to_images
-from reid_gen.engine.artist import whole_batches
 from reid_gen.errors import UserError
 from reid_gen.extras import need
 from reid_gen.files import as_json, write_bytes
+from reid_gen.generators.renderer import whole_batches
 from reid_gen.models.encoder import EncoderCard, IdentityEncoder
 from reid_gen.types import Image
 

@@ -13,8 +13,8 @@ from PIL import Image as Pillow
 from reid_gen.body.table import BodyTable
 from reid_gen.data.images import save_picture
 from reid_gen.data.transforms import as_sheet
-from reid_gen.engine.artist import Artist
 from reid_gen.files import write_bytes
+from reid_gen.generators.renderer import Artist
 from reid_gen.types import Floats, Image, Pixels
 
 STILL = (".png", ".jpg")

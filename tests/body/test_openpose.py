@@ -6,7 +6,7 @@ from reid_gen.body.camera import project, turned
 from reid_gen.body.model import built_in
 from reid_gen.body.render.map_kinds import Mesh
 from reid_gen.body.render.openpose import COLOURS, LIMBS, POINTS, draw_skeletons, openpose_points
-from reid_gen.generators.diffusion.conditions import CONDITIONS
+from reid_gen.generators.stable_diffusion.control_images import CONDITIONS
 
 HEIGHT, WIDTH = 256, 128
 

@@ -106,8 +106,8 @@ def test_rank_counts_from_one_for_every_query(tmp_path):
 
 def test_tune_hands_its_options_on(crop, stop_at, monkeypatch):
     pytest.importorskip("peft")
-    calls = stop_at("reid_gen.generators.diffusion.tune.tune_lora")
-    monkeypatch.setattr("reid_gen.generators.diffusion.tune.load_base", lambda *_: None)
+    calls = stop_at("reid_gen.generators.stable_diffusion.finetune.tune_lora")
+    monkeypatch.setattr("reid_gen.generators.stable_diffusion.finetune.load_base", lambda *_: None)
     file, out = "configs/pipelines/same_person_market.yaml", crop.parent / "lora"
     words = ["--steps", "7", "--batch", "3", "--rank", "5", "--rate", "0.25", "--seed", "9"]
     say("tune", file, crop, "--out", out, "--prompt", "a man", *words)

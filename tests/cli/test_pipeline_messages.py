@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import save, save_file
 
-from reid_gen.generators.diffusion.identity import IdentityPrompt, save_identity
+from reid_gen.generators.stable_diffusion.identity_prompt import IdentityPrompt, save_identity
 from tests.cli.conftest import failure
 from tests.cli.test_pipelines import SAME_PERSON
 

@@ -5,8 +5,8 @@ import pytest
 from reid_gen.config.dump import dump_config
 from reid_gen.config.load import given_places, load_config, load_settings
 from reid_gen.config.pipelines import Groups
-from reid_gen.data.prompts import read_prompts
 from reid_gen.errors import UserError
+from reid_gen.generators.stable_diffusion.prompts import read_prompts
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
 GOOD = """\

@@ -6,9 +6,9 @@ import pytest
 
 from reid_gen.data.datasets import load_dataset
 from reid_gen.data.find_images import find_images
-from reid_gen.data.prompts import read_prompts
 from reid_gen.data.text_lists import read_lines, read_text
 from reid_gen.errors import UserError
+from reid_gen.generators.stable_diffusion.prompts import read_prompts
 from tests.data.real_format import draw_person, make_msmt17
 
 TEXT = "path\nstraße.jpg\n"

@@ -9,16 +9,16 @@ from reid_gen.body.render.structure_maps import StructureMaps
 from reid_gen.body.table import BodyTable
 from reid_gen.engine.contrast import ContrastTerms, Pairs
 from reid_gen.engine.steps import DISCRIMINATOR, GENERATOR, IDENTITY, Batch, Learner, TrainingStep
-from reid_gen.generators.diffusion.pixel import DiffusionPainter, PixelDiffusion
-from reid_gen.generators.diffusion.sampler import Guidance
-from reid_gen.generators.diffusion.unet import PersonUNet
 from reid_gen.generators.gan.decoder import Decoder
 from reid_gen.generators.gan.discriminator import MultiScaleDiscriminator
-from reid_gen.generators.gan.mesh_gan import MeshGan
+from reid_gen.generators.gan.generator import MeshGan
 from reid_gen.generators.gan.painter import MeshPainter
 from reid_gen.generators.gan.structure_encoder import StructureEncoder
+from reid_gen.generators.pixel_diffusion.generator import DiffusionPainter, PixelDiffusion
+from reid_gen.generators.pixel_diffusion.sampler import Guidance
+from reid_gen.generators.pixel_diffusion.unet import PersonUNet
 from reid_gen.generators.protocol import Sources
-from reid_gen.generators.turns import AnyAngle, TurnedMaps
+from reid_gen.generators.turned_maps import AnyAngle, TurnedMaps
 from reid_gen.memory.bank import MemoryBank
 from reid_gen.models.encoder import EncoderCard, create_encoder
 from reid_gen.runtime.devices import Runtime

@@ -3,10 +3,10 @@ import pytest
 import torch
 from torch import nn
 
-from reid_gen.generators.diffusion.anchored import anchored
-from reid_gen.generators.diffusion.looks import Looks, looks_of
-from reid_gen.generators.diffusion.pipeline import PersonPipeline
-from reid_gen.generators.diffusion.sampler import Guidance, make_schedule, sample
+from reid_gen.generators.pixel_diffusion.clsp import anchored
+from reid_gen.generators.pixel_diffusion.conditioning import Looks, looks_of
+from reid_gen.generators.pixel_diffusion.pipeline import PersonPipeline
+from reid_gen.generators.pixel_diffusion.sampler import Guidance, make_schedule, sample
 from reid_gen.models.encoder import Encoded
 from tests.generators.scenes import make_batch, make_diffusion, make_encoder, people
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from reid_gen.engine.steps import DISCRIMINATOR, GENERATOR, IDENTITY
-from reid_gen.generators.gan.mixing import Mixing
+from reid_gen.generators.gan.mixup import Mixing
 from reid_gen.generators.protocol import Wanted
 from reid_gen.models.ema_encoder import MeanEncoder
 from tests.generators.scenes import each_by, make_batch, make_encoder, make_gan, make_step, people

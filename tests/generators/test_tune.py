@@ -11,8 +11,8 @@ pytest.importorskip("peft")
 
 from diffusers import DDPMScheduler
 
-from reid_gen.generators.diffusion import tune
-from reid_gen.generators.diffusion.tune import Base, Tuning, _descend, tune_identity
+from reid_gen.generators.stable_diffusion import finetune as tune
+from reid_gen.generators.stable_diffusion.finetune import Base, Tuning, _descend, tune_identity
 from reid_gen.types import Image
 from tests.data.real_format import draw_person
 

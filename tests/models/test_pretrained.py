@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from reid_gen.errors import UserError
-from reid_gen.generators.diffusion.published import locate
+from reid_gen.generators.stable_diffusion.hub import locate
 from reid_gen.models import backbone, public
 from reid_gen.models.backbone import HALF, Request, create_backbone
 from reid_gen.models.encoder import EncoderCard, create_encoder

@@ -19,9 +19,9 @@ from reid_gen.data.images import decode
 from reid_gen.data.transforms import to_images
 from reid_gen.errors import UserError
 from reid_gen.evaluation.features import Advance, Encode
-from reid_gen.generators.diffusion.fit import Family, refuse_base
-from reid_gen.generators.diffusion.identity import IdentityPrompt, save_identity
-from reid_gen.generators.diffusion.published import load
+from reid_gen.generators.stable_diffusion.compatibility import Family, refuse_base
+from reid_gen.generators.stable_diffusion.hub import load
+from reid_gen.generators.stable_diffusion.identity_prompt import IdentityPrompt, save_identity
 from reid_gen.runtime.precision import Precision, computed_in
 from reid_gen.types import Image
 

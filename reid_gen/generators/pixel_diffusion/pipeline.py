@@ -6,9 +6,9 @@ import torch
 from diffusers import DDPMScheduler, DiffusionPipeline, UNet2DConditionModel
 from torch import Tensor
 
-from reid_gen.generators.diffusion.looks import Looks
-from reid_gen.generators.diffusion.sampler import Guidance, sample
-from reid_gen.generators.diffusion.unet import denoise
+from reid_gen.generators.pixel_diffusion.conditioning import Looks
+from reid_gen.generators.pixel_diffusion.sampler import Guidance, sample
+from reid_gen.generators.pixel_diffusion.unet import denoise
 
 
 class PersonPipeline(DiffusionPipeline):  # type: ignore[misc]

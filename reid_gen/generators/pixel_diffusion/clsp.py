@@ -9,8 +9,8 @@ import torch
 from diffusers import DDPMScheduler
 from torch import Tensor, nn
 
-from reid_gen.generators.diffusion.looks import Looks
-from reid_gen.generators.diffusion.sampler import Predict
+from reid_gen.generators.pixel_diffusion.conditioning import Looks
+from reid_gen.generators.pixel_diffusion.sampler import Predict
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from reid_gen.generators.diffusion.looks import Looks
+from reid_gen.generators.pixel_diffusion.conditioning import Looks
 
 GROUPS = 8
 """Of every group norm; all channels are multiples of it."""

@@ -20,8 +20,13 @@ from PIL import Image
 from torch import Tensor
 
 from reid_gen.errors import UserError
-from reid_gen.generators.diffusion.fit import KINDS, Family, refuse_base, refuse_controls
-from reid_gen.generators.diffusion.published import load, loading, locate
+from reid_gen.generators.stable_diffusion.compatibility import (
+    KINDS,
+    Family,
+    refuse_base,
+    refuse_controls,
+)
+from reid_gen.generators.stable_diffusion.hub import load, loading, locate
 from reid_gen.runtime.precision import Precision, computed_in
 from reid_gen.types import Pixels
 

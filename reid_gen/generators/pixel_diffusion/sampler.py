@@ -9,7 +9,7 @@ import torch
 from diffusers import DDPMScheduler, DPMSolverMultistepScheduler
 from torch import Tensor
 
-from reid_gen.generators.diffusion.looks import Looks
+from reid_gen.generators.pixel_diffusion.conditioning import Looks
 
 STEPS = 1000
 """Of the schedule that is trained on."""

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from diffusers import AutoencoderKL, ControlNetModel, T2IAdapter, UNet2DConditionModel
 
 from reid_gen.errors import UserError
-from reid_gen.generators.diffusion.published import settings_of
+from reid_gen.generators.stable_diffusion.hub import settings_of
 
 Family = Literal["sd", "sdxl"]
 KINDS = {"controlnet": ControlNetModel, "adapter": T2IAdapter}

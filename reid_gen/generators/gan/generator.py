@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from reid_gen.data.sidecar import Brought
 from reid_gen.generators.gan.discriminator import MultiScaleDiscriminator
-from reid_gen.generators.gan.mixing import Mixing, mix
+from reid_gen.generators.gan.mixup import Mixing, mix
 from reid_gen.generators.gan.painter import MeshPainter
 from reid_gen.generators.protocol import Encode, Mixed, Sources, Terms, Views, Wanted
-from reid_gen.generators.turns import HERE, TURNED, TURNS, TurnedMaps
+from reid_gen.generators.turned_maps import HERE, TURNED, TURNS, TurnedMaps
 from reid_gen.losses.adversarial import fake_loss, gradient_penalty, real_loss
 from reid_gen.losses.reconstruction import mean_absolute, weighted_absolute
 from reid_gen.models.encoder import Encoded

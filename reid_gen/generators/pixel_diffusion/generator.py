@@ -12,18 +12,18 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from reid_gen.data.sidecar import Brought
-from reid_gen.generators.diffusion.anchored import anchored
-from reid_gen.generators.diffusion.looks import Looks, looks_of
-from reid_gen.generators.diffusion.pipeline import PersonPipeline
-from reid_gen.generators.diffusion.sampler import (
+from reid_gen.generators.pixel_diffusion.clsp import anchored
+from reid_gen.generators.pixel_diffusion.conditioning import Looks, looks_of
+from reid_gen.generators.pixel_diffusion.pipeline import PersonPipeline
+from reid_gen.generators.pixel_diffusion.sampler import (
     STEPS,
     Guidance,
     make_schedule,
     sample,
 )
-from reid_gen.generators.diffusion.unet import PersonUNet
+from reid_gen.generators.pixel_diffusion.unet import PersonUNet
 from reid_gen.generators.protocol import Encode, Sources, Terms, Views, Wanted
-from reid_gen.generators.turns import HERE, TURNED, TurnedMaps
+from reid_gen.generators.turned_maps import HERE, TURNED, TurnedMaps
 from reid_gen.models.encoder import Encoded
 from reid_gen.types import Image, Pixels
 

@@ -1,1 +1,0 @@
-"""Diffusion models that draw people."""

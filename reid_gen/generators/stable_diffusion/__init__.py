@@ -1,0 +1,1 @@
+"""Public diffusion models that draw people on bodies."""
