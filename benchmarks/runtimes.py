@@ -20,9 +20,9 @@ from reid_gen.data.find_images import find_images
 from reid_gen.engine.export import export_encoder, quantise
 from reid_gen.engine.reid_model import open_encoder
 from reid_gen.engine.run import environment
-from reid_gen.evaluation.features import Encode
 from reid_gen.files import as_json
 from reid_gen.models.checkpoint import load_encoder
+from reid_gen.models.encoder import FeatureExtractor
 
 TURNS = 7
 CALIBRATED = 256
@@ -47,7 +47,9 @@ def main() -> None:
     print(as_json(told))
 
 
-def _ways(options: argparse.Namespace, folder: Path) -> tuple[dict[str, Encode], tuple[int, int]]:
+def _ways(
+    options: argparse.Namespace, folder: Path
+) -> tuple[dict[str, FeatureExtractor], tuple[int, int]]:
     """Each way to encode, and the size of images."""
     encoder, card = load_encoder(options.model)
     files = {name: folder / f"{name}.onnx" for name in ("fp32", "int8")}
@@ -63,7 +65,7 @@ def _ways(options: argparse.Namespace, folder: Path) -> tuple[dict[str, Encode],
 
 
 def _rates(
-    ways: dict[str, Encode], images: torch.Tensor, seconds: float
+    ways: dict[str, FeatureExtractor], images: torch.Tensor, seconds: float
 ) -> dict[str, dict[str, float]]:
     """Images per second of each way, in turns, and the ratio to the first."""
     measured: dict[str, list[float]] = {name: [] for name in ways}

@@ -3,9 +3,9 @@ import torch
 from reid_gen.config.dump import dump_config
 from reid_gen.data.datasets import labelled_splits, load_dataset
 from reid_gen.data.loaders import ImageLoader
-from reid_gen.engine.evaluate import Evaluator
 from reid_gen.engine.journal import read_metrics
 from reid_gen.engine.run import start_run
+from reid_gen.evaluation.evaluator import Evaluator
 from reid_gen.models.encoder import EncoderCard, create_encoder
 from reid_gen.pedestrians.crop_list import Size
 from reid_gen.pedestrians.dataset import render_album

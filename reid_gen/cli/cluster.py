@@ -93,7 +93,7 @@ def cluster(
 
     from reid_gen.cluster import FixedEps, pseudo_labels
     from reid_gen.cluster.pseudo_labels import FEW, K1, K2, usual_neighbours
-    from reid_gen.evaluation.quality import clustering_quality
+    from reid_gen.evaluation.clustering_metrics import clustering_quality
 
     default = None if rule == "hdbscan" else FixedEps(0.5)
     made = pseudo_labels(

@@ -14,8 +14,8 @@ from reid_gen.cli.results import Results
 
 if TYPE_CHECKING:
     from reid_gen.config.schema import Config
-    from reid_gen.engine.evaluate import Evaluator
-    from reid_gen.evaluation.features import Encode
+    from reid_gen.evaluation.evaluator import Evaluator
+    from reid_gen.models.encoder import FeatureExtractor
     from reid_gen.types import Floats, Image, Ints
 
 
@@ -73,7 +73,7 @@ def evaluate(
     settings = load_config(config or _own(checkpoint), overrides)
     INPUT.refuse_missing(settings.data.root, "data.root")
 
-    from reid_gen.evaluation.centralise import NFC, TURNED, by_neighbours
+    from reid_gen.evaluation.feature_centralisation import NFC, TURNED, by_neighbours
     from reid_gen.evaluation.tables import results_table
 
     evaluator, encode = _build(settings, checkpoint)
@@ -121,7 +121,7 @@ def _own(run: Path | None) -> Path:
     return checkpoint_folder(run).parent / CONFIG
 
 
-def _build(config: Config, checkpoint: Path | None) -> tuple[Evaluator, Encode]:
+def _build(config: Config, checkpoint: Path | None) -> tuple[Evaluator, FeatureExtractor]:
     import torch
 
     from reid_gen.data.datasets import load_dataset
@@ -167,7 +167,7 @@ def _with_views(
     """Features of query and gallery with those of views by a run's generator."""
     from reid_gen.body.table import load_table
     from reid_gen.cli.views import open_run
-    from reid_gen.evaluation.centralise import by_views
+    from reid_gen.evaluation.feature_centralisation import by_views
     from reid_gen.generators.turned_maps import TURNS
 
     assert checkpoint is not None

@@ -22,8 +22,8 @@ from reid_gen.cli.results import Results
 
 if TYPE_CHECKING:
     from reid_gen.config.schema import Config
-    from reid_gen.engine.evaluate_views import Truth
-    from reid_gen.evaluation.features import Encode
+    from reid_gen.evaluation.view_evaluator import Truth
+    from reid_gen.models.encoder import FeatureExtractor
 
 
 @click.command("evaluate-views", cls=Command)
@@ -66,8 +66,8 @@ def evaluate_views(
     from reid_gen.body.table import load_table
     from reid_gen.cli.views import open_run
     from reid_gen.data.datasets import labelled_splits, load_dataset
-    from reid_gen.engine.evaluate_views import ViewEvaluator, some_queries, views_table
     from reid_gen.evaluation.inception import load_inception
+    from reid_gen.evaluation.view_evaluator import ViewEvaluator, some_queries, views_table
 
     told = Results(output)
     checkpoint, config, drawn, artist = open_run(run, {"body.rasteriser": rasteriser})
@@ -98,7 +98,7 @@ def evaluate_views(
         told.draw(evaluator.sheet(artist), sheet, "views of some queries")
 
 
-def _judge(config: Config, run: Path | None) -> Encode:
+def _judge(config: Config, run: Path | None) -> FeatureExtractor:
     """An encoder that never saw generated images, of any architecture and size."""
     import torch
 

@@ -22,8 +22,7 @@ from reid_gen.cli.options import (
 from reid_gen.cli.results import Results
 
 if TYPE_CHECKING:
-    from reid_gen.evaluation.features import Encode
-    from reid_gen.models.encoder import EncoderCard
+    from reid_gen.models.encoder import EncoderCard, FeatureExtractor
     from reid_gen.models.foreign import Imported
     from reid_gen.zoo.cards import Card
 
@@ -156,7 +155,7 @@ def evaluate(
     results = Results(output)
     splits = {name: labelled_splits(load_dataset(name, root)) for name in datasets}
 
-    from reid_gen.engine.evaluate import Evaluator
+    from reid_gen.evaluation.evaluator import Evaluator
     from reid_gen.evaluation.tables import results_table
 
     encode, card = _open(model, height, width, colours)
@@ -180,7 +179,7 @@ def evaluate(
 
 def _open(
     model: Path, height: int | None, width: int | None, colours: str | None
-) -> tuple[Encode, EncoderCard]:
+) -> tuple[FeatureExtractor, EncoderCard]:
     """What encodes images, and its card."""
     from reid_gen.engine.reid_model import open_encoder
     from reid_gen.engine.run_folder import is_foreign

@@ -21,13 +21,13 @@ from reid_gen.engine import build_pose
 from reid_gen.engine.build_facts import fingerprint, run_facts
 from reid_gen.engine.build_parts import build_generator, build_identity, build_mean
 from reid_gen.engine.contrast import ContrastTerms, Pairs
-from reid_gen.engine.evaluate import Evaluator
 from reid_gen.engine.loop import Trainer
 from reid_gen.engine.pose_step import POSE
 from reid_gen.engine.recipe import Recipe
 from reid_gen.engine.stages import Stage
 from reid_gen.errors import UserError
-from reid_gen.evaluation.quality import clustering_quality
+from reid_gen.evaluation.clustering_metrics import clustering_quality
+from reid_gen.evaluation.evaluator import Evaluator
 from reid_gen.memory.bank import MemoryBank
 from reid_gen.models.backbone import Colour
 from reid_gen.models.checkpoint import load_encoder_for

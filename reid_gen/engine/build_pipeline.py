@@ -19,7 +19,6 @@ from reid_gen.engine.build_parts import build_angles
 from reid_gen.engine.judge import load_judge
 from reid_gen.engine.prompted import Prompted
 from reid_gen.engine.scoring import Scorer, StructureJudge
-from reid_gen.evaluation.features import Encode
 from reid_gen.extras import need
 from reid_gen.files import content_digest
 from reid_gen.generators.stable_diffusion.compatibility import width_of_words
@@ -27,6 +26,7 @@ from reid_gen.generators.stable_diffusion.identity_prompt import load_identity, 
 from reid_gen.generators.stable_diffusion.painter import Controlled, StablePainter
 from reid_gen.generators.stable_diffusion.prompts import read_prompts
 from reid_gen.models.checkpoint import find_checkpoint, read_card
+from reid_gen.models.encoder import FeatureExtractor
 from reid_gen.runtime.devices import Runtime
 from reid_gen.types import Image
 
@@ -63,7 +63,7 @@ def build_groups(settings: pipelines.Groups) -> tuple[Prompted, Scorer, list[Ima
 
 def _encoder(
     settings: pipelines.Groups, runtime: Runtime
-) -> tuple[Encode | None, Callable[[Tensor], Sequence[Tensor]] | None]:
+) -> tuple[FeatureExtractor | None, Callable[[Tensor], Sequence[Tensor]] | None]:
     """What scores identity, and what makes a prompt of a person."""
     if settings.run is None:
         return None, None

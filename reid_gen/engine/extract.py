@@ -17,8 +17,7 @@ from reid_gen.runtime.progress import Progress
 from reid_gen.types import Floats, Image
 
 if TYPE_CHECKING:
-    from reid_gen.evaluation.features import Encode
-    from reid_gen.models.encoder import EncoderCard
+    from reid_gen.models.encoder import EncoderCard, FeatureExtractor
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ class FeatureTable:
 
 
 def extract(
-    encode: Encode,
+    encode: FeatureExtractor,
     card: EncoderCard,
     images: tuple[Image, ...],
     *,
@@ -47,7 +46,7 @@ def extract(
     skip_unreadable: bool,
     progress: Progress,
 ) -> FeatureTable:
-    """Encode images.
+    """FeatureExtractor images.
 
     Args:
         encode: Of a run or an exported encoder.

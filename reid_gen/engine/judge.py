@@ -7,12 +7,12 @@ from pathlib import Path
 from torch import Tensor
 from torch.nn import functional as F
 
-from reid_gen.evaluation.features import Encode
 from reid_gen.models.checkpoint import load_encoder
+from reid_gen.models.encoder import FeatureExtractor
 from reid_gen.runtime.devices import Runtime
 
 
-def load_judge(run: Path, runtime: Runtime) -> tuple[Encode, int]:
+def load_judge(run: Path, runtime: Runtime) -> tuple[FeatureExtractor, int]:
     """What encodes as a run does, after resizing images to what it learnt from; and D.
 
     Raises:

@@ -16,9 +16,8 @@ from reid_gen.data.images import UnreadableImage, decode, unreadable_error, upri
 from reid_gen.data.transforms import to_images
 from reid_gen.engine.exported import Compute, is_exported, no_device, open_exported
 from reid_gen.errors import UserError
-from reid_gen.evaluation.features import Encode
 from reid_gen.models.checkpoint import load_encoder
-from reid_gen.models.encoder import EncoderCard
+from reid_gen.models.encoder import EncoderCard, FeatureExtractor
 from reid_gen.runtime.devices import Runtime
 from reid_gen.types import Floats, Pixels
 
@@ -71,7 +70,7 @@ class ReidModel:
         self.batch = batch
 
     def __call__(self, crops: Crop | Iterable[Crop]) -> Floats:
-        """Encode crops to unit features [B, D] float32; one alone gives [1, D].
+        """FeatureExtractor crops to unit features [B, D] float32; one alone gives [1, D].
 
         Raises:
             UserError: If something is no crop, has no pixels or does not decode.
@@ -132,7 +131,9 @@ def _pixels(crop: Crop, number: int) -> Pixels:
     return crop
 
 
-def open_encoder(path: Path, precision: Literal["bf16", "fp32"]) -> tuple[Encode, EncoderCard]:
+def open_encoder(
+    path: Path, precision: Literal["bf16", "fp32"]
+) -> tuple[FeatureExtractor, EncoderCard]:
     """What encodes images [B, 3, H, W] in 0..1, and their size.
 
     Args:

@@ -14,8 +14,8 @@ from reid_gen.body.model import load_body
 from reid_gen.body.render.structure_maps import StructureMaps
 from reid_gen.data.transforms import to_pixels
 from reid_gen.engine.makers import Made
-from reid_gen.evaluation.agreement import least_difference, overlap
-from reid_gen.evaluation.features import Encode
+from reid_gen.evaluation.view_checks import least_difference, overlap
+from reid_gen.models.encoder import FeatureExtractor
 from reid_gen.types import Floats
 
 
@@ -44,7 +44,7 @@ class Scorer:
         structure: Sees bodies; None if bodies have no say.
     """
 
-    encode: Encode | None
+    encode: FeatureExtractor | None
     structure: StructureJudge | None
 
     def __call__(self, keys: Sequence[str], made: Made) -> Scores:

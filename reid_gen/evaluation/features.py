@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
 from torch.nn import functional as F
 
 from reid_gen.data.images import UnreadableImage, unreadable_error
 from reid_gen.data.loaders import ImageLoader
 from reid_gen.data.transforms import to_images
+from reid_gen.models.encoder import FeatureExtractor
+from reid_gen.runtime.progress import Advance
 from reid_gen.types import Floats
-
-Encode = Callable[[Tensor], Tensor]
-"""Images in 0..1, [B, 3, H, W], to unit features [B, D]; in evaluation mode."""
-
-Advance = Callable[[int], None]
-"""Told the number of images done since the last call."""
 
 
 @dataclass(frozen=True)
@@ -47,14 +41,14 @@ class Extracted:
 
 @torch.no_grad()
 def extract_features(
-    encode: Encode,
+    encode: FeatureExtractor,
     loader: ImageLoader,
     *,
     batch: int,
     flip: bool = False,
     advance: Advance | None = None,
 ) -> Extracted:
-    """Encode all images of a loader.
+    """FeatureExtractor all images of a loader.
 
     Args:
         encode: The encoder.

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from reid_gen.errors import UserError
-from reid_gen.evaluation.features import Encode
+from reid_gen.models.encoder import FeatureExtractor
 
 SIDE = 299
 SHA256 = "f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f4"
@@ -19,7 +19,7 @@ WHERE = (
 )
 
 
-def load_inception(path: Path) -> Encode:
+def load_inception(path: Path) -> FeatureExtractor:
     """Features of FID: images in 0..1, [B, 3, H, W], to [B, 2048].
 
     Images are resized with antialiasing and rounded to 8 bits before (Parmar et al., CVPR 2022).

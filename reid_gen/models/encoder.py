@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Annotated
 
@@ -22,6 +23,10 @@ STRIPES = 4
 TOKEN = "token"
 Side = Annotated[int, Field(ge=1, le=4096)]
 """Pixels, where a card is read from a file."""
+
+
+FeatureExtractor = Callable[[Tensor], Tensor]
+"""Images in 0..1, [B, 3, H, W], to unit features [B, D]; in evaluation mode."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 import json
 
 from reid_gen.cli.main import main
-from reid_gen.evaluation.centralise import NFC, TURNED
+from reid_gen.evaluation.feature_centralisation import NFC, TURNED
 
 
 def test_features_are_centred_by_neighbours_and_by_views_of_the_runs_generator(gan_run, tmp_path):

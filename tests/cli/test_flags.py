@@ -164,7 +164,9 @@ def test_evaluate_turned_takes_the_bodies_of_each_split(monkeypatch):
     run = None, None, settings, artist
     monkeypatch.setattr("reid_gen.cli.views.open_run", lambda _: run)
     monkeypatch.setattr("reid_gen.body.table.load_table", lambda file: file.name)
-    monkeypatch.setattr("reid_gen.evaluation.centralise.by_views", lambda own, views: (own, views))
+    monkeypatch.setattr(
+        "reid_gen.evaluation.feature_centralisation.by_views", lambda own, views: (own, views)
+    )
     split = {"query": SimpleNamespace(images="Q"), "gallery": SimpleNamespace(images="G")}
     found = _with_views("run", SimpleNamespace(**split), ("q", "g"))
     assert found == [("q", ("Q", "query.npz")), ("g", ("G", "gallery.npz"))]
@@ -174,8 +176,10 @@ def test_evaluate_views_turns_as_many_queries_as_said(drawn, stop_at, monkeypatc
     seen = []
     monkeypatch.setattr("reid_gen.data.datasets.labelled_splits", lambda _: ("query", "gallery"))
     monkeypatch.setattr("reid_gen.cli.evaluate_views._judge", lambda *_: None)
-    monkeypatch.setattr("reid_gen.engine.evaluate_views.some_queries", lambda *v: seen.append(v))
-    stop_at("reid_gen.engine.evaluate_views.ViewEvaluator")
+    monkeypatch.setattr(
+        "reid_gen.evaluation.view_evaluator.some_queries", lambda *v: seen.append(v)
+    )
+    stop_at("reid_gen.evaluation.view_evaluator.ViewEvaluator")
     monkeypatch.setattr("reid_gen.cli.evaluate_views._truth", lambda config: None)
     monkeypatch.setattr("reid_gen.cli.evaluate_views._name", lambda *_: "")
     say("evaluate-views", BUILT_IN, "--queries", "7")

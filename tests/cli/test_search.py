@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from reid_gen.cli.main import main
-from reid_gen.engine.evaluate import Evaluator
+from reid_gen.evaluation.evaluator import Evaluator
 from reid_gen.runtime.progress import Silent
 from reid_gen.types import Image, LabelledSplit
 

@@ -8,7 +8,7 @@ import pytest
 from reid_gen.cluster.cameras import camera_normalised
 from reid_gen.cluster.pseudo_labels import FixedEps, pseudo_labels
 from reid_gen.errors import UserError
-from reid_gen.evaluation.quality import clustering_quality
+from reid_gen.evaluation.clustering_metrics import clustering_quality
 from tests.cluster.features import people
 
 CAMIDS = np.array([4, 0, 4, 0, 4, 0, 0])

@@ -14,7 +14,7 @@ from reid_gen.cluster.pseudo_labels import (
     usual_neighbours,
 )
 from reid_gen.errors import UserError
-from reid_gen.evaluation.quality import clustering_quality
+from reid_gen.evaluation.clustering_metrics import clustering_quality
 from tests.cluster.features import people
 from tests.reference import jaccard as slow
 

@@ -4,7 +4,7 @@ import torch
 from torch.nn import functional as F
 
 from reid_gen.data.loaders import ImageLoader
-from reid_gen.engine.evaluate import Evaluator
+from reid_gen.evaluation.evaluator import Evaluator
 from reid_gen.evaluation.features import extract_features
 from reid_gen.runtime.progress import Silent
 from reid_gen.types import Image, LabelledSplit

@@ -8,7 +8,7 @@ import torch
 
 from reid_gen.data.datasets import labelled_splits, load_dataset
 from reid_gen.data.loaders import ImageLoader
-from reid_gen.engine.evaluate import Evaluator
+from reid_gen.evaluation.evaluator import Evaluator
 from reid_gen.models.encoder import EncoderCard, create_encoder
 from reid_gen.runtime.devices import Runtime
 from reid_gen.runtime.progress import Silent

@@ -18,11 +18,12 @@ from torch.nn import functional as F
 from reid_gen.data.images import decode
 from reid_gen.data.transforms import to_images
 from reid_gen.errors import UserError
-from reid_gen.evaluation.features import Advance, Encode
 from reid_gen.generators.stable_diffusion.compatibility import Family, refuse_base
 from reid_gen.generators.stable_diffusion.hub import load
 from reid_gen.generators.stable_diffusion.identity_prompt import IdentityPrompt, save_identity
+from reid_gen.models.encoder import FeatureExtractor
 from reid_gen.runtime.precision import Precision, computed_in
+from reid_gen.runtime.progress import Advance
 from reid_gen.types import Image
 
 ATTENTION = ["to_q", "to_k", "to_v", "to_out.0"]
@@ -135,7 +136,7 @@ def tune_lora(
 def tune_identity(
     base: Base,
     images: Sequence[Image],
-    encode: Encode,
+    encode: FeatureExtractor,
     feature_size: int,
     tuning: Tuning,
     folder: Path,

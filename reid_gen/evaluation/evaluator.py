@@ -10,7 +10,7 @@ from scipy import sparse
 
 from reid_gen.data.loaders import ImageLoader
 from reid_gen.data.same_image import same_in_splits
-from reid_gen.evaluation.features import Encode, extract_features
+from reid_gen.evaluation.features import extract_features
 from reid_gen.evaluation.ranking import (
     RankingResult,
     evaluate_blocks,
@@ -20,6 +20,7 @@ from reid_gen.evaluation.ranking import (
 from reid_gen.evaluation.rerank import VARIANT, Reranked
 from reid_gen.evaluation.temporal import VARIANT as TEMPORAL
 from reid_gen.evaluation.temporal import joint_distances, moments, travel_times
+from reid_gen.models.encoder import FeatureExtractor
 from reid_gen.runtime.progress import Progress
 from reid_gen.types import Floats, Image, Ints, LabelledSplit
 
@@ -59,7 +60,7 @@ class Evaluator:
         """
         return None if self.keep_same_image else same_in_splits(self.query, self.gallery)
 
-    def __call__(self, encode: Encode) -> tuple[RankingResult, ...]:
+    def __call__(self, encode: FeatureExtractor) -> tuple[RankingResult, ...]:
         """Extract and score.
 
         Raises:
@@ -67,7 +68,7 @@ class Evaluator:
         """
         return self.score(*self.features(encode))
 
-    def features(self, encode: Encode) -> tuple[Floats, Floats]:
+    def features(self, encode: FeatureExtractor) -> tuple[Floats, Floats]:
         """Features of query [Q, D] and gallery [G, D].
 
         Raises:
@@ -130,7 +131,7 @@ class Evaluator:
         """What a ranking is measured by."""
         return self.query.pids, self.gallery.pids, self.query.camids, self.gallery.camids
 
-    def _features(self, split: LabelledSplit, encode: Encode) -> Floats:
+    def _features(self, split: LabelledSplit, encode: FeatureExtractor) -> Floats:
         loader = self.make_loader(split)
         with self.progress.task("evaluate: extract", len(split.images)) as advance:
             found = extract_features(

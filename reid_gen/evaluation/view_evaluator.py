@@ -20,8 +20,7 @@ from reid_gen.data.same_image import same_in_splits
 from reid_gen.data.sampling import evenly_spread
 from reid_gen.data.tables import read_npz
 from reid_gen.data.transforms import as_sheet, to_images
-from reid_gen.evaluation.features import Encode
-from reid_gen.evaluation.generation import (
+from reid_gen.evaluation.image_metrics import (
     Moments,
     frechet_distance,
     likeness,
@@ -31,6 +30,7 @@ from reid_gen.evaluation.generation import (
 from reid_gen.evaluation.ranking import evaluate_ranking
 from reid_gen.files import write_bytes
 from reid_gen.generators.renderer import BATCH, Artist, whole_batches
+from reid_gen.models.encoder import FeatureExtractor
 from reid_gen.types import Floats, LabelledSplit, Pixels
 
 Truth = Callable[[str, float], Pixels]
@@ -94,8 +94,8 @@ class ViewEvaluator:
     query: LabelledSplit
     gallery: LabelledSplit
     table: BodyTable
-    judge: Encode
-    features: Encode
+    judge: FeatureExtractor
+    features: FeatureExtractor
     truth: Truth | None
     degrees: Floats
     cache: Path
@@ -213,7 +213,7 @@ class ViewEvaluator:
         return ViewScores(*alike, frechet, ranking.cmc[1], ranking.mean_ap)
 
     @staticmethod
-    def _encoded(encode: Encode, images: Tensor) -> Floats:
+    def _encoded(encode: FeatureExtractor, images: Tensor) -> Floats:
         found = [encode(some).float().cpu() for some in torch.split(images, BATCH)]
         features: Floats = torch.cat(found).numpy()
         return features

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from reid_gen.evaluation.quality import clustering_quality
+from reid_gen.evaluation.clustering_metrics import clustering_quality
 
 
 def test_purity_counts_the_most_frequent_pid_of_each_cluster():

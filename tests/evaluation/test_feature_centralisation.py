@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from reid_gen.evaluation.centralise import by_neighbours, by_views
+from reid_gen.evaluation.feature_centralisation import by_neighbours, by_views
 from reid_gen.evaluation.ranking import evaluate_ranking
 from tests.cluster.features import people
 

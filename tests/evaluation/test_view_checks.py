@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from reid_gen.evaluation.agreement import least_difference, overlap
+from reid_gen.evaluation.view_checks import least_difference, overlap
 
 
 def test_overlap_is_intersection_over_union():

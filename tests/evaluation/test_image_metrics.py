@@ -3,8 +3,8 @@ import pytest
 import torch
 from scipy import linalg
 
-from reid_gen.evaluation import generation
-from reid_gen.evaluation.generation import likeness, moments, person_psnr
+from reid_gen.evaluation import image_metrics as generation
+from reid_gen.evaluation.image_metrics import likeness, moments, person_psnr
 
 
 def frechet_distance(one, other):
