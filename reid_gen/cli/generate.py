@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from reid_gen.data.positive_groups import Groups
-    from reid_gen.engine.makers import Maker
-    from reid_gen.engine.scoring import Scorer
+    from reid_gen.positives.scores import Scorer
+    from reid_gen.positives.sources import Maker
     from reid_gen.types import Image
 
     Job = tuple[Maker, Scorer, list[Image], dict[str, Any]]
@@ -185,7 +185,7 @@ def _make(
     else:
         way, scorer, images, card = _drawn(source, maker, share, steps, results)
 
-    from reid_gen.engine.generate import generate_groups
+    from reid_gen.positives.generate import generate_groups
     from reid_gen.runtime.progress import Terminal
 
     generate_groups(
@@ -222,11 +222,11 @@ def _drawn(run: Path, maker: str, share: float, steps: int | None, results: Resu
     from reid_gen.cli.views import open_run
     from reid_gen.data.datasets import load_dataset, training_images
     from reid_gen.engine.build_parts import build_angles
-    from reid_gen.engine.makers import Anchored, Turned
-    from reid_gen.engine.scoring import Scorer, StructureJudge
     from reid_gen.engine.steps import GENERATOR
     from reid_gen.files import content_digest
     from reid_gen.models.checkpoint import WEIGHTS
+    from reid_gen.positives.scores import Scorer, StructureJudge
+    from reid_gen.positives.sources import Anchored, Turned
 
     checkpoint, config, settings, artist = open_run(run, {"generator.steps": steps})
     images = training_images(load_dataset(config.data.name, config.data.root))
@@ -257,9 +257,9 @@ def _mosaics(run: Path) -> Job:
     config = load_config(checkpoint.parent / CONFIG, ())
     images = training_images(load_dataset(config.data.name, config.data.root))
 
-    from reid_gen.engine.makers import Mosaics
-    from reid_gen.engine.scoring import Scorer
     from reid_gen.models.checkpoint import load_encoder
+    from reid_gen.positives.scores import Scorer
+    from reid_gen.positives.sources import Mosaics
     from reid_gen.runtime.devices import Runtime
 
     encoder, _ = load_encoder(checkpoint)
@@ -271,7 +271,7 @@ def _mosaics(run: Path) -> Job:
 def _describe(groups: Groups, results: Results) -> None:
     from statistics import fmean
 
-    from reid_gen.engine.generate import histogram
+    from reid_gen.positives.generate import histogram
 
     count = groups.about["sources"]
     results.say(f"{len(groups.members):,} images in {count:,} groups: {groups.folder}")

@@ -17,8 +17,6 @@ from reid_gen.config import pipelines
 from reid_gen.data.datasets import load_dataset, training_images
 from reid_gen.engine.build_parts import build_angles
 from reid_gen.engine.judge import load_judge
-from reid_gen.engine.prompted import Prompted
-from reid_gen.engine.scoring import Scorer, StructureJudge
 from reid_gen.extras import need
 from reid_gen.files import content_digest
 from reid_gen.generators.stable_diffusion.compatibility import width_of_words
@@ -27,6 +25,8 @@ from reid_gen.generators.stable_diffusion.painter import Controlled, StablePaint
 from reid_gen.generators.stable_diffusion.prompts import read_prompts
 from reid_gen.models.checkpoint import find_checkpoint, read_card
 from reid_gen.models.encoder import FeatureExtractor
+from reid_gen.positives.prompted import Prompted
+from reid_gen.positives.scores import Scorer, StructureJudge
 from reid_gen.runtime.devices import Runtime
 from reid_gen.types import Image
 

@@ -134,7 +134,7 @@ def drawn(monkeypatch, tmp_path):
         "reid_gen.body.table.load_table": lambda file: table,
         "reid_gen.data.datasets.load_dataset": lambda name, root: splits,
         "reid_gen.engine.build_parts.build_angles": lambda angles: "angles",
-        "reid_gen.engine.scoring.StructureJudge": lambda *_: None,
+        "reid_gen.positives.scores.StructureJudge": lambda *_: None,
         "reid_gen.files.content_digest": lambda path: "0",
         "reid_gen.cli.generate._name": lambda run: "run",
     }.items():
@@ -143,7 +143,7 @@ def drawn(monkeypatch, tmp_path):
 
 
 def test_generate_hands_its_options_on(drawn, stop_at):
-    calls = stop_at("reid_gen.engine.generate.generate_groups")
+    calls = stop_at("reid_gen.positives.generate.generate_groups")
     say("generate", BUILT_IN, "--out", drawn / "groups", "--members", "3", "--seed", "8")
     (_, _, images, _), named = calls[0]
     assert [image.key for image in images] == ["a.jpg", "c.jpg"]
@@ -151,7 +151,7 @@ def test_generate_hands_its_options_on(drawn, stop_at):
 
 
 def test_generate_hands_the_share_to_the_anchored_maker(drawn, stop_at):
-    calls = stop_at("reid_gen.engine.makers.Anchored")
+    calls = stop_at("reid_gen.positives.sources.Anchored")
     say("generate", BUILT_IN, "--out", drawn / "groups", "--maker", "anchored", "--share", "0.6")
     assert calls[0][0][-1] == 0.6
 

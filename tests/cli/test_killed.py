@@ -16,7 +16,7 @@ EVENTS = {"open", "os.mkdir", "os.rename"}
 
 def generate_until(run, out, moment):
     """Make groups, and die at the ``moment``-th time that something below ``out`` is touched."""
-    from reid_gen.engine import generate as module
+    from reid_gen.positives import generate as module
 
     module.PART = 1
     seen = 0
@@ -36,7 +36,7 @@ def generate_until(run, out, moment):
 def generate():
     """Runs it in a process of its own, which costs no import; returns the exit code."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["reid_gen.engine.run", "reid_gen.engine.generate"])
+    context.set_forkserver_preload(["reid_gen.engine.run", "reid_gen.positives.generate"])
 
     def generate(run, out, moment=0):
         process = context.Process(target=generate_until, args=(str(run), str(out), moment))

@@ -13,9 +13,9 @@ from reid_gen.body.estimate.estimator import MeshRecovery, Recovery
 from reid_gen.body.model import load_body
 from reid_gen.body.render.structure_maps import StructureMaps
 from reid_gen.data.transforms import to_pixels
-from reid_gen.engine.makers import Made
 from reid_gen.evaluation.view_checks import least_difference, overlap
 from reid_gen.models.encoder import FeatureExtractor
+from reid_gen.positives.sources import Made
 from reid_gen.types import Floats
 
 

@@ -17,10 +17,10 @@ from reid_gen.data.positive_groups import (
     write_part,
 )
 from reid_gen.data.transforms import as_sheet
-from reid_gen.engine.makers import Made, Maker
-from reid_gen.engine.scoring import Scorer, Scores
 from reid_gen.errors import UserError
 from reid_gen.pedestrians.compositing import as_jpeg
+from reid_gen.positives.scores import Scorer, Scores
+from reid_gen.positives.sources import Made, Maker
 from reid_gen.runtime.progress import Progress
 from reid_gen.runtime.seeding import generator
 from reid_gen.types import Floats, Image

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from reid_gen.data.mosaic import SCALES, mosaic
+from reid_gen.positives.mosaic import SCALES, mosaic
 
 
 def test_a_mosaic_has_the_images_size_and_only_its_colours():

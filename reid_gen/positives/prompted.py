@@ -12,11 +12,11 @@ from torch.nn import functional as F
 from reid_gen.body.render.structure_maps import StructureMaps
 from reid_gen.data.loaders import ImageLoader
 from reid_gen.data.transforms import to_images
-from reid_gen.engine.makers import Made
 from reid_gen.generators.renderer import whole_batches
 from reid_gen.generators.stable_diffusion.control_images import CONDITIONS
 from reid_gen.generators.stable_diffusion.painter import StablePainter
 from reid_gen.generators.turned_maps import Angles
+from reid_gen.positives.sources import Made
 from reid_gen.types import Floats, Image, Pixels
 
 Prompts = tuple[str, ...]

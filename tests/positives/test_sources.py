@@ -13,12 +13,12 @@ from reid_gen.body.model import load_body
 from reid_gen.body.render.structure_maps import StructureMaps
 from reid_gen.body.table import BodyTable
 from reid_gen.data.positive_groups import SAME_IDENTITY, load_groups
-from reid_gen.engine import generate
-from reid_gen.engine.generate import generate_groups
-from reid_gen.engine.makers import Anchored, Made, Turned
-from reid_gen.engine.scoring import Scorer, Scores, StructureJudge
 from reid_gen.generators.renderer import Sitting
 from reid_gen.generators.turned_maps import AnyAngle
+from reid_gen.positives import generate
+from reid_gen.positives.generate import generate_groups
+from reid_gen.positives.scores import Scorer, Scores, StructureJudge
+from reid_gen.positives.sources import Anchored, Made, Turned
 from reid_gen.runtime.progress import Silent
 from tests.generators.scenes import bodies, people
 

@@ -12,13 +12,13 @@ from torch import Tensor
 
 from reid_gen.body.table import BodyTable
 from reid_gen.data.loaders import ImageLoader
-from reid_gen.data.mosaic import mosaic
 from reid_gen.data.positive_groups import SAME_IDENTITY
 from reid_gen.data.transforms import to_images
 from reid_gen.errors import UserError
 from reid_gen.generators.protocol import ContentPainter
 from reid_gen.generators.renderer import Artist, whole_batches
 from reid_gen.generators.turned_maps import Angles
+from reid_gen.positives.mosaic import mosaic
 from reid_gen.types import Floats, Image, Ints
 
 

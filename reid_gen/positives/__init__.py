@@ -1,0 +1,1 @@
+"""Positives that are generated before training and stored."""
