@@ -47,7 +47,7 @@ def export(
         )
     crops = find_images(int8)
 
-    from reid_gen.engine.export import OLDEST, export_encoder, quantise
+    from reid_gen.inference.export import OLDEST, export_encoder, quantise
     from reid_gen.models.checkpoint import load_encoder
 
     opset = OLDEST if opset is None else opset

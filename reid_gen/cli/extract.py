@@ -64,8 +64,8 @@ def extract(
     from reid_gen.data.feature_files import FEATURE_TABLES
     from reid_gen.data.find_images import find_images
     from reid_gen.data.tables import check_table
-    from reid_gen.engine.extract import extract as compute
-    from reid_gen.engine.extract import save_features
+    from reid_gen.inference.extract import extract as compute
+    from reid_gen.inference.extract import save_features
     from reid_gen.runtime.progress import Terminal
 
     check_table(out, FEATURE_TABLES)
@@ -73,7 +73,7 @@ def extract(
     found = find_images(images)
     model = chosen_model(model)
 
-    from reid_gen.engine.reid_model import check_runtime, open_encoder
+    from reid_gen.inference.reid_model import check_runtime, open_encoder
 
     check_runtime(model, runtime)
     encode, card = open_encoder(model, precision)

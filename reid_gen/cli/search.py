@@ -65,7 +65,7 @@ def search(
         check_output(PICTURE, "--sheet", SHEET)
     images, asked = find_images(gallery), find_images(query)
 
-    from reid_gen.engine.search import Gallery
+    from reid_gen.inference.search import Gallery
     from reid_gen.report.found import found_sheet
 
     found = Gallery(chosen_model(model), images, Terminal()).search(

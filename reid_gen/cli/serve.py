@@ -54,7 +54,7 @@ def serve(
     need("a page", "gradio")
     found = find_images(gallery)
 
-    from reid_gen.engine.search import Gallery
+    from reid_gen.inference.search import Gallery
     from reid_gen.report.app import build_app, launch, private_uploads
 
     turn = None if views is None else _turn(views)

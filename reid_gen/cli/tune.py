@@ -84,7 +84,6 @@ def tune(
     model, found = load_settings(file, Groups).model, find_images(images)
     need("tuning", "transformers", "peft")
 
-    from reid_gen.engine.judge import load_judge
     from reid_gen.files import written_aside
     from reid_gen.generators.stable_diffusion.finetune import (
         Tuning,
@@ -92,6 +91,7 @@ def tune(
         tune_identity,
         tune_lora,
     )
+    from reid_gen.inference.reference_encoder import load_judge
     from reid_gen.runtime.devices import Runtime
 
     runtime = Runtime("fp32")

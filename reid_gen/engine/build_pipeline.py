@@ -16,13 +16,13 @@ from reid_gen.body.table import load_table
 from reid_gen.config import pipelines
 from reid_gen.data.datasets import load_dataset, training_images
 from reid_gen.engine.build_parts import build_angles
-from reid_gen.engine.judge import load_judge
 from reid_gen.extras import need
 from reid_gen.files import content_digest
 from reid_gen.generators.stable_diffusion.compatibility import width_of_words
 from reid_gen.generators.stable_diffusion.identity_prompt import load_identity, tokens_of
 from reid_gen.generators.stable_diffusion.painter import Controlled, StablePainter
 from reid_gen.generators.stable_diffusion.prompts import read_prompts
+from reid_gen.inference.reference_encoder import load_judge
 from reid_gen.models.checkpoint import find_checkpoint, read_card
 from reid_gen.models.encoder import FeatureExtractor
 from reid_gen.positives.prompted import Prompted

@@ -16,10 +16,10 @@ from reid_gen.body.estimate.estimator import Recovery
 from reid_gen.cluster.pseudo_labels import FixedEps, pseudo_labels
 from reid_gen.data.images import decode
 from reid_gen.data.transforms import to_pixels
-from reid_gen.engine.search import Gallery
 from reid_gen.errors import UserError
 from reid_gen.generators.renderer import Artist, recover_bodies
 from reid_gen.generators.turned_maps import TURNS
+from reid_gen.inference.search import Gallery
 from reid_gen.types import Image, Pixels
 
 Pictures = list[tuple[Pixels, str]]

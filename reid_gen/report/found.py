@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from reid_gen.engine.search import Ranked
+from reid_gen.inference.search import Ranked
 from reid_gen.report.sheets import BLUE, GREEN, RED, frame_rows
 from reid_gen.types import Image, Pixels
 

@@ -16,9 +16,9 @@ from safetensors.torch import load_file, save_file
 
 from reid_gen.cli.main import main
 from reid_gen.data.images import decode
-from reid_gen.engine import export as module
-from reid_gen.engine.reid_model import GREY, ReidModel
 from reid_gen.errors import UserError
+from reid_gen.inference import export as module
+from reid_gen.inference.reid_model import GREY, ReidModel
 from reid_gen.models.checkpoint import load_encoder
 from tests.cli.conftest import failure
 

@@ -59,8 +59,8 @@ def test_evaluate_hands_its_switches_to_the_evaluator(stop_at, tmp_path):
 
 @pytest.mark.parametrize("flip", [False, True])
 def test_extract_hands_its_options_on(crop, stop_at, monkeypatch, flip):
-    calls = stop_at("reid_gen.engine.extract.extract")
-    monkeypatch.setattr("reid_gen.engine.reid_model.open_encoder", lambda *_: (None, None))
+    calls = stop_at("reid_gen.inference.extract.extract")
+    monkeypatch.setattr("reid_gen.inference.reid_model.open_encoder", lambda *_: (None, None))
     words = ["--batch", "7", "--workers", "3", *["--flip"] * flip]
     say("extract", crop, "--model", BUILT_IN, "--out", crop.parent / "f.npz", *words)
     _, named = calls[0]
@@ -76,7 +76,7 @@ def test_search_hands_on_top_and_rerank(crop, monkeypatch):
         raise Arrived
 
     gallery = SimpleNamespace(search=search)
-    monkeypatch.setattr("reid_gen.engine.search.Gallery", lambda *_: gallery)
+    monkeypatch.setattr("reid_gen.inference.search.Gallery", lambda *_: gallery)
     for more in ([], ["--rerank"]):
         say("search", "--query", crop, "--gallery", crop, "--model", BUILT_IN, "--top", "3", *more)
     assert asked == [(1, 3, False), (1, 3, True)]

@@ -13,8 +13,8 @@ import pytest
 from reid_gen.body.estimate.estimator import MeshRecovery
 from reid_gen.cli.views import open_run
 from reid_gen.data.find_images import find_images
-from reid_gen.engine.search import Gallery
 from reid_gen.errors import UserError
+from reid_gen.inference.search import Gallery
 from reid_gen.report import app as module
 from reid_gen.runtime.progress import Silent
 from tests.cli.conftest import failure, gan_run  # noqa: F401

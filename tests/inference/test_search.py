@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from reid_gen.engine import search
+from reid_gen.inference import search
 from reid_gen.runtime.progress import Silent
 from reid_gen.types import Image
 from tests.data.real_format import draw_person

@@ -11,9 +11,9 @@ import numpy as np
 from reid_gen.cluster.knn.topk import best_matches, nearest_of
 from reid_gen.data.loaders import ImageLoader
 from reid_gen.data.same_image import no_pairs, same_files
-from reid_gen.engine.reid_model import open_encoder
 from reid_gen.evaluation.features import extract_features
 from reid_gen.evaluation.rerank import Reranked
+from reid_gen.inference.reid_model import open_encoder
 from reid_gen.runtime.progress import Progress
 from reid_gen.types import Floats, Image
 

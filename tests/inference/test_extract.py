@@ -7,8 +7,8 @@ import pytest
 from reid_gen.data.feature_files import read_features
 from reid_gen.data.find_images import find_images
 from reid_gen.data.images import decode
-from reid_gen.engine.extract import FeatureTable, extract, save_features
 from reid_gen.errors import UserError
+from reid_gen.inference.extract import FeatureTable, extract, save_features
 from reid_gen.runtime.progress import Silent
 from tests.data.real_format import draw_person
 

@@ -14,8 +14,8 @@ from PIL import Image as Pillow
 
 from reid_gen.data.images import UnreadableImage, decode, unreadable_error, upright_rgb
 from reid_gen.data.transforms import to_images
-from reid_gen.engine.exported import Compute, is_exported, no_device, open_exported
 from reid_gen.errors import UserError
+from reid_gen.inference.exported_model import Compute, is_exported, no_device, open_exported
 from reid_gen.models.checkpoint import load_encoder
 from reid_gen.models.encoder import EncoderCard, FeatureExtractor
 from reid_gen.runtime.devices import Runtime

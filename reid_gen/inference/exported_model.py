@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
-from reid_gen.engine.export import CARD, FORMATS, INPUT, OUTPUT
 from reid_gen.errors import UserError
 from reid_gen.extras import need
+from reid_gen.inference.export import CARD, FORMATS, INPUT, OUTPUT
 from reid_gen.models.encoder import EncoderCard
 from reid_gen.types import Floats
 

@@ -6,8 +6,8 @@ import torch
 from PIL import Image
 
 from reid_gen.cli.main import main
-from reid_gen.engine.reid_model import ReidModel
 from reid_gen.errors import UserError
+from reid_gen.inference.reid_model import ReidModel
 
 OURS = "resnet10t.rendered"
 
@@ -130,7 +130,7 @@ def test_reid_model_computes_on_the_device_of_its_argument(exported):
 
 
 def test_reid_model_takes_the_accelerator_that_is_there(monkeypatch):
-    from reid_gen.engine import reid_model
+    from reid_gen.inference import reid_model
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert reid_model._place("auto").type == "cuda"
