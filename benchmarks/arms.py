@@ -34,8 +34,8 @@ from benchmarks.small_runs import (
     train_starts,
 )
 from benchmarks.true_views import write_true_views
-from reid_gen.engine.run import environment
 from reid_gen.files import as_json
+from reid_gen.training.run import environment
 
 MIXED = "{prototype: 1.0, view_prototype: 1.0, mixed: 0.5}"
 ARMS = {

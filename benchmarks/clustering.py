@@ -38,10 +38,10 @@ from reid_gen.cluster.algorithms import dbscan
 from reid_gen.cluster.jaccard import jaccard_distances
 from reid_gen.cluster.knn.neighbours import nearest
 from reid_gen.cluster.pseudo_labels import FixedEps, pseudo_labels
-from reid_gen.engine.run import environment
 from reid_gen.evaluation.clustering_metrics import clustering_quality
 from reid_gen.files import as_json
 from reid_gen.runtime.precision import computed_in
+from reid_gen.training.run import environment
 from reid_gen.types import Floats, Ints
 
 K1, K2, EPS, MIN_SAMPLES = 30, 6, 0.5, 4

@@ -31,8 +31,8 @@ from benchmarks.small_runs import (
     train_starts,
     views,
 )
-from reid_gen.engine.run import environment
 from reid_gen.files import as_json
+from reid_gen.training.run import environment
 
 DRAW = "{{name: generator, trains: [generator], epochs: 1, iterations: 200, {rate}}}"
 SLOW, FAST = "generator_learning_rate: 1.0e-4", "generator_learning_rate: 5.0e-4"

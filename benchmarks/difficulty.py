@@ -22,11 +22,11 @@ from reid_gen.config.load import load_config
 from reid_gen.config.schema import Config
 from reid_gen.data.datasets import load_dataset
 from reid_gen.engine.build import Experiment, build_evaluator, build_experiment
-from reid_gen.engine.run import environment
-from reid_gen.engine.stages import places
 from reid_gen.evaluation.evaluator import Evaluator
 from reid_gen.files import as_json
 from reid_gen.runtime.progress import Terminal
+from reid_gen.training.run import environment
+from reid_gen.training.stages import places
 from reid_gen.types import Floats, LabelledSplit
 
 STRIPES, BINS = 6, 16

@@ -18,10 +18,10 @@ import torch
 from reid_gen.body.model import built_in
 from reid_gen.body.render.map_kinds import KINDS, draw_structure
 from reid_gen.body.render.rasterisers import RASTERISERS
-from reid_gen.engine.run import environment
 from reid_gen.errors import UserError
 from reid_gen.files import as_json
 from reid_gen.pedestrians.renderer import Studio
+from reid_gen.training.run import environment
 from tests.body.shapes import walkers
 from tests.reference.raster import rasterise as slow_rasterise
 

@@ -21,16 +21,6 @@ from torch import Tensor, nn
 
 from reid_gen.body.render.map_kinds import KINDS
 from reid_gen.config.schema import Weights
-from reid_gen.engine.contrast import ContrastTerms, Pairs
-from reid_gen.engine.run import environment
-from reid_gen.engine.steps import (
-    DISCRIMINATOR,
-    GENERATOR,
-    IDENTITY,
-    Batch,
-    Learner,
-    TrainingStep,
-)
 from reid_gen.files import as_json
 from reid_gen.generators.gan.decoder import Decoder
 from reid_gen.generators.gan.discriminator import MultiScaleDiscriminator
@@ -42,6 +32,16 @@ from reid_gen.generators.turned_maps import AnyAngle, TurnedMaps
 from reid_gen.memory.bank import MemoryBank
 from reid_gen.models.encoder import EncoderCard, create_encoder
 from reid_gen.runtime.devices import Runtime
+from reid_gen.training.contrastive_terms import ContrastTerms, Pairs
+from reid_gen.training.run import environment
+from reid_gen.training.step import (
+    DISCRIMINATOR,
+    GENERATOR,
+    IDENTITY,
+    Batch,
+    Learner,
+    TrainingStep,
+)
 
 TURNS = 5
 ROWS = 13_000

@@ -37,8 +37,8 @@ from benchmarks.small_runs import (
     views,
 )
 from reid_gen.cli.main import main as reid_gen
-from reid_gen.engine.run import environment
 from reid_gen.files import as_json
+from reid_gen.training.run import environment
 
 IDENTITY = "iterations: 100, learning_rate: 3.5e-4"
 LAST = f"epochs: 6, decay_every: 5, {IDENTITY}"

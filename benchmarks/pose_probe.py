@@ -28,10 +28,10 @@ from reid_gen.body.table import load_table
 from reid_gen.data.datasets import load_dataset
 from reid_gen.data.loaders import ImageLoader
 from reid_gen.data.transforms import to_images
-from reid_gen.engine.run import environment
 from reid_gen.files import as_json
 from reid_gen.generators.renderer import whole_batches
 from reid_gen.models.checkpoint import load_encoder
+from reid_gen.training.run import environment
 from reid_gen.types import Floats, Image
 
 LIMBS = [16, 17, 18, 19, 20, 21, 1, 2, 4, 5, 7, 8]

@@ -20,8 +20,8 @@ from pathlib import Path
 
 from benchmarks.pose_probe import probe
 from benchmarks.small_runs import add_together, done, each, ranking, slug, summary
-from reid_gen.engine.run import environment
 from reid_gen.files import as_json
+from reid_gen.training.run import environment
 
 CONFIG = """\
 name: {name}

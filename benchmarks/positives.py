@@ -35,10 +35,10 @@ from benchmarks.small_runs import (
     views,
 )
 from reid_gen.cli.main import main as reid_gen
-from reid_gen.engine.journal import read_metrics
-from reid_gen.engine.run import environment
 from reid_gen.files import as_json
 from reid_gen.models.weights import read_weights
+from reid_gen.training.metrics_log import read_metrics
+from reid_gen.training.run import environment
 
 DIFFUSION = (
     "{name: generator, trains: [generator], epochs: 2, iterations: 300, "

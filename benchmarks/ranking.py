@@ -27,10 +27,10 @@ import numpy as np
 
 from benchmarks.clustering import memory, processor_seconds
 from benchmarks.features import Crowd, make_features
-from reid_gen.engine.run import environment
 from reid_gen.evaluation.ranking import evaluate_blocks, evaluate_ranking
 from reid_gen.evaluation.rerank import Reranked
 from reid_gen.files import as_json
+from reid_gen.training.run import environment
 from reid_gen.types import Floats, Ints
 
 SETS = {

@@ -25,8 +25,8 @@ import numpy as np
 
 from benchmarks.small_runs import done
 from reid_gen.data.datasets import load_dataset
-from reid_gen.engine.journal import read_metrics
 from reid_gen.files import written_aside
+from reid_gen.training.metrics_log import read_metrics
 
 CONFIG = """\
 name: {name}

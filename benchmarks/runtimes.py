@@ -17,12 +17,12 @@ from tempfile import TemporaryDirectory
 import torch
 
 from reid_gen.data.find_images import find_images
-from reid_gen.engine.run import environment
 from reid_gen.files import as_json
 from reid_gen.inference.export import export_encoder, quantise
 from reid_gen.inference.reid_model import open_encoder
 from reid_gen.models.checkpoint import load_encoder
 from reid_gen.models.encoder import FeatureExtractor
+from reid_gen.training.run import environment
 
 TURNS = 7
 CALIBRATED = 256

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from reid_gen.cli.main import main as reid_gen
-from reid_gen.engine.journal import read_metrics
 from reid_gen.files import as_json
+from reid_gen.training.metrics_log import read_metrics
 
 Item = TypeVar("Item")
 Found = TypeVar("Found")

@@ -24,9 +24,9 @@ from reid_gen.cli.main import main as reid_gen
 from reid_gen.cli.views import open_run
 from reid_gen.config.load import load_config
 from reid_gen.data.datasets import load_dataset
-from reid_gen.engine.journal import read_metrics
-from reid_gen.engine.run import environment
 from reid_gen.files import as_json
+from reid_gen.training.metrics_log import read_metrics
+from reid_gen.training.run import environment
 
 DEGREES = np.array([90, 180, 270], dtype=np.float32)
 PEOPLE = 128

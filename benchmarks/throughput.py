@@ -25,15 +25,15 @@ from reid_gen.data.datasets import load_dataset
 from reid_gen.data.loaders import ImageLoader
 from reid_gen.data.sampling import identity_batches
 from reid_gen.data.transforms import Augmentation
-from reid_gen.engine.batches import prepare
-from reid_gen.engine.contrast import ContrastTerms, Pairs
-from reid_gen.engine.run import environment
-from reid_gen.engine.steps import IDENTITY, Learner, TrainingStep
 from reid_gen.evaluation.features import extract_features
 from reid_gen.files import as_json
 from reid_gen.memory.bank import MemoryBank
 from reid_gen.models.encoder import EncoderCard, IdentityEncoder, create_encoder
 from reid_gen.runtime.devices import Runtime
+from reid_gen.training.batch import prepare
+from reid_gen.training.contrastive_terms import ContrastTerms, Pairs
+from reid_gen.training.run import environment
+from reid_gen.training.step import IDENTITY, Learner, TrainingStep
 from reid_gen.types import Image
 
 BATCH = 64

@@ -3,16 +3,16 @@ import torch
 from reid_gen.config.dump import dump_config
 from reid_gen.data.datasets import labelled_splits, load_dataset
 from reid_gen.data.loaders import ImageLoader
-from reid_gen.engine.journal import read_metrics
-from reid_gen.engine.run import start_run
 from reid_gen.evaluation.evaluator import Evaluator
 from reid_gen.models.encoder import EncoderCard, create_encoder
 from reid_gen.pedestrians.crop_list import Size
 from reid_gen.pedestrians.dataset import render_album
 from reid_gen.runtime.devices import Runtime
 from reid_gen.runtime.progress import Silent
+from reid_gen.training.metrics_log import read_metrics
+from reid_gen.training.run import start_run
 from tests.data.real_format import make_market
-from tests.engine.small import experiment, write_config
+from tests.training.small import experiment, write_config
 
 
 def test_training_without_labels_raises_map_above_the_untrained_encoder(tmp_path):

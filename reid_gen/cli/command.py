@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 
 import click
 
-from reid_gen.engine.run_folder import checkpoint_folder
 from reid_gen.errors import UserError
 from reid_gen.files import exists, is_file, refuse_existing
+from reid_gen.training.run_folder import checkpoint_folder
 
 STDOUT = Path("-")
 PICTURES = (".png", ".jpg")

@@ -222,11 +222,11 @@ def _drawn(run: Path, maker: str, share: float, steps: int | None, results: Resu
     from reid_gen.cli.views import open_run
     from reid_gen.data.datasets import load_dataset, training_images
     from reid_gen.engine.build_parts import build_angles
-    from reid_gen.engine.steps import GENERATOR
     from reid_gen.files import content_digest
     from reid_gen.models.checkpoint import WEIGHTS
     from reid_gen.positives.scores import Scorer, StructureJudge
     from reid_gen.positives.sources import Anchored, Turned
+    from reid_gen.training.step import GENERATOR
 
     checkpoint, config, settings, artist = open_run(run, {"generator.steps": steps})
     images = training_images(load_dataset(config.data.name, config.data.root))
@@ -251,7 +251,7 @@ def _mosaics(run: Path) -> Job:
     """What cuts images up; only the scores need the run."""
     from reid_gen.config.load import load_config
     from reid_gen.data.datasets import load_dataset, training_images
-    from reid_gen.engine.run_folder import CONFIG, checkpoint_folder
+    from reid_gen.training.run_folder import CONFIG, checkpoint_folder
 
     checkpoint = checkpoint_folder(run)
     config = load_config(checkpoint.parent / CONFIG, ())

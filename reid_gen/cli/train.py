@@ -30,7 +30,7 @@ def train(config: Path | None, overrides: tuple[str, ...], resume: Path | None) 
 
     from reid_gen.cli.settings import refuse_missing_paths
     from reid_gen.config.load import load_config
-    from reid_gen.engine.run_folder import CONFIG, refuse_run
+    from reid_gen.training.run_folder import CONFIG, refuse_run
 
     if resume is not None and not (resume / CONFIG).is_file():
         raise UserError(f"{resume} is no run folder ({CONFIG} is missing); give runs/NAME")
@@ -42,8 +42,8 @@ def train(config: Path | None, overrides: tuple[str, ...], resume: Path | None) 
 
     from reid_gen.config.dump import dump_config
     from reid_gen.engine.build import build_experiment
-    from reid_gen.engine.run import resume_run, start_run
     from reid_gen.runtime.progress import Terminal
+    from reid_gen.training.run import resume_run, start_run
 
     # What ends a process kindly (kill, a queue at its time limit) stops a run as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -9,8 +9,8 @@ import numpy as np
 
 from reid_gen.data.loaders import ImageLoader
 from reid_gen.data.sampling import identity_batches, shuffled_batches
-from reid_gen.engine.batches import FEWEST
 from reid_gen.errors import UserError
+from reid_gen.training.batch import FEWEST
 from reid_gen.types import OUTLIER, Ints
 
 

@@ -20,11 +20,6 @@ from reid_gen.data.transforms import Augmentation
 from reid_gen.engine import build_pose
 from reid_gen.engine.build_facts import fingerprint, run_facts
 from reid_gen.engine.build_parts import build_generator, build_identity, build_mean
-from reid_gen.engine.contrast import ContrastTerms, Pairs
-from reid_gen.engine.loop import Trainer
-from reid_gen.engine.pose_step import POSE
-from reid_gen.engine.recipe import Recipe
-from reid_gen.engine.stages import Stage
 from reid_gen.errors import UserError
 from reid_gen.evaluation.clustering_metrics import clustering_quality
 from reid_gen.evaluation.evaluator import Evaluator
@@ -34,6 +29,11 @@ from reid_gen.models.checkpoint import load_encoder_for
 from reid_gen.models.encoder import EncoderCard, IdentityEncoder, create_encoder
 from reid_gen.runtime.devices import Runtime
 from reid_gen.runtime.progress import Progress
+from reid_gen.training.contrastive_terms import ContrastTerms, Pairs
+from reid_gen.training.pose_step import POSE
+from reid_gen.training.recipe import Recipe
+from reid_gen.training.stages import Stage
+from reid_gen.training.trainer import Trainer
 from reid_gen.types import Dataset, Floats, Image, Ints, LabelledSplit
 
 

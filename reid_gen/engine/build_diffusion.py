@@ -6,13 +6,13 @@ import torch
 
 from reid_gen.body.render.map_kinds import KINDS, PAINTED
 from reid_gen.config import generators
-from reid_gen.engine.steps import GENERATOR, Learner
 from reid_gen.errors import UserError
 from reid_gen.generators.pixel_diffusion.generator import DiffusionPainter, PixelDiffusion
 from reid_gen.generators.pixel_diffusion.sampler import Guidance
 from reid_gen.generators.pixel_diffusion.unet import PersonUNet
 from reid_gen.generators.turned_maps import TurnedMaps
 from reid_gen.models.encoder import IdentityEncoder
+from reid_gen.training.step import GENERATOR, Learner
 
 
 def build_painter(

@@ -6,7 +6,6 @@ import torch
 
 from reid_gen.body.render.map_kinds import KINDS, PAINTED
 from reid_gen.config import generators
-from reid_gen.engine.steps import DISCRIMINATOR, GENERATOR, Learner
 from reid_gen.errors import UserError
 from reid_gen.generators.gan.decoder import Decoder
 from reid_gen.generators.gan.discriminator import MultiScaleDiscriminator
@@ -16,6 +15,7 @@ from reid_gen.generators.gan.painter import MeshPainter
 from reid_gen.generators.gan.structure_encoder import StructureEncoder
 from reid_gen.generators.turned_maps import TurnedMaps
 from reid_gen.models.encoder import IdentityEncoder
+from reid_gen.training.step import DISCRIMINATOR, GENERATOR, Learner
 
 
 def build_painter(

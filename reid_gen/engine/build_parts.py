@@ -16,7 +16,6 @@ from reid_gen.config import generators, schema
 from reid_gen.config.consistency import views_before_training
 from reid_gen.data.positive_groups import load_groups
 from reid_gen.engine import build_gan
-from reid_gen.engine.steps import GENERATOR, Learner
 from reid_gen.errors import UserError
 from reid_gen.generators.protocol import ViewGenerator
 from reid_gen.generators.renderer import Artist
@@ -33,6 +32,7 @@ from reid_gen.models.checkpoint import (
 from reid_gen.models.ema_encoder import MeanEncoder
 from reid_gen.models.encoder import IdentityEncoder
 from reid_gen.runtime.devices import Runtime
+from reid_gen.training.step import GENERATOR, Learner
 from reid_gen.types import Dataset
 
 if TYPE_CHECKING:

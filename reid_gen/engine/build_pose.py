@@ -10,12 +10,12 @@ from reid_gen.data.batch_sampler import Pool
 from reid_gen.data.loaders import ImageLoader
 from reid_gen.data.positive_groups import load_groups
 from reid_gen.data.transforms import Augmentation
-from reid_gen.engine.pretraining import Pretraining
-from reid_gen.engine.steps import Learner
 from reid_gen.errors import UserError
 from reid_gen.models.backbone import Colour, map_shape
 from reid_gen.models.encoder import IdentityEncoder
 from reid_gen.models.pose import PatchPainter, PoseHead, PoseHeads
+from reid_gen.training.pose_pretraining import Pretraining
+from reid_gen.training.step import Learner
 from reid_gen.types import Image, Ints
 
 

@@ -18,11 +18,11 @@ from sklearn.manifold import TSNE
 from reid_gen.cluster.knn.topk import similarities
 from reid_gen.data.images import decode
 from reid_gen.data.same_image import same_in_splits
-from reid_gen.engine.journal import read_metrics
 from reid_gen.evaluation.query_scores import QueryScores, score_queries
 from reid_gen.evaluation.ranking import cosine_blocks
 from reid_gen.report.charts import curves, maps, matrix
 from reid_gen.report.sheets import clusters_sheet, ranked_sheet
+from reid_gen.training.metrics_log import read_metrics
 from reid_gen.types import Exact, Floats, Image, Ints, LabelledSplit, Pixels
 
 PANELS = {

@@ -4,7 +4,7 @@ import numpy as np
 
 from benchmarks.recipe import row, write_split
 from reid_gen.data.datasets import load_dataset
-from reid_gen.engine.journal import Journal
+from reid_gen.training.metrics_log import Journal
 from tests.data.real_format import make_market
 
 

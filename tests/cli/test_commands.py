@@ -10,7 +10,7 @@ from pyarrow import parquet
 
 from reid_gen.cli.main import main
 from tests.data.real_format import make_market
-from tests.engine.small import write_config
+from tests.training.small import write_config
 
 ROOT = Path(__file__).parents[2]
 

@@ -7,12 +7,12 @@ from PIL import Image
 
 from reid_gen.cli.main import main
 from reid_gen.data.positive_groups import load_groups
-from reid_gen.engine.journal import read_metrics
 from reid_gen.generators.pixel_diffusion import generator as pixel
 from reid_gen.generators.pixel_diffusion.sampler import sample
 from reid_gen.models.weights import read_weights
+from reid_gen.training.metrics_log import read_metrics
 from tests.cli.conftest import GAN_CONFIG, failure
-from tests.engine.small import stop_after
+from tests.training.small import stop_after
 
 GENERATOR = """\
 generator:

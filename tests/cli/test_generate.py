@@ -10,12 +10,12 @@ from safetensors.torch import save_file
 from reid_gen.body.table import load_table, save_table
 from reid_gen.cli.main import main
 from reid_gen.data.positive_groups import load_groups
-from reid_gen.engine.journal import read_metrics
 from reid_gen.errors import UserError
 from reid_gen.models.weights import read_weights
 from reid_gen.positives import generate as module
 from reid_gen.positives.sources import Mosaics
 from reid_gen.runtime.progress import Silent
+from reid_gen.training.metrics_log import read_metrics
 from tests.cli.conftest import GAN_CONFIG, failure
 
 

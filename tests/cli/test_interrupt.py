@@ -5,9 +5,9 @@ import time
 from pathlib import Path
 
 from reid_gen.cli.main import main
-from reid_gen.engine.journal import read_metrics
+from reid_gen.training.metrics_log import read_metrics
 from tests.data.real_format import make_market
-from tests.engine.small import write_config
+from tests.training.small import write_config
 
 ROOT = Path(__file__).parents[2]
 EPOCHS = 6

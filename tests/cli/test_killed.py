@@ -36,7 +36,7 @@ def generate_until(run, out, moment):
 def generate():
     """Runs it in a process of its own, which costs no import; returns the exit code."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["reid_gen.engine.run", "reid_gen.positives.generate"])
+    context.set_forkserver_preload(["reid_gen.training.run", "reid_gen.positives.generate"])
 
     def generate(run, out, moment=0):
         process = context.Process(target=generate_until, args=(str(run), str(out), moment))

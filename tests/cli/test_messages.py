@@ -5,7 +5,7 @@ import pytest
 from reid_gen.cli.main import main
 from tests.cli.conftest import failure
 from tests.data.real_format import make_folder, make_market
-from tests.engine.small import write_config
+from tests.training.small import write_config
 
 
 @pytest.fixture

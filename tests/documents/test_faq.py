@@ -2,9 +2,9 @@
 
 import pytest
 
-from reid_gen.engine.journal import read_metrics
+from reid_gen.training.metrics_log import read_metrics
 from tests.data.real_format import make_market
-from tests.engine.small import stop_after, train, write_config
+from tests.training.small import stop_after, train, write_config
 
 
 def test_a_lower_learning_rate_is_for_a_run_that_starts_from_the_last(tmp_path, monkeypatch):

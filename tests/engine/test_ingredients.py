@@ -5,11 +5,11 @@ import pytest
 import torch
 
 from reid_gen.cluster.pseudo_labels import FixedEps, pseudo_labels
-from reid_gen.engine.stages import places
 from reid_gen.errors import UserError
+from reid_gen.training.stages import places
 from tests.cluster.features import people
 from tests.data.real_format import make_folder, make_market
-from tests.engine.small import experiment, write_config
+from tests.training.small import experiment, write_config
 
 
 @pytest.fixture(scope="module")

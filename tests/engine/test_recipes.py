@@ -5,8 +5,8 @@ import pytest
 
 from reid_gen.data.datasets import load_dataset
 from tests.data.real_format import make_market
-from tests.engine.joint import write_joint_config
-from tests.engine.small import experiment, write_config
+from tests.training.joint import write_joint_config
+from tests.training.small import experiment, write_config
 
 SOURCE = """\
 source: {{name: market1501, root: {root}}}

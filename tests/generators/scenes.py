@@ -7,8 +7,6 @@ from torch import nn
 from reid_gen.body.model import load_body
 from reid_gen.body.render.structure_maps import StructureMaps
 from reid_gen.body.table import BodyTable
-from reid_gen.engine.contrast import ContrastTerms, Pairs
-from reid_gen.engine.steps import DISCRIMINATOR, GENERATOR, IDENTITY, Batch, Learner, TrainingStep
 from reid_gen.generators.gan.decoder import Decoder
 from reid_gen.generators.gan.discriminator import MultiScaleDiscriminator
 from reid_gen.generators.gan.generator import MeshGan
@@ -22,6 +20,8 @@ from reid_gen.generators.turned_maps import AnyAngle, TurnedMaps
 from reid_gen.memory.bank import MemoryBank
 from reid_gen.models.encoder import EncoderCard, create_encoder
 from reid_gen.runtime.devices import Runtime
+from reid_gen.training.contrastive_terms import ContrastTerms, Pairs
+from reid_gen.training.step import DISCRIMINATOR, GENERATOR, IDENTITY, Batch, Learner, TrainingStep
 from reid_gen.types import Image
 
 HEIGHT, WIDTH = 64, 32

@@ -16,9 +16,9 @@ from reid_gen.data.positive_groups import (
     write_part,
 )
 from reid_gen.data.transforms import Augmentation
-from reid_gen.engine.batches import prepare
 from reid_gen.generators.protocol import Wanted
 from reid_gen.generators.stored import StoredViews, Trust
+from reid_gen.training.batch import prepare
 from tests.generators.scenes import (
     HEIGHT,
     WIDTH,

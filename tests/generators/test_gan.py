@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 import torch
 
-from reid_gen.engine.steps import DISCRIMINATOR, GENERATOR, IDENTITY
 from reid_gen.generators.gan.mixup import Mixing
 from reid_gen.generators.protocol import Wanted
 from reid_gen.generators.turned_maps import HERE, TURNED, AnyAngle, Steps
 from reid_gen.losses.adversarial import fake_loss, gradient_penalty, real_loss
 from reid_gen.runtime.devices import Runtime
+from reid_gen.training.step import DISCRIMINATOR, GENERATOR, IDENTITY
 from tests.generators.scenes import (
     HEIGHT,
     WIDTH,

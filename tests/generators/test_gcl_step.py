@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from reid_gen.engine import contrast
-from reid_gen.engine.contrast import Pairs
-from reid_gen.engine.steps import DISCRIMINATOR, GENERATOR, IDENTITY
 from reid_gen.models.ema_encoder import MeanEncoder
+from reid_gen.training import contrastive_terms as contrast
+from reid_gen.training.contrastive_terms import Pairs
+from reid_gen.training.step import DISCRIMINATOR, GENERATOR, IDENTITY
 from tests.generators.scenes import make_batch, make_encoder, make_gan, make_step, people
 from tests.reference import gcl
 

@@ -7,11 +7,11 @@ import torch
 
 from reid_gen.data.loaders import DecodedBatch
 from reid_gen.data.transforms import Augmentation
-from reid_gen.engine.batches import prepare
 from reid_gen.generators.gan.decoder import Decoder
 from reid_gen.generators.gan.painter import MeshPainter
 from reid_gen.generators.gan.structure_encoder import StructureEncoder
 from reid_gen.generators.protocol import Wanted
+from reid_gen.training.batch import prepare
 from tests.generators.scenes import (
     HEIGHT,
     WIDTH,

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from reid_gen.engine.steps import DISCRIMINATOR, GENERATOR, IDENTITY
 from reid_gen.generators.gan.mixup import Mixing
 from reid_gen.generators.protocol import Wanted
 from reid_gen.models.ema_encoder import MeanEncoder
+from reid_gen.training.step import DISCRIMINATOR, GENERATOR, IDENTITY
 from tests.generators.scenes import each_by, make_batch, make_encoder, make_gan, make_step, people
 
 EVERYBODY = {IDENTITY, GENERATOR, DISCRIMINATOR}

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from reid_gen.engine.contrast import Anchors, ContrastTerms, Pairs
 from reid_gen.memory.bank import MemoryBank
+from reid_gen.training.contrastive_terms import Anchors, ContrastTerms, Pairs
 
 LABELS = torch.tensor([0, 0, 0, 1, 1, 2, 2, -1, 0, 2, 1])
 CAMIDS = torch.tensor([3, 3, 0, 0, 5, 5, 5, 0, 0, 3, 0])

@@ -10,7 +10,7 @@ from reid_gen.report import page as page_module
 from tests.cli.conftest import failure, gan_run  # noqa: F401
 from tests.cluster.features import people
 from tests.data.real_format import make_folder, make_market
-from tests.engine.small import write_config
+from tests.training.small import write_config
 
 
 @pytest.fixture(scope="module")

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 
 from tests.data.real_format import make_market
-from tests.engine.joint import write_joint_config
-from tests.engine.small import write_config
+from tests.training.joint import write_joint_config
+from tests.training.small import write_config
 
 ROOT = Path(__file__).parents[2]
 
 
-def launch(config, processes, stage=0, module="tests.engine.two_ranks"):
+def launch(config, processes, stage=0, module="tests.training.two_ranks"):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -68,7 +68,7 @@ def test_two_processes_agree_on_the_generator_too_though_one_may_have_no_views(t
 
 
 def test_the_gradient_of_a_contrast_over_processes_equals_one_process():
-    module = "tests.engine.two_ranks_gather"
+    module = "tests.training.two_ranks_gather"
     one, other = launch("", 2, module=module)
     alone = launch("", 1, module=module)[0]
     assert one == other

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-from reid_gen.engine.batches import FEWEST
-from reid_gen.engine.stages import Place
 from reid_gen.errors import UserError
+from reid_gen.training.batch import FEWEST
+from reid_gen.training.stages import Place
 from reid_gen.types import Scalars
 
 

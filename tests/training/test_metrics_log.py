@@ -3,8 +3,8 @@
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from reid_gen.engine.journal import Journal, read_metrics
 from reid_gen.errors import UserError
+from reid_gen.training.metrics_log import Journal, read_metrics
 
 
 def curve(run):

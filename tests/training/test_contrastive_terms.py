@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from reid_gen.engine.contrast import (
+from reid_gen.memory.bank import MemoryBank
+from reid_gen.training.contrastive_terms import (
     Anchors,
     Blend,
     ContrastTerms,
@@ -12,7 +13,6 @@ from reid_gen.engine.contrast import (
     draw_mates,
     draw_negatives,
 )
-from reid_gen.memory.bank import MemoryBank
 from tests.reference.losses import gcl_pair, info_nce
 
 LABELS = torch.tensor([0, 0, 0, 1, 1, 2, 2, -1, -1])

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from reid_gen.engine.steps import Learner, descend
+from reid_gen.training.step import Learner, descend
 
 
 def test_descend_steps_down_the_weighted_sum_of_its_own_step():

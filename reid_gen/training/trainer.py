@@ -16,15 +16,6 @@ from reid_gen.data.images import unreadable_error
 from reid_gen.data.loaders import DecodedBatch, ImageLoader
 from reid_gen.data.sampling import shuffled_batches
 from reid_gen.data.sidecar import Bring, Brought
-from reid_gen.engine.batches import prepare, with_views
-from reid_gen.engine.contrast import ContrastTerms
-from reid_gen.engine.epoch_checks import check_finite, check_views
-from reid_gen.engine.pose_step import POSE
-from reid_gen.engine.pretraining import Pretraining
-from reid_gen.engine.recipe import Recipe
-from reid_gen.engine.sheet import views_sheet
-from reid_gen.engine.stages import Place, Stage
-from reid_gen.engine.steps import DISCRIMINATOR, GENERATOR, IDENTITY, Learner, TrainingStep
 from reid_gen.errors import UserError
 from reid_gen.evaluation.features import extract_features
 from reid_gen.generators.protocol import ViewGenerator
@@ -34,6 +25,15 @@ from reid_gen.models.encoder import IdentityEncoder
 from reid_gen.runtime.devices import Runtime
 from reid_gen.runtime.progress import Progress
 from reid_gen.runtime.seeding import generator
+from reid_gen.training.batch import prepare, with_views
+from reid_gen.training.contrastive_terms import ContrastTerms
+from reid_gen.training.epoch_checks import check_finite, check_views
+from reid_gen.training.pose_pretraining import Pretraining
+from reid_gen.training.pose_step import POSE
+from reid_gen.training.preview import views_sheet
+from reid_gen.training.recipe import Recipe
+from reid_gen.training.stages import Place, Stage
+from reid_gen.training.step import DISCRIMINATOR, GENERATOR, IDENTITY, Learner, TrainingStep
 from reid_gen.types import Floats, Image, Ints, Pixels, Scalars
 
 PARTNERS = {GENERATOR: DISCRIMINATOR, POSE: IDENTITY}

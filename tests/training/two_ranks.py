@@ -6,9 +6,9 @@ from pathlib import Path
 
 import torch
 
-from reid_gen.engine.run import _networks
-from reid_gen.engine.stages import Place
-from tests.engine.small import experiment
+from reid_gen.training.run import _networks
+from reid_gen.training.stages import Place
+from tests.training.small import experiment
 
 if __name__ == "__main__":
     torch.set_num_threads(1)

@@ -9,8 +9,8 @@ from typing import Literal
 from reid_gen.cluster.pseudo_labels import PseudoLabels
 from reid_gen.data.batch_sampler import Pool
 from reid_gen.data.transforms import Augmentation
-from reid_gen.engine.contrast import ContrastTerms
 from reid_gen.memory.bank import MemoryBank
+from reid_gen.training.contrastive_terms import ContrastTerms
 from reid_gen.types import Floats, Ints
 
 

@@ -6,11 +6,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from reid_gen.engine import run as run_module
-from reid_gen.engine.stages import Place
-from reid_gen.engine.steps import DISCRIMINATOR, GENERATOR, IDENTITY
-from tests.engine.joint import write_joint_config
-from tests.engine.small import experiment
+from reid_gen.training import run as run_module
+from reid_gen.training.stages import Place
+from reid_gen.training.step import DISCRIMINATOR, GENERATOR, IDENTITY
+from tests.training.joint import write_joint_config
+from tests.training.small import experiment
 
 FIRST, SECOND = Place(2, 0, 2), Place(2, 1, 3)
 GENERATOR_STAGE = 1

@@ -6,17 +6,17 @@ import torch
 
 from reid_gen.body.table import save_table
 from reid_gen.data.datasets import load_dataset
-from reid_gen.engine import run as run_module
 from reid_gen.engine.build_parts import build_artist
-from reid_gen.engine.journal import read_metrics
-from reid_gen.engine.run import resume_run
 from reid_gen.errors import UserError
 from reid_gen.models.checkpoint import find_checkpoint
 from reid_gen.models.weights import read_weights
+from reid_gen.training import run as run_module
+from reid_gen.training.metrics_log import read_metrics
+from reid_gen.training.run import resume_run
 from tests.data.real_format import make_market
-from tests.engine.joint import write_joint_config
-from tests.engine.small import experiment, stop_after, train, write_config
 from tests.generators.scenes import bodies
+from tests.training.joint import write_joint_config
+from tests.training.small import experiment, stop_after, train, write_config
 
 FILES = ("encoder", "generator", "discriminator")
 

@@ -1,6 +1,6 @@
 import pytest
 
-from reid_gen.engine.stages import Place, Stage, places
+from reid_gen.training.stages import Place, Stage, places
 
 
 def stage(epochs=5, warmup=0, decay=None):

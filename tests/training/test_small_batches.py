@@ -4,7 +4,7 @@ import pytest
 from reid_gen.data.batch_sampler import share
 from reid_gen.errors import UserError
 from tests.data.real_format import make_market
-from tests.engine.small import train, write_config
+from tests.training.small import train, write_config
 
 
 def test_share_gives_every_row_to_one_process():

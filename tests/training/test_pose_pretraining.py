@@ -9,19 +9,19 @@ from PIL import Image as Pillow
 from torch.nn import functional as F
 
 from reid_gen.data.positive_groups import SAME_POSE, Member, start_groups, write_part
-from reid_gen.engine.journal import read_metrics
-from reid_gen.engine.pose_step import PoseBatch, PoseStep
-from reid_gen.engine.run import resume_run
-from reid_gen.engine.steps import Learner
 from reid_gen.errors import UserError
 from reid_gen.losses.reconstruction import weighted_absolute
 from reid_gen.models.encoder import EncoderCard, create_encoder
 from reid_gen.models.pose import PatchPainter, PoseHead, PoseHeads, draw_masks, over_pixels
 from reid_gen.models.weights import read_weights
 from reid_gen.runtime.devices import Runtime
+from reid_gen.training.metrics_log import read_metrics
+from reid_gen.training.pose_step import PoseBatch, PoseStep
+from reid_gen.training.run import resume_run
+from reid_gen.training.step import Learner
 from tests.data.real_format import make_market
-from tests.engine.small import experiment, stop_after, train, write_config
 from tests.reference.losses import info_nce, stable_rep
+from tests.training.small import experiment, stop_after, train, write_config
 
 GROUPS = torch.tensor([0, 0, 1, 1, 2, 2])
 

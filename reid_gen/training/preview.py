@@ -9,10 +9,10 @@ from torch import Tensor
 from reid_gen.data.loaders import ImageLoader
 from reid_gen.data.sampling import evenly_spread
 from reid_gen.data.transforms import Augmentation, as_sheet
-from reid_gen.engine.batches import prepare
 from reid_gen.generators.protocol import ViewGenerator
 from reid_gen.models.encoder import Encoded, IdentityEncoder
 from reid_gen.runtime.devices import Runtime
+from reid_gen.training.batch import prepare
 from reid_gen.types import Pixels
 
 SHOWN = 8

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from reid_gen.engine.steps import Learner, descend
 from reid_gen.losses.contrast import multi_positive_nce
 from reid_gen.losses.groups import Members, group_nce
 from reid_gen.losses.reconstruction import weighted_absolute
 from reid_gen.models.encoder import Encoded, IdentityEncoder
 from reid_gen.models.pose import PoseHeads, draw_masks, over_pixels
 from reid_gen.runtime.devices import Runtime
+from reid_gen.training.step import Learner, descend
 from reid_gen.types import Scalars
 
 POSE = "pose"

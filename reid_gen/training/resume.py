@@ -9,10 +9,10 @@ from typing import Any
 
 import torch
 
-from reid_gen.engine.run_folder import LAST
 from reid_gen.errors import UserError
 from reid_gen.files import cannot_write, old_of
 from reid_gen.models.checkpoint import RESUME, check_files
+from reid_gen.training.run_folder import LAST
 
 NEEDED: dict[str, type] = {"epoch": int, "optimizers": dict, "journal": str, "facts": dict}
 """What ``resume.pt`` holds."""

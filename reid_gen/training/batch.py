@@ -8,8 +8,8 @@ from torch import Tensor
 
 from reid_gen.data.loaders import DecodedBatch
 from reid_gen.data.transforms import Augmentation, to_images
-from reid_gen.engine.steps import Batch
 from reid_gen.generators.protocol import Sources
+from reid_gen.training.step import Batch
 from reid_gen.types import Floats
 
 FEWEST = 2

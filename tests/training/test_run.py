@@ -5,15 +5,15 @@ import pytest
 import torch
 
 from reid_gen.config.dump import dump_config
-from reid_gen.engine import run as run_module
-from reid_gen.engine.journal import read_metrics
-from reid_gen.engine.run import resume_run, start_run
 from reid_gen.errors import UserError
 from reid_gen.models.checkpoint import load_encoder
 from reid_gen.models.weights import read_weights
+from reid_gen.training import run as run_module
+from reid_gen.training.metrics_log import read_metrics
+from reid_gen.training.run import resume_run, start_run
 from reid_gen.types import Dataset
 from tests.data.real_format import make_market
-from tests.engine.small import experiment, stop_after, train, write_config
+from tests.training.small import experiment, stop_after, train, write_config
 
 
 @pytest.fixture

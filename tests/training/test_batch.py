@@ -6,8 +6,8 @@ from reid_gen.data.images import UnreadableImage
 from reid_gen.data.loaders import DecodedBatch
 from reid_gen.data.sidecar import Brought
 from reid_gen.data.transforms import Augmentation, to_images
-from reid_gen.engine.batches import prepare
 from reid_gen.errors import UserError
+from reid_gen.training.batch import prepare
 
 
 def decoded(seed=0, brought=None):

@@ -10,17 +10,17 @@ import torch
 from reid_gen.body.table import save_table
 from reid_gen.cli.main import main
 from reid_gen.data.datasets import load_dataset
-from reid_gen.engine.journal import read_metrics
-from reid_gen.engine.resume import MAY_CHANGE, load_resume, refuse_other_run, restore_last
-from reid_gen.engine.run import resume_run
-from reid_gen.engine.run_folder import CONFIG
 from reid_gen.errors import UserError
 from reid_gen.files import old_of
 from reid_gen.models.checkpoint import find_checkpoint, read_card
+from reid_gen.training.metrics_log import read_metrics
+from reid_gen.training.resume import MAY_CHANGE, load_resume, refuse_other_run, restore_last
+from reid_gen.training.run import resume_run
+from reid_gen.training.run_folder import CONFIG
 from tests.data.real_format import make_market
-from tests.engine.joint import write_joint_config
-from tests.engine.small import experiment, train, write_config
 from tests.generators.scenes import bodies
+from tests.training.joint import write_joint_config
+from tests.training.small import experiment, train, write_config
 
 
 @pytest.fixture(scope="module")

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from reid_gen.engine.contrast import Anchors, Blend, ContrastTerms
 from reid_gen.generators.protocol import Mixed, Sources, Terms, ViewGenerator, Views, Wanted
 from reid_gen.models.ema_encoder import MeanEncoder
 from reid_gen.models.encoder import Encoded, IdentityEncoder
 from reid_gen.models.normalisation import keeping_statistics
 from reid_gen.runtime.devices import Runtime
+from reid_gen.training.contrastive_terms import Anchors, Blend, ContrastTerms
 from reid_gen.types import Scalars
 
 IDENTITY, GENERATOR, DISCRIMINATOR = "identity", "generator", "discriminator"

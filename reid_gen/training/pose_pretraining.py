@@ -11,11 +11,11 @@ import torch
 from reid_gen.data.batch_sampler import Pool
 from reid_gen.data.loaders import DecodedBatch
 from reid_gen.data.transforms import Augmentation, to_images
-from reid_gen.engine.pose_step import PoseBatch, PoseStep
-from reid_gen.engine.steps import Learner
 from reid_gen.models.encoder import IdentityEncoder
 from reid_gen.models.pose import PoseHeads
 from reid_gen.runtime.devices import Runtime
+from reid_gen.training.pose_step import PoseBatch, PoseStep
+from reid_gen.training.step import Learner
 from reid_gen.types import Ints, Scalars
 
 

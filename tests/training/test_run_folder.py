@@ -12,15 +12,15 @@ import pytest
 
 from reid_gen.cli.main import main
 from reid_gen.config.load import load_config
-from reid_gen.engine.journal import read_metrics
-from reid_gen.engine.resume import load_resume
-from reid_gen.engine.run_folder import locked, make_run
 from reid_gen.errors import UserError
+from reid_gen.training.metrics_log import read_metrics
+from reid_gen.training.resume import load_resume
+from reid_gen.training.run_folder import locked, make_run
 from tests.data.real_format import make_market
-from tests.engine.small import experiment, write_config
+from tests.training.small import experiment, write_config
 
 FORK = multiprocessing.get_context("forkserver")
-FORK.set_forkserver_preload(["reid_gen.engine.run", "reid_gen.engine.build"])
+FORK.set_forkserver_preload(["reid_gen.training.run", "reid_gen.engine.build"])
 PATIENCE = 300
 
 
@@ -33,7 +33,7 @@ def command(words, barrier, stage, moment):
     """Run the command line; at an epoch, wait at the barrier, or kill the process."""
     import torch
 
-    from reid_gen.engine.loop import Trainer
+    from reid_gen.training.trainer import Trainer
 
     torch.set_num_threads(1)
     epoch = Trainer.epoch
@@ -48,7 +48,7 @@ def command(words, barrier, stage, moment):
 
     Trainer.epoch = watched
     if barrier is not None:
-        from reid_gen.engine import run
+        from reid_gen.training import run
 
         go = {"start": "start_run", "resume": "resume_run"}[stage]
         inner = getattr(run, go)
@@ -122,7 +122,7 @@ def test_train_that_is_terminated_says_how_to_go_on(config, tmp_path, moment):
 
 
 def test_start_run_stopped_before_its_first_checkpoint_leaves_no_folder(config, tmp_path, capsys):
-    from reid_gen.engine import run as module
+    from reid_gen.training import run as module
 
     def interrupt(experiment):
         assert (tmp_path / "runs" / "tiny").exists()
@@ -137,7 +137,7 @@ def test_start_run_stopped_before_its_first_checkpoint_leaves_no_folder(config, 
 
 
 def test_start_run_that_fails_leaves_a_new_folder_of_its_name(config, tmp_path, monkeypatch):
-    from reid_gen.engine import run as module
+    from reid_gen.training import run as module
 
     run = tmp_path / "runs" / "tiny"
 
@@ -168,7 +168,7 @@ def test_start_run_never_removes_a_folder_that_was_there(config, tmp_path):
     other = tmp_path / "runs" / "tiny"
     other.mkdir(parents=True)
     (other / "letter").write_text("to grandmother")
-    from reid_gen.engine.run import start_run
+    from reid_gen.training.run import start_run
 
     made, _ = experiment(config)
     with pytest.raises(UserError, match="exists; choose another name"):
@@ -187,7 +187,7 @@ def test_make_run_says_why_it_cannot(tmp_path):
 def test_locked_opens_when_its_process_is_killed(tmp_path):
     program = (
         "import sys, time; from pathlib import Path\n"
-        "from reid_gen.engine.run_folder import locked\n"
+        "from reid_gen.training.run_folder import locked\n"
         "with locked(Path(sys.argv[1]), print):\n"
         "    print('locked', flush=True); time.sleep(300)"
     )

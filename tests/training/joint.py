@@ -7,8 +7,8 @@ import numpy as np
 from reid_gen.body.table import save_table
 from reid_gen.data.datasets import load_dataset
 from tests.data.real_format import make_market
-from tests.engine.small import CONFIG
 from tests.generators.scenes import bodies
+from tests.training.small import CONFIG
 
 GENERATOR = """\
 generator:

@@ -19,15 +19,15 @@ from torch import nn
 
 from reid_gen import __version__
 from reid_gen.engine.build import Experiment
-from reid_gen.engine.journal import METRICS, Journal
-from reid_gen.engine.loop import Epoch, Record
-from reid_gen.engine.resume import load_optimizers, load_resume, refuse_other_run, restore_last
-from reid_gen.engine.run_folder import CONFIG, LAST, locked, make_run
-from reid_gen.engine.stages import Place, places
 from reid_gen.errors import UserError
 from reid_gen.files import write_bytes, write_json
 from reid_gen.models.checkpoint import MEAN, load_networks, read_card, save_checkpoint
 from reid_gen.models.places import ENCODER
+from reid_gen.training.metrics_log import METRICS, Journal
+from reid_gen.training.resume import load_optimizers, load_resume, refuse_other_run, restore_last
+from reid_gen.training.run_folder import CONFIG, LAST, locked, make_run
+from reid_gen.training.stages import Place, places
+from reid_gen.training.trainer import Epoch, Record
 
 
 def start_run(experiment: Experiment, run: Path, config_text: str) -> None:

@@ -1,0 +1,1 @@
+"""A training run: stages, steps, terms, run folder."""
