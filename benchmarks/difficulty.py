@@ -18,13 +18,14 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 from safetensors.torch import save_file
 
+from reid_gen.builders.experiment import build_evaluator, build_experiment
 from reid_gen.config.load import load_config
 from reid_gen.config.schema import Config
 from reid_gen.data.datasets import load_dataset
-from reid_gen.engine.build import Experiment, build_evaluator, build_experiment
 from reid_gen.evaluation.evaluator import Evaluator
 from reid_gen.files import as_json
 from reid_gen.runtime.progress import Terminal
+from reid_gen.training.experiment import Experiment
 from reid_gen.training.run import environment
 from reid_gen.training.stages import places
 from reid_gen.types import Floats, LabelledSplit

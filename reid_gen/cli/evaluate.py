@@ -124,8 +124,8 @@ def _own(run: Path | None) -> Path:
 def _build(config: Config, checkpoint: Path | None) -> tuple[Evaluator, FeatureExtractor]:
     import torch
 
+    from reid_gen.builders.experiment import build_evaluator, encoder_card
     from reid_gen.data.datasets import load_dataset
-    from reid_gen.engine.build import build_evaluator, encoder_card
     from reid_gen.models.checkpoint import load_encoder_for
     from reid_gen.models.encoder import create_encoder
     from reid_gen.runtime.devices import Runtime

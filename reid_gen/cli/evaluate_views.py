@@ -102,7 +102,7 @@ def _judge(config: Config, run: Path | None) -> FeatureExtractor:
     """An encoder that never saw generated images, of any architecture and size."""
     import torch
 
-    from reid_gen.engine.build import encoder_card
+    from reid_gen.builders.experiment import encoder_card
     from reid_gen.inference.reference_encoder import load_judge
     from reid_gen.models.encoder import create_encoder
     from reid_gen.runtime.devices import Runtime

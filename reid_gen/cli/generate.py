@@ -209,7 +209,7 @@ def _pipeline(file: Path) -> Job:
     settings = load_settings(file, Settings)
     refuse_missing_paths(settings)
 
-    from reid_gen.engine.build_pipeline import build_groups, card_of
+    from reid_gen.builders.stable_diffusion import build_groups, card_of
 
     return *build_groups(settings), {"made_by": file.name, **card_of(settings)}
 
@@ -219,9 +219,9 @@ def _drawn(run: Path, maker: str, share: float, steps: int | None, results: Resu
     from itertools import compress
 
     from reid_gen.body.table import load_table
+    from reid_gen.builders.generator import build_angles
     from reid_gen.cli.views import open_run
     from reid_gen.data.datasets import load_dataset, training_images
-    from reid_gen.engine.build_parts import build_angles
     from reid_gen.files import content_digest
     from reid_gen.models.checkpoint import WEIGHTS
     from reid_gen.positives.scores import Scorer, StructureJudge

@@ -72,7 +72,7 @@ def _clustered(checkpoint: Path, images: int) -> Clustered | None:
 
 def _measured(config: Config, dataset: Dataset, checkpoint: Path) -> Measured | None:
     """Features of query and gallery, if the data set has these."""
-    from reid_gen.engine.build import build_evaluator
+    from reid_gen.builders.experiment import build_evaluator
     from reid_gen.models.checkpoint import load_encoder
     from reid_gen.report.page import Measured
     from reid_gen.runtime.devices import Runtime

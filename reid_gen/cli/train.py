@@ -40,8 +40,8 @@ def train(config: Path | None, overrides: tuple[str, ...], resume: Path | None) 
     if resume is None:
         refuse_run(run)
 
+    from reid_gen.builders.experiment import build_experiment
     from reid_gen.config.dump import dump_config
-    from reid_gen.engine.build import build_experiment
     from reid_gen.runtime.progress import Terminal
     from reid_gen.training.run import resume_run, start_run
 

@@ -92,7 +92,7 @@ def open_run(
     overrides = [f"{name}={value}" for name, value in settings.items() if value is not None]
     config = load_config(checkpoint_folder(run).parent / CONFIG, overrides)
 
-    from reid_gen.engine.build_parts import build_artist
+    from reid_gen.builders.generator import build_artist
     from reid_gen.models.checkpoint import find_checkpoint
 
     checkpoint = find_checkpoint(run)

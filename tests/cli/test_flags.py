@@ -133,7 +133,7 @@ def drawn(monkeypatch, tmp_path):
         "reid_gen.cli.views.open_run": lambda *_: run,
         "reid_gen.body.table.load_table": lambda file: table,
         "reid_gen.data.datasets.load_dataset": lambda name, root: splits,
-        "reid_gen.engine.build_parts.build_angles": lambda angles: "angles",
+        "reid_gen.builders.generator.build_angles": lambda angles: "angles",
         "reid_gen.positives.scores.StructureJudge": lambda *_: None,
         "reid_gen.files.content_digest": lambda path: "0",
         "reid_gen.cli.generate._name": lambda run: "run",

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
+from reid_gen.builders.stable_diffusion import build_groups
 from reid_gen.cli.main import main
 from reid_gen.config.load import load_settings
 from reid_gen.config.pipelines import Groups
 from reid_gen.data.images import decode
 from reid_gen.data.positive_groups import load_groups
-from reid_gen.engine.build_pipeline import build_groups
 from reid_gen.files import content_digest
 from reid_gen.positives import generate as module
 from tests.cli.conftest import PIPELINE_CONFIG, failure

@@ -5,12 +5,13 @@ from typing import Any
 
 import pytest
 
+from reid_gen.builders.experiment import build_experiment
 from reid_gen.config.dump import dump_config
 from reid_gen.config.load import load_config
 from reid_gen.config.schema import Config
-from reid_gen.engine.build import Experiment, build_experiment
 from reid_gen.runtime.progress import Silent
 from reid_gen.training import run as run_module
+from reid_gen.training.experiment import Experiment
 from reid_gen.training.run import start_run
 
 CONFIG = """\

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from reid_gen.body.table import save_table
+from reid_gen.builders.generator import build_artist
 from reid_gen.data.datasets import load_dataset
-from reid_gen.engine.build_parts import build_artist
 from reid_gen.errors import UserError
 from reid_gen.models.checkpoint import find_checkpoint
 from reid_gen.models.weights import read_weights

@@ -87,7 +87,7 @@ def test_a_run_cut_off_inside_its_first_epoch_can_be_resumed(config, monkeypatch
 
 
 def test_shuffling_the_true_pids_of_the_training_split_changes_nothing(config, monkeypatch):
-    from reid_gen.engine import build
+    from reid_gen.builders import experiment as build
 
     plain = train(config, "name=plain")
     load = build.load_dataset

@@ -20,7 +20,7 @@ from tests.data.real_format import make_market
 from tests.training.small import experiment, write_config
 
 FORK = multiprocessing.get_context("forkserver")
-FORK.set_forkserver_preload(["reid_gen.training.run", "reid_gen.engine.build"])
+FORK.set_forkserver_preload(["reid_gen.training.run", "reid_gen.builders.experiment"])
 PATIENCE = 300
 
 

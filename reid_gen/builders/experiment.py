@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from functools import partial
 from typing import Any
 
@@ -11,15 +11,15 @@ import numpy as np
 import torch
 from typing_extensions import assert_never
 
+from reid_gen.builders import pose_pretraining as build_pose
+from reid_gen.builders.fingerprint import fingerprint, run_facts
+from reid_gen.builders.generator import build_generator, build_identity, build_mean
 from reid_gen.cluster.pseudo_labels import EpsRule, FixedEps, PseudoLabels, ShareEps, pseudo_labels
 from reid_gen.config import generators, schema
 from reid_gen.data.batch_sampler import Pool
 from reid_gen.data.datasets import labelled_splits, load_dataset, training_images
 from reid_gen.data.loaders import ImageLoader
 from reid_gen.data.transforms import Augmentation
-from reid_gen.engine import build_pose
-from reid_gen.engine.build_facts import fingerprint, run_facts
-from reid_gen.engine.build_parts import build_generator, build_identity, build_mean
 from reid_gen.errors import UserError
 from reid_gen.evaluation.clustering_metrics import clustering_quality
 from reid_gen.evaluation.evaluator import Evaluator
@@ -30,32 +30,12 @@ from reid_gen.models.encoder import EncoderCard, IdentityEncoder, create_encoder
 from reid_gen.runtime.devices import Runtime
 from reid_gen.runtime.progress import Progress
 from reid_gen.training.contrastive_terms import ContrastTerms, Pairs
+from reid_gen.training.experiment import Experiment
 from reid_gen.training.pose_step import POSE
 from reid_gen.training.recipe import Recipe
 from reid_gen.training.stages import Stage
 from reid_gen.training.trainer import Trainer
 from reid_gen.types import Dataset, Floats, Image, Ints, LabelledSplit
-
-
-@dataclass(frozen=True)
-class Experiment:
-    """All that a run needs.
-
-    Attributes:
-        trainer: The training loop.
-        card: What the encoder's weights belong to.
-        evaluator: Query against gallery; None for an unlabelled folder.
-        evaluate_every: Epochs between evaluations; None measures only before and after.
-        about: Facts of the run for its card.
-        facts: All that tells the run from another: settings, content of what is read, machine.
-    """
-
-    trainer: Trainer
-    card: EncoderCard
-    evaluator: Evaluator | None
-    evaluate_every: int | None
-    about: dict[str, Any]
-    facts: dict[str, Any]
 
 
 def build_experiment(config: schema.Config, progress: Progress) -> Experiment:

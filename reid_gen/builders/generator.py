@@ -12,10 +12,10 @@ from reid_gen.body.model import load_body
 from reid_gen.body.render.rasterisers import load_rasteriser
 from reid_gen.body.render.structure_maps import StructureMaps
 from reid_gen.body.table import load_table
+from reid_gen.builders import gan as build_gan
 from reid_gen.config import generators, schema
 from reid_gen.config.consistency import views_before_training
 from reid_gen.data.positive_groups import load_groups
-from reid_gen.engine import build_gan
 from reid_gen.errors import UserError
 from reid_gen.generators.protocol import ViewGenerator
 from reid_gen.generators.renderer import Artist
@@ -70,7 +70,7 @@ def build_generator(
             painter = build_gan.build_painter(settings, encoder, *size)
             built = build_gan.build_generator(settings, painter, _maps(config, settings, dataset))
         case generators.PixelDiffusion() as settings:
-            from reid_gen.engine import build_diffusion
+            from reid_gen.builders import pixel_diffusion as build_diffusion
 
             unet = build_diffusion.build_painter(settings, encoder, *size)
             maps = _maps(config, settings, dataset)
@@ -154,7 +154,7 @@ def build_artist(config: schema.Config, checkpoint: Path) -> Artist:
         case generators.MeshGan() as settings:
             painter = build_gan.build_painter(settings, encoder, *size)
         case generators.PixelDiffusion() as settings:
-            from reid_gen.engine import build_diffusion
+            from reid_gen.builders import pixel_diffusion as build_diffusion
 
             painter = build_diffusion.build_painter(settings, encoder, *size)
         case _:

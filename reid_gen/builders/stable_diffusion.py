@@ -13,9 +13,9 @@ from reid_gen.body.model import load_body
 from reid_gen.body.render.rasterisers import load_rasteriser
 from reid_gen.body.render.structure_maps import StructureMaps
 from reid_gen.body.table import load_table
+from reid_gen.builders.generator import build_angles
 from reid_gen.config import pipelines
 from reid_gen.data.datasets import load_dataset, training_images
-from reid_gen.engine.build_parts import build_angles
 from reid_gen.extras import need
 from reid_gen.files import content_digest
 from reid_gen.generators.stable_diffusion.compatibility import width_of_words

@@ -1,0 +1,1 @@
+"""From settings to objects; only this package and cli know the settings."""

@@ -1,1 +1,0 @@
-"""Training: build from settings, stages, steps, loop, checkpoints, journal."""
