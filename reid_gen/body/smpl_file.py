@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from reid_gen.body.arrays import BodyArrays
-from reid_gen.body.packed_arrays import unpickle_arrays
+from reid_gen.body.safe_pickle import unpickle_arrays
 from reid_gen.data.tables import read_npz
 from reid_gen.errors import UserError
 

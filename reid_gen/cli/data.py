@@ -222,7 +222,7 @@ def _refuse_wide(height: int, width: int) -> None:
 
 
 def _print(report: CheckReport, on_stderr: bool) -> None:
-    from reid_gen.columns import aligned
+    from reid_gen.text_table import aligned
 
     rows = []
     for split in report.splits:

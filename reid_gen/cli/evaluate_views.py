@@ -118,7 +118,7 @@ def _name(file: Path | None, weights: str | None) -> str:
     import hashlib
 
     from reid_gen.models.checkpoint import find_checkpoint
-    from reid_gen.models.places import ENCODER
+    from reid_gen.models.weight_files import ENCODER
 
     if file is None:
         return str(weights)

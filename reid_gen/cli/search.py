@@ -66,7 +66,7 @@ def search(
     images, asked = find_images(gallery), find_images(query)
 
     from reid_gen.inference.search import Gallery
-    from reid_gen.report.found import found_sheet
+    from reid_gen.report.ranked_lists import found_sheet
 
     found = Gallery(chosen_model(model), images, Terminal()).search(
         asked, top, reranked=rerank, keep_same_image=keep_same_image

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from reid_gen.cli.options import INPUT, MODEL_PATH
 from reid_gen.config.section import Section
-from reid_gen.models.places import weight_file
+from reid_gen.models.weight_files import weight_file
 
 MADE = ("runs",)
 """Folders that a command makes."""

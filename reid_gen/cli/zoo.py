@@ -44,7 +44,7 @@ def list_(output: Path | None) -> None:
 
     Example: reid-gen zoo list
     """
-    from reid_gen.columns import aligned
+    from reid_gen.text_table import aligned
     from reid_gen.zoo.cards import DATASETS, load_cards
 
     results = Results(output)

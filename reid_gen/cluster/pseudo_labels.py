@@ -9,7 +9,7 @@ from scipy import sparse
 from typing_extensions import assert_never
 
 from reid_gen.cluster.algorithms import RULES
-from reid_gen.cluster.cameras import camera_normalised
+from reid_gen.cluster.camera_norm import camera_normalised
 from reid_gen.cluster.jaccard import jaccard_distances
 from reid_gen.cluster.knn.neighbours import nearest
 from reid_gen.errors import UserError, name_some

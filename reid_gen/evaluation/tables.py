@@ -5,8 +5,8 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
-from reid_gen.columns import WIDTH, aligned
 from reid_gen.evaluation.ranking import RankingResult
+from reid_gen.text_table import WIDTH, aligned
 
 
 def results_table(results: Sequence[RankingResult]) -> str:

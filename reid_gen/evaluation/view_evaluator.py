@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from reid_gen.body.table import BodyTable
-from reid_gen.columns import aligned
 from reid_gen.data.images import resize
 from reid_gen.data.loaders import ImageLoader
 from reid_gen.data.same_image import same_in_splits
@@ -31,6 +30,7 @@ from reid_gen.evaluation.ranking import evaluate_ranking
 from reid_gen.files import write_bytes
 from reid_gen.generators.renderer import BATCH, Artist, whole_batches
 from reid_gen.models.encoder import FeatureExtractor
+from reid_gen.text_table import aligned
 from reid_gen.types import Floats, LabelledSplit, Pixels
 
 Truth = Callable[[str, float], Pixels]

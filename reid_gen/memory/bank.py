@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from reid_gen.memory.blend import blend_in_order
-from reid_gen.memory.means import cluster_means
+from reid_gen.memory.cluster_means import cluster_means
 from reid_gen.memory.proxies import CameraProxies
 from reid_gen.types import OUTLIER
 

@@ -14,7 +14,7 @@ from torchvision.models import get_model, get_model_weights
 from reid_gen.errors import UserError
 from reid_gen.models.normalisation import HalfNormed
 from reid_gen.models.osnet import OSNet
-from reid_gen.models.public import (
+from reid_gen.models.pretrained import (
     PACKAGES,
     hub_file,
     packaged,

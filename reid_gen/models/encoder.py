@@ -14,8 +14,8 @@ from torch.nn import functional as F
 from reid_gen.errors import UserError
 from reid_gen.models.backbone import Backbone, Request, create_backbone, map_shape
 from reid_gen.models.normalisation import use_ghost_batches
-from reid_gen.models.places import ENCODER, weight_file
 from reid_gen.models.pooling import POOLINGS
+from reid_gen.models.weight_files import ENCODER, weight_file
 from reid_gen.models.weights import load_strictly, read_backbone
 
 STRIPES = 4

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from reid_gen.errors import UserError
 from reid_gen.files import WEIGHT_SUFFIXES, cannot_write, exists, is_file, old_of
-from reid_gen.models.places import ENCODER, built_in
+from reid_gen.models.weight_files import ENCODER, built_in
 
 CONFIG = "config.yaml"
 CARD = "card.json"

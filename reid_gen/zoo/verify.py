@@ -6,7 +6,7 @@ import hashlib
 
 from reid_gen.errors import UserError
 from reid_gen.models.checkpoint import load_encoder
-from reid_gen.models.places import ENCODER, built_in
+from reid_gen.models.weight_files import ENCODER, built_in
 from reid_gen.zoo.cards import Card
 
 CLOSE = 1e-4

@@ -13,7 +13,7 @@ from scipy import sparse
 from reid_gen.body import smpl_file
 from reid_gen.body.estimate import foreign_files as foreign
 from reid_gen.body.model import BodyModel
-from reid_gen.body.packed_arrays import unpickle_arrays
+from reid_gen.body.safe_pickle import unpickle_arrays
 from reid_gen.body.table import load_table, save_table
 from reid_gen.data.tables import read_npz
 from reid_gen.errors import UserError

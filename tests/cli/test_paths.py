@@ -13,7 +13,7 @@ from reid_gen.cli.command import STDOUT, Command, Images, Input, Model, Output
 from reid_gen.cli.main import main
 from reid_gen.cli.results import Results
 from reid_gen.files import refuse_existing
-from reid_gen.models.places import built_in
+from reid_gen.models.weight_files import built_in
 from tests.cli.every import COMMANDS, options, word_for
 
 PACKAGE = Path(reid_gen.__file__).parent

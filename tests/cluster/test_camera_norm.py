@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from reid_gen.cluster.cameras import camera_normalised
+from reid_gen.cluster.camera_norm import camera_normalised
 from reid_gen.cluster.pseudo_labels import FixedEps, pseudo_labels
 from reid_gen.errors import UserError
 from reid_gen.evaluation.clustering_metrics import clustering_quality

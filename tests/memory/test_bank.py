@@ -4,7 +4,7 @@ from torch.nn import functional as F
 
 from reid_gen.memory.bank import MemoryBank, least_similar
 from reid_gen.memory.blend import blend_in_order
-from reid_gen.memory.means import cluster_means
+from reid_gen.memory.cluster_means import cluster_means
 
 
 def unit(*shape, seed=0):

@@ -14,7 +14,8 @@ from torch.nn import functional as F
 
 from reid_gen.errors import UserError
 from reid_gen.generators.stable_diffusion.hub import locate
-from reid_gen.models import backbone, public
+from reid_gen.models import backbone
+from reid_gen.models import pretrained as public
 from reid_gen.models.backbone import HALF, Request, create_backbone
 from reid_gen.models.encoder import EncoderCard, create_encoder
 from reid_gen.models.weights import read_weights

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from reid_gen.cli.main import main
-from reid_gen.models.places import ENCODER, built_in
+from reid_gen.models.weight_files import ENCODER, built_in
 from tests.cli.conftest import failure
 from tests.data.real_format import make_duke, make_market, make_msmt17
 from tests.documents.pages import ROOT

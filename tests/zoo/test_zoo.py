@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from reid_gen.cli.main import main
 from reid_gen.inference.reid_model import ReidModel
-from reid_gen.models import places as weights_module
+from reid_gen.models import weight_files as weights_module
 from reid_gen.zoo import verify as verify_module
 from reid_gen.zoo.cards import Card, find_card, load_cards, load_reported
 from reid_gen.zoo.page import zoo_page

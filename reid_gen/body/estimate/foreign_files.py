@@ -11,7 +11,7 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from reid_gen.body.model import BodyModel
-from reid_gen.body.packed_arrays import unpickle_arrays
+from reid_gen.body.safe_pickle import unpickle_arrays
 from reid_gen.body.table import BodyTable
 from reid_gen.data.images import size_of
 from reid_gen.data.tables import read_npz

@@ -14,7 +14,7 @@ from huggingface_hub.file_download import repo_folder_name
 from safetensors import SafetensorError
 
 from reid_gen.errors import UserError
-from reid_gen.models.public import silence
+from reid_gen.models.pretrained import silence
 
 ADVICE = "check the id and the network, or give a folder that diffusers wrote"
 

@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reid_gen.columns import WIDTH, aligned
 from reid_gen.evaluation.view_evaluator import ViewScores, views_table
+from reid_gen.text_table import WIDTH, aligned
 
 CELL = st.text(st.characters(categories=["L", "N", "P"], max_codepoint=0x24F), max_size=60)
 
