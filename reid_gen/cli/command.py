@@ -12,7 +12,7 @@ import click
 
 from reid_gen.errors import UserError
 from reid_gen.files import exists, is_file, refuse_existing
-from reid_gen.training.run_folder import checkpoint_folder
+from reid_gen.models.weight_files import checkpoint_folder
 
 STDOUT = Path("-")
 PICTURES = (".png", ".jpg")

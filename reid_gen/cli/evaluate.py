@@ -115,7 +115,8 @@ def _refuse_runless(config: Path | None, temporal: bool, turned: bool) -> None:
 
 def _own(run: Path | None) -> Path:
     """The configuration of a run."""
-    from reid_gen.training.run_folder import CONFIG, checkpoint_folder
+    from reid_gen.models.weight_files import checkpoint_folder
+    from reid_gen.training.run_folder import CONFIG
 
     assert run is not None
     return checkpoint_folder(run).parent / CONFIG

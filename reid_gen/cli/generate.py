@@ -251,7 +251,8 @@ def _mosaics(run: Path) -> Job:
     """What cuts images up; only the scores need the run."""
     from reid_gen.config.load import load_config
     from reid_gen.data.datasets import load_dataset, training_images
-    from reid_gen.training.run_folder import CONFIG, checkpoint_folder
+    from reid_gen.models.weight_files import checkpoint_folder
+    from reid_gen.training.run_folder import CONFIG
 
     checkpoint = checkpoint_folder(run)
     config = load_config(checkpoint.parent / CONFIG, ())

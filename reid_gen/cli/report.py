@@ -32,7 +32,8 @@ def report(run: Path, out: Path | None) -> None:
     from reid_gen.data.datasets import load_dataset
     from reid_gen.extras import need
     from reid_gen.files import write_bytes
-    from reid_gen.training.run_folder import CONFIG, checkpoint_folder
+    from reid_gen.models.weight_files import checkpoint_folder
+    from reid_gen.training.run_folder import CONFIG
 
     need("a report", "matplotlib")
     checkpoint = checkpoint_folder(run)

@@ -87,7 +87,8 @@ def open_run(
     """
     from reid_gen.config.generators import Drawn
     from reid_gen.config.load import load_config
-    from reid_gen.training.run_folder import CONFIG, checkpoint_folder
+    from reid_gen.models.weight_files import checkpoint_folder
+    from reid_gen.training.run_folder import CONFIG
 
     overrides = [f"{name}={value}" for name, value in settings.items() if value is not None]
     config = load_config(checkpoint_folder(run).parent / CONFIG, overrides)

@@ -183,8 +183,8 @@ def _open(
     """What encodes images, and its card."""
     from reid_gen.inference.reid_model import open_encoder
     from reid_gen.models.foreign import import_encoder
+    from reid_gen.models.weight_files import is_foreign
     from reid_gen.runtime.devices import Runtime
-    from reid_gen.training.run_folder import is_foreign
 
     if is_foreign(model):
         found = import_encoder(model, height, width, colours)

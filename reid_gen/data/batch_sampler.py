@@ -8,9 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from reid_gen.data.loaders import ImageLoader
-from reid_gen.data.sampling import identity_batches, shuffled_batches
+from reid_gen.data.sampling import MIN_BATCH, identity_batches, shuffled_batches
 from reid_gen.errors import UserError
-from reid_gen.training.batch import FEWEST
 from reid_gen.types import OUTLIER, Ints
 
 
@@ -59,10 +58,10 @@ def share(rows: Ints, rank: int, processes: int) -> Ints:
     Raises:
         UserError: If a process would get fewer images than batch norm needs.
     """
-    if len(rows) < FEWEST * processes:
+    if len(rows) < MIN_BATCH * processes:
         raise UserError(
             f"a batch has {len(rows)} image(s) for {processes} process(es), and batch norm needs "
-            f"{FEWEST} images in each; raise sampler.batch (generator.batch where the generator "
+            f"{MIN_BATCH} images in each; raise sampler.batch (generator.batch where the generator "
             "learns alone), start fewer processes, or change clustering so that more images are in "
             "clusters"
         )

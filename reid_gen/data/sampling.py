@@ -8,6 +8,10 @@ import numpy as np
 
 from reid_gen.types import OUTLIER, Ints
 
+MIN_BATCH = 2
+"""Images that a process needs in a batch, and images of a batch that get views or none does: one
+alone has no batch statistics."""
+
 
 def identity_batches(
     labels: Ints,

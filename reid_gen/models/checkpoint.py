@@ -17,9 +17,8 @@ from torch import Tensor, nn
 from reid_gen.errors import UserError, name_some
 from reid_gen.files import as_json, written_aside
 from reid_gen.models.encoder import EncoderCard, IdentityEncoder, create_encoder
-from reid_gen.models.weight_files import ENCODER
+from reid_gen.models.weight_files import CARD, ENCODER, checkpoint_folder
 from reid_gen.models.weights import load_strictly, read_weights
-from reid_gen.training.run_folder import CARD, checkpoint_folder
 from reid_gen.types import Ints
 
 FORMAT = 1

@@ -7,14 +7,11 @@ import torch
 from torch import Tensor
 
 from reid_gen.data.loaders import DecodedBatch
+from reid_gen.data.sampling import MIN_BATCH
 from reid_gen.data.transforms import Augmentation, to_images
 from reid_gen.generators.protocol import Sources
 from reid_gen.training.step import Batch
 from reid_gen.types import Floats
-
-FEWEST = 2
-"""Images that a process needs in a batch, and images of a batch that get views or none does: one
-alone has no batch statistics."""
 
 
 def prepare(
@@ -66,7 +63,7 @@ def prepare(
 def with_views(decoded: DecodedBatch) -> int:
     """Number of images of a batch that get views."""
     count = 0 if decoded.brought is None else len(decoded.brought.places)
-    return count if count >= FEWEST else 0
+    return count if count >= MIN_BATCH else 0
 
 
 def _channels_first(values: Floats) -> Tensor:

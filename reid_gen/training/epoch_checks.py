@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
+from reid_gen.data.sampling import MIN_BATCH
 from reid_gen.errors import UserError
-from reid_gen.training.batch import FEWEST
 from reid_gen.training.stages import Place
 from reid_gen.types import Scalars
 
@@ -35,7 +35,7 @@ def check_views(viewed: int, place: Place) -> None:
     """
     if not viewed:
         raise UserError(
-            f"no image got a view in epoch {place.number}: in every batch fewer than {FEWEST} "
+            f"no image got a view in epoch {place.number}: in every batch fewer than {MIN_BATCH} "
             "images have what the generator needs; make bodies or groups for more images, lower "
             "generator.least_score, or raise sampler.batch"
         )

@@ -12,7 +12,7 @@ import torch
 from reid_gen.errors import UserError
 from reid_gen.files import cannot_write, old_of
 from reid_gen.models.checkpoint import RESUME, check_files
-from reid_gen.training.run_folder import LAST
+from reid_gen.models.weight_files import LAST
 
 NEEDED: dict[str, type] = {"epoch": int, "optimizers": dict, "journal": str, "facts": dict}
 """What ``resume.pt`` holds."""

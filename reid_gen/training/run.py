@@ -21,11 +21,11 @@ from reid_gen import __version__
 from reid_gen.errors import UserError
 from reid_gen.files import write_bytes, write_json
 from reid_gen.models.checkpoint import MEAN, load_networks, read_card, save_checkpoint
-from reid_gen.models.weight_files import ENCODER
+from reid_gen.models.weight_files import ENCODER, LAST
 from reid_gen.training.experiment import Experiment
 from reid_gen.training.metrics_log import METRICS, Journal
 from reid_gen.training.resume import load_optimizers, load_resume, refuse_other_run, restore_last
-from reid_gen.training.run_folder import CONFIG, LAST, locked, make_run
+from reid_gen.training.run_folder import CONFIG, locked, make_run
 from reid_gen.training.stages import Place, places
 from reid_gen.training.trainer import Epoch, Record
 

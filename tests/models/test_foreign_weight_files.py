@@ -8,8 +8,7 @@ from reid_gen.errors import UserError
 from reid_gen.models.checkpoint import load_encoder
 from reid_gen.models.encoder import EncoderCard, create_encoder
 from reid_gen.models.foreign import import_encoder
-from reid_gen.models.weight_files import ENCODER, weight_file
-from reid_gen.training.run_folder import is_foreign
+from reid_gen.models.weight_files import ENCODER, is_foreign, weight_file
 from tests.cli.conftest import failure
 from tests.models.test_foreign import cluster_contrast
 
