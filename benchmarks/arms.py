@@ -37,12 +37,14 @@ from benchmarks.true_views import write_true_views
 from reid_gen.files import as_json
 from reid_gen.training.run import environment
 
-MIXED = "{prototype: 1.0, view_prototype: 1.0, mixed: 0.5}"
+MIXED = "{prototype: 1.0, view_prototype: 1.0, mixup: 0.5}"
 ARMS = {
     "baseline": BASELINE,
     "views": Run(f"{{name: views, views: true, {LAST}}}", VIEWS),
     "joint": Run(f"{{name: joint, {BOTH}, {LAST}}}", VIEWS),
-    "gcl_plus": Run(f"{{name: joint, {BOTH}, {LAST}}}", MIXED, overrides=["generator.mix=0.6"]),
+    "gcl_plus": Run(
+        f"{{name: joint, {BOTH}, {LAST}}}", MIXED, overrides=["generator.mixup_alpha=0.6"]
+    ),
     "true": Run(f"{{name: views, views: true, {LAST}}}", VIEWS),
 }
 

@@ -40,9 +40,9 @@ from reid_gen.cluster.knn.neighbours import nearest
 from reid_gen.cluster.pseudo_labels import FixedEps, pseudo_labels
 from reid_gen.evaluation.clustering_metrics import clustering_quality
 from reid_gen.files import as_json
-from reid_gen.runtime.precision import computed_in
+from reid_gen.runtime.precision import resolve_dtype
 from reid_gen.training.run import environment
-from reid_gen.types import Floats, Ints
+from reid_gen.types import Float32Array, Int64Array
 
 K1, K2, EPS, MIN_SAMPLES = 30, 6, 0.5, 4
 RADII, SEEDS = (0.4, 0.5, 0.6, 0.7), (0, 1, 2)
@@ -140,7 +140,7 @@ def measure(options: argparse.Namespace, way: str, count: int) -> dict[str, obje
     }
 
 
-def ours(features: Floats, method: str, phases: dict[str, float]) -> tuple[Ints, float]:
+def ours(features: Float32Array, method: str, phases: dict[str, float]) -> tuple[Int64Array, float]:
     """What `pseudo_labels` does, with a clock; labels, and the recall of the neighbours."""
     with clock(phases, "neighbours"):
         found = nearest(features, K1, method)
@@ -208,7 +208,7 @@ def products_per_second(width: int) -> float:
     In float32 on a GPU, else in bfloat16 where this machine has it.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    precision = computed_in("bf16", device) if device.type == "cpu" else torch.float32
+    precision = resolve_dtype("bf16", device) if device.type == "cpu" else torch.float32
     left, right = (torch.rand(n, width, device=device).to(precision) for n in (512, 8192))
     float(torch.mm(left, right.T)[0, 0])
     began = time.perf_counter()

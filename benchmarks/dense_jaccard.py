@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.cluster import DBSCAN
 
-from reid_gen.types import Floats, Ints
+from reid_gen.types import Float32Array, Int64Array
 
 
 def dense_distances(
-    features: Floats, k1: int, k2: int, dtype: type = np.float32
+    features: Float32Array, k1: int, k2: int, dtype: type = np.float32
 ) -> NDArray[np.floating]:
     """Jaccard distance of all pairs, [N, N]; float64 decides what is right."""
     exact: NDArray[np.floating] = features.astype(dtype)
@@ -51,14 +51,16 @@ def dense_distances(
     return distance
 
 
-def dense_labels(features: Floats, k1: int, k2: int, eps: float, min_samples: int) -> Ints:
+def dense_labels(
+    features: Float32Array, k1: int, k2: int, eps: float, min_samples: int
+) -> Int64Array:
     """DBSCAN on these, [N]."""
     distance = dense_distances(features, k1, k2)
     rule = DBSCAN(eps=eps, min_samples=min_samples, metric="precomputed")
     return np.asarray(rule.fit_predict(distance), np.int64)
 
 
-def _ranked(squared: NDArray[np.floating], count: int, dtype: type) -> Ints:
+def _ranked(squared: NDArray[np.floating], count: int, dtype: type) -> Int64Array:
     """The nearest of each image, itself first, equal ones by number, [N, count + 1]."""
     index = np.empty((len(squared), count + 1), np.int64)
     digits = 12 if dtype is np.float64 else 6
@@ -69,6 +71,6 @@ def _ranked(squared: NDArray[np.floating], count: int, dtype: type) -> Ints:
     return index
 
 
-def _reciprocal(rank: Ints, image: int, count: int) -> Ints:
+def _reciprocal(rank: Int64Array, image: int, count: int) -> Int64Array:
     near = rank[image, :count]
     return near[(rank[near, :count] == image).any(axis=1)]

@@ -77,11 +77,11 @@ DRAWINGS = {
 }
 JOINTS = {
     "ours": joint(),
-    "positive from the bank": joint("loss.pairs.live=false"),
+    "positive from the bank": joint("loss.pairs.positive_from_batch=false"),
     "the view's negatives": joint("loss.pairs.own_negatives=false"),
     "512 random negatives": joint("loss.pairs.negatives=512"),
     "statistics of all pictures": joint("generator.statistics=all"),
-    "each moves the other": joint("generator.mean_encoder=null"),
+    "each moves the other": joint("generator.ema_momentum=null"),
     "generator at 1e-5": joint("stages.0.generator_learning_rate=1.0e-5"),
 }
 

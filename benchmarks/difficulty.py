@@ -28,7 +28,7 @@ from reid_gen.runtime.progress import Terminal
 from reid_gen.training.experiment import Experiment
 from reid_gen.training.run import environment
 from reid_gen.training.stages import places
-from reid_gen.types import Floats, LabelledSplit
+from reid_gen.types import Float32Array, LabelledSplit
 
 STRIPES, BINS = 6, 16
 
@@ -72,7 +72,7 @@ def main() -> None:
     print(as_json(result))
 
 
-def scores(evaluator: Evaluator, query: Floats, gallery: Floats) -> dict[str, float]:
+def scores(evaluator: Evaluator, query: Float32Array, gallery: Float32Array) -> dict[str, float]:
     """MAP and rank-1 in percent."""
     result = evaluator.score(query, gallery)[0]
     found = {"mAP": round(100 * result.mean_ap, 2), "rank-1": round(100 * result.cmc[1], 2)}
@@ -80,12 +80,12 @@ def scores(evaluator: Evaluator, query: Floats, gallery: Floats) -> dict[str, fl
     return found
 
 
-def chance(split: LabelledSplit, seed: int) -> Floats:
+def chance(split: LabelledSplit, seed: int) -> Float32Array:
     """Features that know nothing, [N, 64]."""
     return unit(np.random.default_rng(seed).normal(size=(len(split.images), 64)))
 
 
-def colours(evaluator: Evaluator, name: str) -> Floats:
+def colours(evaluator: Evaluator, name: str) -> Float32Array:
     """Histograms of hue, saturation and value in horizontal stripes, [N, 6 * 48]."""
     split: LabelledSplit = getattr(evaluator, name)
     rows = []
@@ -101,7 +101,7 @@ def colours(evaluator: Evaluator, name: str) -> Floats:
     return unit(np.sqrt(np.array(rows)))
 
 
-def unit(rows: NDArray[np.floating]) -> Floats:
+def unit(rows: NDArray[np.floating]) -> Float32Array:
     """Rows of length 1."""
     return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
 

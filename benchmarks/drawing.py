@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from reid_gen.body.model import built_in
-from reid_gen.body.render.map_kinds import KINDS, draw_structure
+from reid_gen.body.render.map_kinds import MAP_KINDS, draw_structure
 from reid_gen.body.render.rasterisers import RASTERISERS
 from reid_gen.errors import UserError
 from reid_gen.files import as_json
@@ -48,7 +48,7 @@ def measure(height: int, width: int) -> dict[str, float]:
         with contextlib.suppress(UserError):
             call = partial(draw, mesh.screen, mesh.faces, height, width)
             rates[f"z-buffer, {name}"] = rate(call, BATCH)
-    for kind in KINDS:
+    for kind in MAP_KINDS:
         rates[kind] = rate(partial(draw_structure, mesh, kind, height, width), BATCH)
     studio = Studio(1, height, width)
     takes = [studio.take(person, 0, repeat) for person in range(4) for repeat in range(4)]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reid_gen.types import Floats, Ints
+from reid_gen.types import Float32Array, Int64Array
 
 _BLOCK = 20_000
 MODES = 3
@@ -50,13 +50,13 @@ CROWDS = {
 """The first two have the counts of Market-1501 and MSMT17."""
 
 
-def make_features(crowd: Crowd, count: int, seed: int, out: Floats) -> Ints:
+def make_features(crowd: Crowd, count: int, seed: int, out: Float32Array) -> Int64Array:
     """Fill ``out`` [N, D], of any precision, with unit rows; returns the pid of each, [N]."""
     rng = np.random.default_rng(seed)
     spread = (np.arange(crowd.latent) + 1.0) ** -0.35
     spread = (spread / np.linalg.norm(spread)).astype(np.float32)
 
-    def draw(*shape: int) -> Floats:
+    def draw(*shape: int) -> Float32Array:
         return rng.standard_normal((*shape, crowd.latent), dtype=np.float32) * spread
 
     share = rng.gamma(2.5, 1, crowd.people) + 0.25

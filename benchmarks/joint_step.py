@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from reid_gen.body.render.map_kinds import KINDS
+from reid_gen.body.render.map_kinds import MAP_KINDS
 from reid_gen.config.schema import Weights
 from reid_gen.files import as_json
 from reid_gen.generators.gan.decoder import Decoder
@@ -27,7 +27,7 @@ from reid_gen.generators.gan.discriminator import MultiScaleDiscriminator
 from reid_gen.generators.gan.generator import MeshGan
 from reid_gen.generators.gan.painter import MeshPainter
 from reid_gen.generators.gan.structure_encoder import StructureEncoder
-from reid_gen.generators.protocol import Sources
+from reid_gen.generators.protocol import ViewInputs
 from reid_gen.generators.turned_maps import AnyAngle, TurnedMaps
 from reid_gen.memory.bank import MemoryBank
 from reid_gen.models.encoder import EncoderCard, create_encoder
@@ -39,7 +39,7 @@ from reid_gen.training.step import (
     GENERATOR,
     IDENTITY,
     Batch,
-    Learner,
+    TrainableNetwork,
     TrainingStep,
 )
 
@@ -92,7 +92,7 @@ class Scene:
         card = EncoderCard(options.backbone, "gem", *size)
         self.encoder = create_encoder(card, ghost_batch=options.batch).to(device)
         structure = StructureEncoder(
-            KINDS["parts"].channels, options.structure, padding=options.padding
+            MAP_KINDS["parts"].channels, options.structure, padding=options.padding
         )
         decoder = Decoder(
             structure.out_channels, self.encoder.channels, hidden=256, padding=options.padding
@@ -102,10 +102,10 @@ class Scene:
         networks: tuple[nn.Module, ...] = (painter, judge)
         for network in networks:
             network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        maps = TurnedMaps(None, "parts", AnyAngle(), least_score=0, most=None)  # type: ignore[arg-type]
+        maps = TurnedMaps(None, "parts", AnyAngle(), min_score=0, most=None)  # type: ignore[arg-type]
         self.gan = MeshGan(painter, judge, maps, penalty_every=10**9)
-        self.learners = {
-            name: Learner(network, torch.optim.Adam(_trained(network), fused=True))
+        self.trainable = {
+            name: TrainableNetwork(network, torch.optim.Adam(_trained(network), fused=True))
             for name, network in (
                 (IDENTITY, self.encoder), (GENERATOR, painter), (DISCRIMINATOR, judge),
             )
@@ -126,7 +126,7 @@ class Scene:
         self.encoder.train()
         return TrainingStep(
             self.encoder,
-            self.learners,
+            self.trainable,
             self.gan,
             ContrastTerms(bank, 0.05, weights, Pairs()),
             {**weights, **dict.fromkeys(gan, 1.0)},
@@ -142,7 +142,7 @@ class Scene:
         """The same passes, one network at a time."""
         images, sources = self.batch.images, self.batch.sources
         assert sources is not None
-        map_ = sources.pictures["here"]
+        map_ = sources.conditions["here"]
         painter = self.gan.painter
         with torch.no_grad():
             structure = painter.structure(map_)
@@ -152,12 +152,12 @@ class Scene:
         fakes = torch.cat([images] * 3)
         judged = fakes.clone().requires_grad_()
 
-        def encode(pictures: Tensor) -> Tensor:
-            found = self.encoder.encode(pictures)
+        def encode(conditions: Tensor) -> Tensor:
+            found = self.encoder.encode(conditions)
             return found.feature.sum() + found.parts.sum()
 
-        def judge(pictures: Tensor) -> Tensor:
-            found = self.gan.discriminator(pictures)
+        def judge(conditions: Tensor) -> Tensor:
+            found = self.gan.discriminator(conditions)
             return torch.stack([some.float().sum() for some in found]).sum()
 
         return {
@@ -175,16 +175,16 @@ class Scene:
         }
 
     def _pass(self, call: Callable[..., Tensor], *inputs: Tensor) -> None:
-        with self.runtime.drawing():
+        with self.runtime.generator_autocast():
             made = call(*inputs)
         made.float().sum().backward()
 
-    def _judge(self, call: Callable[..., Tensor], pictures: Tensor, learns: bool) -> None:
-        self.learners[DISCRIMINATOR].learns(learns)
-        self._pass(call, pictures)
+    def _judge(self, call: Callable[..., Tensor], conditions: Tensor, learns: bool) -> None:
+        self.trainable[DISCRIMINATOR].requires_grad_(learns)
+        self._pass(call, conditions)
 
     def _optimise(self) -> None:
-        for learner in self.learners.values():
+        for learner in self.trainable.values():
             learner.optimizer.step()
             learner.optimizer.zero_grad(set_to_none=True)
 
@@ -198,7 +198,7 @@ def _batch(count: int, size: tuple[int, int], device: torch.device) -> Batch:
     images = images.contiguous(memory_format=torch.channels_last)
     rows = torch.arange(count, device=device)
     maps = {"here": 2 * images - 1, "turned": 1 - 2 * images}
-    return Batch(images, rows, Sources(rows, images, maps))
+    return Batch(images, rows, ViewInputs(rows, images, maps))
 
 
 if __name__ == "__main__":

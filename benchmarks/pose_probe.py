@@ -32,7 +32,7 @@ from reid_gen.files import as_json
 from reid_gen.generators.renderer import whole_batches
 from reid_gen.models.checkpoint import load_encoder
 from reid_gen.training.run import environment
-from reid_gen.types import Floats, Image
+from reid_gen.types import Float32Array, Image
 
 LIMBS = [16, 17, 18, 19, 20, 21, 1, 2, 4, 5, 7, 8]
 """Shoulders, elbows, wrists, hips, knees and ankles in SMPL's order."""
@@ -78,7 +78,7 @@ def people_of(root: Path) -> dict[str, list[Image]]:
     }  # fmt: skip
 
 
-def joints(root: Path, split: str, images: list[Image]) -> Floats:
+def joints(root: Path, split: str, images: list[Image]) -> Float32Array:
     """Where the joints of limbs are seen, as shares of the height, [N, 12, 2]."""
     bodies = load_table(root / "bodies" / f"{split}.npz").of([image.key for image in images])
     rotation = Rotation.from_rotvec(bodies.pose.reshape(-1, 3)).as_matrix().reshape(-1, 24, 3, 3)
@@ -87,10 +87,10 @@ def joints(root: Path, split: str, images: list[Image]) -> Floats:
     return (seen / 2).numpy()
 
 
-def features(run: Path, images: list[Image]) -> dict[str, Floats]:
+def features(run: Path, images: list[Image]) -> dict[str, Float32Array]:
     """Features [N, D] of an encoder: of its stripes, and of what a pose head reads."""
     encoder, card = load_encoder(run)
-    found: dict[str, list[Floats]] = {"stripes": [], "pose": []}
+    found: dict[str, list[Float32Array]] = {"stripes": [], "pose": []}
     loader = ImageLoader(images, card.height, card.width, 2)
     with torch.no_grad():
         for batch in whole_batches(loader):
@@ -100,7 +100,7 @@ def features(run: Path, images: list[Image]) -> dict[str, Floats]:
     return {kind: np.concatenate(parts) for kind, parts in found.items()}
 
 
-def scores(found: Floats, wanted: Floats) -> dict[str, float]:
+def scores(found: Float32Array, wanted: Float32Array) -> dict[str, float]:
     """PCK in percent, and the mean distance in shares of the height."""
     away = np.linalg.norm(found - wanted, axis=-1)
     shares = {f"pck@{share}": round(100 * float((away < share).mean()), 1) for share in SHARES}

@@ -46,7 +46,7 @@ DIFFUSION = (
 )
 ALIGNED = "{prototype: 1.0, view_align: 1.0}"
 STAGE = f"{{name: views, views: true, {LAST}}}"
-GOOD = {"least_identity": 0.5, "least_structure": 0.6}
+GOOD = {"min_identity": 0.5, "min_structure": 0.6}
 MAKERS = {"gan": "turned", "diffusion": "turned", "clsp": "anchored", "clic": "mosaic"}
 """Groups, by whose networks (CLSP: the diffusion model's; CLIC: nobody's), and how."""
 MEMBERS = ("--members", "2")
@@ -55,7 +55,7 @@ ARMS: dict[str, tuple[str, str, Mapping[str, object]]] = {
     "gan, aligned": ("gan", ALIGNED, {}),
     "diffusion": ("diffusion", VIEWS, {}),
     "diffusion, filtered": ("diffusion", VIEWS, GOOD),
-    "diffusion, weighed": ("diffusion", VIEWS, {"weigh": True}),
+    "diffusion, weighed": ("diffusion", VIEWS, {"weight_by_identity": True}),
     "diffusion, aligned": ("diffusion", ALIGNED, {}),
     "clsp, aligned": ("clsp", ALIGNED, {}),
     "clic, aligned": ("clic", ALIGNED, {}),

@@ -31,7 +31,7 @@ from reid_gen.evaluation.ranking import evaluate_blocks, evaluate_ranking
 from reid_gen.evaluation.rerank import Reranked
 from reid_gen.files import as_json
 from reid_gen.training.run import environment
-from reid_gen.types import Floats, Ints
+from reid_gen.types import Float32Array, Int64Array
 
 SETS = {
     "market": (3_368, 15_913, Crowd(750, 6)),
@@ -39,7 +39,7 @@ SETS = {
     "million": (1_000, 1_000_000, Crowd(50_000, 15)),
 }
 """Queries, gallery images, and how many people and cameras."""
-Scored = tuple[Floats, Floats, Ints, Ints, Ints, Ints]
+Scored = tuple[Float32Array, Float32Array, Int64Array, Int64Array, Int64Array, Int64Array]
 """Features of query and gallery, their pids, their camids."""
 
 
@@ -120,22 +120,22 @@ def measure(work: Path, name: str, way: str) -> dict[str, object] | None:
     return None
 
 
-def ours(query: Floats, gallery: Floats, *labels: Ints) -> float:
+def ours(query: Float32Array, gallery: Float32Array, *labels: Int64Array) -> float:
     """In blocks; ranks of matches are counted."""
     return evaluate_ranking(query, gallery, *labels).mean_ap
 
 
-def product(query: Floats, gallery: Floats, *labels: Ints) -> float:
+def product(query: Float32Array, gallery: Float32Array, *labels: Int64Array) -> float:
     """The cosines of all pairs alone, which every way needs; its score is none."""
     return float((query @ gallery.T)[0, 0])
 
 
-def reranked(query: Floats, gallery: Floats, *labels: Ints) -> float:
+def reranked(query: Float32Array, gallery: Float32Array, *labels: Int64Array) -> float:
     """With k-reciprocal re-ranking, in blocks."""
     return evaluate_blocks(Reranked(query, gallery), *labels).mean_ap
 
 
-def classic(query: Floats, gallery: Floats, *labels: Ints) -> float:
+def classic(query: Float32Array, gallery: Float32Array, *labels: Int64Array) -> float:
     """All distances, a sorted matrix of them, and a loop over queries."""
     query_pids, gallery_pids, query_camids, gallery_camids = labels
     order = np.argsort(1 - query @ gallery.T, axis=1, kind="stable")
@@ -148,13 +148,13 @@ def classic(query: Floats, gallery: Floats, *labels: Ints) -> float:
     return float(np.mean(precisions))
 
 
-def torchreid(query: Floats, gallery: Floats, *labels: Ints) -> float:
+def torchreid(query: Float32Array, gallery: Float32Array, *labels: Int64Array) -> float:
     """Its Python code; the Cython code has to be compiled."""
     package = importlib.import_module("torchreid.reid.metrics.rank")
     return float(package.eval_market1501(1 - query @ gallery.T, *labels, 50)[1])
 
 
-def torchreid_reranked(query: Floats, gallery: Floats, *labels: Ints) -> float:
+def torchreid_reranked(query: Float32Array, gallery: Float32Array, *labels: Int64Array) -> float:
     """Its re-ranking, which takes Euclidean distances, and its Python code."""
     package = importlib.import_module("torchreid.reid.utils.rerank")
     pairs = ((query, gallery), (query, query.copy()), (gallery, gallery.copy()))
@@ -163,7 +163,7 @@ def torchreid_reranked(query: Floats, gallery: Floats, *labels: Ints) -> float:
     return float(score(package.re_ranking(*distances), *labels, 50)[1])
 
 
-def boxmot(query: Floats, gallery: Floats, *labels: Ints) -> float:
+def boxmot(query: Float32Array, gallery: Float32Array, *labels: Int64Array) -> float:
     """Row by row."""
     package = importlib.import_module("boxmot.reid.training.evaluator")
     return float(package.evaluate_ranking(1 - query @ gallery.T, *labels)[1])

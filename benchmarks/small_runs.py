@@ -34,10 +34,10 @@ generator:
   bodies: {root}/bodies
   map: painted
   batch: 64
-  learn: 16
+  train_batch: 16
   body_weight: 4.0
   padding: zeros
-  mean_encoder: 0.999
+  ema_momentum: 0.999
   structure: {{width: 8}}
   decoder: {{hidden: 256}}
   discriminator: {{width: 16}}

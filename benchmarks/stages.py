@@ -72,14 +72,14 @@ def drawing(run: Path) -> float | None:
     config = load_config(run / "config.yaml")
     if config.generator is None:
         return None
-    _, _, settings, artist = open_run(run)
+    _, _, settings, renderer = open_run(run)
     query = load_dataset(config.data.name, config.data.root).query
     assert query is not None
     images = query.images[:PEOPLE]
     table = load_table(settings.bodies / "query.npz")
     for _ in range(2):
         began, drawn = time.perf_counter(), 0
-        for _, views in artist.views(images, table, DEGREES):
+        for _, views in renderer.views(images, table, DEGREES):
             drawn += views.shape[0] * views.shape[1]
         seconds = time.perf_counter() - began
     return round(drawn / seconds, 2)

@@ -33,7 +33,7 @@ from reid_gen.runtime.devices import Runtime
 from reid_gen.training.batch import prepare
 from reid_gen.training.contrastive_terms import ContrastTerms, Pairs
 from reid_gen.training.run import environment
-from reid_gen.training.step import IDENTITY, Learner, TrainingStep
+from reid_gen.training.step import IDENTITY, TrainableNetwork, TrainingStep
 from reid_gen.types import Image
 
 BATCH = 64
@@ -106,7 +106,7 @@ def measure_train(card: EncoderCard, images: tuple[Image, ...], precision: str) 
     bank = MemoryBank(features, torch.from_numpy(labels), 0.2, 0.1)
     step = TrainingStep(
         encoder,
-        learners={IDENTITY: Learner(encoder, adam)},
+        trainable={IDENTITY: TrainableNetwork(encoder, adam)},
         generator=None,
         contrast=ContrastTerms(bank, 0.05, weights, Pairs()),
         weights=weights,

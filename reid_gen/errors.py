@@ -12,7 +12,7 @@ class UserError(Exception):
     """
 
 
-def name_some(names: Iterable[object], most: int = 5) -> str:
+def join_some(names: Iterable[object], most: int = 5) -> str:
     """Join the first few names for a message: ``a, b, c and 7 more``.
 
     Args:

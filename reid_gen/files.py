@@ -15,7 +15,7 @@ from typing import Any
 
 from safetensors import SafetensorError
 
-from reid_gen.errors import UserError, name_some
+from reid_gen.errors import UserError, join_some
 
 WEIGHT_SUFFIXES = frozenset({".safetensors", ".pth", ".pt", ".bin", ".tar", ".ckpt"})
 """File-name endings that mark a weight file rather than a hub name."""
@@ -67,7 +67,7 @@ def _strange(folder: Path, maker: str) -> str | None:
     if own is None:
         return f"is no folder that `{maker}` made"
     others = [name for name in _inside(folder) if name not in own]
-    return f"holds more than `{maker}` made: {name_some(others)}" if others else None
+    return f"holds more than `{maker}` made: {join_some(others)}" if others else None
 
 
 def _inside(folder: Path) -> list[str]:

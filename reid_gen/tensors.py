@@ -14,7 +14,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from reid_gen.errors import UserError, name_some
+from reid_gen.errors import UserError, join_some
 from reid_gen.files import WEIGHT_SUFFIXES
 
 WRAPPERS = ("state_dict", "model", "teacher", "a")
@@ -203,7 +203,7 @@ def load_strictly(
         if fault is not None:
             kind, detail = fault
             faults.setdefault(kind, []).append(f"{name}{detail}")
-    found = [f"{len(names)} {kind}: {name_some(names)}" for kind, names in faults.items() if names]
+    found = [f"{len(names)} {kind}: {join_some(names)}" for kind, names in faults.items() if names]
     if found:
         raise UserError(f"{source} does not fit this architecture: {'; '.join(found)}; {way_out}")
     module.load_state_dict(given, strict=False)

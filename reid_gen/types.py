@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
-Exact = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Pixels = NDArray[np.uint8]
+Float32Array = NDArray[np.float32]
+Float64Array = NDArray[np.float64]
+Int64Array = NDArray[np.int64]
+Uint8Array = NDArray[np.uint8]
 
 OUTLIER = -1
 """The pseudo label of an image that belongs to no cluster; it never matches another -1."""
@@ -54,14 +54,14 @@ class LabelledSplit:
     """
 
     images: tuple[Image, ...]
-    pids: Ints
+    pids: Int64Array
 
     def __post_init__(self) -> None:
         if len(self.images) != len(self.pids):
             raise ValueError(f"{len(self.images)} images but {len(self.pids)} pids")
 
     @property
-    def camids(self) -> Ints:
+    def camids(self) -> Int64Array:
         """Camera of each image, [Q] or [G] int64; -1 where unknown."""
         return np.array(
             [-1 if image.camid is None else image.camid for image in self.images], dtype=np.int64
@@ -85,7 +85,7 @@ class Dataset:
     name: str
     root: Path
     train: tuple[Image, ...]
-    train_pids: Ints | None = None
+    train_pids: Int64Array | None = None
     query: LabelledSplit | None = None
     gallery: LabelledSplit | None = None
     notes: tuple[str, ...] = ()

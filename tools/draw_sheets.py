@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from reid_gen.body.model import built_in
-from reid_gen.body.render.map_kinds import KINDS
+from reid_gen.body.render.map_kinds import MAP_KINDS
 from reid_gen.body.render.structure_maps import StructureMaps
 from reid_gen.body.table import BodyTable
 from reid_gen.data.images import save_picture
 from reid_gen.pedestrians.renderer import Studio, Take
-from reid_gen.types import Pixels
+from reid_gen.types import Uint8Array
 
 ROOT = Path(__file__).parents[1]
 TURNS = range(0, 360, 45)
@@ -33,7 +33,7 @@ def main() -> None:
     save_picture(structures(large), options.out / "structure_maps.png")
 
 
-def crowd(studio: Studio) -> Pixels:
+def crowd(studio: Studio) -> Uint8Array:
     """Forty people, each in one crop of each of six cameras."""
     halves = [
         rows([[studio.take(person, camera, 0) for camera in range(6)] for person in half], studio)
@@ -42,21 +42,21 @@ def crowd(studio: Studio) -> Pixels:
     return np.concatenate(halves, axis=1)
 
 
-def one_person(studio: Studio) -> Pixels:
+def one_person(studio: Studio) -> Uint8Array:
     """Four people, two crops in each of six cameras."""
     places = [(camera, repeat) for camera in range(6) for repeat in range(2)]
     takes = [[studio.take(person, *place) for place in places] for person in (41, 45, 46, 52)]
     return rows(takes, studio)
 
 
-def rows(takes: list[list[Take]], studio: Studio) -> Pixels:
+def rows(takes: list[list[Take]], studio: Studio) -> Uint8Array:
     """Crops in rows."""
     return np.concatenate(
         [np.concatenate([studio.photograph(take) for take in row], axis=1) for row in takes]
     )
 
 
-def turns(studio: Studio) -> Pixels:
+def turns(studio: Studio) -> Uint8Array:
     """Crops and their true turned views."""
     takes = [alone(studio.take(person, camera, 1)) for person, camera in ((4, 2), (5, 1), (3, 2))]
     return np.concatenate(
@@ -69,7 +69,7 @@ def alone(take: Take) -> Take:
     return replace(take, shot=replace(take.shot, occluder=None, neighbour=None, blur=0.2, shake=0))
 
 
-def structures(studio: Studio) -> Pixels:
+def structures(studio: Studio) -> Uint8Array:
     """Every kind of structure map of one body, from eight sides."""
     take = alone(studio.take(5, 1, 1))
     truth = studio.truth(take)
@@ -85,7 +85,7 @@ def structures(studio: Studio) -> Pixels:
     )
     maps = StructureMaps(table, built_in(), studio.height, studio.width)
     drawn = []
-    for kind in KINDS:
+    for kind in MAP_KINDS:
         shown = maps(kind, table.keys * len(TURNS), np.array(TURNS, np.float32), pictures)
         shown = shown[:, :3]  # a silhouette lies beside painted colours
         shown = np.broadcast_to(shown, (len(TURNS), 3, studio.height, studio.width))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from reid_gen.types import Floats, Ints
+from reid_gen.types import Float32Array, Int64Array
 
 JOINTS = (
     "pelvis", "left_hip", "right_hip", "spine1", "left_knee", "right_knee", "spine2", "left_ankle",
@@ -33,14 +33,14 @@ class BodyArrays:
         shape_samples: Plausible shapes of a population, [M, S]; None where not known.
     """
 
-    template: Floats
-    shape_directions: Floats
-    pose_directions: Floats
-    joint_regressor: Floats
-    skinning: Floats
-    parents: Ints
+    template: Float32Array
+    shape_directions: Float32Array
+    pose_directions: Float32Array
+    joint_regressor: Float32Array
+    skinning: Float32Array
+    parents: Int64Array
     faces: NDArray[np.int32]
-    shape_samples: Floats | None = None
+    shape_samples: Float32Array | None = None
 
     def __post_init__(self) -> None:
         count, shapes = len(self.template), self.shape_directions.shape[-1]

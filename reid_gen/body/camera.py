@@ -5,12 +5,16 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from reid_gen.types import Floats, Ints
+from reid_gen.types import Float32Array, Int64Array
 
 
 def project(
-    points: Floats, camera: Floats, height: int, width: int, size: Ints | None = None
-) -> Floats:
+    points: Float32Array,
+    camera: Float32Array,
+    height: int,
+    width: int,
+    size: Int64Array | None = None,
+) -> Float32Array:
     """From body coordinates to pixels.
 
     ``x = w / 2 + h / 2 (s X + t_x)`` and ``y = h / 2 + h / 2 (t_y - s Y)`` in the image of h x w
@@ -35,7 +39,9 @@ def project(
     return np.stack([*pixels, -points[..., 2]], axis=-1).astype(np.float32)
 
 
-def turned(points: Floats, degrees: Floats, up: Floats | None = None) -> Floats:
+def turned(
+    points: Float32Array, degrees: Float32Array, up: Float32Array | None = None
+) -> Float32Array:
     """Turn bodies about upright axes through their centroids; the camera stays.
 
     Somebody who walks to the left of the picture faces the camera at 90, walks to the right at 180
@@ -58,7 +64,7 @@ def turned(points: Floats, degrees: Floats, up: Floats | None = None) -> Floats:
     return (around + centre).astype(np.float32)
 
 
-def upright(pose: Floats) -> Floats:
+def upright(pose: Float32Array) -> Float32Array:
     """The axis of each body's pelvis, which walkers and standing people hold upright, [B, 3].
 
     Args:

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reid_gen.data.tables import read_npz
-from reid_gen.errors import UserError, name_some
+from reid_gen.errors import UserError, join_some
 from reid_gen.files import as_json, write_bytes
-from reid_gen.types import Floats, Ints
+from reid_gen.types import Float32Array, Int64Array
 
 FORMAT = 1
 COLUMNS = {"pose": (24, 3), "shape": (10,), "camera": (3,), "score": (), "size": (2,)}
@@ -37,11 +37,11 @@ class BodyTable:
     """
 
     keys: tuple[str, ...]
-    pose: Floats
-    shape: Floats
-    camera: Floats
-    score: Floats
-    size: Ints
+    pose: Float32Array
+    shape: Float32Array
+    camera: Float32Array
+    score: Float32Array
+    size: Int64Array
     source: str
 
     def __post_init__(self) -> None:
@@ -65,20 +65,20 @@ class BodyTable:
         if missing:
             raise UserError(
                 f"no body parameters for {len(missing)} of {len(keys)} images: "
-                f"{name_some(missing)}; the file belongs to other images, or is unfinished: "
+                f"{join_some(missing)}; the file belongs to other images, or is unfinished: "
                 "run `reid-gen meshes` for these"
             )
         rows = [self.rows[key] for key in keys]
         columns = {name: getattr(self, name)[rows] for name in COLUMNS}
         return BodyTable(tuple(keys), **columns, source=self.source)
 
-    def trusts(self, keys: Sequence[str], least_score: float) -> NDArray[np.bool_]:
+    def trusts(self, keys: Sequence[str], min_score: float) -> NDArray[np.bool_]:
         """Which of N images have a body of at least a score, [N].
 
         Raises:
             UserError: If an image has no row.
         """
-        trusted: NDArray[np.bool_] = self.of(keys).score >= least_score
+        trusted: NDArray[np.bool_] = self.of(keys).score >= min_score
         return trusted
 
 

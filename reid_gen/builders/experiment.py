@@ -13,7 +13,7 @@ from typing_extensions import assert_never
 
 from reid_gen.builders import pose_pretraining as build_pose
 from reid_gen.builders.fingerprint import fingerprint, run_facts
-from reid_gen.builders.generator import build_generator, build_identity, build_mean
+from reid_gen.builders.generator import build_ema_encoder, build_generator, build_identity
 from reid_gen.cluster.pseudo_labels import EpsRule, FixedEps, PseudoLabels, ShareEps, pseudo_labels
 from reid_gen.config import generators, schema
 from reid_gen.data.batch_sampler import Pool
@@ -32,10 +32,10 @@ from reid_gen.runtime.progress import Progress
 from reid_gen.training.contrastive_terms import ContrastTerms, Pairs
 from reid_gen.training.experiment import Experiment
 from reid_gen.training.pose_step import POSE
-from reid_gen.training.recipe import Recipe
+from reid_gen.training.recipe import StageRecipe
 from reid_gen.training.stages import Stage
 from reid_gen.training.trainer import Trainer
-from reid_gen.types import Dataset, Floats, Image, Ints, LabelledSplit
+from reid_gen.types import Dataset, Float32Array, Image, Int64Array, LabelledSplit
 
 
 def build_experiment(config: schema.Config, progress: Progress) -> Experiment:
@@ -116,7 +116,7 @@ def _trainer(
     runtime: Runtime,
     progress: Progress,
 ) -> Trainer:
-    generator, learners = build_generator(config, encoder, dataset, runtime.device)
+    generator, trainable = build_generator(config, encoder, dataset, runtime.device)
     pids = dataset.train_pids
     fill: Colour = tuple(encoder.mean.flatten().tolist())
     settings = config.generator
@@ -124,15 +124,15 @@ def _trainer(
     pretraining = None
     if config.pose is not None:
         pretraining, learner = build_pose.build_pretraining(config, config.pose, encoder, fill)
-        learners = {**learners, POSE: learner}
+        trainable = {**trainable, POSE: learner}
     return Trainer(
         encoder=encoder,
         identity=build_identity(config, encoder),
-        learners=learners,
+        trainable=trainable,
         generator=generator,
         generator_batch=_generator_batch(config),
         real_statistics=gan is None or gan.statistics == "real",
-        mean=build_mean(config, encoder),
+        mean=build_ema_encoder(config, encoder),
         loader=_loader(config.data, dataset.train),
         recipes=_recipes(config, dataset, fill),
         stages=tuple(
@@ -154,13 +154,13 @@ def _generator_batch(config: schema.Config) -> int:
     match config.generator:
         case None:
             return config.sampler.batch
-        case generators.MeshGan(learn=int() as learn):
-            return learn
+        case generators.MeshGan(train_batch=int() as train_batch):
+            return train_batch
         case settings:
             return settings.batch
 
 
-def _recipes(config: schema.Config, dataset: Dataset, fill: Colour) -> tuple[Recipe, ...]:
+def _recipes(config: schema.Config, dataset: Dataset, fill: Colour) -> tuple[StageRecipe, ...]:
     """What each stage learns from: its own settings, or else the run's."""
     source = None if config.source is None else _source(config.source)
     return tuple(
@@ -171,7 +171,7 @@ def _recipes(config: schema.Config, dataset: Dataset, fill: Colour) -> tuple[Rec
 
 def _recipe(
     config: schema.Config, stage: schema.Stage, dataset: Dataset | None, fill: Colour
-) -> Recipe:
+) -> StageRecipe:
     assert dataset is not None
     sampler, loss = stage.sampler or config.sampler, stage.loss or config.loss
     drawn: dict[str, float] = {}
@@ -180,7 +180,7 @@ def _recipe(
     labels = None
     if stage.labels == "source" and dataset.train_pids is not None:
         labels = np.unique(dataset.train_pids, return_inverse=True)[1].astype(np.int64)
-    return Recipe(
+    return StageRecipe(
         pool=Pool(
             loader=_loader(config.data, dataset.train),
             batch=sampler.batch,
@@ -220,16 +220,18 @@ def _source(settings: schema.Source) -> Dataset:
     return dataset
 
 
-def _cluster(settings: schema.Clustering, dataset: Dataset) -> Callable[[Floats], PseudoLabels]:
+def _cluster(
+    settings: schema.Clustering, dataset: Dataset
+) -> Callable[[Float32Array], PseudoLabels]:
     return partial(
         pseudo_labels,
-        eps=None if settings.rule == "hdbscan" else _eps(settings.eps),
+        eps=None if settings.algorithm == "hdbscan" else _eps(settings.eps),
         k1=settings.k1,
         k1_counts_self=settings.k1_counts_self,
         k2=settings.k2,
         min_samples=settings.min_samples,
         neighbours=settings.neighbours,
-        rule=settings.rule,
+        algorithm=settings.algorithm,
         camids=_camids(dataset, "clustering.camera_norm") if settings.camera_norm else None,
     )
 
@@ -244,7 +246,7 @@ def _eps(rule: schema.FixedEps | schema.ShareEps) -> EpsRule:
             assert_never(rule)
 
 
-def _camids(dataset: Dataset, setting: str, off: str = "false") -> Ints:
+def _camids(dataset: Dataset, setting: str, off: str = "false") -> Int64Array:
     camids = [image.camid for image in dataset.train]
     if None in camids:
         raise UserError(

@@ -18,28 +18,28 @@ from reid_gen.config.consistency import views_before_training
 from reid_gen.data.positive_groups import load_groups
 from reid_gen.errors import UserError
 from reid_gen.generators.protocol import ViewGenerator
-from reid_gen.generators.renderer import Artist
-from reid_gen.generators.stored import StoredViews, Trust
+from reid_gen.generators.renderer import ViewRenderer
+from reid_gen.generators.stored import StoredViews, ViewFilter
 from reid_gen.generators.turned_maps import Angles, AnyAngle, Steps, TurnedMaps
 from reid_gen.models.checkpoint import (
-    MEAN,
+    EMA_ENCODER,
     WEIGHTS,
     find_checkpoint,
     load_encoder,
     load_networks,
     read_card,
 )
-from reid_gen.models.ema_encoder import MeanEncoder
+from reid_gen.models.ema_encoder import EmaEncoder
 from reid_gen.models.encoder import IdentityEncoder
 from reid_gen.runtime.devices import Runtime
-from reid_gen.training.step import GENERATOR, Learner
+from reid_gen.training.step import GENERATOR, TrainableNetwork
 from reid_gen.types import Dataset
 
 if TYPE_CHECKING:
     from reid_gen.generators.gan.painter import MeshPainter
     from reid_gen.generators.pixel_diffusion.generator import DiffusionPainter
 
-Built = tuple[ViewGenerator | None, dict[str, Learner]]
+Built = tuple[ViewGenerator | None, dict[str, TrainableNetwork]]
 """A source of views, and its networks with their optimisers."""
 
 
@@ -58,14 +58,14 @@ def build_generator(
         case None:
             return None, {}
         case generators.Stored() as settings:
-            trust = Trust(
-                settings.least_identity,
-                settings.least_structure,
-                settings.least_difference,
-                settings.weigh,
+            view_filter = ViewFilter(
+                settings.min_identity,
+                settings.min_structure,
+                settings.min_difference,
+                settings.weight_by_identity,
             )
             groups = load_groups(settings.groups)
-            return StoredViews(groups, *size, settings.members, settings.batch, trust), {}
+            return StoredViews(groups, *size, settings.members, settings.batch, view_filter), {}
         case generators.MeshGan() as settings:
             painter = build_gan.build_painter(settings, encoder, *size)
             built = build_gan.build_generator(settings, painter, _maps(config, settings, dataset))
@@ -103,17 +103,17 @@ def _maps(config: schema.Config, settings: generators.Drawn, dataset: Dataset) -
     rasteriser = load_rasteriser(config.body.rasteriser)
     table = load_table(settings.bodies / "train.npz")
     scores = table.of([image.key for image in dataset.train]).score
-    if scores.max() < settings.least_score:
+    if scores.max() < settings.min_score:
         raise UserError(
             f"none of the {len(scores)} training images has a body to trust; lower "
-            "generator.least_score, or make better bodies with `reid-gen meshes`"
+            "generator.min_score, or make better bodies with `reid-gen meshes`"
         )
     size = config.data.height, config.data.width
     return TurnedMaps(
         StructureMaps(table, load_body(settings.body), *size, rasteriser, settings.axis),
         settings.map,
         build_angles(settings.angles),
-        settings.least_score,
+        settings.min_score,
         settings.batch,
     )
 
@@ -124,23 +124,23 @@ def build_angles(settings: generators.StepTurns | generators.AnyTurn) -> Angles:
         case generators.StepTurns():
             return Steps(settings.every, settings.last)
         case generators.AnyTurn():
-            return AnyAngle(settings.least)
+            return AnyAngle(settings.min_angle)
         case _:
             assert_never(settings)
 
 
-def build_mean(config: schema.Config, encoder: IdentityEncoder) -> MeanEncoder | None:
+def build_ema_encoder(config: schema.Config, encoder: IdentityEncoder) -> EmaEncoder | None:
     """What the generator draws by, if not the encoder itself: the start's, if that had one."""
     settings = config.generator
-    if not isinstance(settings, generators.Drawn) or settings.mean_encoder is None:
+    if not isinstance(settings, generators.Drawn) or settings.ema_momentum is None:
         return None
-    mean = MeanEncoder(encoder, settings.mean_encoder)
+    mean = EmaEncoder(encoder, settings.ema_momentum)
     if config.start_from is not None:
-        load_networks(config.start_from, {MEAN: mean}, if_there=True)
+        load_networks(config.start_from, {EMA_ENCODER: mean}, if_there=True)
     return mean
 
 
-def build_artist(config: schema.Config, checkpoint: Path) -> Artist:
+def build_view_renderer(config: schema.Config, checkpoint: Path) -> ViewRenderer:
     """What draws views with the networks of a run.
 
     Raises:
@@ -163,30 +163,30 @@ def build_artist(config: schema.Config, checkpoint: Path) -> Artist:
                 "gcl_pedestrians"
             )
     runtime = Runtime(config.encoder.precision, settings.precision)
-    if settings.mean_encoder is not None:
-        mean = MeanEncoder(encoder, settings.mean_encoder)
-        load_networks(checkpoint, {MEAN: mean})
+    if settings.ema_momentum is not None:
+        mean = EmaEncoder(encoder, settings.ema_momentum)
+        load_networks(checkpoint, {EMA_ENCODER: mean})
         encoder = mean.encoder
     torch.manual_seed(config.seed)
     load_networks(checkpoint, {GENERATOR: painter})
     for network in (encoder, painter):
         network.to(runtime.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     body = load_body(settings.body)
-    return Artist(
+    return ViewRenderer(
         encoder, painter, settings.map, body, *size, runtime, rasteriser, settings.axis
     )  # fmt: skip
 
 
-def build_identity(config: schema.Config, encoder: IdentityEncoder) -> dict[str, Learner]:
+def build_identity(config: schema.Config, encoder: IdentityEncoder) -> dict[str, TrainableNetwork]:
     """The identity encoder with every optimiser that a stage uses, by its name."""
     parameters = [parameter for parameter in encoder.parameters() if parameter.requires_grad]
     rate = config.stages[0].learning_rate
-    made: dict[str, Learner] = {}
+    made: dict[str, TrainableNetwork] = {}
     for kind in sorted({stage.optimizer for stage in config.stages}):
         optimizer: torch.optim.Optimizer
         if kind == "adam":
             optimizer = torch.optim.Adam(parameters, lr=rate, fused=True)
         else:
             optimizer = torch.optim.SGD(parameters, rate, momentum=0.9, nesterov=True, fused=True)
-        made[kind] = Learner(encoder, optimizer)
+        made[kind] = TrainableNetwork(encoder, optimizer)
     return made

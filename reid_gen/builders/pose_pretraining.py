@@ -15,13 +15,13 @@ from reid_gen.models.backbone import Colour, map_shape
 from reid_gen.models.encoder import IdentityEncoder
 from reid_gen.models.pose import PatchPainter, PoseHead, PoseHeads
 from reid_gen.training.pose_pretraining import Pretraining
-from reid_gen.training.step import Learner
-from reid_gen.types import Image, Ints
+from reid_gen.training.step import TrainableNetwork
+from reid_gen.types import Image, Int64Array
 
 
 def build_pretraining(
     config: schema.Config, settings: schema.Pose, encoder: IdentityEncoder, fill: Colour
-) -> tuple[Pretraining, Learner]:
+) -> tuple[Pretraining, TrainableNetwork]:
     """Groups, heads and how they are trained; and the heads with their optimiser.
 
     Raises:
@@ -56,10 +56,10 @@ def build_pretraining(
         align_temperature=settings.align_temperature,
         mask=settings.mask,
     )
-    return pretraining, Learner(heads, torch.optim.Adam(heads.parameters(), fused=True))
+    return pretraining, TrainableNetwork(heads, torch.optim.Adam(heads.parameters(), fused=True))
 
 
-def _numbered(names: list[str], source: str) -> Ints:
+def _numbered(names: list[str], source: str) -> Int64Array:
     """Groups as numbers, [N]."""
     found, numbers, counts = np.unique(names, return_inverse=True, return_counts=True)
     if counts.min() < 2:

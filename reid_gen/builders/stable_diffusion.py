@@ -26,7 +26,7 @@ from reid_gen.inference.reference_encoder import load_judge
 from reid_gen.models.checkpoint import find_checkpoint, read_card
 from reid_gen.models.encoder import FeatureExtractor
 from reid_gen.positives.prompted import Prompted
-from reid_gen.positives.scores import Scorer, StructureJudge
+from reid_gen.positives.scores import Scorer, SilhouetteScorer
 from reid_gen.runtime.devices import Runtime
 from reid_gen.types import Image
 
@@ -40,7 +40,7 @@ def build_groups(settings: pipelines.Groups) -> tuple[Prompted, Scorer, list[Ima
     prompts = () if settings.prompts is None else read_prompts(settings.prompts)
     images = training_images(load_dataset(settings.data.name, settings.data.root))
     table = load_table(settings.bodies / "train.npz")
-    trusted = table.trusts([image.key for image in images], settings.least_score)
+    trusted = table.trusts([image.key for image in images], settings.min_score)
     chosen = list(compress(images, trusted))
     runtime = Runtime("fp32")
     encode, person = _encoder(settings, runtime)
@@ -58,7 +58,7 @@ def build_groups(settings: pipelines.Groups) -> tuple[Prompted, Scorer, list[Ima
         person=person,
     )
     asked = StructureMaps(table, body, settings.data.height, settings.data.width, rasteriser)
-    return maker, Scorer(encode, StructureJudge(asked)), chosen
+    return maker, Scorer(encode, SilhouetteScorer(asked)), chosen
 
 
 def _encoder(
@@ -110,7 +110,7 @@ def build_painter(settings: pipelines.StableDiffusion, device: torch.device) -> 
         control=settings.control,
         controls=tuple(control.weights for control in settings.controls),
         scales=tuple(control.scale for control in settings.controls),
-        until=tuple(control.until for control in settings.controls),
+        control_end=tuple(control.control_end for control in settings.controls),
         image_prompt=None
         if made is None
         else (made.weights, made.subfolder, made.file, made.scale),

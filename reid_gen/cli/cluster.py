@@ -36,7 +36,7 @@ NORMALISE = click.option("--normalise", is_flag=True, help="Divide each row by i
 @click.argument("features", type=INPUT)
 @click.option("--out", type=FILE, required=True, help="FILE.parquet, .npz or .csv.")
 @click.option(
-    "--eps", type=OPEN_SHARE_RANGE, help="Radius, in (0, 1); 0.5 unless the rule has none."
+    "--eps", type=OPEN_SHARE_RANGE, help="Radius, in (0, 1); 0.5 unless the algorithm has none."
 )
 @click.option(
     "--k1",
@@ -55,7 +55,7 @@ NORMALISE = click.option("--normalise", is_flag=True, help="Divide each row by i
     help="ivf and hnsw are approximate; their recall is measured.",
 )
 @click.option(
-    "--rule",
+    "--algorithm",
     type=click.Choice(["dbscan", "hdbscan", "agglomerative"]),
     default="dbscan",
     show_default=True,
@@ -71,7 +71,7 @@ def cluster(
     k2: int | None,
     min_samples: int,
     neighbours: str,
-    rule: str,
+    algorithm: str,
     normalise: bool,
     output: Path | None,
 ) -> None:
@@ -85,8 +85,8 @@ def cluster(
     from reid_gen.data.feature_files import read_features
     from reid_gen.data.tables import check_table, write_table
 
-    if rule == "hdbscan" and eps is not None:
-        raise click.UsageError(f"--eps {eps} has no effect with --rule hdbscan; leave it out")
+    if algorithm == "hdbscan" and eps is not None:
+        raise click.UsageError(f"--eps {eps} has no effect with --algorithm hdbscan; leave it out")
     check_table(out)
     results = Results(output)
     found = read_features(features, normalise)
@@ -95,7 +95,7 @@ def cluster(
     from reid_gen.cluster.pseudo_labels import FEW, K1, K2, usual_neighbours
     from reid_gen.evaluation.clustering_metrics import clustering_quality
 
-    default = None if rule == "hdbscan" else FixedEps(0.5)
+    default = None if algorithm == "hdbscan" else FixedEps(0.5)
     made = pseudo_labels(
         found.features,
         eps=default if eps is None else FixedEps(eps),
@@ -103,7 +103,7 @@ def cluster(
         k2=k2,
         min_samples=min_samples,
         neighbours=neighbours,
-        rule=rule,
+        algorithm=algorithm,
     )
     if None in (k1, k2) and len(made.labels) < FEW:
         results.say(

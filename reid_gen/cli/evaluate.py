@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from reid_gen.config.schema import Config
     from reid_gen.evaluation.evaluator import Evaluator
     from reid_gen.models.encoder import FeatureExtractor
-    from reid_gen.types import Floats, Image, Ints
+    from reid_gen.types import Float32Array, Image, Int64Array
 
 
 @click.command(cls=Command)
@@ -145,7 +145,7 @@ def _build(config: Config, checkpoint: Path | None) -> tuple[Evaluator, FeatureE
     return evaluator, Runtime(config.encoder.precision).encoder(encoder)
 
 
-def _clusters(config: Config, checkpoint: Path | None) -> tuple[tuple[Image, ...], Ints]:
+def _clusters(config: Config, checkpoint: Path | None) -> tuple[tuple[Image, ...], Int64Array]:
     """Training images and their pseudo labels in the last epoch of a run."""
     from reid_gen.data.datasets import load_dataset
     from reid_gen.errors import UserError
@@ -163,8 +163,8 @@ def _clusters(config: Config, checkpoint: Path | None) -> tuple[tuple[Image, ...
 
 
 def _with_views(
-    checkpoint: Path | None, evaluator: Evaluator, features: tuple[Floats, Floats]
-) -> list[Floats]:
+    checkpoint: Path | None, evaluator: Evaluator, features: tuple[Float32Array, Float32Array]
+) -> list[Float32Array]:
     """Features of query and gallery with those of views by a run's generator."""
     from reid_gen.body.table import load_table
     from reid_gen.cli.views import open_run
@@ -172,11 +172,11 @@ def _with_views(
     from reid_gen.generators.turned_maps import TURNS
 
     assert checkpoint is not None
-    *_, drawn, artist = open_run(checkpoint)
+    *_, drawn, renderer = open_run(checkpoint)
     splits = {"query": evaluator.query, "gallery": evaluator.gallery}
     return [
         by_views(
-            own, artist.features(split.images, load_table(drawn.bodies / f"{name}.npz"), TURNS)
+            own, renderer.features(split.images, load_table(drawn.bodies / f"{name}.npz"), TURNS)
         )
         for own, (name, split) in zip(features, splits.items(), strict=True)
     ]

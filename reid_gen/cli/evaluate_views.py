@@ -70,7 +70,7 @@ def evaluate_views(
     from reid_gen.evaluation.view_evaluator import ViewEvaluator, some_queries, views_table
 
     told = Results(output)
-    checkpoint, config, drawn, artist = open_run(run, {"body.rasteriser": rasteriser})
+    checkpoint, config, drawn, renderer = open_run(run, {"body.rasteriser": rasteriser})
     dataset = load_dataset(config.data.name, config.data.root)
     query, gallery = labelled_splits(dataset)
     recognise = _judge(config, judge)
@@ -85,7 +85,7 @@ def evaluate_views(
         cache=checkpoint.parent / "statistics",
         features_name=_name(inception or judge, config.encoder.weights),
     )
-    scores = evaluator(artist)
+    scores = evaluator(renderer)
     told.say(views_table(scores, "FID" if inception else "Frechet (judge)"))
     about = {
         "degrees": ",".join(f"{angle:g}" for angle in degrees),
@@ -95,7 +95,7 @@ def evaluate_views(
     }
     told.write({**about, "scores": {name: found.as_dict() for name, found in scores.items()}})
     if sheet is not None:
-        told.draw(evaluator.sheet(artist), sheet, "views of some queries")
+        told.draw(evaluator.sheet(renderer), sheet, "views of some queries")
 
 
 def _judge(config: Config, run: Path | None) -> FeatureExtractor:

@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
     from reid_gen.data.positive_groups import Groups
     from reid_gen.positives.scores import Scorer
-    from reid_gen.positives.sources import Maker
+    from reid_gen.positives.sources import PositiveSource
     from reid_gen.types import Image
 
-    Job = tuple[Maker, Scorer, list[Image], dict[str, Any]]
+    Job = tuple[PositiveSource, Scorer, list[Image], dict[str, Any]]
     """What makes and scores groups, of which images, and what is said of it."""
 
 
@@ -224,27 +224,27 @@ def _drawn(run: Path, maker: str, share: float, steps: int | None, results: Resu
     from reid_gen.data.datasets import load_dataset, training_images
     from reid_gen.files import content_digest
     from reid_gen.models.checkpoint import WEIGHTS
-    from reid_gen.positives.scores import Scorer, StructureJudge
+    from reid_gen.positives.scores import Scorer, SilhouetteScorer
     from reid_gen.positives.sources import Anchored, Turned
     from reid_gen.training.step import GENERATOR
 
-    checkpoint, config, settings, artist = open_run(run, {"generator.steps": steps})
+    checkpoint, config, settings, renderer = open_run(run, {"generator.steps": steps})
     images = training_images(load_dataset(config.data.name, config.data.root))
     file = settings.bodies / "train.npz"
     table = load_table(file)
-    trusted = table.trusts([image.key for image in images], settings.least_score)
+    trusted = table.trusts([image.key for image in images], settings.min_score)
     chosen = list(compress(images, trusted))
     results.say(f"{len(images) - len(chosen)} of {len(images)} images have no body to trust")
     angles = build_angles(settings.angles)
-    way: Maker = Turned(artist, table, angles)
+    way: PositiveSource = Turned(renderer, table, angles)
     if maker == "anchored":
-        way = Anchored(artist, table, angles, share)
-    judge = StructureJudge(artist.maps(table))
+        way = Anchored(renderer, table, angles, share)
+    judge = SilhouetteScorer(renderer.maps(table))
     contents = {"bodies": file, "generator": checkpoint / f"{GENERATOR}{WEIGHTS}"}
     digests = {name: content_digest(path) for name, path in contents.items()}
     card: dict[str, Any] = {"made_by": _name(run), "contents_sha256": digests}
     card |= {} if steps is None else {"steps": steps}
-    return way, Scorer(artist.runtime.encoder(artist.encoder), judge), chosen, card
+    return way, Scorer(renderer.runtime.encoder(renderer.encoder), judge), chosen, card
 
 
 def _mosaics(run: Path) -> Job:

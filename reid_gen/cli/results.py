@@ -11,7 +11,7 @@ from reid_gen.cli.command import STDOUT
 from reid_gen.files import as_json, write_json
 
 if TYPE_CHECKING:
-    from reid_gen.types import Pixels
+    from reid_gen.types import Uint8Array
 
 
 class Results:
@@ -29,7 +29,7 @@ class Results:
         """Print text for people."""
         click.echo(text, err=self.on_stdout)
 
-    def draw(self, pixels: Pixels, target: Path, what: str) -> None:
+    def draw(self, pixels: Uint8Array, target: Path, what: str) -> None:
         """Write a picture [h, w, 3], and say what it shows and where it is.
 
         Raises:

@@ -15,7 +15,7 @@ from reid_gen.cli.options import ANGLES, FORCE, IMAGES, INPUT, MODEL_PATH, RASTE
 if TYPE_CHECKING:
     from reid_gen.config.generators import Drawn
     from reid_gen.config.schema import Config
-    from reid_gen.generators.renderer import Artist
+    from reid_gen.generators.renderer import ViewRenderer
 
 
 TURN = Output(endings=(".png", ".jpg", ".gif", ".mp4"))
@@ -63,19 +63,19 @@ def views(
     from reid_gen.generators.renderer import named_as_in, recover_bodies
     from reid_gen.report.turning import draw_turns
 
-    artist = open_run(run, {"body.rasteriser": rasteriser})[-1]
+    renderer = open_run(run, {"body.rasteriser": rasteriser})[-1]
     if bodies is None:
         table = recover_bodies(found, MeshRecovery())
     else:
         table = load_table(bodies)
         found = named_as_in(table, found)
-    draw_turns(artist, found, table, np.array(degrees, np.float32), out)
+    draw_turns(renderer, found, table, np.array(degrees, np.float32), out)
     click.echo(f"drew views of {len(found)} images: {out}")
 
 
 def open_run(
     run: Path, settings: Mapping[str, object] = MappingProxyType({})
-) -> tuple[Path, Config, Drawn, Artist]:
+) -> tuple[Path, Config, Drawn, ViewRenderer]:
     """Checkpoint, settings, those of the generator, and the artist of a run that draws.
 
     Args:
@@ -93,10 +93,10 @@ def open_run(
     overrides = [f"{name}={value}" for name, value in settings.items() if value is not None]
     config = load_config(checkpoint_folder(run).parent / CONFIG, overrides)
 
-    from reid_gen.builders.generator import build_artist
+    from reid_gen.builders.generator import build_view_renderer
     from reid_gen.models.checkpoint import find_checkpoint
 
     checkpoint = find_checkpoint(run)
-    artist = build_artist(config, checkpoint)
+    renderer = build_view_renderer(config, checkpoint)
     assert isinstance(config.generator, Drawn)
-    return checkpoint, config, config.generator, artist
+    return checkpoint, config, config.generator, renderer

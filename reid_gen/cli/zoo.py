@@ -199,10 +199,10 @@ def _open(
 
 
 def _described(found: Imported) -> str:
-    from reid_gen.errors import name_some
+    from reid_gen.errors import join_some
 
     read = f"{found.layout}: {found.card.backbone}, {found.card.pooling} pooling; read "
-    dropped = f": {name_some(found.dropped)}" if found.dropped else ""
+    dropped = f": {join_some(found.dropped)}" if found.dropped else ""
     return f"{read}{found.loaded} tensors, left out {len(found.dropped)}{dropped}"
 
 
@@ -216,11 +216,11 @@ def verify(output: Path | None) -> None:
     """
     from reid_gen.errors import UserError
     from reid_gen.zoo.cards import load_cards
-    from reid_gen.zoo.verify import fault_of
+    from reid_gen.zoo.verify import verify_weights
 
     results = Results(output)
     cards = load_cards()
-    faults = {card.name: fault_of(card) for card in cards if card.weights.source == "package"}
+    faults = {card.name: verify_weights(card) for card in cards if card.weights.source == "package"}
     for card in cards:
         absent = "no weights to verify: they are not passed on"
         verdict = (faults[card.name] or "as its card says") if card.name in faults else absent

@@ -11,13 +11,13 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial.distance import squareform
 from sklearn.cluster import HDBSCAN
 
-from reid_gen.types import OUTLIER, Ints
+from reid_gen.types import OUTLIER, Int64Array
 
 _TINY = 1e-9
 """In place of distance 0, which a sparse graph would lose."""
 
 
-def dbscan(distance: sparse.csr_matrix, eps: float, min_samples: int) -> Ints:
+def dbscan(distance: sparse.csr_matrix, eps: float, min_samples: int) -> Int64Array:
     """DBSCAN (Ester et al., KDD 1996).
 
     Core points that reach one another make a cluster, which is numbered by its first; any other
@@ -42,7 +42,7 @@ def dbscan(distance: sparse.csr_matrix, eps: float, min_samples: int) -> Ints:
     return labels
 
 
-def hdbscan(distance: sparse.csr_matrix, eps: float, min_samples: int) -> Ints:
+def hdbscan(distance: sparse.csr_matrix, eps: float, min_samples: int) -> Int64Array:
     """HDBSCAN (Campello et al., 2013), which needs no radius.
 
     Args:
@@ -80,7 +80,7 @@ def _in_one_piece(graph: sparse.csr_matrix) -> sparse.csr_matrix:
     return (graph + links + links.T).tocsr()
 
 
-def agglomerative(distance: sparse.csr_matrix, eps: float, min_samples: int) -> Ints:
+def agglomerative(distance: sparse.csr_matrix, eps: float, min_samples: int) -> Int64Array:
     """Average linkage up to a distance.
 
     Clusters that are less than eps apart on average have a pair that is, so that parts without
@@ -109,12 +109,12 @@ def agglomerative(distance: sparse.csr_matrix, eps: float, min_samples: int) -> 
     return _in_order(labels)
 
 
-RULES: dict[str, Callable[[sparse.csr_matrix, float, int], Ints]] = {
+ALGORITHMS: dict[str, Callable[[sparse.csr_matrix, float, int], Int64Array]] = {
     "dbscan": dbscan,
     "hdbscan": hdbscan,
     "agglomerative": agglomerative,
 }
-"""Names that ``clustering.rule`` may have."""
+"""Names that ``clustering.algorithm`` may have."""
 
 
 def _closer_than(distance: sparse.csr_matrix, eps: float) -> sparse.csr_matrix:
@@ -125,7 +125,7 @@ def _closer_than(distance: sparse.csr_matrix, eps: float) -> sparse.csr_matrix:
     return sparse.csr_matrix(stored, shape=distance.shape)
 
 
-def _average_linkage(part: sparse.csr_matrix, eps: float) -> Ints:
+def _average_linkage(part: sparse.csr_matrix, eps: float) -> Int64Array:
     """Labels from 0 of a few images."""
     if part.shape[0] == 1:
         return np.zeros(1, np.int64)
@@ -137,7 +137,7 @@ def _average_linkage(part: sparse.csr_matrix, eps: float) -> Ints:
     return (fcluster(tree, eps, "distance") - 1).astype(np.int64)
 
 
-def _in_order(labels: Ints) -> Ints:
+def _in_order(labels: Int64Array) -> Int64Array:
     """The same clusters, numbered by their first image."""
     kept = labels != OUTLIER
     _, first, number = np.unique(labels[kept], return_index=True, return_inverse=True)

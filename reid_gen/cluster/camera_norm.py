@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from reid_gen.errors import UserError, name_some
-from reid_gen.types import Floats, Ints
+from reid_gen.errors import UserError, join_some
+from reid_gen.types import Float32Array, Int64Array
 
 _LEAST_SPREAD = 1e-5
 """Added to the variance, as batch norm does."""
 
 
-def camera_normalised(features: Floats, camids: Ints) -> Floats:
+def camera_normalised(features: Float32Array, camids: Int64Array) -> Float32Array:
     """Standardise every dimension within each camera, then bring rows to length 1.
 
     ``(f - mean_c) / sqrt(var_c + 1e-5)`` with mean and variance over the images of camera c: what
@@ -31,7 +31,7 @@ def camera_normalised(features: Floats, camids: Ints) -> Floats:
     cameras, place, counts = np.unique(camids, return_inverse=True, return_counts=True)
     if counts.min() < 2:
         raise UserError(
-            f"camera {name_some(cameras[counts < 2])} (counted from 0) has a single image, and "
+            f"camera {join_some(cameras[counts < 2])} (counted from 0) has a single image, and "
             "clustering.camera_norm needs 2 of each; leave that image out, or set "
             "clustering.camera_norm to false"
         )
@@ -43,7 +43,7 @@ def camera_normalised(features: Floats, camids: Ints) -> Floats:
     lengths = np.linalg.norm(normalised, axis=1, keepdims=True)
     if not lengths.all():
         raise UserError(
-            f"row {name_some(np.flatnonzero(lengths[:, 0] == 0))} is the mean of its camera, so "
+            f"row {join_some(np.flatnonzero(lengths[:, 0] == 0))} is the mean of its camera, so "
             "that nothing is left of it; set clustering.camera_norm to false"
         )
     return normalised / lengths

@@ -11,11 +11,11 @@ from scipy import sparse
 from reid_gen.cluster.knn.neighbours import Neighbours
 from reid_gen.cluster.parallel import room_for, spread, threads
 from reid_gen.cluster.reciprocal import encode_sets, expanded_sets
-from reid_gen.types import Floats
+from reid_gen.types import Float32Array
 
 
 def jaccard_distances(
-    features: Floats,
+    features: Float32Array,
     neighbours: Neighbours,
     *,
     k1: int,

@@ -16,12 +16,12 @@ from numba.core import types
 from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
 
-from reid_gen.types import Floats
+from reid_gen.types import Float32Array
 
 Result = TypeVar("Result")
 
 
-def readable(features: Floats) -> NDArray[np.generic]:
+def readable(features: Float32Array) -> NDArray[np.generic]:
     """Features as numba reads them: it knows no float16, and takes the bits."""
     return features.view(np.uint16) if features.dtype == np.float16 else features
 

@@ -8,12 +8,12 @@ import numpy as np
 from scipy import sparse
 from typing_extensions import assert_never
 
-from reid_gen.cluster.algorithms import RULES
+from reid_gen.cluster.algorithms import ALGORITHMS
 from reid_gen.cluster.camera_norm import camera_normalised
 from reid_gen.cluster.jaccard import jaccard_distances
 from reid_gen.cluster.knn.neighbours import nearest
-from reid_gen.errors import UserError, name_some
-from reid_gen.types import OUTLIER, Floats, Ints, Scalars
+from reid_gen.errors import UserError, join_some
+from reid_gen.types import OUTLIER, Float32Array, Int64Array, Scalars
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class PseudoLabels:
         recall: Of the neighbours that it was made from; 1 if they are exact.
     """
 
-    labels: Ints
+    labels: Int64Array
     eps: float | None
     k1: int
     k2: int
@@ -99,7 +99,7 @@ class PseudoLabels:
 
 
 def pseudo_labels(
-    features: Floats,
+    features: Float32Array,
     *,
     eps: EpsRule | None = None,
     k1: int | None = None,
@@ -107,8 +107,8 @@ def pseudo_labels(
     k2: int | None = None,
     min_samples: int = 4,
     neighbours: str = "exact",
-    rule: str = "dbscan",
-    camids: Ints | None = None,
+    algorithm: str = "dbscan",
+    camids: Int64Array | None = None,
 ) -> PseudoLabels:
     """Cluster features without labels, whatever they come from.
 
@@ -121,7 +121,7 @@ def pseudo_labels(
         min_samples: Images within eps, itself included, that make a core point; of HDBSCAN and
             average linkage the fewest images of a cluster.
         neighbours: A key of ``neighbours.METHODS``.
-        rule: A key of ``rules.RULES``.
+        algorithm: A key of ``algorithms.ALGORITHMS``.
         camids: Camera of each row, [N], to standardise features within cameras; None does not.
 
     Returns:
@@ -137,11 +137,13 @@ def pseudo_labels(
     for name, value, least in (("k1", k1, 2), ("k2", k2, 1), ("min_samples", min_samples, 1)):
         if value < least:
             raise UserError(f"{name} must be at least {least}, got {value}")
-    if rule not in RULES:
-        raise UserError(f"unknown clustering rule {rule!r}; known: {', '.join(RULES)}")
-    if (eps is None) != (rule == "hdbscan"):
+    if algorithm not in ALGORITHMS:
+        raise UserError(
+            f"unknown clustering algorithm {algorithm!r}; known: {', '.join(ALGORITHMS)}"
+        )
+    if (eps is None) != (algorithm == "hdbscan"):
         lack = "needs an eps" if eps is None else "has no eps; leave it out"
-        raise UserError(f"clustering rule {rule} {lack}")
+        raise UserError(f"clustering algorithm {algorithm} {lack}")
     if camids is not None:
         features = camera_normalised(features, camids)
     found = nearest(features, max(k1 if k1_counts_self else k1 + 1, k2), neighbours)
@@ -151,7 +153,7 @@ def pseudo_labels(
         features, found, k1=k1, k2=k2, counts_self=k1_counts_self, most=most
     )
     radius = None if eps is None else choose_eps(distance, eps)
-    labels = RULES[rule](distance, 1.0 if radius is None else radius, min_samples)
+    labels = ALGORITHMS[algorithm](distance, 1.0 if radius is None else radius, min_samples)
     return PseudoLabels(labels, radius, k1, k2, found.recall)
 
 
@@ -165,7 +167,7 @@ def usual_neighbours(count: int) -> tuple[int, int]:
     return k1, min(K2, k1 // 2)
 
 
-def check_features(features: Floats, least: int = 2) -> None:
+def check_features(features: Float32Array, least: int = 2) -> None:
     """See that features can be compared.
 
     Args:
@@ -183,13 +185,13 @@ def check_features(features: Floats, least: int = 2) -> None:
     lengths = np.concatenate(
         [np.linalg.norm(np.asarray(features[s : s + _CHECKED], np.float32), axis=1) for s in blocks]
     )
-    for bad, rule, way_out in (
+    for bad, fault, way_out in (
         (~np.isfinite(lengths), "not finite", "leave them out"),
         (np.abs(lengths - 1) > 1e-2, "not of length 1", "divide each row by its length"),
     ):
         if bad.any():
-            rows = name_some([str(row) for row in np.flatnonzero(bad)])
-            raise UserError(f"{int(bad.sum())} rows of features are {rule}: {rows}; {way_out}")
+            rows = join_some([str(row) for row in np.flatnonzero(bad)])
+            raise UserError(f"{int(bad.sum())} rows of features are {fault}: {rows}; {way_out}")
 
 
 def choose_eps(distance: sparse.csr_matrix, rule: EpsRule) -> float:

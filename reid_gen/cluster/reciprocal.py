@@ -10,10 +10,10 @@ import numpy as np
 from scipy import sparse
 
 from reid_gen.cluster.parallel import dot, readable, room_for, spread, threads
-from reid_gen.types import Exact, Floats, Ints
+from reid_gen.types import Float32Array, Float64Array, Int64Array
 
 
-def expanded_sets(index: Ints, count: int, k1: int) -> sparse.csr_matrix:
+def expanded_sets(index: Int64Array, count: int, k1: int) -> sparse.csr_matrix:
     """R*: reciprocal neighbours, and those of their own that they share by over two thirds.
 
     ``R(i, k)`` holds the j among the first k of i that have i among their own first k;
@@ -37,7 +37,7 @@ def expanded_sets(index: Ints, count: int, k1: int) -> sparse.csr_matrix:
     return sparse.csr_matrix((ones, members, pointer), shape=(size, size))
 
 
-def _joined(parts: Sequence[tuple[Ints, Ints]]) -> tuple[Ints, Ints]:
+def _joined(parts: Sequence[tuple[Int64Array, Int64Array]]) -> tuple[Int64Array, Int64Array]:
     """Where each set starts, [N + 1], and the members of all, from shares of the images."""
     sizes, members = (np.concatenate(of_all) for of_all in zip(*parts, strict=True))
     return np.concatenate([[0], np.cumsum(sizes)]), members
@@ -96,11 +96,11 @@ def _expand(a, b, pointer, members, half_pointer, half_members):  # type: ignore
 
 def encode_sets(
     sets: sparse.csr_matrix,
-    features: Floats,
-    scale: Floats,
-    index: Ints,
+    features: Float32Array,
+    scale: Float32Array,
+    index: Int64Array,
     k2: int,
-    similarity: Exact,
+    similarity: Float64Array,
 ) -> sparse.csr_matrix:
     """V: softmax of the negative squared distance over each set, averaged over the k2 nearest.
 
@@ -131,8 +131,8 @@ def encode_sets(
 
 
 def _squared_distances(
-    sets: sparse.csr_matrix, features: Floats, index: Ints, similarity: Exact
-) -> Exact:
+    sets: sparse.csr_matrix, features: Float32Array, index: Int64Array, similarity: Float64Array
+) -> Float64Array:
     """|x_i - x_j|^2 of every j in the set of i, [pairs]."""
     result = np.empty(len(sets.indices), dtype=np.float64)
     arrays = (sets.indptr, sets.indices, index, similarity, readable(features), result)

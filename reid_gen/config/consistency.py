@@ -67,10 +67,10 @@ def _generator_is_used(config: Config) -> Iterator[str]:
             "stage, or remove the section (generator: null)"
         )
     match config.generator:
-        case MeshGan(learn=int() as learn, batch=batch) if learn > batch:
+        case MeshGan(train_batch=int() as train_batch, batch=batch) if train_batch > batch:
             yield (
-                f"generator.learn {learn} must be at most generator.batch {batch}, the images of a "
-                "step that get views"
+                f"generator.train_batch {train_batch} must be at most generator.batch {batch}, the "
+                "images of a step that get views"
             )
 
 
@@ -139,7 +139,7 @@ def _every_stage_learns(config: Config) -> Iterator[str]:
         loss = _loss(config, stage)
         with_views = config.generator is not None and _learns_from_views(stage)
         # People are mixed only where the generator learns.
-        other_terms = (*IMAGE_TERMS, "mixed") if stage.views else IMAGE_TERMS
+        other_terms = (*IMAGE_TERMS, "mixup") if stage.views else IMAGE_TERMS
         terms = _view_terms(loss, other_terms) if with_views else []
         if with_views and not terms:
             yield (
@@ -154,11 +154,11 @@ def _every_stage_learns(config: Config) -> Iterator[str]:
 
 
 def _mixup_fits(config: Config) -> Iterator[str]:
-    mixes = isinstance(config.generator, MeshGan) and config.generator.mix is not None
+    mixes = isinstance(config.generator, MeshGan) and config.generator.mixup_alpha is not None
     if config.generator is None or mixes:
         return
-    if any(_loss(config, stage).weights.mixed > 0 for stage in config.stages):
-        yield "loss.weights.mixed needs generator.mix, such as 0.6"
+    if any(_loss(config, stage).weights.mixup > 0 for stage in config.stages):
+        yield "loss.weights.mixup needs generator.mixup_alpha, such as 0.6"
 
 
 def _pose_stands_alone(config: Config) -> Iterator[str]:

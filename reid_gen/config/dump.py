@@ -11,10 +11,10 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
 from reid_gen.config.schema import Config
 
-Place = tuple[str | int, ...]
+KeyPath = tuple[str | int, ...]
 
 
-def dump_config(config: Config, given: Collection[Place] | None = None) -> str:
+def dump_config(config: Config, given: Collection[KeyPath] | None = None) -> str:
     """Write all settings as YAML that :func:`~reid_gen.config.load.load_config` reads back equal.
 
     Args:
@@ -36,7 +36,7 @@ def _write_null(representer: Any, value: None) -> Any:
     return representer.represent_scalar("tag:yaml.org,2002:null", "null")
 
 
-def _commented(node: Any, place: Place, given: Collection[Place] | None) -> Any:
+def _commented(node: Any, place: KeyPath, given: Collection[KeyPath] | None) -> Any:
     if isinstance(node, dict):
         mapping = CommentedMap()
         for key, value in node.items():

@@ -36,7 +36,7 @@ class AnyTurn(Section):
     """Turns by any angle."""
 
     kind: Literal["any"]
-    least: Annotated[float, Field(ge=0, lt=180)] = 20.0
+    min_angle: Annotated[float, Field(ge=0, lt=180)] = 20.0
 
 
 class Structure(Section):
@@ -88,12 +88,12 @@ class Drawn(Section):
     angles: Annotated[StepTurns | AnyTurn, Field(discriminator="kind")] = AnyTurn(kind="any")
     axis: Literal["body", "picture"] = "body"
     """What bodies turn about: the upright axis of each, or the picture's vertical (GCL)."""
-    least_score: Share = 0.3
+    min_score: Share = 0.3
     """Images with less confident bodies are trained without views."""
     batch: ViewBatch = 16
     """Images per step that get views; one alone has no batch statistics."""
     precision: Literal["bf16", "fp32"] = "bf16"
-    mean_encoder: Share | None = None
+    ema_momentum: Share | None = None
     """Momentum of a slow mean of the identity encoder that views are drawn by while it learns: it
     then learns from contrast alone, and the generator from its own terms alone. null draws by the
     encoder itself, and each moves the other too (GCL)."""
@@ -109,16 +109,16 @@ class MeshGan(Drawn):
     """Tie the view's part features to the image's too (paper, not release)."""
     padding: Literal["reflect", "zeros"] = "reflect"
     """Of its convolutions; ``zeros`` saves a fifth of a step on CPU."""
-    recompute: bool = False
+    gradient_checkpointing: bool = False
     """Compute what decoder and discriminator made again on the way back instead of keeping it: less
     memory, more time."""
     body_weight: Annotated[Positive, Field(ge=1)] = 1.0
     """How much a pixel on the body counts in ``image`` and ``cycle`` beside one elsewhere."""
     statistics: Literal["real", "all"] = "real"
     """Whose batch statistics the identity encoder keeps for evaluation (release: all images')."""
-    learn: ViewBatch | None = None
+    train_batch: ViewBatch | None = None
     """Images per step that it learns from, of those that get views; null takes all."""
-    mix: Positive | None = None
+    mixup_alpha: Positive | None = None
     """GCL+: alpha of the Beta that mixes two people's part features (0.6); null never mixes."""
     structure: Structure = Structure()
     decoder: Decoder = Decoder()
@@ -141,14 +141,14 @@ class PixelDiffusion(Drawn):
     """Channels of each level."""
     layers: Depth = 1
     """Residual blocks per level."""
-    shuffle: Literal[1, 2, 4] = 4
+    patch_size: Literal[1, 2, 4] = 4
     """Side of the blocks of pixels that become channels."""
     heads: Channels = 4
-    cross: Width = 128
+    cross_attention_dim: Width = 128
     """Width of the tokens that are attended to."""
-    drop: Share = 0.1
+    condition_dropout: Share = 0.1
     """How often the body, and how often the person, is hidden in training."""
-    average: Momentum = 0.999
+    ema_decay: Momentum = 0.999
     """Decay of the running average that draws."""
     steps: Annotated[int, Field(ge=1, le=1000)] = 10
     """Of the sampler."""
@@ -168,10 +168,10 @@ class Stored(Section):
     """Views per image in a step."""
     batch: ViewBatch = 16
     """Images per step that get views; one alone has no batch statistics."""
-    least_identity: Annotated[float, Field(ge=-1, le=1)] = -1.0
+    min_identity: Annotated[float, Field(ge=-1, le=1)] = -1.0
     """Views whose identity score is lower are left out; the next two likewise."""
-    least_structure: Share = 0.0
-    least_difference: Share = 0.0
+    min_structure: Share = 0.0
+    min_difference: Share = 0.0
     """Above 0 leaves out copies of the image and of other views."""
-    weigh: bool = False
+    weight_by_identity: bool = False
     """A view counts as much as its identity score says, at least 0."""

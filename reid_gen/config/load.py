@@ -13,9 +13,10 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from reid_gen.config.override import apply_overrides
+from reid_gen.config.renamed import RENAMED
 from reid_gen.config.schema import Config
-from reid_gen.config.tree import Place, read_tree
-from reid_gen.errors import UserError, name_some
+from reid_gen.config.tree import KeyPath, read_tree
+from reid_gen.errors import UserError, join_some
 
 Model = TypeVar("Model", bound=BaseModel)
 LONG = 200
@@ -76,7 +77,7 @@ def load_settings(path: Path, model: type[Model], overrides: Sequence[str] = ())
         raise UserError("\n".join(faults)) from error
 
 
-def given_places(path: Path, overrides: Sequence[str] = ()) -> set[Place]:
+def given_places(path: Path, overrides: Sequence[str] = ()) -> set[KeyPath]:
     """Places of the values that a file and overrides set themselves; the rest are defaults."""
     tree, lines = read_tree(path)
     return {*lines, *apply_overrides(tree, overrides)}
@@ -85,7 +86,7 @@ def given_places(path: Path, overrides: Sequence[str] = ()) -> set[Place]:
 def _describe(
     fault: ErrorDetails,
     tree: dict[str, Any],
-    origins: dict[Place, str],
+    origins: dict[KeyPath, str],
     file: str,
     model: type[BaseModel],
 ) -> str:
@@ -97,7 +98,7 @@ def _describe(
     return f"{origin}: {dotted + ': ' if dotted else ''}{_words(fault, place, model)}"
 
 
-def _in_tree(location: Place, tree: dict[str, Any]) -> Place:
+def _in_tree(location: KeyPath, tree: dict[str, Any]) -> KeyPath:
     """Drop the tags that pydantic puts into the path of a union's member."""
     node: Any = tree
     kept: list[str | int] = []
@@ -116,7 +117,7 @@ def _child(node: Any, part: str | int) -> Any:
         return None
 
 
-def _words(fault: ErrorDetails, place: Place, model: type[BaseModel]) -> str:
+def _words(fault: ErrorDetails, place: KeyPath, model: type[BaseModel]) -> str:
     """What is wrong, in the user's words."""
     kind, value, facts = fault["type"], fault.get("input"), fault.get("ctx", {})
     shown = json.dumps(value, default=str)
@@ -157,12 +158,14 @@ def _words(fault: ErrorDetails, place: Place, model: type[BaseModel]) -> str:
             return f"{rule}, {got}"
 
 
-def _unknown_key(place: Place, model: type[BaseModel]) -> str:
+def _unknown_key(place: KeyPath, model: type[BaseModel]) -> str:
     known = _fields(place[:-1], model)
     if place[-1] in known:
         return "this key belongs to another kind than the one given; remove it or change kind"
+    if (new := RENAMED.get(str(place[-1]))) in known:
+        return f"this key was renamed; write {new}"
     close = _meant(str(place[-1]), known, model)
-    hint = f"; did you mean {name_some(close)}?" if close else ""
+    hint = f"; did you mean {join_some(close)}?" if close else ""
     return f"unknown key; allowed here: {', '.join(known)}{hint}"
 
 
@@ -190,7 +193,7 @@ def _paths(model: type[BaseModel], above: str = "") -> Iterator[str]:
             yield from _paths(inner, f"{above}{name}{item}.")
 
 
-def _fields(place: Place, root: type[BaseModel]) -> list[str]:
+def _fields(place: KeyPath, root: type[BaseModel]) -> list[str]:
     """Names of the keys allowed at a place of the tree, of all members of a union."""
     models: list[Any] = [root]
     for part in place:

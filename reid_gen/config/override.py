@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from reid_gen.config.tree import DEEPEST, Place, parse_yaml
+from reid_gen.config.tree import DEEPEST, KeyPath, parse_yaml
 from reid_gen.errors import UserError
 
 LONG = 200
 """Characters of an override that a message shows."""
 
 
-def apply_overrides(tree: dict[str, Any], overrides: Sequence[str]) -> dict[Place, str]:
+def apply_overrides(tree: dict[str, Any], overrides: Sequence[str]) -> dict[KeyPath, str]:
     """Set values in a tree of plain mappings and lists.
 
     Args:
@@ -25,7 +25,7 @@ def apply_overrides(tree: dict[str, Any], overrides: Sequence[str]) -> dict[Plac
     Raises:
         UserError: If there is no ``=``, the value is no YAML, or the path leads nowhere.
     """
-    origins: dict[Place, str] = {}
+    origins: dict[KeyPath, str] = {}
     for text in overrides:
         dotted, equals, value = text.partition("=")
         if not equals or not dotted:
@@ -39,7 +39,7 @@ def _parsed(value: str, origin: str) -> Any:
     return parse_yaml(value, lambda line: origin)[0]
 
 
-def _set(tree: Any, words: list[str], value: Any, text: str) -> Place:
+def _set(tree: Any, words: list[str], value: Any, text: str) -> KeyPath:
     if len(words) > DEEPEST:
         raise UserError(f"--set {text[:80]}...: a path of {len(words)} keys leads to no setting")
     path: list[str | int] = []

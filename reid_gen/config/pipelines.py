@@ -20,7 +20,7 @@ class Control(Section):
     """Hub id or folder of a ControlNet, or of a T2I-Adapter."""
     condition: Literal["openpose", "depth", "normal"]
     scale: NotNegative = 1.0
-    until: Annotated[float, Field(gt=0, le=1)] = 1.0
+    control_end: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Share of the steps after which a ControlNet no longer counts; T2I-Adapters always do."""
 
 
@@ -66,11 +66,11 @@ class StableDiffusion(Section):
             )
         if self.control == "adapter" and len(self.controls) > 1:
             raise ValueError("give one T2I-Adapter; several controls need control: controlnet")
-        until = self.controls[0].until
-        if self.control == "adapter" and until != 1:
+        control_end = self.controls[0].control_end
+        if self.control == "adapter" and control_end != 1:
             raise ValueError(
-                f"until: {until} has no effect on a T2I-Adapter, which counts in all steps; leave "
-                "it out, or take control: controlnet"
+                f"control_end: {control_end} has no effect on a T2I-Adapter, which counts in all "
+                "steps; leave it out, or take control: controlnet"
             )
         return self
 
@@ -93,7 +93,7 @@ class Groups(Section):
     body: Annotated[Path | None, Field(strict=False)] = None
     """SMPL model if the bodies are SMPL's; null for the built-in one."""
     rasteriser: RasteriserName = "numba"
-    least_score: Share = 0.3
+    min_score: Share = 0.3
     """Less confident bodies are left out."""
     angles: Annotated[StepTurns | AnyTurn, Field(discriminator="kind")] | None = None
     """How far bodies are turned; null draws them as they are."""

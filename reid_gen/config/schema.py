@@ -115,7 +115,7 @@ class Clustering(Section):
     """``ivf`` and ``hnsw`` are approximate; the journal then says their recall."""
     camera_norm: bool = False
     """Features are standardised within each camera before they are clustered."""
-    rule: Literal["dbscan", "hdbscan", "agglomerative"] = "dbscan"
+    algorithm: Literal["dbscan", "hdbscan", "agglomerative"] = "dbscan"
     """HDBSCAN has no eps, whatever is set."""
 
 
@@ -144,8 +144,8 @@ class Weights(Section):
     view_instance: NotNegative = 0.0
     view_cluster: NotNegative = 0.0
     real_cluster: NotNegative = 0.0
-    mixed: NotNegative = 0.0
-    """Of GCL+; needs ``generator.mix``."""
+    mixup: NotNegative = 0.0
+    """Of GCL+; needs ``generator.mixup_alpha``."""
 
 
 class Pairs(Section):
@@ -153,7 +153,7 @@ class Pairs(Section):
 
     negatives: Count | None = None
     """Random rows of other labels per image; null takes all."""
-    live: bool = True
+    positive_from_batch: bool = True
     """False: a view's own positive is the image's row of the bank (release)."""
     own_negatives: bool = True
     """False: the real image borrows the negatives of its view (release)."""

@@ -13,18 +13,18 @@ from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 
 from reid_gen.errors import UserError
 
-Place = tuple[str | int, ...]
+KeyPath = tuple[str | int, ...]
 Origin = Callable[[int], str]
 """From a line, counted from 1, to what names it in a message."""
 MOST_BYTES = 100_000
 MOST_VALUES = 10_000
 DEEPEST = 50
-KINDS = ("null", "bool", "int", "float", "str", "timestamp", "map", "seq")
-PLAIN = {f"tag:yaml.org,2002:{kind}" for kind in KINDS}
+YAML_TYPES = ("null", "bool", "int", "float", "str", "timestamp", "map", "seq")
+PLAIN = {f"tag:yaml.org,2002:{kind}" for kind in YAML_TYPES}
 MERGE = "tag:yaml.org,2002:merge"
 
 
-def read_tree(path: Path) -> tuple[dict[str, Any], dict[Place, int]]:
+def read_tree(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
     """Read a file of settings.
 
     Args:
@@ -51,7 +51,7 @@ def read_tree(path: Path) -> tuple[dict[str, Any], dict[Place, int]]:
     return tree, lines
 
 
-def parse_yaml(text: str, origin: Origin) -> tuple[Any, dict[Place, int]]:
+def parse_yaml(text: str, origin: Origin) -> tuple[Any, dict[KeyPath, int]]:
     """Read plain values: mappings, lists, texts, numbers, true, false and null.
 
     Args:
@@ -88,12 +88,12 @@ class _Tree:
     """Makes values of nodes, and notes their lines."""
 
     def __init__(self, constructor: Any, origin: Origin) -> None:
-        self.lines: dict[Place, int] = {}
+        self.lines: dict[KeyPath, int] = {}
         self._constructor = constructor
         self._origin = origin
         self._values = 0
 
-    def plain(self, node: Any, place: Place) -> Any:
+    def plain(self, node: Any, place: KeyPath) -> Any:
         """The value of a node; an alias counts as often as it is used."""
         self._values += 1
         if self._values > MOST_VALUES:
@@ -110,7 +110,7 @@ class _Tree:
             return [self.plain(item, (*place, i)) for i, item in enumerate(node.value)]
         return self._scalar(node)
 
-    def _mapping(self, node: MappingNode, place: Place) -> dict[str, Any]:
+    def _mapping(self, node: MappingNode, place: KeyPath) -> dict[str, Any]:
         values: dict[str, Any] = {}
         for key, value in node.value:
             if not isinstance(key, ScalarNode):

@@ -10,7 +10,7 @@ import numpy as np
 from reid_gen.data.loaders import ImageLoader
 from reid_gen.data.sampling import MIN_BATCH, identity_batches, shuffled_batches
 from reid_gen.errors import UserError
-from reid_gen.types import OUTLIER, Ints
+from reid_gen.types import OUTLIER, Int64Array
 
 
 @dataclass(frozen=True)
@@ -27,11 +27,11 @@ class Pool:
     loader: ImageLoader
     batch: int
     instances: int | None
-    camids: Ints | None = None
+    camids: Int64Array | None = None
 
     def by_label(
-        self, labels: Ints, iterations: int | None, rng: np.random.Generator
-    ) -> Iterator[Ints]:
+        self, labels: Int64Array, iterations: int | None, rng: np.random.Generator
+    ) -> Iterator[Int64Array]:
         """Batches of clustered images; without ``iterations`` about each once."""
         clustered = np.flatnonzero(labels != OUTLIER)
         count = iterations or steps(len(clustered), self.batch)
@@ -52,7 +52,7 @@ def steps(rows: int, batch: int) -> int:
     return max(1, rows // batch)
 
 
-def share(rows: Ints, rank: int, processes: int) -> Ints:
+def share(rows: Int64Array, rank: int, processes: int) -> Int64Array:
     """The part of a batch that one of several processes computes.
 
     Raises:

@@ -13,7 +13,7 @@ import numpy as np
 
 from reid_gen.data.datasets import DATASETS, Counts, load_dataset
 from reid_gen.data.images import UnreadableImage, decode
-from reid_gen.types import UNKNOWN, Image, Ints
+from reid_gen.types import UNKNOWN, Image, Int64Array
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def check_dataset(name: str, root: Path) -> CheckReport:
     """
     dataset = load_dataset(name, root)
     official = DATASETS[name].official
-    parts: list[tuple[str, Sequence[Image], Ints | None]] = [
+    parts: list[tuple[str, Sequence[Image], Int64Array | None]] = [
         ("train", dataset.train, dataset.train_pids)
     ]
     if dataset.query is not None:
@@ -105,7 +105,7 @@ def check_dataset(name: str, root: Path) -> CheckReport:
     )
 
 
-def _count(images: Sequence[Image], pids: Ints | None, distractor: int | None) -> Counts:
+def _count(images: Sequence[Image], pids: Int64Array | None, distractor: int | None) -> Counts:
     people = set() if pids is None else set(np.unique(pids).tolist())
     cameras = {image.camid for image in images}
     return Counts(len(images), len(people - {distractor, UNKNOWN}), len(cameras - {None}))

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from reid_gen.data.positive_groups import HEADER, Groups
-from reid_gen.errors import UserError, name_some
+from reid_gen.errors import UserError, join_some
 
 
 def check_groups(groups: Groups) -> None:
@@ -27,7 +27,7 @@ def check_groups(groups: Groups) -> None:
     if uncounted:
         raise UserError(
             f"{groups.folder} lists {len(groups.members)} images, and its {HEADER} says {members} "
-            f"in each of {sources} groups: {name_some(uncounted)}; remove the part-* folders of "
+            f"in each of {sources} groups: {join_some(uncounted)}; remove the part-* folders of "
             "these and go on with the command that made them"
         )
     bad = []
@@ -40,7 +40,7 @@ def check_groups(groups: Groups) -> None:
     if bad:
         raise UserError(
             f"{groups.folder}: {len(bad)} of {len(groups.members)} images are damaged: "
-            f"{name_some(bad)}; remove their part-* folders and generate again"
+            f"{join_some(bad)}; remove their part-* folders and generate again"
         )
 
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from reid_gen.data.ids import ids, names_of
 from reid_gen.data.tables import Column, arrow_column, read_npz, read_parquet
-from reid_gen.errors import UserError, name_some
-from reid_gen.types import UNKNOWN, Floats, Ints
+from reid_gen.errors import UserError, join_some
+from reid_gen.types import UNKNOWN, Float32Array, Int64Array
 
 READ = (".npy", ".npz", ".parquet")
 FEATURE_TABLES = (".npz", ".parquet")
@@ -34,11 +34,11 @@ class Features:
     """
 
     source: Path
-    features: Floats
+    features: Float32Array
     names: NDArray[np.str_] | None
     paths: NDArray[np.str_] | None
-    pids: Ints | None
-    camids: Ints
+    pids: Int64Array | None
+    camids: Int64Array
 
     @property
     def keys(self) -> NDArray[np.str_]:
@@ -134,7 +134,7 @@ def _lists(values: Any) -> NDArray[Any]:
     return np.asarray(flat.to_numpy(zero_copy_only=False)).reshape(len(lengths), usual)
 
 
-def _unit_rows(features: NDArray[Any]) -> Floats:
+def _unit_rows(features: NDArray[Any]) -> Float32Array:
     """Rows of length 1, [N, D] float32, in float64 so that no large or small number is lost."""
     result = np.empty(features.shape, np.float32)
     for start in range(0, len(features), _BLOCK):
@@ -156,5 +156,5 @@ def _refuse(bad: NDArray[np.bool_], what: str, start: int = 0) -> None:
     rows = np.flatnonzero(bad) + start
     if len(rows):
         raise ValueError(
-            f"{len(rows)} rows of {FEATURE} are {what}: {name_some(rows)}; leave them out"
+            f"{len(rows)} rows of {FEATURE} are {what}: {join_some(rows)}; leave them out"
         )

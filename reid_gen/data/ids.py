@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reid_gen.data.tables import Column
-from reid_gen.errors import name_some
-from reid_gen.types import UNKNOWN, Ints
+from reid_gen.errors import join_some
+from reid_gen.types import UNKNOWN, Int64Array
 
 _TEXT = re.compile(r"(-?[0-9]+)(\.0*)?|nan|", re.IGNORECASE | re.ASCII)
 
@@ -41,7 +41,7 @@ def id_of(value: object) -> int:
     return int(value)
 
 
-def ids(values: Column, name: str) -> Ints:
+def ids(values: Column, name: str) -> Int64Array:
     """Pids, cameras or frames of all rows, [N]; ``UNKNOWN`` where there is nothing.
 
     Raises:
@@ -62,7 +62,7 @@ def ids(values: Column, name: str) -> Ints:
     mask = np.ma.getmaskarray(values)
     bad = np.flatnonzero(refused[place] & ~mask)
     if len(bad):
-        rows = name_some(f"{values.data[row]!s} in row {row}" for row in bad)
+        rows = join_some(f"{values.data[row]!s} in row {row}" for row in bad)
         raise ValueError(
             f"{name} must be whole numbers from 0 up, or nothing where it is unknown: {rows}"
         )
@@ -79,7 +79,7 @@ def names_of(values: Column, name: str) -> NDArray[np.str_]:
         raise ValueError(f"{name} holds {values.dtype} {list(values.shape)}; text [N] is wanted")
     lacking = np.flatnonzero(np.ma.getmaskarray(values))
     if len(lacking):
-        raise ValueError(f"{name} is null in row {name_some(lacking)}; name every image")
+        raise ValueError(f"{name} is null in row {join_some(lacking)}; name every image")
     texts = values.data.astype(str)
     _, first, place = np.unique(texts, return_index=True, return_inverse=True)
     again = np.flatnonzero(first[place] != np.arange(len(texts)))

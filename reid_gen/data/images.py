@@ -14,9 +14,9 @@ import numpy as np
 from PIL import ExifTags, UnidentifiedImageError
 from PIL import Image as Pillow
 
-from reid_gen.errors import UserError, name_some
+from reid_gen.errors import UserError, join_some
 from reid_gen.files import write_bytes
-from reid_gen.types import Pixels
+from reid_gen.types import Uint8Array
 
 FORMATS = {
     "JPEG": (".jpg", ".jpeg", ".jfif"),
@@ -66,7 +66,7 @@ class UnreadableImage(UserError):
         self.reason = reason
 
 
-def decode(path: Path, height: int | None = None, width: int | None = None) -> Pixels:
+def decode(path: Path, height: int | None = None, width: int | None = None) -> Uint8Array:
     """Decode one file completely, set it upright and resize it.
 
     Args:
@@ -82,7 +82,7 @@ def decode(path: Path, height: int | None = None, width: int | None = None) -> P
             of its white and black are unknown.
     """
 
-    def pixels(file: Pillow.Image) -> Pixels:
+    def pixels(file: Pillow.Image) -> Uint8Array:
         picture = upright_rgb(file)
         size = (width or picture.width, height or picture.height)
         if picture.size != size:
@@ -92,7 +92,7 @@ def decode(path: Path, height: int | None = None, width: int | None = None) -> P
     return _read(path, pixels)
 
 
-def resize(pixels: Pixels, height: int, width: int) -> Pixels:
+def resize(pixels: Uint8Array, height: int, width: int) -> Uint8Array:
     """Resize decoded pixels [h, w, 3] as :func:`decode` does, to [H, W, 3]."""
     if pixels.shape[:2] == (height, width):
         return pixels
@@ -191,7 +191,7 @@ def _orientation(picture: Pillow.Image) -> int:
     return orientation
 
 
-def save_picture(pixels: Pixels, path: Path) -> None:
+def save_picture(pixels: Uint8Array, path: Path) -> None:
     """Write display colours [h, w, 3] as a PNG or JPEG file.
 
     Raises:
@@ -208,7 +208,7 @@ def save_picture(pixels: Pixels, path: Path) -> None:
 def unreadable_error(failures: list[UnreadableImage]) -> UserError:
     """One error for all the files that did not decode, listed by path."""
     listed = "\n".join(f"  {failure.path}: {failure.reason}" for failure in failures)
-    names = name_some([failure.path.name for failure in failures], most=3)
+    names = join_some([failure.path.name for failure in failures], most=3)
     return UserError(
         f"{len(failures)} image(s) do not decode: {names}; replace or remove them\n{listed}"
     )

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from reid_gen.data.images import UnreadableImage, decode, unreadable_error
-from reid_gen.data.sidecar import Bring, Brought
-from reid_gen.types import Image, Ints, Pixels
+from reid_gen.data.sidecar import ConditionInputs, MakeConditions
+from reid_gen.types import Image, Int64Array, Uint8Array
 
 _AHEAD = 3
 
@@ -24,13 +24,13 @@ class DecodedBatch:
         index: Row of each image in the list of images, [B].
         pixels: RGB in 0..255, [B, H, W, 3]; black where an image does not decode.
         failures: The images that do not decode. Whoever reads the batch must not pass over them.
-        brought: What comes beside the images, if that was asked for.
+        condition_inputs: What comes beside the images, if that was asked for.
     """
 
-    index: Ints
-    pixels: Pixels
+    index: Int64Array
+    pixels: Uint8Array
     failures: tuple[UnreadableImage, ...] = ()
-    brought: Brought | None = None
+    condition_inputs: ConditionInputs | None = None
 
     def complete(self) -> DecodedBatch:
         """The batch, if every image decoded.
@@ -59,7 +59,7 @@ class ImageLoader:
         self.width = width
         self.workers = workers
 
-    def part(self, rows: Ints) -> ImageLoader:
+    def part(self, rows: Int64Array) -> ImageLoader:
         """A loader of some of the images."""
         images = [self.images[row] for row in rows]
         return ImageLoader(images, self.height, self.width, self.workers)
@@ -69,32 +69,38 @@ class ImageLoader:
         rows = np.arange(len(self.images))
         return self.read(rows[start : start + batch] for start in range(0, len(rows), batch))
 
-    def read(self, batches: Iterable[Ints], bring: Bring | None = None) -> Iterator[DecodedBatch]:
+    def read(
+        self, batches: Iterable[Int64Array], make_conditions: MakeConditions | None = None
+    ) -> Iterator[DecodedBatch]:
         """Read the images of each batch of rows [B], in the order asked for.
 
         Args:
             batches: Rows of each batch.
-            bring: Makes what comes beside the images.
+            make_conditions: Makes what comes beside the images.
         """
         with ThreadPoolExecutor(self.workers, thread_name_prefix="decode") as pool:
             waiting: deque[_Started] = deque()
             for number, index in enumerate(batches):
                 waiting.append(self._start(pool, index))
-                if bring is not None:
+                if make_conditions is not None:
                     images = [self.images[row] for row in index]
-                    waiting[-1].brought = pool.submit(waiting[-1].bring, bring, images, number)
+                    waiting[-1].condition_inputs = pool.submit(
+                        waiting[-1].make_conditions, make_conditions, images, number
+                    )
                 if len(waiting) > _AHEAD:
                     yield waiting.popleft().finish()
             while waiting:
                 yield waiting.popleft().finish()
 
-    def _start(self, pool: ThreadPoolExecutor, index: Ints) -> _Started:
+    def _start(self, pool: ThreadPoolExecutor, index: Int64Array) -> _Started:
         pixels = np.zeros((len(index), self.height, self.width, 3), dtype=np.uint8)
         shares = np.array_split(np.arange(len(index)), self.workers)
         tasks = [pool.submit(self._fill, pixels, index, share) for share in shares]
         return _Started(index, pixels, tasks)
 
-    def _fill(self, pixels: Pixels, index: Ints, share: Ints) -> list[UnreadableImage]:
+    def _fill(
+        self, pixels: Uint8Array, index: Int64Array, share: Int64Array
+    ) -> list[UnreadableImage]:
         failures = []
         for place in share:
             try:
@@ -108,17 +114,19 @@ class ImageLoader:
 class _Started:
     """A batch that is being read."""
 
-    index: Ints
-    pixels: Pixels
+    index: Int64Array
+    pixels: Uint8Array
     tasks: list[Future[list[UnreadableImage]]]
-    brought: Future[Brought] | None = None
+    condition_inputs: Future[ConditionInputs] | None = None
 
-    def bring(self, bring: Bring, images: Sequence[Image], number: int) -> Brought:
+    def make_conditions(
+        self, make_conditions: MakeConditions, images: Sequence[Image], number: int
+    ) -> ConditionInputs:
         """Waits for the pixels; threads take them up first."""
         wait(self.tasks)
-        return bring(images, self.pixels, number)
+        return make_conditions(images, self.pixels, number)
 
     def finish(self) -> DecodedBatch:
         failures = tuple(failure for task in self.tasks for failure in task.result())
-        brought = self.brought.result() if self.brought else None
-        return DecodedBatch(self.index, self.pixels, failures, brought)
+        condition_inputs = self.condition_inputs.result() if self.condition_inputs else None
+        return DecodedBatch(self.index, self.pixels, failures, condition_inputs)

@@ -95,7 +95,7 @@ class Groups:
     members: tuple[Member, ...]
 
 
-def refuse_lone(members: int) -> None:
+def check_group_size(members: int) -> None:
     """See that members of a group have each other as positives.
 
     Raises:

@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from reid_gen.data.datasets import DATASETS, load_dataset
-from reid_gen.errors import UserError, name_some
+from reid_gen.errors import UserError, join_some
 
 _DAMAGE = (
     tarfile.TarError,
@@ -129,13 +129,13 @@ def _top_folder(archive: Path) -> str:
     bad = [str(path) for path in paths if path.is_absolute() or ".." in path.parts] + links
     if bad:
         raise UserError(
-            f"{archive} holds links or members that lead out of its folder: {name_some(bad)}; "
+            f"{archive} holds links or members that lead out of its folder: {join_some(bad)}; "
             "do not trust it"
         )
     tops = {path.parts[0] for path in paths if path.parts} - {"__MACOSX"}
     if len(tops) != 1:
         raise UserError(
-            f"{archive} holds {len(tops)} top folders ({name_some(sorted(tops))}); an official "
+            f"{archive} holds {len(tops)} top folders ({join_some(sorted(tops))}); an official "
             "archive has one"
         )
     return tops.pop()

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from reid_gen.types import OUTLIER, Ints
+from reid_gen.types import OUTLIER, Int64Array
 
 MIN_BATCH = 2
 """Images that a process needs in a batch, and images of a batch that get views or none does: one
@@ -14,14 +14,14 @@ alone has no batch statistics."""
 
 
 def identity_batches(
-    labels: Ints,
+    labels: Int64Array,
     *,
     batch: int,
     instances: int,
     iterations: int,
     rng: np.random.Generator,
-    camids: Ints | None = None,
-) -> Iterator[Ints]:
+    camids: Int64Array | None = None,
+) -> Iterator[Int64Array]:
     """Draw batches of P = ``batch / instances`` clusters with K = ``instances`` images each.
 
     Clusters come in random order, all of them before any again; an epoch has a stated number of
@@ -57,8 +57,8 @@ def identity_batches(
 
 
 def shuffled_batches(
-    rows: Ints, *, batch: int, iterations: int, rng: np.random.Generator
-) -> Iterator[Ints]:
+    rows: Int64Array, *, batch: int, iterations: int, rng: np.random.Generator
+) -> Iterator[Int64Array]:
     """Draw batches in random order, every row before any again; none is smaller than the others.
 
     Args:
@@ -79,7 +79,9 @@ def shuffled_batches(
         queue = queue[size:]
 
 
-def _draw(members: Ints, count: int, rng: np.random.Generator, camids: Ints | None) -> Ints:
+def _draw(
+    members: Int64Array, count: int, rng: np.random.Generator, camids: Int64Array | None
+) -> Int64Array:
     """Take ``count`` members in random order, repeating them in turns if there are too few."""
     shuffled = rng.permutation(members)
     if camids is not None:
@@ -87,7 +89,7 @@ def _draw(members: Ints, count: int, rng: np.random.Generator, camids: Ints | No
     return np.resize(shuffled, count)
 
 
-def _camera_turns(cameras: Ints) -> Ints:
+def _camera_turns(cameras: Int64Array) -> Int64Array:
     """Order that takes one image of each camera, then a second of each, and so on."""
     by_camera = np.argsort(cameras, kind="stable")
     ordered = cameras[by_camera]
@@ -97,6 +99,6 @@ def _camera_turns(cameras: Ints) -> Ints:
     return np.argsort(turn, kind="stable")
 
 
-def evenly_spread(count: int, wanted: int) -> Ints:
+def evenly_spread(count: int, wanted: int) -> Int64Array:
     """``wanted`` places, or all, evenly over 0..count - 1, rising."""
     return np.unique(np.linspace(0, count - 1, min(wanted, count)).round().astype(np.int64))

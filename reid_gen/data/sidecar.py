@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from reid_gen.types import Floats, Image, Ints, Pixels
+from reid_gen.types import Float32Array, Image, Int64Array, Uint8Array
 
 
 @dataclass(frozen=True)
-class Brought:
+class ConditionInputs:
     """Pictures for some images of a batch.
 
     Attributes:
-        places: Which images of the batch they belong to, [b].
-        pictures: By name, a picture for each of these, [b, H, W, C].
+        batch_index: Which images of the batch they belong to, [b].
+        conditions: By name, a picture for each of these, [b, H, W, C].
     """
 
-    places: Ints
-    pictures: Mapping[str, Floats]
+    batch_index: Int64Array
+    conditions: Mapping[str, Float32Array]
 
 
-Bring = Callable[[Sequence[Image], Pixels, int], Brought]
+MakeConditions = Callable[[Sequence[Image], Uint8Array, int], ConditionInputs]
 """From the images of a batch, their pixels and its number to what it brings; called in a thread."""

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reid_gen.errors import UserError, name_some
+from reid_gen.errors import UserError, join_some
 from reid_gen.extras import need
 from reid_gen.files import write_bytes
 
@@ -58,7 +58,7 @@ def read_npz(path: Path, names: Sequence[str] | None = None) -> dict[str, NDArra
 
 def _chosen(columns: Sequence[str], names: Sequence[str]) -> list[str]:
     if names and names[0] not in columns:
-        raise ValueError(f"it has no column {names[0]!r}, but {name_some(columns)}")
+        raise ValueError(f"it has no column {names[0]!r}, but {join_some(columns)}")
     twice = [name for name in names if columns.count(name) > 1]
     if twice:
         raise ValueError(f"it has more than one column {twice[0]!r}")

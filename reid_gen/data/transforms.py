@@ -10,23 +10,23 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from reid_gen.types import Ints, Pixels
+from reid_gen.types import Int64Array, Uint8Array
 
 Values = TypeVar("Values", bound=NDArray[np.generic])
 
 
-def to_images(pixels: Pixels) -> Tensor:
+def to_images(pixels: Uint8Array) -> Tensor:
     """Turn pixels [B, H, W, 3] in 0..255 into images [B, 3, H, W] in 0..1, channels last."""
     return torch.from_numpy(pixels).permute(0, 3, 1, 2).to(torch.float32).div_(255)
 
 
-def to_pixels(images: Tensor) -> Pixels:
+def to_pixels(images: Tensor) -> Uint8Array:
     """Turn images [B, 3, H, W], about 0..1, into pixels [B, H, W, 3] in 0..255."""
     pixels = images.detach().clamp(0, 1).mul(255).round().to(torch.uint8).permute(0, 2, 3, 1)
     return np.ascontiguousarray(pixels.cpu().numpy())
 
 
-def as_sheet(images: Tensor) -> Pixels:
+def as_sheet(images: Tensor) -> Uint8Array:
     """Lay images [R, V, 3, H, W], about 0..1, out in rows: pixels [R H, V W, 3]."""
     rows, columns, _, height, width = images.shape
     flat = images.permute(0, 3, 1, 4, 2).reshape(rows * height, columns * width, 3)
@@ -47,13 +47,13 @@ class Changes:
     """
 
     mirrored: NDArray[np.bool_]
-    rows: Ints
-    columns: Ints
+    rows: Int64Array
+    columns: Int64Array
     pad: int
     erased: NDArray[np.bool_]
-    fill: Pixels
+    fill: Uint8Array
 
-    def apply(self, pixels: Pixels) -> Pixels:
+    def apply(self, pixels: Uint8Array) -> Uint8Array:
         """Change images [B, H, W, 3]."""
         around = ((0, 0), (self.pad, self.pad), (self.pad, self.pad), (0, 0))
         padded = np.pad(pixels, around)
@@ -62,12 +62,12 @@ class Changes:
         moved[self.erased] = self.fill
         return moved
 
-    def mirror(self, pictures: Values, places: Ints) -> Values:
+    def mirror(self, pictures: Values, batch_index: Int64Array) -> Values:
         """Mirror pictures [b, H, W, C] of some images as those are, and change nothing else."""
-        mirrored = self.mirrored[places, None, None, None]
+        mirrored = self.mirrored[batch_index, None, None, None]
         return cast(Values, np.where(mirrored, pictures[:, :, ::-1], pictures))
 
-    def opposite(self, pixels: Pixels) -> Pixels:
+    def opposite(self, pixels: Uint8Array) -> Uint8Array:
         """Mirror those of the images [B, H, W, 3] that these changes do not, and no more."""
         return np.where(self.mirrored[:, None, None, None], pixels, pixels[:, :, ::-1])
 
@@ -104,7 +104,7 @@ class Augmentation:
         """Whether images are changed by more than mirroring."""
         return self.pad > 0 or self.erase > 0
 
-    def _offsets(self, rng: np.random.Generator, size: int) -> Ints:
+    def _offsets(self, rng: np.random.Generator, size: int) -> Int64Array:
         return rng.integers(0, 2 * self.pad + 1, (size, 1))
 
 
@@ -122,7 +122,7 @@ def _rectangles(rng: np.random.Generator, size: int, height: int, width: int) ->
 
 
 def _between(
-    place: Ints, start: NDArray[np.float64], length: NDArray[np.float64]
+    place: Int64Array, start: NDArray[np.float64], length: NDArray[np.float64]
 ) -> NDArray[np.bool_]:
     """Whether each place lies in [start, start + length), [B, places]."""
     return (place >= start[:, None]) & (place < (start + length)[:, None])

@@ -6,10 +6,10 @@ import numpy as np
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 from sklearn.metrics.cluster import contingency_matrix
 
-from reid_gen.types import OUTLIER, UNKNOWN, Ints
+from reid_gen.types import OUTLIER, UNKNOWN, Int64Array
 
 
-def clustering_quality(labels: Ints, pids: Ints) -> dict[str, float]:
+def clustering_quality(labels: Int64Array, pids: Int64Array) -> dict[str, float]:
     """Compare pseudo labels with true pids over the images that are no outliers.
 
     Images of unknown people are left out too.

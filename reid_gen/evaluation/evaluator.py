@@ -19,10 +19,10 @@ from reid_gen.evaluation.ranking import (
 )
 from reid_gen.evaluation.rerank import VARIANT, Reranked
 from reid_gen.evaluation.temporal import VARIANT as TEMPORAL
-from reid_gen.evaluation.temporal import joint_distances, moments, travel_times
+from reid_gen.evaluation.temporal import capture_times, joint_distances, travel_times
 from reid_gen.models.encoder import FeatureExtractor
 from reid_gen.runtime.progress import Progress
-from reid_gen.types import Floats, Image, Ints, LabelledSplit
+from reid_gen.types import Float32Array, Image, Int64Array, LabelledSplit
 
 MakeLoader = Callable[[LabelledSplit], ImageLoader]
 
@@ -68,7 +68,7 @@ class Evaluator:
         """
         return self.score(*self.features(encode))
 
-    def features(self, encode: FeatureExtractor) -> tuple[Floats, Floats]:
+    def features(self, encode: FeatureExtractor) -> tuple[Float32Array, Float32Array]:
         """Features of query [Q, D] and gallery [G, D].
 
         Raises:
@@ -76,7 +76,7 @@ class Evaluator:
         """
         return self._features(self.query, encode), self._features(self.gallery, encode)
 
-    def score(self, query: Floats, gallery: Floats) -> tuple[RankingResult, ...]:
+    def score(self, query: Float32Array, gallery: Float32Array) -> tuple[RankingResult, ...]:
         """Scores of features [Q, D] and [G, D], and, if asked for, those with re-ranking.
 
         Raises:
@@ -94,7 +94,7 @@ class Evaluator:
             )
         return tuple(results)
 
-    def score_as(self, name: str, query: Floats, gallery: Floats) -> RankingResult:
+    def score_as(self, name: str, query: Float32Array, gallery: Float32Array) -> RankingResult:
         """Scores of features [Q, D] and [G, D] that something was done to.
 
         Raises:
@@ -104,7 +104,7 @@ class Evaluator:
         return evaluate_ranking(query, gallery, *labels, same_image=same_image, reranking=name)
 
     def score_with_time(
-        self, query: Floats, gallery: Floats, train: Sequence[Image], labels: Ints
+        self, query: Float32Array, gallery: Float32Array, train: Sequence[Image], labels: Int64Array
     ) -> RankingResult:
         """Scores by features [Q, D] and [G, D] and by the times at which people are likely to pass.
 
@@ -117,8 +117,8 @@ class Evaluator:
         Raises:
             UserError: If an image has no camera or frame.
         """
-        asked, kept = (moments(split.images) for split in (self.query, self.gallery))
-        known = moments(train)
+        asked, kept = (capture_times(split.images) for split in (self.query, self.gallery))
+        known = capture_times(train)
         cameras = 1 + max(int(some.camids.max()) for some in (asked, kept, known))
         likelihood = travel_times(known, labels, cameras)
         distances = joint_distances(query, gallery, asked, kept, likelihood)
@@ -127,11 +127,11 @@ class Evaluator:
         )
 
     @property
-    def _labels(self) -> tuple[Ints, Ints, Ints, Ints]:
+    def _labels(self) -> tuple[Int64Array, Int64Array, Int64Array, Int64Array]:
         """What a ranking is measured by."""
         return self.query.pids, self.gallery.pids, self.query.camids, self.gallery.camids
 
-    def _features(self, split: LabelledSplit, encode: FeatureExtractor) -> Floats:
+    def _features(self, split: LabelledSplit, encode: FeatureExtractor) -> Float32Array:
         loader = self.make_loader(split)
         with self.progress.task("evaluate: extract", len(split.images)) as advance:
             found = extract_features(

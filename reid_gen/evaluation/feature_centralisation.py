@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from reid_gen.cluster.knn.neighbours import nearest
-from reid_gen.types import Floats
+from reid_gen.types import Float32Array
 
 NFC = "neighbours (NFC)"
 TURNED = "views (Pose2ID)"
 
 
-def by_neighbours(features: Floats, k1: int = 2, k2: int = 2) -> Floats:
+def by_neighbours(features: Float32Array, k1: int = 2, k2: int = 2) -> Float32Array:
     """Add those of an image's ``k1`` nearest that have it among their ``k2`` nearest (NFC).
 
     Query and gallery are each done by themselves, as the authors do.
@@ -32,7 +32,7 @@ def by_neighbours(features: Floats, k1: int = 2, k2: int = 2) -> Floats:
     return _unit(features + added)
 
 
-def by_views(features: Floats, views: Floats, weight: float = 1.0) -> Floats:
+def by_views(features: Float32Array, views: Float32Array, weight: float = 1.0) -> Float32Array:
     """Add the features of each image's generated views (IPG): ``f + weight sum_v f_v``.
 
     Args:
@@ -46,7 +46,7 @@ def by_views(features: Floats, views: Floats, weight: float = 1.0) -> Floats:
     return _unit(features + weight * views.sum(axis=1))
 
 
-def _unit(rows: Floats) -> Floats:
+def _unit(rows: Float32Array) -> Float32Array:
     length = np.linalg.norm(rows, axis=1, keepdims=True)
-    unit: Floats = (rows / np.maximum(length, 1e-12)).astype(np.float32)
+    unit: Float32Array = (rows / np.maximum(length, 1e-12)).astype(np.float32)
     return unit

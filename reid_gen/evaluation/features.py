@@ -13,7 +13,7 @@ from reid_gen.data.loaders import ImageLoader
 from reid_gen.data.transforms import to_images
 from reid_gen.models.encoder import FeatureExtractor
 from reid_gen.runtime.progress import Advance
-from reid_gen.types import Floats
+from reid_gen.types import Float32Array
 
 
 @dataclass(frozen=True)
@@ -25,10 +25,10 @@ class Extracted:
         failures: The images that do not decode.
     """
 
-    features: Floats
+    features: Float32Array
     failures: tuple[UnreadableImage, ...]
 
-    def complete(self) -> Floats:
+    def complete(self) -> Float32Array:
         """The features, if every image decoded.
 
         Raises:
@@ -60,7 +60,7 @@ def extract_features(
     Returns:
         Features [N, D], and what could not be read.
     """
-    blocks: list[Floats] = []
+    blocks: list[Float32Array] = []
     failures: list[UnreadableImage] = []
     for decoded in loader.in_order(batch):
         images = to_images(decoded.pixels)

@@ -14,7 +14,7 @@ from torchmetrics.functional.image import (
     structural_similarity_index_measure,
 )
 
-from reid_gen.types import Floats
+from reid_gen.types import Float32Array
 
 
 def likeness(found: Tensor, wanted: Tensor) -> tuple[float, float]:
@@ -53,7 +53,7 @@ def person_psnr(found: Tensor, wanted: Tensor, person: Tensor) -> float:
 
 
 @dataclass(frozen=True)
-class Moments:
+class FeatureStatistics:
     """Of a set of features.
 
     Attributes:
@@ -65,13 +65,13 @@ class Moments:
     covariance: NDArray[np.float64]
 
 
-def moments(features: Floats) -> Moments:
+def feature_statistics(features: Float32Array) -> FeatureStatistics:
     """Mean and covariance of features [N, D]."""
     exact = features.astype(np.float64)
-    return Moments(exact.mean(0), np.cov(exact, rowvar=False))
+    return FeatureStatistics(exact.mean(0), np.cov(exact, rowvar=False))
 
 
-def frechet_distance(one: Moments, other: Moments) -> float:
+def frechet_distance(one: FeatureStatistics, other: FeatureStatistics) -> float:
     """``|m - m'|^2 + tr(S + S' - 2 (S S')^(1/2))`` of two sets of features (Heusel et al., 2017).
 
     With the features of the Inception network of 2015 this is FID; with those of another network

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from reid_gen.errors import UserError
-from reid_gen.types import UNKNOWN, Floats, Ints
+from reid_gen.types import UNKNOWN, Float32Array, Int64Array
 
 ApRule = Literal["step", "trapezoid"]
 
@@ -28,16 +28,16 @@ class QueryScores:
     """
 
     precision: NDArray[np.float64]
-    first: Ints
+    first: Int64Array
     inverse_penalty: NDArray[np.float64]
 
 
 def score_queries(
-    distances: Iterable[tuple[int, Floats]],
-    query_pids: Ints,
-    gallery_pids: Ints,
-    query_camids: Ints,
-    gallery_camids: Ints,
+    distances: Iterable[tuple[int, Float32Array]],
+    query_pids: Int64Array,
+    gallery_pids: Int64Array,
+    query_camids: Int64Array,
+    gallery_camids: Int64Array,
     *,
     same_image: sparse.csr_matrix | None = None,
     ap: ApRule = "step",
@@ -89,8 +89,8 @@ def score_queries(
 
 
 def _match_ranks(
-    distance: Floats, match: NDArray[np.bool_], dropped: NDArray[np.bool_]
-) -> tuple[Ints, Ints]:
+    distance: Float32Array, match: NDArray[np.bool_], dropped: NDArray[np.bool_]
+) -> tuple[Int64Array, Int64Array]:
     """Query row and rank (from 1) of every match, by query and then by rank.
 
     A rank is counted, not sorted for: one more than the images that are nearer. A query has few
@@ -105,7 +105,13 @@ def _match_ranks(
 
 
 @numba.njit(nogil=True, cache=True)
-def _count_nearer(distance: Floats, query: Ints, place: Ints, start: Ints, hidden: Ints) -> Ints:
+def _count_nearer(
+    distance: Float32Array,
+    query: Int64Array,
+    place: Int64Array,
+    start: Int64Array,
+    hidden: Int64Array,
+) -> Int64Array:
     """Images that come before each match and are not dropped; equal ones keep their order.
 
     ``hidden[start[q] : start[q + 1]]`` are the dropped images of query q.
@@ -125,7 +131,7 @@ def _count_nearer(distance: Floats, query: Ints, place: Ints, start: Ints, hidde
     return counts
 
 
-def _precision(hit: Ints, rank: Ints, ap: ApRule) -> NDArray[np.float64]:
+def _precision(hit: Int64Array, rank: Int64Array, ap: ApRule) -> NDArray[np.float64]:
     """Precision at the n-th hit, or its mean with the precision just before."""
     at = hit / rank
     if ap == "step":

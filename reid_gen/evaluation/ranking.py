@@ -11,7 +11,7 @@ from scipy import sparse
 from reid_gen.cluster.knn.topk import similarities
 from reid_gen.errors import UserError
 from reid_gen.evaluation.query_scores import ApRule, score_queries
-from reid_gen.types import UNKNOWN, Floats, Ints
+from reid_gen.types import UNKNOWN, Float32Array, Int64Array
 
 RANKS = (1, 5, 10, 20)
 _BLOCK = 256
@@ -65,12 +65,12 @@ class RankingResult:
 
 
 def evaluate_ranking(
-    query: Floats,
-    gallery: Floats,
-    query_pids: Ints,
-    gallery_pids: Ints,
-    query_camids: Ints,
-    gallery_camids: Ints,
+    query: Float32Array,
+    gallery: Float32Array,
+    query_pids: Int64Array,
+    gallery_pids: Int64Array,
+    query_camids: Int64Array,
+    gallery_camids: Int64Array,
     *,
     same_image: sparse.csr_matrix | None = None,
     ap: ApRule = "step",
@@ -109,8 +109,8 @@ def evaluate_ranking(
 
 
 def cosine_blocks(
-    query: Floats, gallery: Floats, block: int | None = None
-) -> Iterator[tuple[int, Floats]]:
+    query: Float32Array, gallery: Float32Array, block: int | None = None
+) -> Iterator[tuple[int, Float32Array]]:
     """Distances of unit features, ``block`` queries at a time: their cosines, negated.
 
     Args:
@@ -127,11 +127,11 @@ def cosine_blocks(
 
 
 def evaluate_distances(
-    distance: Floats,
-    query_pids: Ints,
-    gallery_pids: Ints,
-    query_camids: Ints,
-    gallery_camids: Ints,
+    distance: Float32Array,
+    query_pids: Int64Array,
+    gallery_pids: Int64Array,
+    query_camids: Int64Array,
+    gallery_camids: Int64Array,
     *,
     same_image: sparse.csr_matrix | None = None,
     ap: ApRule = "step",
@@ -163,11 +163,11 @@ def evaluate_distances(
 
 
 def evaluate_blocks(
-    distances: Iterable[tuple[int, Floats]],
-    query_pids: Ints,
-    gallery_pids: Ints,
-    query_camids: Ints,
-    gallery_camids: Ints,
+    distances: Iterable[tuple[int, Float32Array]],
+    query_pids: Int64Array,
+    gallery_pids: Int64Array,
+    query_camids: Int64Array,
+    gallery_camids: Int64Array,
     *,
     same_image: sparse.csr_matrix | None = None,
     ap: ApRule = "step",

@@ -10,15 +10,15 @@ import numpy as np
 
 from reid_gen.cluster.knn.exact_cpu import nearest_certified
 from reid_gen.cluster.reciprocal import encode_sets, expanded_sets
-from reid_gen.types import Floats
+from reid_gen.types import Float32Array
 
 VARIANT = "zhong"
 _BLOCK = 512
 
 
 def rerank(
-    query: Floats, gallery: Floats, *, k1: int = 20, k2: int = 6, weight: float = 0.3
-) -> Floats:
+    query: Float32Array, gallery: Float32Array, *, k1: int = 20, k2: int = 6, weight: float = 0.3
+) -> Float32Array:
     """All blocks of :class:`Reranked` at once, [Q, G] float32."""
     return np.concatenate([block for _, block in Reranked(query, gallery, k1, k2, weight)])
 
@@ -40,7 +40,12 @@ class Reranked:
     """
 
     def __init__(
-        self, query: Floats, gallery: Floats, k1: int = 20, k2: int = 6, weight: float = 0.3
+        self,
+        query: Float32Array,
+        gallery: Float32Array,
+        k1: int = 20,
+        k2: int = 6,
+        weight: float = 0.3,
     ) -> None:
         self.features = np.concatenate([query, gallery]).astype(np.float32)
         self.count = len(query)
@@ -52,7 +57,7 @@ class Reranked:
         self.encoding = encode_sets(sets, self.features, self.scale, index, k2, similarity)
         self.by_column = self.encoding[self.count :].tocsc()
 
-    def __iter__(self) -> Iterator[tuple[int, Floats]]:
+    def __iter__(self) -> Iterator[tuple[int, Float32Array]]:
         """Number of the first query of a block, and distances [b, G] float32."""
         gallery, weight = self.features[self.count :], np.float32(self.weight)
         for start in range(0, self.count, _BLOCK):
@@ -63,7 +68,7 @@ class Reranked:
             yield start, (1 - weight) * jaccard + weight * original
 
 
-def _largest_distances(features: Floats) -> Floats:
+def _largest_distances(features: Float32Array) -> Float32Array:
     """Squared distance of each image to the one farthest from it, [N]."""
     blocks = range(0, len(features), _BLOCK)
     least = [(features[start : start + _BLOCK] @ features.T).min(axis=1) for start in blocks]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
 from reid_gen.errors import UserError
-from reid_gen.types import OUTLIER, Floats, Image, Ints
+from reid_gen.types import OUTLIER, Float32Array, Image, Int64Array
 
 VARIANT = "visual-temporal (JVTC+)"
 BIN = 100
@@ -23,7 +23,7 @@ _BLOCK = 256
 
 
 @dataclass(frozen=True)
-class Moments:
+class CaptureTimes:
     """Where and when images were taken.
 
     Attributes:
@@ -31,11 +31,11 @@ class Moments:
         frames: On one clock per camera, [N].
     """
 
-    camids: Ints
-    frames: Ints
+    camids: Int64Array
+    frames: Int64Array
 
 
-def moments(images: Sequence[Image]) -> Moments:
+def capture_times(images: Sequence[Image]) -> CaptureTimes:
     """Cameras and frames; a camera's recordings follow each other without a gap.
 
     Raises:
@@ -54,10 +54,10 @@ def moments(images: Sequence[Image]) -> Moments:
     camids, frames, recordings = (np.array(column, np.int64) for column in zip(*known, strict=True))
     longest = np.zeros((camids.max() + 1, recordings.max() + 1), np.int64)
     np.maximum.at(longest, (camids, recordings), frames)
-    return Moments(camids, frames + (longest.cumsum(1) - longest)[camids, recordings])
+    return CaptureTimes(camids, frames + (longest.cumsum(1) - longest)[camids, recordings])
 
 
-def travel_times(taken: Moments, labels: Ints, cameras: int) -> Floats:
+def travel_times(taken: CaptureTimes, labels: Int64Array, cameras: int) -> Float32Array:
     """How likely a gap between two cameras is, from the clusters of the training images.
 
     A cluster gives one gap per pair of cameras, between its mean times there; and in one camera the
@@ -94,13 +94,19 @@ def travel_times(taken: Moments, labels: Ints, cameras: int) -> Floats:
             np.add.at(histogram[one, other], _bin(gap[gap > 0]), 1)
             np.add.at(histogram[other, one], _bin(-gap[gap <= 0]), 1)
     smooth = gaussian_filter1d(histogram, SMOOTH, axis=2, mode="constant", truncate=3)
-    shares: Floats = (smooth / np.maximum(smooth.sum(2, keepdims=True), 1e-7)).astype(np.float32)
+    shares: Float32Array = (smooth / np.maximum(smooth.sum(2, keepdims=True), 1e-7)).astype(
+        np.float32
+    )
     return shares
 
 
 def joint_distances(
-    query: Floats, gallery: Floats, asked: Moments, kept: Moments, likelihood: Floats
-) -> Floats:
+    query: Float32Array,
+    gallery: Float32Array,
+    asked: CaptureTimes,
+    kept: CaptureTimes,
+    likelihood: Float32Array,
+) -> Float32Array:
     """``1 - 1 / (1 + exp(-5 v)) * 1 / (1 + 2 exp(-5 t))`` of cosine v and likelihood t of the gap.
 
     Args:
@@ -125,5 +131,5 @@ def joint_distances(
     return result
 
 
-def _bin(gap: NDArray[np.generic]) -> Ints:
+def _bin(gap: NDArray[np.generic]) -> Int64Array:
     return np.minimum(gap.astype(np.float64) // BIN, BINS - 1).astype(np.int64)

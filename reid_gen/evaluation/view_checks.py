@@ -8,20 +8,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from reid_gen.types import Floats
+from reid_gen.types import Float32Array
 
 THUMBNAIL = (32, 16)
 """Rows and columns at which pictures are compared, so that noise and JPEG do not count."""
 
 
-def overlap(found: NDArray[np.bool_], wanted: NDArray[np.bool_]) -> Floats:
+def overlap(found: NDArray[np.bool_], wanted: NDArray[np.bool_]) -> Float32Array:
     """Intersection over union of masks [B, ..., H, W], [B] in 0..1; two empty ones give 1."""
     flat, other = found.reshape(len(found), -1), wanted.reshape(len(wanted), -1)
     union = (flat | other).sum(1)
     return np.where(union > 0, (flat & other).sum(1) / np.maximum(union, 1), 1).astype(np.float32)
 
 
-def least_difference(pictures: Tensor, views: Tensor) -> Floats:
+def min_difference(pictures: Tensor, views: Tensor) -> Float32Array:
     """How far each view is from its image and from the views before it, whichever is nearest.
 
     Mean absolute difference of thumbnails, whose mirrored form counts too. Source: own.

@@ -20,20 +20,20 @@ from reid_gen.data.sampling import evenly_spread
 from reid_gen.data.tables import read_npz
 from reid_gen.data.transforms import as_sheet, to_images
 from reid_gen.evaluation.image_metrics import (
-    Moments,
+    FeatureStatistics,
+    feature_statistics,
     frechet_distance,
     likeness,
-    moments,
     person_psnr,
 )
 from reid_gen.evaluation.ranking import evaluate_ranking
 from reid_gen.files import write_bytes
-from reid_gen.generators.renderer import BATCH, Artist, whole_batches
+from reid_gen.generators.renderer import BATCH, ViewRenderer, whole_batches
 from reid_gen.models.encoder import FeatureExtractor
 from reid_gen.text_table import aligned
-from reid_gen.types import Floats, LabelledSplit, Pixels
+from reid_gen.types import Float32Array, LabelledSplit, Uint8Array
 
-Truth = Callable[[str, float], Pixels]
+Truth = Callable[[str, float], Uint8Array]
 """The crop of a key with its person turned by some degrees, [h, w, 3] of any size."""
 SHOWN = 8
 """Queries on a sheet."""
@@ -70,8 +70,8 @@ class ViewScores:
 class _Reference:
     """The gallery's features for the judge, moments for the distance, each query's mean image."""
 
-    judged: Floats
-    pictured: Moments
+    judged: Float32Array
+    pictured: FeatureStatistics
     means: Tensor
 
 
@@ -97,17 +97,17 @@ class ViewEvaluator:
     judge: FeatureExtractor
     features: FeatureExtractor
     truth: Truth | None
-    degrees: Floats
+    degrees: Float32Array
     cache: Path
     features_name: str
 
-    def __call__(self, artist: Artist) -> dict[str, ViewScores]:
+    def __call__(self, renderer: ViewRenderer) -> dict[str, ViewScores]:
         """Scores of generated views and of two trivial stand-ins for them, by name.
 
         Raises:
             UserError: If an image does not decode or has no body.
         """
-        shown = list(artist.views(self.query.images, self.table, self.degrees))
+        shown = list(renderer.views(self.query.images, self.table, self.degrees))
         real = torch.cat([pictures for pictures, _ in shown])
         turns = len(self.degrees)
         reference = self._reference(real)
@@ -116,7 +116,7 @@ class ViewEvaluator:
             "input": real.unsqueeze(1).expand(-1, turns, -1, -1, -1),
             "mean_of_others": reference.means.unsqueeze(1).expand(-1, turns, -1, -1, -1),
         }
-        true, person = self._true(real), self._people(artist)
+        true, person = self._true(real), self._people(renderer)
         if true is not None:
             ways = {"true": true, **ways}
         return {
@@ -124,17 +124,17 @@ class ViewEvaluator:
             for name, way in ways.items()
         }
 
-    def sheet(self, artist: Artist) -> Pixels:
+    def sheet(self, renderer: ViewRenderer) -> Uint8Array:
         """Some queries, a row each: the image, its views, and the true ones where they are known.
 
         Args:
-            artist: Draws.
+            renderer: Draws.
 
         Returns:
             Display colours, [h, w, 3].
         """
         some = replace(self, query=some_queries(self.query, SHOWN))
-        drawn = list(artist.views(some.query.images, some.table, some.degrees))
+        drawn = list(renderer.views(some.query.images, some.table, some.degrees))
         real = torch.cat([pictures for pictures, _ in drawn])
         true = some._true(real)
         columns = [real.unsqueeze(1), torch.cat([views for _, views in drawn])]
@@ -160,7 +160,7 @@ class ViewEvaluator:
         counts = torch.from_numpy((self.gallery.pids[:, None] == pids).sum(0)).clamp(min=1)
         means = (sums / counts.view(-1, 1, 1, 1))[torch.from_numpy(places)]
         if known_moments is None:
-            known_moments = moments(torch.cat(pictured).numpy())
+            known_moments = feature_statistics(torch.cat(pictured).numpy())
             _save_moments(known_moments, cached)
         return _Reference(torch.cat(judged).numpy(), known_moments, means)
 
@@ -183,9 +183,9 @@ class ViewEvaluator:
         images = to_images(np.stack(pixels))
         return images.view(len(like), len(self.degrees), *like.shape[1:])
 
-    def _people(self, artist: Artist) -> Tensor:
+    def _people(self, renderer: ViewRenderer) -> Tensor:
         """Where the turned bodies are, [Q V, H, W]."""
-        maps = artist.maps(self.table)
+        maps = renderer.maps(self.table)
         keys = [image.key for image in self.query.images for _ in self.degrees]
         degrees = np.tile(self.degrees, len(self.query.images))
         return torch.from_numpy(maps("silhouette", keys, degrees)[:, 0] > 0)
@@ -208,25 +208,25 @@ class ViewEvaluator:
             self.gallery.camids,
             same_image=None if same is None else same[np.repeat(np.arange(same.shape[0]), turns)],
         )
-        drawn = moments(self._encoded(self.features, views))
+        drawn = feature_statistics(self._encoded(self.features, views))
         frechet = frechet_distance(drawn, reference.pictured)
         return ViewScores(*alike, frechet, ranking.cmc[1], ranking.mean_ap)
 
     @staticmethod
-    def _encoded(encode: FeatureExtractor, images: Tensor) -> Floats:
+    def _encoded(encode: FeatureExtractor, images: Tensor) -> Float32Array:
         found = [encode(some).float().cpu() for some in torch.split(images, BATCH)]
-        features: Floats = torch.cat(found).numpy()
+        features: Float32Array = torch.cat(found).numpy()
         return features
 
 
-def _load_moments(path: Path) -> Moments | None:
+def _load_moments(path: Path) -> FeatureStatistics | None:
     if not path.is_file():
         return None
     file = read_npz(path)
-    return Moments(file["mean"], file["covariance"])
+    return FeatureStatistics(file["mean"], file["covariance"])
 
 
-def _save_moments(found: Moments, path: Path) -> None:
+def _save_moments(found: FeatureStatistics, path: Path) -> None:
     file = io.BytesIO()
     np.savez(file, mean=found.mean, covariance=found.covariance)
     write_bytes(path, file.getvalue())

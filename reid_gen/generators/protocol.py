@@ -12,33 +12,33 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from reid_gen.data.sidecar import Brought
+from reid_gen.data.sidecar import ConditionInputs
 from reid_gen.models.encoder import Encoded
-from reid_gen.types import Image, Pixels
+from reid_gen.types import Image, Uint8Array
 
 Terms = Mapping[str, Tensor]
 """Unweighted loss terms by name, each a scalar."""
 
 
 @dataclass(frozen=True)
-class Sources:
+class ViewInputs:
     """The images that get views.
 
     Attributes:
-        places: Where in the batch they stand, [b].
+        batch_index: Where in the batch they stand, [b].
         images: Whole ones, mirrored at most, in 0..1, [b, 3, H, W].
-        pictures: What the loader brought, mirrored as they are, [b, C, H, W] each.
-        as_seen: Whether the batch has these very images, so that they are encoded already.
+        conditions: What the loader brought, mirrored as they are, [b, C, H, W] each.
+        unaugmented: Whether the batch has these very images, so that they are encoded already.
     """
 
-    places: Tensor
+    batch_index: Tensor
     images: Tensor
-    pictures: Mapping[str, Tensor]
-    as_seen: bool = True
+    conditions: Mapping[str, Tensor]
+    unaugmented: bool = True
 
 
 @dataclass(frozen=True)
-class Mixed:
+class MixupImages:
     """Pictures of two people at once.
 
     Attributes:
@@ -60,7 +60,7 @@ class Views:
     Attributes:
         images: Not bounded, about 0..1, [b, V, 3, H, W].
         encoded: What the generator was given to encode with says of them, [b * V], if wanted.
-        worth: How much each counts as a positive, [b * V] in 0..1; None is 1.
+        sample_weight: How much each counts as a positive, [b * V] in 0..1; None is 1.
         others: More drawn pictures by name, [b, 3, H, W] each, that the generator's terms need.
         others_encoded: What the identity encoder says of those.
         mixed: Pictures that mix people, if the generator makes them.
@@ -68,10 +68,10 @@ class Views:
 
     images: Tensor
     encoded: Encoded | None = None
-    worth: Tensor | None = None
+    sample_weight: Tensor | None = None
     others: Mapping[str, Tensor] = field(default_factory=dict)
     others_encoded: Mapping[str, Encoded] = field(default_factory=dict)
-    mixed: Mixed | None = None
+    mixed: MixupImages | None = None
 
 
 class Painter(Protocol):
@@ -93,18 +93,18 @@ class ContentPainter(Painter, Protocol):
         ...
 
 
-class Wanted(Enum):
+class ViewOutput(Enum):
     """What contrast takes from a generator."""
 
-    NOTHING = "nothing"
+    NONE = "nothing"
     """Nothing is contrasted: draw what the generator's own terms need."""
-    PICTURES = "pictures"
+    IMAGES = "pictures"
     """Views, which are then encoded otherwise."""
     FEATURES = "features"
     """Views and what they are encoded to."""
 
 
-class Encode(Protocol):
+class EncodeFn(Protocol):
     """The identity encoder as the step has set it, frozen or learning, or its slow mean."""
 
     def __call__(self, *images: Tensor) -> Sequence[Encoded]:
@@ -127,7 +127,9 @@ class ViewGenerator(Protocol):
         """Which images can get views, [N]."""
         ...
 
-    def bring(self, images: Sequence[Image], pixels: Pixels, rng: np.random.Generator) -> Brought:
+    def make_conditions(
+        self, images: Sequence[Image], pixels: Uint8Array, rng: np.random.Generator
+    ) -> ConditionInputs:
         """Choose which images of a batch get views, and make what that needs; runs in a thread.
 
         Args:
@@ -138,7 +140,12 @@ class ViewGenerator(Protocol):
         ...
 
     def views(
-        self, sources: Sources, encoded: Encoded, encode: Encode, learning: bool, wanted: Wanted
+        self,
+        sources: ViewInputs,
+        encoded: Encoded,
+        encode: EncodeFn,
+        learning: bool,
+        wanted: ViewOutput,
     ) -> Views:
         """Draw views of images that are encoded already.
 
@@ -152,7 +159,7 @@ class ViewGenerator(Protocol):
         """
         ...
 
-    def show(self, images: Tensor, keys: Sequence[str], encode: Encode) -> Tensor:
+    def show(self, images: Tensor, keys: Sequence[str], encode: EncodeFn) -> Tensor:
         """Columns of a contact sheet for images [B, 3, H, W] of the training set: [B, n, 3, H, W].
 
         Constants, not bounded, about 0..1.
@@ -163,10 +170,10 @@ class ViewGenerator(Protocol):
         """Write what other programs read into a checkpoint, beside the networks' own files."""
         ...
 
-    def discriminator_terms(self, sources: Sources, views: Views, step: int) -> Terms:
+    def discriminator_terms(self, sources: ViewInputs, views: Views, step: int) -> Terms:
         """Losses of the discriminator at step ``step`` of the epoch; none if there is none."""
         ...
 
-    def generator_terms(self, sources: Sources, views: Views, encoded: Encoded) -> Terms:
+    def generator_terms(self, sources: ViewInputs, views: Views, encoded: Encoded) -> Terms:
         """Losses of generator and, when it learns, identity encoder; none if nothing is trained."""
         ...

@@ -17,17 +17,17 @@ from reid_gen.body.render.structure_maps import StructureMaps
 from reid_gen.body.table import BodyTable, join_tables
 from reid_gen.data.loaders import DecodedBatch, ImageLoader
 from reid_gen.data.transforms import to_images
-from reid_gen.errors import UserError, name_some
+from reid_gen.errors import UserError, join_some
 from reid_gen.generators.protocol import Painter
 from reid_gen.models.encoder import Encoded, IdentityEncoder
 from reid_gen.runtime.devices import Runtime
-from reid_gen.types import Floats, Image
+from reid_gen.types import Float32Array, Image
 
 BATCH = 32
 
 
 @dataclass(frozen=True)
-class Sitting:
+class RenderInputs:
     """People who are drawn.
 
     Attributes:
@@ -42,7 +42,7 @@ class Sitting:
 
 
 @dataclass(frozen=True)
-class Artist:
+class ViewRenderer:
     """Draws views.
 
     Attributes:
@@ -73,7 +73,7 @@ class Artist:
         return StructureMaps(table, self.body, *size, self.rasteriser, self.axis)
 
     def views(
-        self, images: Sequence[Image], table: BodyTable, degrees: Floats
+        self, images: Sequence[Image], table: BodyTable, degrees: Float32Array
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Draw all images turned by V angles each, a batch at a time.
 
@@ -89,13 +89,13 @@ class Artist:
             UserError: If an image does not decode or has no body.
         """
         for sitting in self.sittings(images, table, degrees):
-            with self.runtime.drawing():
+            with self.runtime.generator_autocast():
                 views = self.painter.turned(sitting.seen, sitting.maps)
             yield sitting.pictures.cpu(), views.float().clamp(0, 1).cpu()
 
     def sittings(
-        self, images: Sequence[Image], table: BodyTable, degrees: Floats
-    ) -> Iterator[Sitting]:
+        self, images: Sequence[Image], table: BodyTable, degrees: Float32Array
+    ) -> Iterator[RenderInputs]:
         """What pictures of the images are drawn from, a batch at a time.
 
         Args:
@@ -118,9 +118,11 @@ class Artist:
             pictures = to_images(batch.pixels).to(device)
             with torch.no_grad(), self.runtime.autocast():
                 seen = self.encoder.encode(pictures)
-            yield Sitting(pictures, seen, drawn.to(device))
+            yield RenderInputs(pictures, seen, drawn.to(device))
 
-    def features(self, images: Sequence[Image], table: BodyTable, degrees: Floats) -> Floats:
+    def features(
+        self, images: Sequence[Image], table: BodyTable, degrees: Float32Array
+    ) -> Float32Array:
         """Unit features of the views, [N, V, D].
 
         Raises:
@@ -160,7 +162,7 @@ def named_as_in(table: BodyTable, images: Sequence[Image]) -> tuple[Image, ...]:
     if missing:
         raise UserError(
             f"the table has no body for {len(missing)} of {len(images)} images: "
-            f"{name_some(missing)}; give the table of their split, or leave --bodies out"
+            f"{join_some(missing)}; give the table of their split, or leave --bodies out"
         )
     return tuple(replace(image, key=keys[image.path.name]) for image in images)
 

@@ -10,11 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from reid_gen.body.render.map_kinds import KINDS, PAINTED
+from reid_gen.body.render.map_kinds import MAP_KINDS, PAINTED
 from reid_gen.body.render.structure_maps import StructureMaps
-from reid_gen.data.sidecar import Brought
+from reid_gen.data.sidecar import ConditionInputs
 from reid_gen.data.transforms import to_pixels
-from reid_gen.types import Floats, Image, Pixels
+from reid_gen.types import Float32Array, Image, Uint8Array
 
 TURNS = np.arange(0, 360, 45, dtype=np.float32)
 """Degrees that contact sheets show."""
@@ -32,7 +32,7 @@ class Steps:
     every: int = 45
     last: int = 315
 
-    def draw(self, rng: np.random.Generator, count: int) -> Floats:
+    def draw(self, rng: np.random.Generator, count: int) -> Float32Array:
         """Degrees, [count]."""
         return (rng.integers(1, self.last // self.every + 1, count) * self.every).astype(np.float32)
 
@@ -41,11 +41,11 @@ class Steps:
 class AnyAngle:
     """Turns by any angle that is at least ``least`` degrees away from none."""
 
-    least: float = 20.0
+    min_angle: float = 20.0
 
-    def draw(self, rng: np.random.Generator, count: int) -> Floats:
+    def draw(self, rng: np.random.Generator, count: int) -> Float32Array:
         """Degrees, [count]."""
-        return rng.uniform(self.least, 360 - self.least, count).astype(np.float32)
+        return rng.uniform(self.min_angle, 360 - self.min_angle, count).astype(np.float32)
 
 
 Angles = Steps | AnyAngle
@@ -58,7 +58,7 @@ class TurnedMaps:
         maps: Bodies of the training images.
         kind: A key of ``structure.KINDS``.
         angles: How far bodies are turned.
-        least_score: Images with less confident bodies get no views.
+        min_score: Images with less confident bodies get no views.
         most: Images of a batch that get views, drawn at random; None takes all that can.
     """
 
@@ -67,13 +67,13 @@ class TurnedMaps:
         maps: StructureMaps,
         kind: str,
         angles: Angles,
-        least_score: float,
+        min_score: float,
         most: int | None,
     ) -> None:
         self.maps = maps
         self.kind = kind
         self.angles = angles
-        self.least_score = least_score
+        self.min_score = min_score
         self.most = most
 
     def usable(self, images: Sequence[Image]) -> NDArray[np.bool_]:
@@ -82,11 +82,11 @@ class TurnedMaps:
         Raises:
             UserError: If the table lacks an image.
         """
-        return self.maps.table.trusts([image.key for image in images], self.least_score)
+        return self.maps.table.trusts([image.key for image in images], self.min_score)
 
     def shows_body(self, maps: Tensor) -> Tensor:
         """1 where maps [b, C, H, W] show a body, else 0, [b, 1, H, W]."""
-        return (maps != KINDS[self.kind].background).any(dim=1, keepdim=True).float()
+        return (maps != MAP_KINDS[self.kind].background).any(dim=1, keepdim=True).float()
 
     def around(self, images: Tensor, keys: Sequence[str]) -> Tensor:
         """Maps of B images [B, 3, H, W] in 0..1 from all sides, at ``TURNS``: [B, 8, C, H, W]."""
@@ -96,17 +96,17 @@ class TurnedMaps:
         return maps.view(len(keys), len(TURNS), *maps.shape[1:]).to(images.device)
 
     def __call__(
-        self, images: Sequence[Image], pixels: Pixels, rng: np.random.Generator
-    ) -> Brought:
+        self, images: Sequence[Image], pixels: Uint8Array, rng: np.random.Generator
+    ) -> ConditionInputs:
         """Maps of some of the images, in -1..1; painted ones with their pixels."""
-        places = rng.permutation(np.flatnonzero(self.usable(images)))[: self.most]
+        batch_index = rng.permutation(np.flatnonzero(self.usable(images)))[: self.most]
         degrees = np.concatenate(
-            [np.zeros(len(places), np.float32), self.angles.draw(rng, len(places))]
+            [np.zeros(len(batch_index), np.float32), self.angles.draw(rng, len(batch_index))]
         )
-        if not len(places):
-            return Brought(places, {})
-        keys = [images[place].key for place in places] * 2
-        shown = np.tile(pixels[places], (2, 1, 1, 1)) if self.kind == PAINTED else None
+        if not len(batch_index):
+            return ConditionInputs(batch_index, {})
+        keys = [images[place].key for place in batch_index] * 2
+        shown = np.tile(pixels[batch_index], (2, 1, 1, 1)) if self.kind == PAINTED else None
         both = np.moveaxis(self.maps(self.kind, keys, degrees, shown), 1, -1)
         here, turned = np.split(both, 2)
-        return Brought(places, {HERE: here, TURNED: turned})
+        return ConditionInputs(batch_index, {HERE: here, TURNED: turned})

@@ -14,9 +14,9 @@ from reid_gen.errors import UserError
 from reid_gen.extras import need
 from reid_gen.inference.export import CARD, FORMATS, INPUT, OUTPUT
 from reid_gen.models.encoder import EncoderCard
-from reid_gen.types import Floats
+from reid_gen.types import Float32Array
 
-Compute = Callable[[NDArray[np.float32]], Floats]
+Compute = Callable[[NDArray[np.float32]], Float32Array]
 """From images in 0..1, [B, 3, H, W], to unit features [B, D]."""
 WAY_OUT = "give a file that `reid-gen export` wrote"
 
@@ -64,8 +64,8 @@ def open_exported(path: Path, device: str = "auto") -> tuple[EncoderCard, Comput
         ) from error
     card = _card(described, path)
 
-    def compute(images: NDArray[np.float32]) -> Floats:
-        found: Floats = session.run([OUTPUT], {INPUT: images})[0]
+    def compute(images: NDArray[np.float32]) -> Float32Array:
+        found: Float32Array = session.run([OUTPUT], {INPUT: images})[0]
         return found
 
     _try(compute, card, path)

@@ -14,7 +14,7 @@ from reid_gen.data.images import unreadable_error
 from reid_gen.data.loaders import ImageLoader
 from reid_gen.data.tables import write_table
 from reid_gen.runtime.progress import Progress
-from reid_gen.types import Floats, Image
+from reid_gen.types import Float32Array, Image
 
 if TYPE_CHECKING:
     from reid_gen.models.encoder import EncoderCard, FeatureExtractor
@@ -31,7 +31,7 @@ class FeatureTable:
     """
 
     images: tuple[Image, ...]
-    features: Floats
+    features: Float32Array
     unreadable: tuple[Path, ...]
 
 

@@ -19,9 +19,9 @@ from reid_gen.inference.exported_model import Compute, is_exported, no_device, o
 from reid_gen.models.checkpoint import load_encoder
 from reid_gen.models.encoder import EncoderCard, FeatureExtractor
 from reid_gen.runtime.devices import Runtime
-from reid_gen.types import Floats, Pixels
+from reid_gen.types import Float32Array, Uint8Array
 
-Crop = Pixels | Pillow.Image | str | Path
+Crop = Uint8Array | Pillow.Image | str | Path
 """RGB pixels [h, w, 3] in uint8, a PIL image, or the path of an image file."""
 RULE = "give RGB pixels [h, w, 3] in uint8, PIL images or paths of images, one or many"
 GREY = 124
@@ -69,7 +69,7 @@ class ReidModel:
         self.letterbox = letterbox
         self.batch = batch
 
-    def __call__(self, crops: Crop | Iterable[Crop]) -> Floats:
+    def __call__(self, crops: Crop | Iterable[Crop]) -> Float32Array:
         """FeatureExtractor crops to unit features [B, D] float32; one alone gives [1, D].
 
         Raises:
@@ -78,17 +78,17 @@ class ReidModel:
         parts = [self._encode(part) for part in self._batches(crops)]
         return np.concatenate(parts) if parts else self._encode([])
 
-    def _batches(self, crops: Crop | Iterable[Crop]) -> Iterator[list[Pixels]]:
+    def _batches(self, crops: Crop | Iterable[Crop]) -> Iterator[list[Uint8Array]]:
         prepared = (self._prepared(crop, number) for number, crop in enumerate(_several(crops)))
         return iter(lambda: list(islice(prepared, self.batch)), [])
 
-    def _encode(self, crops: list[Pixels]) -> Floats:
+    def _encode(self, crops: list[Uint8Array]) -> Float32Array:
         """Features of crops of the encoder's size; without any a blank one tells their length."""
         blank = np.zeros((1, self.card.height, self.card.width, 3), np.uint8)
         images = to_images(np.stack(crops) if crops else blank).contiguous().numpy()
         return self._compute(images)[: len(crops)]
 
-    def _prepared(self, crop: Crop, number: int) -> Pixels:
+    def _prepared(self, crop: Crop, number: int) -> Uint8Array:
         high, wide = self.card.height, self.card.width
         picture = Pillow.fromarray(_pixels(crop, number))
         if not self.letterbox:
@@ -112,7 +112,7 @@ def _several(crops: Crop | Iterable[Crop]) -> Iterable[Crop]:
     return crops
 
 
-def _pixels(crop: Crop, number: int) -> Pixels:
+def _pixels(crop: Crop, number: int) -> Uint8Array:
     """RGB pixels [h, w, 3] in uint8 of a crop."""
     if isinstance(crop, str | Path):
         try:
@@ -195,9 +195,11 @@ def _place(device: str) -> torch.device:
 
 
 def _torch(network: Callable[[torch.Tensor], torch.Tensor], place: torch.device) -> Compute:
-    def compute(images: NDArray[np.float32]) -> Floats:
+    def compute(images: NDArray[np.float32]) -> Float32Array:
         with torch.no_grad():
-            features: Floats = network(torch.from_numpy(images).to(place)).float().cpu().numpy()
+            features: Float32Array = (
+                network(torch.from_numpy(images).to(place)).float().cpu().numpy()
+            )
         return features
 
     return compute

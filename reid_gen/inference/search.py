@@ -15,7 +15,7 @@ from reid_gen.evaluation.features import extract_features
 from reid_gen.evaluation.rerank import Reranked
 from reid_gen.inference.reid_model import open_encoder
 from reid_gen.runtime.progress import Progress
-from reid_gen.types import Floats, Image
+from reid_gen.types import Float32Array, Image
 
 BATCH = 128
 WORKERS = 4
@@ -100,7 +100,7 @@ class Gallery:
             )
         ]
 
-    def _features(self, images: Sequence[Image]) -> Floats:
+    def _features(self, images: Sequence[Image]) -> Float32Array:
         loader = ImageLoader(images, self._card.height, self._card.width, WORKERS)
         with self._progress.task("extract", len(images)) as advance:
             found = extract_features(self._encode, loader, batch=BATCH, advance=advance)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from reid_gen.losses.precision import precise
+from reid_gen.losses.precision import at_least_float32
 
 
 def real_loss(maps: Sequence[Tensor]) -> Tensor:
@@ -19,7 +19,7 @@ def real_loss(maps: Sequence[Tensor]) -> Tensor:
     Returns:
         Scalar.
     """
-    return torch.stack([(precise(judged) - 1).square().mean() for judged in maps]).sum()
+    return torch.stack([(at_least_float32(judged) - 1).square().mean() for judged in maps]).sum()
 
 
 def fake_loss(maps: Sequence[Tensor]) -> Tensor:
@@ -31,7 +31,7 @@ def fake_loss(maps: Sequence[Tensor]) -> Tensor:
     Returns:
         Scalar.
     """
-    return torch.stack([precise(judged).square().mean() for judged in maps]).sum()
+    return torch.stack([at_least_float32(judged).square().mean() for judged in maps]).sum()
 
 
 def gradient_penalty(maps: Sequence[Tensor], pictures: Tensor) -> Tensor:
@@ -46,6 +46,8 @@ def gradient_penalty(maps: Sequence[Tensor], pictures: Tensor) -> Tensor:
     """
     penalties = []
     for judged in maps:
-        (gradient,) = torch.autograd.grad(precise(judged).sum(), pictures, create_graph=True)
-        penalties.append(precise(gradient).square().sum(dim=(1, 2, 3)).mean())
+        (gradient,) = torch.autograd.grad(
+            at_least_float32(judged).sum(), pictures, create_graph=True
+        )
+        penalties.append(at_least_float32(gradient).square().sum(dim=(1, 2, 3)).mean())
     return torch.stack(penalties).sum()

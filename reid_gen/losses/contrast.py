@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from reid_gen.losses.precision import precise
+from reid_gen.losses.precision import at_least_float32
 
 
 def multi_positive_nce(
@@ -17,7 +17,7 @@ def multi_positive_nce(
     *,
     temperature: float,
     denominator: Literal["own", "shared"] = "own",
-    worth: Tensor | None = None,
+    sample_weight: Tensor | None = None,
 ) -> Tensor:
     """Noise-contrastive estimation with any number of weighted positives.
 
@@ -37,7 +37,7 @@ def multi_positive_nce(
         candidate: True where column n may enter the denominator, [Q, N] bool; None means all.
         temperature: Divides the similarities; above 0.
         denominator: See above.
-        worth: What each query's loss is multiplied by, [Q]; None is 1.
+        sample_weight: What each query's loss is multiplied by, [Q]; None is 1.
 
     Returns:
         Scalar: mean over all queries; a query without positives adds 0.
@@ -47,7 +47,7 @@ def multi_positive_nce(
     """
     if temperature <= 0:
         raise ValueError(f"temperature must be above 0, got {temperature}")
-    logits = precise(similarity) / temperature
+    logits = at_least_float32(similarity) / temperature
     nothing = torch.finfo(logits.dtype).min / 4  # -inf would make NaN gradients of an empty sum
     target = _target(positive, candidate, logits.dtype)
     if candidate is not None:
@@ -61,7 +61,7 @@ def multi_positive_nce(
             log_all = logits.logsumexp(dim=1, keepdim=True)
     log_share = torch.where(is_positive, logits - log_all, 0.0)
     loss = -(target * log_share).sum(dim=1)
-    return (loss if worth is None else loss * worth).mean()
+    return (loss if sample_weight is None else loss * sample_weight).mean()
 
 
 def target_entropy(positive: Tensor, candidate: Tensor | None = None) -> Tensor:
@@ -103,7 +103,7 @@ def alignment(one: Tensor, other: Tensor) -> Tensor:
     Returns:
         [B] in 0..4.
     """
-    return 2 - 2 * (precise(one) * precise(other)).sum(dim=1)
+    return 2 - 2 * (at_least_float32(one) * at_least_float32(other)).sum(dim=1)
 
 
 def pair_nce(
@@ -112,7 +112,7 @@ def pair_nce(
     negative: Tensor,
     *,
     temperature: float,
-    worth: Tensor | None = None,
+    sample_weight: Tensor | None = None,
 ) -> Tensor:
     """InfoNCE of one positive each, which need not be among the negatives' columns (GCL, eq. 6-8).
 
@@ -123,7 +123,7 @@ def pair_nce(
         against: Of each query with all rows, [Q, N].
         negative: Which of these are its negatives, [Q, N] bool.
         temperature: Divides the similarities; above 0.
-        worth: As there.
+        sample_weight: As there.
 
     Returns:
         Scalar: mean over the queries.
@@ -135,4 +135,6 @@ def pair_nce(
     first = torch.ones_like(negative[:, :1])
     positive = torch.cat([first, torch.zeros_like(negative)], dim=1)
     candidate = torch.cat([first, negative], dim=1)
-    return multi_positive_nce(joined, positive, candidate, temperature=temperature, worth=worth)
+    return multi_positive_nce(
+        joined, positive, candidate, temperature=temperature, sample_weight=sample_weight
+    )

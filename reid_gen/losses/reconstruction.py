@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from reid_gen.losses.precision import precise
+from reid_gen.losses.precision import at_least_float32
 
 
 def mean_absolute(found: Tensor, wanted: Tensor) -> Tensor:
@@ -19,7 +19,7 @@ def mean_absolute(found: Tensor, wanted: Tensor) -> Tensor:
     Returns:
         Scalar, in float32.
     """
-    return (precise(found) - precise(wanted.detach())).abs().mean()
+    return (at_least_float32(found) - at_least_float32(wanted.detach())).abs().mean()
 
 
 def weighted_absolute(found: Tensor, wanted: Tensor, weight: Tensor) -> Tensor:
@@ -36,5 +36,9 @@ def weighted_absolute(found: Tensor, wanted: Tensor, weight: Tensor) -> Tensor:
     Returns:
         Scalar, in float32; 0 if all weights are 0.
     """
-    error = (precise(found) - precise(wanted.detach())).abs().mean(dim=1, keepdim=True)
+    error = (
+        (at_least_float32(found) - at_least_float32(wanted.detach()))
+        .abs()
+        .mean(dim=1, keepdim=True)
+    )
     return (error * weight).sum() / weight.sum().clamp(min=1)

@@ -12,7 +12,7 @@ from torch import nn
 from torchvision.models import get_model, get_model_weights
 
 from reid_gen.errors import UserError
-from reid_gen.models.normalisation import HalfNormed
+from reid_gen.models.normalisation import IBN
 from reid_gen.models.osnet import OSNet
 from reid_gen.models.pretrained import (
     PACKAGES,
@@ -110,7 +110,7 @@ def _resnet_ibn_a(request: Request) -> Backbone:
     made = _torchvision_resnet(replace(request, name=request.name.removesuffix("_ibn_a")))
     for stage in ("layer1", "layer2", "layer3"):
         for block in getattr(made.network, stage):
-            block.bn1 = HalfNormed(block.bn1.num_features)
+            block.bn1 = IBN(block.bn1.num_features)
     return made
 
 

@@ -14,17 +14,17 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import from_json
 from torch import Tensor, nn
 
-from reid_gen.errors import UserError, name_some
+from reid_gen.errors import UserError, join_some
 from reid_gen.files import as_json, written_aside
 from reid_gen.models.encoder import EncoderCard, IdentityEncoder, create_encoder
 from reid_gen.models.weight_files import CARD, ENCODER, checkpoint_folder
 from reid_gen.models.weights import load_strictly, read_weights
-from reid_gen.types import Ints
+from reid_gen.types import Int64Array
 
 FORMAT = 1
 WEIGHTS = ".safetensors"
 BANK = f"bank{WEIGHTS}"
-MEAN = "mean_encoder"
+EMA_ENCODER = "ema_encoder"
 RESUME = "resume.pt"
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
@@ -114,7 +114,7 @@ def check_files(folder: Path) -> None:
     differing = [name for name, sha256 in files.items() if actual.get(name) != sha256]
     if differing:
         raise UserError(
-            f"{folder} is damaged: {name_some(differing)} missing or not as the card's checksum "
+            f"{folder} is damaged: {join_some(differing)} missing or not as the card's checksum "
             "says; restore it, or start a new run"
         )
 
@@ -206,7 +206,7 @@ def load_encoder(path: Path) -> tuple[IdentityEncoder, EncoderCard]:
     return encoder.eval(), card
 
 
-def load_labels(path: Path) -> Ints:
+def load_labels(path: Path) -> Int64Array:
     """Pseudo labels of a run's last epoch, [N].
 
     Raises:
@@ -219,7 +219,7 @@ def load_labels(path: Path) -> Ints:
             f"{file} holds no pseudo labels: the last epoch clustered nothing; give a run that "
             "ended with a stage that trains the identity encoder"
         )
-    labels: Ints = bank["labels"].numpy()
+    labels: Int64Array = bank["labels"].numpy()
     return labels
 
 

@@ -10,7 +10,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from reid_gen.models.encoder import IdentityEncoder
 
 
-class MeanEncoder(nn.Module):
+class EmaEncoder(nn.Module):
     """Running average of an encoder's weights and statistics; always in evaluation mode.
 
     A generator that learnt to draw by a frozen encoder draws worse and worse by one that goes on
@@ -27,18 +27,18 @@ class MeanEncoder(nn.Module):
         rule = get_ema_multi_avg_fn(momentum)  # type: ignore[no-untyped-call]
         self.average = AveragedModel(encoder, multi_avg_fn=rule, use_buffers=True)
         self.average.requires_grad_(False).eval()
-        self.restart(encoder)
+        self.reset(encoder)
 
     @property
     def encoder(self) -> IdentityEncoder:
         """The mean itself."""
         return cast(IdentityEncoder, self.average.module)
 
-    def restart(self, encoder: IdentityEncoder) -> None:
+    def reset(self, encoder: IdentityEncoder) -> None:
         """Begin again with an encoder as it is."""
         self.average.n_averaged.zero_()
-        self.follow(encoder)
+        self.update(encoder)
 
-    def follow(self, encoder: IdentityEncoder) -> None:
+    def update(self, encoder: IdentityEncoder) -> None:
         """Take in the encoder after a step."""
         self.average.update_parameters(encoder)

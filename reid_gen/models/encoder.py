@@ -124,19 +124,19 @@ class IdentityEncoder(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Encode RGB images in 0..1, [B, 3, H, W], to unit features [B, D] in float32."""
-        return self._feature(*self.look(images))
+        return self._feature(*self.forward_features(images))
 
     def encode(self, images: Tensor) -> Encoded:
         """Encode RGB images in 0..1, [B, 3, H, W], for re-ID and for a generator."""
-        return self.read(*self.look(images))
+        return self.forward_head(*self.forward_features(images))
 
-    def look(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+    def forward_features(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
         """The backbone's map [B, C, h, w] of RGB images in 0..1, and tokens if it gives any."""
         x = (images - self.mean) / self.std
         found = self.backbone(x.contiguous(memory_format=torch.channels_last))
         return found if isinstance(found, tuple) else (found, None)
 
-    def read(self, found: Tensor, tokens: Tensor | None = None) -> Encoded:
+    def forward_head(self, found: Tensor, tokens: Tensor | None = None) -> Encoded:
         """What a map [B, C, h, w] and tokens [B, T, C] say, for re-ID, generator and pose head."""
         stripes = F.adaptive_avg_pool2d(found, (STRIPES, 1)).flatten(2)
         pose = tokens[:, 1] if tokens is not None and tokens.shape[1] > 1 else None

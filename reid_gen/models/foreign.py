@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from reid_gen.errors import UserError, name_some
+from reid_gen.errors import UserError, join_some
 from reid_gen.models.backbone import HALF, IMAGENET_MEAN, IMAGENET_STD
 from reid_gen.models.encoder import EncoderCard, IdentityEncoder, create_encoder
 from reid_gen.models.layouts import LAYOUTS, Layout, Tensors
@@ -70,7 +70,7 @@ def import_encoder(
     if strange:
         raise UserError(
             f"{path} looks like {layout.name}, but {len(strange)} of its weights have no place: "
-            f"{name_some(strange)}; networks without extra parts are read"
+            f"{join_some(strange)}; networks without extra parts are read"
         )
     backbone = layout.network(ours)
     if backbone is None:
@@ -102,7 +102,7 @@ def _layout_of(tensors: Tensors, path: Path) -> Layout:
     known = "; ".join(dict.fromkeys(layout.name for layout in LAYOUTS))
     raise UserError(
         f"{path} is of no toolbox that is known ({known}); its first weights are "
-        f"{name_some(list(tensors))}"
+        f"{join_some(list(tensors))}"
     )
 
 

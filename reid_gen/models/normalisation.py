@@ -89,7 +89,7 @@ def keeping_statistics(module: nn.Module) -> Iterator[None]:
             layer.momentum = momentum
 
 
-class HalfNormed(nn.Module):
+class IBN(nn.Module):
     """Instance norm on one half of the channels, batch norm on the other (IBN-a, ECCV 2018)."""
 
     def __init__(self, channels: int) -> None:

@@ -24,7 +24,7 @@ class GeneralisedMean(nn.Module):
         return raised.mean(dim=(2, 3)).pow(1.0 / self.power)
 
 
-class Average(nn.Module):
+class GlobalAvgPool(nn.Module):
     """Mean over the map."""
 
     def forward(self, x: Tensor) -> Tensor:
@@ -32,7 +32,7 @@ class Average(nn.Module):
         return x.mean(dim=(2, 3))
 
 
-class Maximum(nn.Module):
+class GlobalMaxPool(nn.Module):
     """Maximum over the map."""
 
     def forward(self, x: Tensor) -> Tensor:
@@ -41,7 +41,7 @@ class Maximum(nn.Module):
 
 
 POOLINGS: dict[str, type[nn.Module]] = {
-    "avg": Average,
-    "max": Maximum,
+    "avg": GlobalAvgPool,
+    "max": GlobalMaxPool,
     "gem": GeneralisedMean,
 }

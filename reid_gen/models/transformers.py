@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from reid_gen.models.normalisation import HalfNormed
+from reid_gen.models.normalisation import IBN
 
 
 class TokensAsMap(nn.Module):
@@ -66,8 +66,8 @@ def convolutional_stem(channels: int, width: int = 64, patch: int = 16) -> nn.Se
     Modules are named as in the published checkpoints.
     """
     conv = nn.Sequential(
-        nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False), HalfNormed(width), nn.ReLU(),
-        nn.Conv2d(width, width, 3, padding=1, bias=False), HalfNormed(width), nn.ReLU(),
+        nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False), IBN(width), nn.ReLU(),
+        nn.Conv2d(width, width, 3, padding=1, bias=False), IBN(width), nn.ReLU(),
         nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU(),
     )  # fmt: skip
     made = nn.Sequential()

@@ -9,13 +9,13 @@ import numpy as np
 from numpy.random import Generator
 from PIL import Image, ImageDraw, ImageFilter
 
-from reid_gen.types import Floats, Pixels
+from reid_gen.types import Float32Array, Uint8Array
 
 HEIGHT, WIDTH = 512, 768
 Colour = tuple[int, int, int]
 
 
-def draw_backdrop(rng: Generator) -> Pixels:
+def draw_backdrop(rng: Generator) -> Uint8Array:
     """Draw a scene, [512, 768, 3] in display colours; the ground fills its lower part."""
     scene = SCENES[rng.integers(len(SCENES))]
     horizon = int(HEIGHT * rng.uniform(0.15, 0.4))
@@ -135,7 +135,7 @@ def _blob(
     draw.ellipse((int(x - radius), int(y - high), int(x + radius), int(y + high)), fill=colour)
 
 
-def _unevenness(rng: Generator) -> Floats:
+def _unevenness(rng: Generator) -> Float32Array:
     """Stains, shadows and grain as a factor, [512, 768]."""
     factor = np.ones((HEIGHT, WIDTH), np.float32)
     for size, strength in ((4, 0.10), (24, 0.05), (128, 0.04)):

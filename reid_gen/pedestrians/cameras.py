@@ -9,7 +9,7 @@ from numpy.random import Generator
 
 from reid_gen.pedestrians.backgrounds import draw_backdrop
 from reid_gen.pedestrians.projection import Framing
-from reid_gen.types import Floats, Pixels
+from reid_gen.types import Float32Array, Uint8Array
 
 
 @dataclass(frozen=True)
@@ -22,9 +22,9 @@ class Light:
         ambient: Strength and colour of the light from everywhere, [3].
     """
 
-    direction: Floats
-    key: Floats
-    ambient: Floats
+    direction: Float32Array
+    key: Float32Array
+    ambient: Float32Array
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Response:
         jpeg: Quality of the files.
     """
 
-    gain: Floats
+    gain: Float32Array
     gamma: float
     blur: float
     noise: float
@@ -63,7 +63,7 @@ class Camera:
         company: Share of crops with another person in the box.
     """
 
-    backdrop: Pixels
+    backdrop: Uint8Array
     light: Light
     response: Response
     yaw: float

@@ -8,18 +8,18 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.random import Generator
 
-from reid_gen.types import Floats
+from reid_gen.types import Float32Array
 
 GAMMA = 2.2
 
 
-def linear(hue: float, saturation: float, value: float) -> Floats:
+def linear(hue: float, saturation: float, value: float) -> Float32Array:
     """A display colour as linear light, [3] in 0 to 1; hue, saturation and value in 0 to 1."""
     colour = np.array(colorsys.hsv_to_rgb(hue, saturation, value), dtype=np.float32)
     return (colour**GAMMA).astype(np.float32)
 
 
-def _table(colours: Sequence[tuple[float, float, float]]) -> Floats:
+def _table(colours: Sequence[tuple[float, float, float]]) -> Float32Array:
     return np.stack([linear(*colour) for colour in colours])
 
 
@@ -42,12 +42,12 @@ HAIR = _table([
 ])  # fmt: skip
 
 
-def cloth_colour(rng: Generator) -> Floats:
+def cloth_colour(rng: Generator) -> Float32Array:
     """Draw the colour of a garment, [3] linear."""
     colour = CLOTH[rng.choice(len(CLOTH), p=WORN / WORN.sum())]
     return (colour * rng.uniform(0.85, 1.15)).astype(np.float32)
 
 
-def one_of(table: Floats, rng: Generator) -> Floats:
+def one_of(table: Float32Array, rng: Generator) -> Float32Array:
     """Draw a row of a table of colours, [3] linear."""
     return table[rng.integers(len(table))]

@@ -15,7 +15,7 @@ from reid_gen.pedestrians.cameras import Camera, Response
 from reid_gen.pedestrians.colours import GAMMA, linear
 from reid_gen.pedestrians.projection import Framing
 from reid_gen.pedestrians.shading import Picture
-from reid_gen.types import Floats, Pixels
+from reid_gen.types import Float32Array, Uint8Array
 
 FINER = 2
 """Pictures are rendered this many times as fine as the crop, and averaged."""
@@ -33,7 +33,7 @@ class Occluder:
     """
 
     kind: Literal["post", "wall", "round"]
-    colour: Floats
+    colour: Float32Array
     place: float
     size: float
 
@@ -95,7 +95,7 @@ def _draw_neighbour(camera: Camera, rng: Generator) -> Framing:
     )
 
 
-def compose(shot: Shot, camera: Camera, person: Picture, neighbour: Picture | None) -> Floats:
+def compose(shot: Shot, camera: Camera, person: Picture, neighbour: Picture | None) -> Float32Array:
     """Put people before their backdrop and things before the people.
 
     Args:
@@ -118,14 +118,14 @@ def compose(shot: Shot, camera: Camera, person: Picture, neighbour: Picture | No
     return scene
 
 
-def _backdrop(shot: Shot, camera: Camera, height: int, width: int) -> Floats:
+def _backdrop(shot: Shot, camera: Camera, height: int, width: int) -> Float32Array:
     left, top, rows = shot.window
     box = (left, top, left + rows * width // height, top + rows)
     part = Image.fromarray(camera.backdrop).resize((width, height), Image.Resampling.BOX, box=box)
     return np.asarray((np.asarray(part) / 255) ** GAMMA, dtype=np.float32)
 
 
-def _contact_shadow(picture: Picture, camera: Camera) -> Floats:
+def _contact_shadow(picture: Picture, camera: Camera) -> Float32Array:
     height, width = picture.mask.shape
     x, y = picture.feet
     x += 0.05 * height * float(camera.light.direction[0])
@@ -146,7 +146,7 @@ def _covered(occluder: Occluder, height: int, width: int) -> np.ndarray:
     return ((x - side) / occluder.size) ** 2 + ((y - 0.75) / 0.4) ** 2 < 1
 
 
-def expose(light: Floats, response: Response, shot: Shot) -> Pixels:
+def expose(light: Float32Array, response: Response, shot: Shot) -> Uint8Array:
     """What the sensor makes of light.
 
     Args:
@@ -170,7 +170,7 @@ def expose(light: Floats, response: Response, shot: Shot) -> Pixels:
     return (np.clip(image, 0, 1) * 255).round().astype(np.uint8)
 
 
-def as_jpeg(pixels: Pixels, quality: int) -> bytes:
+def as_jpeg(pixels: Uint8Array, quality: int) -> bytes:
     """Encode display colours [H, W, 3] as a JPEG file."""
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, format="JPEG", quality=quality)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.random import Generator
 
 from reid_gen.errors import UserError
-from reid_gen.types import Ints
+from reid_gen.types import Int64Array
 
 TRAIN, QUERY, GALLERY = "bounding_box_train", "query", "bounding_box_test"
 FRAMES_PER_SECOND = 25
@@ -149,7 +149,7 @@ Row = tuple[int, int, int, int, int]
 
 
 def _walks(
-    people: Ints,
+    people: Int64Array,
     cameras: int,
     images: int,
     between: np.ndarray,
@@ -177,7 +177,7 @@ def _walks(
             taken += 1
 
 
-def _shares(total: int, parts: int, least: int, most: int, rng: Generator) -> Ints:
+def _shares(total: int, parts: int, least: int, most: int, rng: Generator) -> Int64Array:
     """Split a total at random and unevenly into parts between ``least`` and ``most``, [parts]."""
     liking = rng.gamma(4, size=parts)
     shares = np.full(parts, least)

@@ -18,7 +18,7 @@ from reid_gen.files import as_json, read_json, refuse_existing, written_aside
 from reid_gen.pedestrians.compositing import as_jpeg
 from reid_gen.pedestrians.crop_list import DISTRACTOR, GALLERY, QUERY, TRAIN, Entry, Size, plan
 from reid_gen.pedestrians.renderer import Studio, Take, Truth
-from reid_gen.types import Pixels
+from reid_gen.types import Uint8Array
 
 FORMAT = 1
 ABOUT = "pedestrians.json"
@@ -102,7 +102,7 @@ class Album:
         entries = plan(size, about["seed"])
         self._entries = {entry.key: entry for entry in entries}
 
-    def view(self, key: str, degrees: float = 0) -> Pixels:
+    def view(self, key: str, degrees: float = 0) -> Uint8Array:
         """The crop as it would be with the person turned to their left, [H, W, 3].
 
         Args:
@@ -123,12 +123,12 @@ def _take(studio: Studio, entry: Entry) -> Take:
     return studio.take(entry.number, entry.camera, entry.repeat)
 
 
-Place = tuple[Path, int, int, int]
+WorkerSetup = tuple[Path, int, int, int]
 """Folder, seed, height and width: what a worker has to know."""
 
 
 def _in_parallel(
-    groups: Sequence[list[Entry]], place: Place, workers: int
+    groups: Sequence[list[Entry]], place: WorkerSetup, workers: int
 ) -> Iterable[dict[str, Truth]]:
     if workers == 1:
         _start_worker(*place, threads=torch.get_num_threads())

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from reid_gen.body.arrays import BodyArrays
 from reid_gen.body.render.normals import vertex_normals
 from reid_gen.pedestrians.people import Person
-from reid_gen.types import Floats
+from reid_gen.types import Float32Array
 
 Bools = NDArray[np.bool_]
 
@@ -30,9 +30,9 @@ class Piece:
         material: One of the numbers above.
     """
 
-    vertices: Floats
+    vertices: Float32Array
     faces: NDArray[np.int32]
-    skinning: Floats
+    skinning: Float32Array
     material: int
 
 
@@ -40,7 +40,7 @@ class Landmarks:
     """Heights and widths of the mean shape in T-pose, metres; the origin of all tailoring."""
 
     def __init__(self, arrays: BodyArrays) -> None:
-        self.joints: Floats = arrays.joint_regressor @ arrays.template
+        self.joints: Float32Array = arrays.joint_regressor @ arrays.template
         self.chest_back = float(arrays.template[arrays.skinning.argmax(1) == 9, 2].min())
 
     def x(self, joint: int) -> float:
@@ -60,7 +60,7 @@ class Landmarks:
         """Height of the middle of the chest."""
         return (self.y(9) + self.y(6)) / 2 + 0.05
 
-    def scalp(self, points: Floats) -> Bools:
+    def scalp(self, points: Float32Array) -> Bools:
         """Which points [N, 3] have hair or a cap: above the forehead, and behind the ears."""
         _, y, z = points.T
         head = y > self.y(15) - 0.02
@@ -81,7 +81,7 @@ class Dressed:
     """
 
     arrays: BodyArrays
-    canonical: Floats
+    canonical: Float32Array
     material: NDArray[np.int64]
 
     @cached_property
@@ -136,7 +136,7 @@ HAIR_THICKNESS = {
 }  # fmt: skip
 
 
-def _thickness(body: BodyArrays, person: Person, marks: Landmarks) -> Floats:
+def _thickness(body: BodyArrays, person: Person, marks: Landmarks) -> Float32Array:
     """Metres of cloth or hair over each vertex of the body, [V]."""
     part = body.skinning.argmax(1)
     top = TOP_THICKNESS[person.top] * person.looseness
@@ -214,14 +214,14 @@ def _long_hair(marks: Landmarks) -> Piece:
     return Piece(vertices, faces, _follow(len(vertices), {15: 0.75, 12: 0.25}), HAIR)
 
 
-def _follow(count: int, joints: dict[int, float]) -> Floats:
+def _follow(count: int, joints: dict[int, float]) -> Float32Array:
     skinning = np.zeros((count, 24), np.float32)
     for joint, share in joints.items():
         skinning[:, joint] = share
     return skinning
 
 
-def _flares(vertices: Floats, most: float) -> Floats:
+def _flares(vertices: Float32Array, most: float) -> Float32Array:
     """Skinning of a skirt: at the waist it follows the pelvis, at the hem mostly the legs."""
     height = vertices[:, 1]
     down = most * (height.max() - height) / (height.max() - height.min())
@@ -239,7 +239,7 @@ def _box(
     *,
     cells: int = 3,
     roundness: float = 0.25,
-) -> tuple[Floats, NDArray[np.int32]]:
+) -> tuple[Float32Array, NDArray[np.int32]]:
     """A box of half sizes ``half``, swollen towards a ball by ``roundness``."""
     grid = np.linspace(-1, 1, cells + 1)
     first, second = (axis.ravel() for axis in np.meshgrid(grid, grid, indexing="ij"))
@@ -266,7 +266,7 @@ def _tube(
     *,
     back: float,
     depth: float = 0.75,
-) -> tuple[Floats, NDArray[np.int32]]:
+) -> tuple[Float32Array, NDArray[np.int32]]:
     """An upright open tube from height ``low`` to ``high``, flattened front to back."""
     rings, around = 5, 14
     share = np.repeat(np.linspace(0, 1, rings), around)

@@ -17,8 +17,8 @@ from reid_gen.data.positive_groups import (
     SAME_IDENTITY,
     SAME_POSE,
     Member,
+    check_group_size,
     part_folder,
-    refuse_lone,
     start_groups,
     write_part,
 )
@@ -29,7 +29,7 @@ PART = 16
 """Groups per part."""
 CAMERAS = 400
 PEOPLE = 100_000
-KINDS = {"pose": SAME_POSE, "looks": SAME_IDENTITY}
+GROUP_KINDS = {"pose": SAME_POSE, "looks": SAME_IDENTITY}
 
 
 @dataclass(frozen=True)
@@ -73,10 +73,10 @@ def render_groups(
         UserError: If other groups lie there, a group would have one member, or nothing can be
             written.
     """
-    refuse_lone(plan.members)
+    check_group_size(plan.members)
     parts = range(-(-plan.groups // PART))
     about = {
-        "kind": KINDS[plan.share],
+        "kind": GROUP_KINDS[plan.share],
         "maker": f"rendered, sharing {plan.share}",
         "seed": plan.seed,
         "members": plan.members,

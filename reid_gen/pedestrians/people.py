@@ -9,7 +9,7 @@ import numpy as np
 from numpy.random import Generator
 
 from reid_gen.pedestrians.colours import CLOTH, HAIR, SKIN, cloth_colour, one_of
-from reid_gen.types import Floats
+from reid_gen.types import Float32Array
 
 Hair = Literal["short", "long", "bald", "bun", "cap", "hood"]
 Top = Literal["tee", "long", "jacket", "coat", "tank"]
@@ -26,17 +26,17 @@ SHARE = 3
 class Colours:
     """Linear RGB, each [3]."""
 
-    skin: Floats
-    hair: Floats
-    top: Floats
-    top_second: Floats
-    inner: Floats
-    logo: Floats
-    bottom: Floats
-    bottom_second: Floats
-    shoe: Floats
-    sole: Floats
-    bag: Floats
+    skin: Float32Array
+    hair: Float32Array
+    top: Float32Array
+    top_second: Float32Array
+    inner: Float32Array
+    logo: Float32Array
+    bottom: Float32Array
+    bottom_second: Float32Array
+    shoe: Float32Array
+    sole: Float32Array
+    bag: Float32Array
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Person:
         folds: Seed of the folds of the cloth.
     """
 
-    shape: Floats
+    shape: Float32Array
     colours: Colours
     hair: Hair
     top: Top
@@ -82,7 +82,7 @@ class Person:
     folds: int
 
 
-def draw_person(seed: int, number: int, shapes: Floats) -> Person:
+def draw_person(seed: int, number: int, shapes: Float32Array) -> Person:
     """Draw a person; the same seed and number always give the same one.
 
     Half of the people wear the main colours of their group of ``SHARE``, so that colours alone

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from reid_gen.types import Floats
+from reid_gen.types import Float32Array
 
 
 @dataclass(frozen=True)
@@ -42,17 +42,17 @@ class View:
         offset: Pixel of that point, (x, y), [2].
     """
 
-    rotation: Floats
-    centre: Floats
+    rotation: Float32Array
+    centre: Float32Array
     distance: float
     scale: float
-    offset: Floats
+    offset: Float32Array
 
     def turned(self, radians: float) -> View:
         """The same camera with the body turned to its left about its vertical axis."""
         return replace(self, rotation=self.rotation @ _turn(radians))
 
-    def screen(self, points: Floats) -> Floats:
+    def screen(self, points: Float32Array) -> Float32Array:
         """Project points [..., 3] to (x, y) in pixels and depth in metres, [..., 3]."""
         seen = (points - self.centre) @ self.rotation.T
         depth = self.distance - seen[..., 2]
@@ -62,7 +62,7 @@ class View:
         return np.stack([across, down, depth], axis=-1).astype(np.float32)
 
 
-def frame(vertices: Floats, framing: Framing, height: int, width: int) -> View:
+def frame(vertices: Float32Array, framing: Framing, height: int, width: int) -> View:
     """The view that fits a body into a box.
 
     Args:
@@ -85,7 +85,7 @@ def frame(vertices: Floats, framing: Framing, height: int, width: int) -> View:
     return View(rotation, centre, framing.distance, float(scale), offset)
 
 
-def weak_camera(view: View, joints: Floats, height: int, width: int) -> Floats:
+def weak_camera(view: View, joints: Float32Array, height: int, width: int) -> Float32Array:
     """The weak-perspective camera that fits a view best at the joints (least squares).
 
     Args:
@@ -107,11 +107,11 @@ def weak_camera(view: View, joints: Floats, height: int, width: int) -> Floats:
     return np.array([scale, *shift], dtype=np.float32)
 
 
-def _turn(angle: float) -> Floats:
+def _turn(angle: float) -> Float32Array:
     c, s = np.cos(angle), np.sin(angle)
     return np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]], dtype=np.float32)
 
 
-def _tilt(angle: float) -> Floats:
+def _tilt(angle: float) -> Float32Array:
     c, s = np.cos(angle), np.sin(angle)
     return np.array([[1, 0, 0], [0, c, -s], [0, s, c]], dtype=np.float32)

@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from reid_gen.pedestrians.projection import Framing
 from reid_gen.pedestrians.renderer import Studio
-from reid_gen.types import Floats, Pixels
+from reid_gen.types import Float32Array, Uint8Array
 
 CAMERAS = 400
 CROPS_PER_PERSON = 4
@@ -32,10 +32,10 @@ class Lessons:
         person: Whether a whole person is there, [N].
     """
 
-    pixels: Pixels
-    rotation: Floats
-    shape: Floats
-    camera: Floats
+    pixels: Uint8Array
+    rotation: Float32Array
+    shape: Float32Array
+    camera: Float32Array
     person: NDArray[np.bool_]
 
 
@@ -58,7 +58,9 @@ def draw_lessons(studio: Studio, numbers: Sequence[int]) -> Lessons:
     )
 
 
-def _lesson(studio: Studio, number: int) -> tuple[Pixels, Floats, Floats, Floats, np.bool_]:
+def _lesson(
+    studio: Studio, number: int
+) -> tuple[Uint8Array, Float32Array, Float32Array, Float32Array, np.bool_]:
     rng = np.random.default_rng([studio.seed, 7, number])
     camera = (number // CROPS_PER_CAMERA) % CAMERAS
     person = rng.random() >= EMPTY

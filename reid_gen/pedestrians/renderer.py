@@ -17,7 +17,7 @@ from reid_gen.pedestrians.garments import Dressed, Landmarks, dress
 from reid_gen.pedestrians.people import Person, draw_person
 from reid_gen.pedestrians.projection import Framing, View, frame, weak_camera
 from reid_gen.pedestrians.shading import Picture, shade
-from reid_gen.types import Floats, Pixels
+from reid_gen.types import Float32Array, Uint8Array
 
 STRANGERS = 1_000_000
 """Numbers from here on are people who only pass through other people's boxes."""
@@ -34,9 +34,9 @@ class Truth:
         yaw: Turn about the vertical axis in degrees, 0 to 360; 0 faces the camera.
     """
 
-    pose: Floats
-    shape: Floats
-    camera: Floats
+    pose: Float32Array
+    shape: Float32Array
+    camera: Float32Array
     yaw: float
 
 
@@ -54,9 +54,9 @@ class Take:
 
     number: int
     camera: int
-    pose: Floats
+    pose: Float32Array
     shot: Shot
-    neighbour_pose: Floats
+    neighbour_pose: Float32Array
 
 
 class Studio:
@@ -107,7 +107,7 @@ class Studio:
         )
         return replace(take, shot=replace(take.shot, framing=framing))
 
-    def photograph(self, take: Take, degrees: float = 0) -> Pixels:
+    def photograph(self, take: Take, degrees: float = 0) -> Uint8Array:
         """Render a take, [H, W, 3] display colours.
 
         Args:
@@ -139,7 +139,7 @@ class Studio:
         yaw = float(np.rad2deg(take.shot.framing.yaw) % 360)
         return Truth(pose, person.shape, camera, yaw)
 
-    def _stand(self, number: int, pose: Floats, framing: Framing) -> tuple[Posed, View]:
+    def _stand(self, number: int, pose: Float32Array, framing: Framing) -> tuple[Posed, View]:
         person, _, model = self._dressed(number)
         rotation = Rotation.from_rotvec(pose).as_matrix().astype(np.float32)
         with torch.no_grad():
@@ -148,7 +148,7 @@ class Studio:
         return posed, frame(vertices, framing, self.height * FINER, self.width * FINER)
 
     def _picture(
-        self, number: int, pose: Floats, framing: Framing, camera: Camera, degrees: float = 0
+        self, number: int, pose: Float32Array, framing: Framing, camera: Camera, degrees: float = 0
     ) -> Picture:
         person, dressed, _ = self._dressed(number)
         posed, view = self._stand(number, pose, framing)

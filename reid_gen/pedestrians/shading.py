@@ -13,7 +13,7 @@ from reid_gen.pedestrians.garments import BODY, Bools, Dressed, Landmarks
 from reid_gen.pedestrians.people import Person
 from reid_gen.pedestrians.projection import View
 from reid_gen.pedestrians.texture import paint
-from reid_gen.types import Floats
+from reid_gen.types import Float32Array
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Picture:
         feet: Lowest point in pixels, (x, y).
     """
 
-    light: Floats
+    light: Float32Array
     mask: Bools
     feet: tuple[float, float]
 
@@ -35,7 +35,7 @@ def shade(
     person: Person,
     dressed: Dressed,
     marks: Landmarks,
-    vertices: Floats,
+    vertices: Float32Array,
     view: View,
     lamp: Light,
     height: int,
@@ -74,7 +74,7 @@ def shade(
     return Picture(picture, mask, (float(screen[:, 0].mean()), float(lowest[1])))
 
 
-def _folded(normal: Floats, points: Floats, seed: int, on_cloth: Bools) -> Floats:
+def _folded(normal: Float32Array, points: Float32Array, seed: int, on_cloth: Bools) -> Float32Array:
     """Normals bent by folds of cloth that stay with the person."""
     across = 0.28 * _waves(points, 55, seed) + 0.16 * _waves(points, 120, seed + 1)
     up = 0.25 * _waves(points, 60, seed + 2)
@@ -83,17 +83,17 @@ def _folded(normal: Floats, points: Floats, seed: int, on_cloth: Bools) -> Float
     return (bent / np.maximum(length, 1e-9)).astype(np.float32)
 
 
-def _waves(points: Floats, frequency: float, seed: int, count: int = 5) -> Floats:
+def _waves(points: Float32Array, frequency: float, seed: int, count: int = 5) -> Float32Array:
     rng = np.random.default_rng(seed)
     direction = rng.normal(0, frequency, (3, count)).astype(np.float32)
     phase = rng.uniform(0, 2 * np.pi, count).astype(np.float32)
     return np.sin(points @ direction + phase).mean(1)
 
 
-def _lit(albedo: Floats, normal: Floats, lamp: Light) -> Floats:
+def _lit(albedo: Float32Array, normal: Float32Array, lamp: Light) -> Float32Array:
     sky = 0.55 + 0.45 * normal[:, 1:2]
     direct = np.clip(normal @ lamp.direction, 0, None)[:, None]
     between = lamp.direction + np.array([0, 0, 1], np.float32)
     gloss = np.clip(normal @ (between / np.linalg.norm(between)), 0, 1)[:, None] ** 20
-    lit: Floats = albedo * (lamp.ambient * sky + lamp.key * direct) + 0.03 * gloss
+    lit: Float32Array = albedo * (lamp.ambient * sky + lamp.key * direct) + 0.03 * gloss
     return lit

@@ -13,10 +13,12 @@ import numpy as np
 
 from reid_gen.pedestrians.garments import BAG, BODY, BOTTOM, HAIR, TOP, Bools, Landmarks
 from reid_gen.pedestrians.people import Person
-from reid_gen.types import Floats, Ints
+from reid_gen.types import Float32Array, Int64Array
 
 
-def paint(person: Person, marks: Landmarks, points: Floats, material: Ints) -> Floats:
+def paint(
+    person: Person, marks: Landmarks, points: Float32Array, material: Int64Array
+) -> Float32Array:
     """Albedo of points.
 
     Args:
@@ -45,7 +47,7 @@ def paint(person: Person, marks: Landmarks, points: Floats, material: Ints) -> F
     return albedo
 
 
-def _body(person: Person, marks: Landmarks, points: Floats) -> Floats:
+def _body(person: Person, marks: Landmarks, points: Float32Array) -> Float32Array:
     albedo = np.empty_like(points)
     albedo[:] = person.colours.skin
     _paint_bottom(albedo, person, marks, points)
@@ -57,7 +59,9 @@ def _body(person: Person, marks: Landmarks, points: Floats) -> Floats:
     return albedo
 
 
-def _paint_bottom(albedo: Floats, person: Person, marks: Landmarks, points: Floats) -> None:
+def _paint_bottom(
+    albedo: Float32Array, person: Person, marks: Landmarks, points: Float32Array
+) -> None:
     x, y, z = points.T
     knee, ankle = marks.y(4), marks.y(7)
     hem = {
@@ -73,17 +77,19 @@ def _paint_bottom(albedo: Floats, person: Person, marks: Landmarks, points: Floa
         albedo[region & outside & (np.abs(z - marks.z(1)) < 0.018)] = person.colours.bottom_second
 
 
-def _paint_shoes(albedo: Floats, person: Person, marks: Landmarks, points: Floats) -> None:
+def _paint_shoes(
+    albedo: Float32Array, person: Person, marks: Landmarks, points: Float32Array
+) -> None:
     y = points[:, 1]
     albedo[y < marks.y(7) - 0.015] = person.colours.shoe
     albedo[y < marks.y(7) - 0.065] = person.colours.sole
 
 
-def _arms(marks: Landmarks, points: Floats) -> Bools:
+def _arms(marks: Landmarks, points: Float32Array) -> Bools:
     return (np.abs(points[:, 0]) > marks.x(16)) & (points[:, 1] > marks.y(6))
 
 
-def _top_region(person: Person, marks: Landmarks, points: Floats) -> Bools:
+def _top_region(person: Person, marks: Landmarks, points: Float32Array) -> Bools:
     x, y, z = points.T
     side = np.abs(x)
     shoulder, elbow, wrist = marks.x(16), marks.x(18), marks.x(20)
@@ -100,7 +106,7 @@ def _top_region(person: Person, marks: Landmarks, points: Floats) -> Bools:
     return (y > hem) & ~on_arm & ~above_neckline
 
 
-def _top_colours(person: Person, marks: Landmarks, points: Floats) -> Floats:
+def _top_colours(person: Person, marks: Landmarks, points: Float32Array) -> Float32Array:
     colours = person.colours
     x, z = points[:, 0], points[:, 2]
     cloth = np.empty_like(points)
@@ -113,35 +119,35 @@ def _top_colours(person: Person, marks: Landmarks, points: Floats) -> Floats:
     return cloth
 
 
-def _plain(person: Person, marks: Landmarks, points: Floats) -> Bools:
+def _plain(person: Person, marks: Landmarks, points: Float32Array) -> Bools:
     return np.zeros(len(points), dtype=bool)
 
 
-def _rings(person: Person, marks: Landmarks, points: Floats) -> Bools:
+def _rings(person: Person, marks: Landmarks, points: Float32Array) -> Bools:
     along = np.where(_arms(marks, points), np.abs(points[:, 0]), points[:, 1])
     return np.sin(along * person.pattern_pitch) > 0.1
 
 
-def _stripes(person: Person, marks: Landmarks, points: Floats) -> Bools:
+def _stripes(person: Person, marks: Landmarks, points: Float32Array) -> Bools:
     across = np.where(_arms(marks, points), points[:, 1], points[:, 0])
     return np.sin(across * 1.4 * person.pattern_pitch) > 0.3
 
 
-def _checks(person: Person, marks: Landmarks, points: Floats) -> Bools:
+def _checks(person: Person, marks: Landmarks, points: Float32Array) -> Bools:
     x, y, _ = points.T
     pitch = 1.1 * person.pattern_pitch
     return (np.sin(x * pitch) > 0.2) ^ (np.sin(y * pitch) > 0.2)
 
 
-def _halves(person: Person, marks: Landmarks, points: Floats) -> Bools:
+def _halves(person: Person, marks: Landmarks, points: Float32Array) -> Bools:
     return (points[:, 1] < marks.y(6) + 0.03) & ~_arms(marks, points)
 
 
-def _raglan(person: Person, marks: Landmarks, points: Floats) -> Bools:
+def _raglan(person: Person, marks: Landmarks, points: Float32Array) -> Bools:
     return _arms(marks, points)
 
 
-PATTERNS: dict[str, Callable[[Person, Landmarks, Floats], Bools]] = {
+PATTERNS: dict[str, Callable[[Person, Landmarks, Float32Array], Bools]] = {
     "plain": _plain,
     "rings": _rings,
     "stripes": _stripes,
@@ -151,7 +157,7 @@ PATTERNS: dict[str, Callable[[Person, Landmarks, Floats], Bools]] = {
 }
 
 
-def _printed(person: Person, marks: Landmarks, points: Floats, *, on_front: bool) -> Bools:
+def _printed(person: Person, marks: Landmarks, points: Float32Array, *, on_front: bool) -> Bools:
     x, y, z = points.T
     size, up = person.logo_size, y - marks.mid_chest
     printed = np.zeros(len(points), dtype=bool)
@@ -167,7 +173,7 @@ def _printed(person: Person, marks: Landmarks, points: Floats, *, on_front: bool
 
 
 def _paint_straps(
-    albedo: Floats, person: Person, marks: Landmarks, points: Floats, top: Bools
+    albedo: Float32Array, person: Person, marks: Landmarks, points: Float32Array, top: Bools
 ) -> None:
     x, y, z = points.T
     if person.bag == "backpack":
@@ -180,7 +186,9 @@ def _paint_straps(
     albedo[top & strap] = 0.8 * person.colours.bag
 
 
-def _paint_head(albedo: Floats, person: Person, marks: Landmarks, points: Floats) -> None:
+def _paint_head(
+    albedo: Float32Array, person: Person, marks: Landmarks, points: Float32Array
+) -> None:
     colours = person.colours
     cover = {"cap": colours.bag, "hood": colours.top, "bald": colours.skin}
     scalp = marks.scalp(points)

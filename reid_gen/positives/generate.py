@@ -11,8 +11,8 @@ import numpy as np
 from reid_gen.data.positive_groups import (
     SAME_POSE,
     Member,
+    check_group_size,
     part_folder,
-    refuse_lone,
     start_groups,
     write_part,
 )
@@ -20,10 +20,10 @@ from reid_gen.data.transforms import as_sheet
 from reid_gen.errors import UserError
 from reid_gen.pedestrians.compositing import as_jpeg
 from reid_gen.positives.scores import Scorer, Scores
-from reid_gen.positives.sources import Made, Maker
+from reid_gen.positives.sources import PositiveBatch, PositiveSource
 from reid_gen.runtime.progress import Progress
-from reid_gen.runtime.seeding import generator
-from reid_gen.types import Floats, Image
+from reid_gen.runtime.seeding import seeded_rng
+from reid_gen.types import Float32Array, Image
 
 PART = 64
 """Images per part: what a kill can cost, and what is drawn together."""
@@ -32,7 +32,7 @@ QUALITY = 95
 
 
 def generate_groups(
-    maker: Maker,
+    maker: PositiveSource,
     scorer: Scorer,
     images: Sequence[Image],
     folder: Path,
@@ -47,7 +47,7 @@ def generate_groups(
     Args:
         maker: Makes them.
         scorer: Says how much they can be trusted.
-        images: Sources, each of which becomes a group.
+        images: ViewInputs, each of which becomes a group.
         folder: For the groups; parts that are there are kept.
         members: Positives per image.
         seed: Of all that is random.
@@ -62,7 +62,7 @@ def generate_groups(
     if not images:
         raise UserError("there is no image to make positives of")
     if maker.positives == SAME_POSE:
-        refuse_lone(members)
+        check_group_size(members)
     digest = hashlib.sha256("\n".join(image.key for image in images).encode()).hexdigest()
     parts = [images[start : start + PART] for start in range(0, len(images), PART)]
     about = {
@@ -81,14 +81,18 @@ def generate_groups(
     left = sum(len(part) for part in missing.values())
     with progress.task("generate", len(images), len(images) - left) as advance:
         for number, part in missing.items():
-            made = maker(part, members, generator(seed, number))
+            made = maker(part, members, seeded_rng(seed, number))
             place = part_folder(Path(), number)
             write_part(folder, number, list(_files(part, made, scorer, seed, place)))
             advance(len(part))
 
 
 def _files(
-    images: Sequence[Image], batches: Iterator[Made], scorer: Scorer, seed: int, place: Path
+    images: Sequence[Image],
+    batches: Iterator[PositiveBatch],
+    scorer: Scorer,
+    seed: int,
+    place: Path,
 ) -> Iterator[tuple[Member, bytes]]:
     """Lines and files of a part."""
     done = 0
@@ -104,7 +108,7 @@ def _files(
 
 
 def _member(
-    made: Made,
+    made: PositiveBatch,
     scores: Scores,
     at: tuple[int, int],
     key: str,
@@ -125,7 +129,7 @@ def _member(
     )
 
 
-def _rounded(values: Floats | None, at: tuple[int, int], digits: int) -> float | None:
+def _rounded(values: Float32Array | None, at: tuple[int, int], digits: int) -> float | None:
     return None if values is None else round(float(values[at]), digits)
 
 

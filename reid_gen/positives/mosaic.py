@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image as Pillow
 
-from reid_gen.types import Pixels
+from reid_gen.types import Uint8Array
 
 SCALES = (3, 6, 12)
 """How many times smaller than the image a crop is: c, 2 c and 4 c with the authors' c of 3."""
 
 
-def mosaic(pixels: Pixels, rng: np.random.Generator) -> Pixels:
+def mosaic(pixels: Uint8Array, rng: np.random.Generator) -> Uint8Array:
     """Two small crops and a mirrored copy of each, in a random order, two by two.
 
     The crops have the image's own proportions and not a square's, because people are tall.

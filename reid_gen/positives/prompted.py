@@ -16,8 +16,8 @@ from reid_gen.generators.renderer import whole_batches
 from reid_gen.generators.stable_diffusion.control_images import CONDITIONS
 from reid_gen.generators.stable_diffusion.painter import StablePainter
 from reid_gen.generators.turned_maps import Angles
-from reid_gen.positives.sources import Made
-from reid_gen.types import Floats, Image, Pixels
+from reid_gen.positives.sources import PositiveBatch
+from reid_gen.types import Float32Array, Image, Uint8Array
 
 Prompts = tuple[str, ...]
 
@@ -66,7 +66,7 @@ class Prompted:
 
     def __call__(
         self, images: Sequence[Image], members: int, rng: np.random.Generator
-    ) -> Iterator[Made]:
+    ) -> Iterator[PositiveBatch]:
         """Make ``members`` positives of each image, an image at a time."""
         size = (self.height, self.width)
         for batch in whole_batches(ImageLoader(images, *size, 2)):
@@ -85,10 +85,15 @@ class Prompted:
                 views = self._draw(key, degrees, seeds, asked, batch.pixels[row])
                 shown = F.interpolate(views, size, mode="bicubic", antialias=True).clamp(0, 1)
                 made = pictures[row : row + 1], shown[None], degrees[None]
-                yield Made(*made, (prompt,), seeds[None])
+                yield PositiveBatch(*made, (prompt,), seeds[None])
 
     def _draw(
-        self, key: str, degrees: Floats, seeds: np.ndarray, prompt: str | Tensor, person: Pixels
+        self,
+        key: str,
+        degrees: Float32Array,
+        seeds: np.ndarray,
+        prompt: str | Tensor,
+        person: Uint8Array,
     ) -> Tensor:
         """Views of one image, [m, 3, H, W]: together where they show the same body."""
         drawn = torch.empty(len(degrees), 3, self.painter.card.height, self.painter.card.width)
@@ -98,7 +103,7 @@ class Prompted:
             drawn[rows] = self.painter.draw(self._shown(key, angle), some, prompt, person)
         return drawn
 
-    def _shown(self, key: str, degrees: float) -> list[Pixels]:
+    def _shown(self, key: str, degrees: float) -> list[Uint8Array]:
         mesh = self.maps.meshes([key], np.array([degrees], np.float32))
         size = self.maps.height, self.maps.width
         return [

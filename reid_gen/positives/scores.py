@@ -13,10 +13,10 @@ from reid_gen.body.estimate.estimator import MeshRecovery, Recovery
 from reid_gen.body.model import load_body
 from reid_gen.body.render.structure_maps import StructureMaps
 from reid_gen.data.transforms import to_pixels
-from reid_gen.evaluation.view_checks import least_difference, overlap
+from reid_gen.evaluation.view_checks import min_difference, overlap
 from reid_gen.models.encoder import FeatureExtractor
-from reid_gen.positives.sources import Made
-from reid_gen.types import Floats
+from reid_gen.positives.sources import PositiveBatch
+from reid_gen.types import Float32Array
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,9 @@ class Scores:
         difference: From the image and from the views before it, [b, V] in 0..1; 0 is a copy.
     """
 
-    identity: Floats | None
-    structure: Floats | None
-    difference: Floats
+    identity: Float32Array | None
+    structure: Float32Array | None
+    difference: Float32Array
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,9 @@ class Scorer:
     """
 
     encode: FeatureExtractor | None
-    structure: StructureJudge | None
+    structure: SilhouetteScorer | None
 
-    def __call__(self, keys: Sequence[str], made: Made) -> Scores:
+    def __call__(self, keys: Sequence[str], made: PositiveBatch) -> Scores:
         """Scores of views of the images of ``keys``, [b]."""
         identity = structure = None
         if self.encode is not None:
@@ -56,10 +56,10 @@ class Scorer:
             identity = cosine.float().cpu().numpy()
         if self.structure is not None and made.degrees is not None:
             structure = self.structure(keys, made.degrees, made.views)
-        return Scores(identity, structure, least_difference(made.pictures, made.views))
+        return Scores(identity, structure, min_difference(made.pictures, made.views))
 
 
-class StructureJudge:
+class SilhouetteScorer:
     """Compares the body that is seen in a picture with the one that was asked for.
 
     Args:
@@ -72,7 +72,7 @@ class StructureJudge:
         self.recovery = recovery or MeshRecovery()
         self.own = load_body(None)
 
-    def __call__(self, keys: Sequence[str], degrees: Floats, views: Tensor) -> Floats:
+    def __call__(self, keys: Sequence[str], degrees: Float32Array, views: Tensor) -> Float32Array:
         """Overlap of silhouettes (intersection over union) [b, V] of views [b, V, 3, H, W]."""
         count, members = degrees.shape
         every = [key for key in keys for _ in range(members)]

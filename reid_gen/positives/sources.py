@@ -16,14 +16,14 @@ from reid_gen.data.positive_groups import SAME_IDENTITY
 from reid_gen.data.transforms import to_images
 from reid_gen.errors import UserError
 from reid_gen.generators.protocol import ContentPainter
-from reid_gen.generators.renderer import Artist, whole_batches
+from reid_gen.generators.renderer import ViewRenderer, whole_batches
 from reid_gen.generators.turned_maps import Angles
 from reid_gen.positives.mosaic import mosaic
-from reid_gen.types import Floats, Image, Ints
+from reid_gen.types import Float32Array, Image, Int64Array
 
 
 @dataclass(frozen=True)
-class Made:
+class PositiveBatch:
     """Positives of some images.
 
     Attributes:
@@ -36,12 +36,12 @@ class Made:
 
     pictures: Tensor
     views: Tensor
-    degrees: Floats | None = None
+    degrees: Float32Array | None = None
     prompts: tuple[str, ...] = ()
-    seeds: Ints | None = None
+    seeds: Int64Array | None = None
 
 
-class Maker(Protocol):
+class PositiveSource(Protocol):
     """Makes positives.
 
     Attributes:
@@ -56,7 +56,7 @@ class Maker(Protocol):
 
     def __call__(
         self, images: Sequence[Image], members: int, rng: np.random.Generator
-    ) -> Iterator[Made]:
+    ) -> Iterator[PositiveBatch]:
         """Make ``members`` positives of each image, a batch at a time, in their order.
 
         Raises:
@@ -68,27 +68,27 @@ class Turned:
     """The person on the body turned, by any generator that draws.
 
     Args:
-        artist: Draws.
+        renderer: Draws.
         table: Bodies of the images.
         angles: How far they are turned.
     """
 
     name, positives = "turned", SAME_IDENTITY
 
-    def __init__(self, artist: Artist, table: BodyTable, angles: Angles) -> None:
-        self.artist = artist
+    def __init__(self, renderer: ViewRenderer, table: BodyTable, angles: Angles) -> None:
+        self.renderer = renderer
         self.table = table
         self.angles = angles
         self.about = {"angles": repr(angles)}
 
     def __call__(
         self, images: Sequence[Image], members: int, rng: np.random.Generator
-    ) -> Iterator[Made]:
+    ) -> Iterator[PositiveBatch]:
         """Make ``members`` positives of each image."""
         degrees = _degrees(self.angles, rng, len(images), members)
         done = 0
-        for pictures, views in self.artist.views(images, self.table, degrees):
-            yield Made(pictures, views, degrees[done : done + len(pictures)])
+        for pictures, views in self.renderer.views(images, self.table, degrees):
+            yield PositiveBatch(pictures, views, degrees[done : done + len(pictures)])
             done += len(pictures)
 
 
@@ -96,7 +96,7 @@ class Anchored:
     """The body turned with the content of the image, by a diffusion model (CLSP).
 
     Args:
-        artist: Draws, with a diffusion model.
+        renderer: Draws, with a diffusion model.
         table: Bodies of the images.
         angles: How far they are turned.
         share: Of a picture's own content.
@@ -107,14 +107,16 @@ class Anchored:
 
     name, positives = "anchored", SAME_IDENTITY
 
-    def __init__(self, artist: Artist, table: BodyTable, angles: Angles, share: float) -> None:
-        if not isinstance(artist.painter, ContentPainter):
+    def __init__(
+        self, renderer: ViewRenderer, table: BodyTable, angles: Angles, share: float
+    ) -> None:
+        if not isinstance(renderer.painter, ContentPainter):
             raise UserError(
                 "--maker anchored needs a run that trained a diffusion model, such as "
                 "diffusion_pedestrians; with this one use --maker turned"
             )
-        self.artist = artist
-        self.painter = artist.painter
+        self.renderer = renderer
+        self.painter = renderer.painter
         self.table = table
         self.angles = angles
         self.share = share
@@ -122,19 +124,19 @@ class Anchored:
 
     def __call__(
         self, images: Sequence[Image], members: int, rng: np.random.Generator
-    ) -> Iterator[Made]:
+    ) -> Iterator[PositiveBatch]:
         """Make ``members`` positives of each image."""
         degrees = _degrees(self.angles, rng, len(images), members)
         asked = np.concatenate([np.zeros((len(images), 1), np.float32), degrees], axis=1)
         done = 0
-        for sitting in self.artist.sittings(images, self.table, asked):
+        for sitting in self.renderer.sittings(images, self.table, asked):
             here, maps = sitting.maps[:, 0], sitting.maps[:, 1:]
-            with self.artist.runtime.drawing():
+            with self.renderer.runtime.generator_autocast():
                 views = self.painter.anchored(
                     sitting.pictures, sitting.seen, here, maps, self.share
                 )
             shown = views.float().clamp(0, 1).cpu()
-            yield Made(sitting.pictures.cpu(), shown, degrees[done : done + len(shown)])
+            yield PositiveBatch(sitting.pictures.cpu(), shown, degrees[done : done + len(shown)])
             done += len(shown)
 
 
@@ -154,16 +156,16 @@ class Mosaics:
 
     def __call__(
         self, images: Sequence[Image], members: int, rng: np.random.Generator
-    ) -> Iterator[Made]:
+    ) -> Iterator[PositiveBatch]:
         """Make ``members`` positives of each image."""
         for batch in whole_batches(ImageLoader(images, self.height, self.width, 2)):
             made = [mosaic(pixels, rng) for pixels in batch.pixels for _ in range(members)]
             views = to_images(np.stack(made)).view(
                 len(batch.pixels), members, 3, *made[0].shape[:2]
             )
-            yield Made(to_images(batch.pixels), views)
+            yield PositiveBatch(to_images(batch.pixels), views)
 
 
-def _degrees(angles: Angles, rng: np.random.Generator, images: int, members: int) -> Floats:
+def _degrees(angles: Angles, rng: np.random.Generator, images: int, members: int) -> Float32Array:
     torch.manual_seed(int(rng.integers(2**31)))  # for the noise of diffusion models
     return np.stack([angles.draw(rng, members) for _ in range(images)])

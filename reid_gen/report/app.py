@@ -17,12 +17,12 @@ from reid_gen.cluster.pseudo_labels import FixedEps, pseudo_labels
 from reid_gen.data.images import decode
 from reid_gen.data.transforms import to_pixels
 from reid_gen.errors import UserError
-from reid_gen.generators.renderer import Artist, recover_bodies
+from reid_gen.generators.renderer import ViewRenderer, recover_bodies
 from reid_gen.generators.turned_maps import TURNS
 from reid_gen.inference.search import Gallery
-from reid_gen.types import Image, Pixels
+from reid_gen.types import Image, Uint8Array
 
-Pictures = list[tuple[Pixels, str]]
+Pictures = list[tuple[Uint8Array, str]]
 """Each with what stands on it: a few characters, longer ones are cut off."""
 SHOWN = 8
 """Images of a person."""
@@ -67,12 +67,12 @@ def _lines(found: Sequence[tuple[Image, str]]) -> str:
     return "\n".join(f"{text}  {image.key}" for image, text in found)
 
 
-def turns(artist: Artist, recovery: Recovery, query: str | None) -> Pictures:
+def turns(renderer: ViewRenderer, recovery: Recovery, query: str | None) -> Pictures:
     """A person from all sides, as the generator of a run draws them."""
     if query is None:
         return []
     image = [Image(query, Path(query))]
-    ((_, views),) = artist.views(image, recover_bodies(image, recovery), TURNS)
+    ((_, views),) = renderer.views(image, recover_bodies(image, recovery), TURNS)
     pixels = to_pixels(views[0])
     return [
         (picture, f"{degrees:.0f} degrees") for picture, degrees in zip(pixels, TURNS, strict=True)

@@ -12,7 +12,7 @@ from reid_gen.body.render.structure_maps import StructureMaps
 from reid_gen.body.table import BodyTable
 from reid_gen.data.images import decode
 from reid_gen.data.sampling import evenly_spread
-from reid_gen.types import Floats, Image, Pixels
+from reid_gen.types import Float32Array, Image, Uint8Array
 
 HEIGHT, WIDTH = 128, 64
 TURNS = np.arange(0, 360, 45, dtype=np.float32)
@@ -24,7 +24,7 @@ def bodies_sheet(
     model: BodyModel,
     rasteriser: Rasteriser = rasterise,
     rows: int = 20,
-) -> Pixels:
+) -> Uint8Array:
     """A row per image: crop, overlay, eight turns, [rows * H, 10 * W, 3].
 
     Args:
@@ -42,7 +42,7 @@ def bodies_sheet(
     return np.concatenate([_row(images[place], maps) for place in places])
 
 
-def _row(image: Image, maps: StructureMaps) -> Pixels:
+def _row(image: Image, maps: StructureMaps) -> Uint8Array:
     crop = decode(image.path, HEIGHT, WIDTH)
     unturned, all_turns = ([image.key], TURNS[:1]), ([image.key] * len(TURNS), TURNS)
     body = _shown(maps("parts", *unturned))[0]
@@ -53,6 +53,6 @@ def _row(image: Image, maps: StructureMaps) -> Pixels:
     return np.concatenate([crop, overlay, *grey], axis=1)
 
 
-def _shown(maps: Floats) -> Pixels:
+def _shown(maps: Float32Array) -> Uint8Array:
     """Maps [B, 3, H, W] in -1..1 as display colours [B, H, W, 3]."""
     return np.moveaxis(np.round((maps + 1) * 127.5), 1, -1).astype(np.uint8)

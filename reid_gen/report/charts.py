@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from reid_gen.types import Floats, Ints
+from reid_gen.types import Float32Array, Int64Array
 
 _COLOURS = "tab20"
 
@@ -31,7 +31,7 @@ def curves(panels: Mapping[str, Mapping[str, Sequence[tuple[int, float]]]]) -> s
     return _svg(figure)
 
 
-def maps(places: Floats, colourings: Mapping[str, Ints]) -> str:
+def maps(places: Float32Array, colourings: Mapping[str, Int64Array]) -> str:
     """The same points [N, 2] in several colourings [N]; -1 is grey.
 
     Returns:
@@ -48,7 +48,7 @@ def maps(places: Floats, colourings: Mapping[str, Ints]) -> str:
     return _svg(figure)
 
 
-def matrix(values: Floats, names: Sequence[str], rows: str, columns: str) -> str:
+def matrix(values: Float32Array, names: Sequence[str], rows: str, columns: str) -> str:
     """Shares in percent, [n, n]; NaN is left empty.
 
     Returns:

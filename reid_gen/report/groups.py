@@ -9,13 +9,13 @@ import numpy as np
 from reid_gen.data.images import decode
 from reid_gen.data.positive_groups import Groups
 from reid_gen.data.sampling import evenly_spread
-from reid_gen.types import Pixels
+from reid_gen.types import Uint8Array
 
 HEIGHT, WIDTH = 128, 64
 ROWS, COLUMNS = 12, 10
 
 
-def groups_sheet(groups: Groups) -> Pixels:
+def groups_sheet(groups: Groups) -> Uint8Array:
     """A row per group, evenly spread over all, [h, w, 3].
 
     Raises:

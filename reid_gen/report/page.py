@@ -23,7 +23,7 @@ from reid_gen.evaluation.ranking import cosine_blocks
 from reid_gen.report.charts import curves, maps, matrix
 from reid_gen.report.sheets import clusters_sheet, ranked_sheet
 from reid_gen.training.metrics_log import read_metrics
-from reid_gen.types import Exact, Floats, Image, Ints, LabelledSplit, Pixels
+from reid_gen.types import Float32Array, Float64Array, Image, Int64Array, LabelledSplit, Uint8Array
 
 PANELS = {
     "mAP and rank-1": ("mAP", "rank-1"),
@@ -57,8 +57,8 @@ class Clustered:
         labels: Their pseudo labels, [N].
     """
 
-    features: Floats
-    labels: Ints
+    features: Float32Array
+    labels: Int64Array
 
 
 @dataclass(frozen=True)
@@ -74,8 +74,8 @@ class Measured:
 
     query: LabelledSplit
     gallery: LabelledSplit
-    query_features: Floats
-    gallery_features: Floats
+    query_features: Float32Array
+    gallery_features: Float32Array
 
 
 def run_page(
@@ -154,7 +154,7 @@ def _points(records: Sequence[dict[str, float | int | str]], key: str) -> list[t
     return [(int(record["epoch"]), float(record[key])) for record in known]
 
 
-def _clusters(train: Sequence[Image], labels: Ints) -> Iterator[str]:
+def _clusters(train: Sequence[Image], labels: Int64Array) -> Iterator[str]:
     sizes = np.bincount(labels[labels >= 0])
     order = np.argsort(-sizes, kind="stable")
     yield _picture(
@@ -201,7 +201,7 @@ def _rankings(measured: Measured) -> list[str]:
     return [*parts, *_cameras(measured, scores)]
 
 
-def _query_lists(precision: Exact) -> dict[str, Ints]:
+def _query_lists(precision: Float64Array) -> dict[str, Int64Array]:
     """Rows of the queries to show, by title; with few queries there is one list."""
     valid = np.flatnonzero(np.isfinite(precision))
     order = valid[np.argsort(precision[valid], kind="stable")]
@@ -214,7 +214,9 @@ def _query_lists(precision: Exact) -> dict[str, Ints]:
     return lists
 
 
-def _ranked(measured: Measured, rows: Ints, same_image: sparse.csr_matrix | None) -> Pixels:
+def _ranked(
+    measured: Measured, rows: Int64Array, same_image: sparse.csr_matrix | None
+) -> Uint8Array:
     images = tuple(measured.query.images[row] for row in rows)
     chosen = LabelledSplit(images, measured.query.pids[rows])
     features = measured.query_features[rows]
@@ -261,7 +263,7 @@ def _svg(drawn: str, caption: str = "") -> str:
     return f"<figure>{drawn}<figcaption>{html.escape(caption)}</figcaption></figure>"
 
 
-def _picture(pixels: Pixels, caption: str) -> str:
+def _picture(pixels: Uint8Array, caption: str) -> str:
     buffer = io.BytesIO()
     Pillow.fromarray(pixels).save(buffer, "JPEG", quality=88)
     data = base64.b64encode(buffer.getvalue()).decode()

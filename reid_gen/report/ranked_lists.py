@@ -7,13 +7,13 @@ from collections.abc import Sequence
 
 from reid_gen.inference.search import Ranked
 from reid_gen.report.sheets import BLUE, GREEN, RED, frame_rows
-from reid_gen.types import Image, Pixels
+from reid_gen.types import Image, Uint8Array
 
 PERSON = re.compile(r"^(\d+)_c?\d")
 """How file names of Market-1501, DukeMTMC-reID and MSMT17 begin: pid, then camera."""
 
 
-def found_sheet(found: Sequence[Ranked]) -> Pixels:
+def found_sheet(found: Sequence[Ranked]) -> Uint8Array:
     """A row per query, which comes first: green is the same person, red another, blue unknown.
 
     Raises:

@@ -9,7 +9,7 @@ from scipy import sparse
 
 from reid_gen.data.images import UnreadableImage, decode, unreadable_error
 from reid_gen.data.sampling import evenly_spread
-from reid_gen.types import UNKNOWN, Floats, Image, Ints, LabelledSplit, Pixels
+from reid_gen.types import UNKNOWN, Float32Array, Image, Int64Array, LabelledSplit, Uint8Array
 
 HEIGHT, WIDTH = 128, 64
 FRAME = 3
@@ -17,7 +17,7 @@ WHITE, GREEN, RED, BLUE = (255, 255, 255), (40, 160, 60), (200, 40, 40), (40, 80
 Colour = tuple[int, int, int]
 
 
-def people_sheet(split: LabelledSplit, people: int = 10, columns: int = 12) -> Pixels:
+def people_sheet(split: LabelledSplit, people: int = 10, columns: int = 12) -> Uint8Array:
     """A row of crops per person, in order of camera and name.
 
     Args:
@@ -43,13 +43,13 @@ def people_sheet(split: LabelledSplit, people: int = 10, columns: int = 12) -> P
 def ranked_sheet(
     query: LabelledSplit,
     gallery: LabelledSplit,
-    query_features: Floats,
-    gallery_features: Floats,
+    query_features: Float32Array,
+    gallery_features: Float32Array,
     *,
     queries: int = 10,
     columns: int = 10,
     same_image: sparse.csr_matrix | None = None,
-) -> Pixels:
+) -> Uint8Array:
     """Queries (blue) with the images ranked first: green is the same person, red is not.
 
     What the protocol drops is not shown: the query's own pid in its own camera, junk, and the
@@ -85,8 +85,8 @@ def ranked_sheet(
 
 
 def clusters_sheet(
-    images: Sequence[Image], labels: Ints, clusters: Ints, columns: int = 16
-) -> Pixels:
+    images: Sequence[Image], labels: Int64Array, clusters: Int64Array, columns: int = 16
+) -> Uint8Array:
     """A row of crops per cluster, evenly spread over its images, [h, w, 3].
 
     Args:
@@ -105,7 +105,7 @@ def clusters_sheet(
     return frame_rows(rows)
 
 
-def frame_rows(rows: Sequence[Sequence[tuple[Image, Colour]]]) -> Pixels:
+def frame_rows(rows: Sequence[Sequence[tuple[Image, Colour]]]) -> Uint8Array:
     """Framed crops in rows; shorter rows end in white."""
     high, wide = HEIGHT + 2 * FRAME, WIDTH + 2 * FRAME
     longest = max((len(row) for row in rows), default=0)

@@ -14,8 +14,8 @@ from reid_gen.body.table import BodyTable
 from reid_gen.data.images import save_picture
 from reid_gen.data.transforms import as_sheet
 from reid_gen.files import write_bytes
-from reid_gen.generators.renderer import Artist
-from reid_gen.types import Floats, Image, Pixels
+from reid_gen.generators.renderer import ViewRenderer
+from reid_gen.types import Float32Array, Image, Uint8Array
 
 STILL = (".png", ".jpg")
 FRAMES = 36
@@ -24,7 +24,11 @@ MILLISECONDS = 80
 
 
 def draw_turns(
-    artist: Artist, images: Sequence[Image], table: BodyTable, degrees: Floats, out: Path
+    renderer: ViewRenderer,
+    images: Sequence[Image],
+    table: BodyTable,
+    degrees: Float32Array,
+    out: Path,
 ) -> None:
     """Draw a sheet (a row per image: itself, then its views), or an animated turn of all images.
 
@@ -34,18 +38,18 @@ def draw_turns(
     if out.suffix.lower() in STILL:
         rows = [
             as_sheet(torch.cat([pictures.unsqueeze(1), views], dim=1))
-            for pictures, views in artist.views(images, table, degrees)
+            for pictures, views in renderer.views(images, table, degrees)
         ]
         save_picture(np.concatenate(rows), out)
         return
     turns = np.linspace(0, 360, FRAMES, endpoint=False, dtype=np.float32)
-    shown = [views for _, views in artist.views(images, table, turns)]
+    shown = [views for _, views in renderer.views(images, table, turns)]
     side_by_side = torch.cat(shown).transpose(0, 1)
     frames = [as_sheet(frame.unsqueeze(0)) for frame in side_by_side]
     write_bytes(out, _gif(frames) if out.suffix.lower() == ".gif" else _mp4(frames))
 
 
-def _gif(frames: Sequence[Pixels]) -> bytes:
+def _gif(frames: Sequence[Uint8Array]) -> bytes:
     pictures = [Pillow.fromarray(frame) for frame in frames]
     file = io.BytesIO()
     pictures[0].save(
@@ -54,7 +58,7 @@ def _gif(frames: Sequence[Pixels]) -> bytes:
     return file.getvalue()
 
 
-def _mp4(frames: Sequence[Pixels]) -> bytes:
+def _mp4(frames: Sequence[Uint8Array]) -> bytes:
     import tempfile
 
     import imageio_ffmpeg

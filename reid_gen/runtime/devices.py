@@ -13,7 +13,7 @@ from accelerate.utils import broadcast_object_list, gather_object
 from torch import Tensor, nn
 
 from reid_gen.runtime.allocator import keep_freed_memory
-from reid_gen.runtime.precision import Precision, computed_in
+from reid_gen.runtime.precision import Precision, resolve_dtype
 from reid_gen.types import Scalars
 
 Value = TypeVar("Value")
@@ -32,7 +32,7 @@ class Runtime:
         keep_freed_memory()
         self._accelerator = Accelerator(mixed_precision="no")
         self._encoding, self._drawing = (
-            computed_in(wanted, self.device) == torch.bfloat16 for wanted in (precision, drawing)
+            resolve_dtype(wanted, self.device) == torch.bfloat16 for wanted in (precision, drawing)
         )
 
     @property
@@ -59,7 +59,7 @@ class Runtime:
         """Context in which the identity encoder runs."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self._encoding)
 
-    def drawing(self) -> AbstractContextManager[object]:
+    def generator_autocast(self) -> AbstractContextManager[object]:
         """Context in which a generator's networks run."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self._drawing)
 
@@ -87,7 +87,7 @@ class Runtime:
         """Join a tensor [B, ...] of every process, in rank order, to [processes * B, ...]."""
         return cast(Tensor, self._accelerator.gather(tensor))
 
-    def gather_learning(self, tensor: Tensor) -> Tensor:
+    def all_gather_with_grad(self, tensor: Tensor) -> Tensor:
         """The same as :meth:`gather`; gradients of all processes' losses reach its owner."""
         if self.processes == 1:
             return tensor
@@ -97,11 +97,11 @@ class Runtime:
         """Sum of a tensor over the processes."""
         return cast(Tensor, self._accelerator.reduce(tensor, reduction="sum"))
 
-    def from_main(self, value: Value) -> Value:
+    def broadcast(self, value: Value) -> Value:
         """The main process's value, on every process."""
         return cast(Value, broadcast_object_list([value])[0])
 
-    def collect(self, value: Value) -> list[Value]:
+    def gather_objects(self, value: Value) -> list[Value]:
         """One value of every process, in rank order, on every process."""
         return cast(list[Value], gather_object([value]))
 

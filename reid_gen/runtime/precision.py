@@ -9,7 +9,7 @@ import torch
 Precision = Literal["bf16", "fp32"]
 
 
-def fast_bf16(device: torch.device) -> bool:
+def has_native_bf16(device: torch.device) -> bool:
     """Whether a device has instructions for bfloat16.
 
     Without them torch emulates every product: 10 to 120 times slower than float32 on an AVX2
@@ -22,6 +22,6 @@ def fast_bf16(device: torch.device) -> bool:
     return True
 
 
-def computed_in(precision: Precision, device: torch.device) -> torch.dtype:
+def resolve_dtype(precision: Precision, device: torch.device) -> torch.dtype:
     """Bfloat16 where it is wanted and fast, else float32."""
-    return torch.bfloat16 if precision == "bf16" and fast_bf16(device) else torch.float32
+    return torch.bfloat16 if precision == "bf16" and has_native_bf16(device) else torch.float32

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 
-def generator(seed: int, *place: int) -> np.random.Generator:
+def seeded_rng(seed: int, *place: int) -> np.random.Generator:
     """A random source that depends on the seed and its place in the run alone.
 
     Also seeds torch (dropout), so that an epoch that is run again runs the same.

@@ -9,9 +9,9 @@ from torch import Tensor
 from reid_gen.data.loaders import DecodedBatch
 from reid_gen.data.sampling import MIN_BATCH
 from reid_gen.data.transforms import Augmentation, to_images
-from reid_gen.generators.protocol import Sources
+from reid_gen.generators.protocol import ViewInputs
 from reid_gen.training.step import Batch
-from reid_gen.types import Floats
+from reid_gen.types import Float32Array
 
 
 def prepare(
@@ -40,17 +40,17 @@ def prepare(
     size, height, width, _ = decoded.complete().pixels.shape
     changes = augmentation.draw(size, height, width, rng)
     sources = None
-    if decoded.brought is not None and with_views(decoded):
-        places = decoded.brought.places
-        whole = changes.mirror(decoded.pixels[places], places)
-        sources = Sources(
-            places=torch.from_numpy(places).to(device),
+    if decoded.condition_inputs is not None and with_views(decoded):
+        batch_index = decoded.condition_inputs.batch_index
+        whole = changes.mirror(decoded.pixels[batch_index], batch_index)
+        sources = ViewInputs(
+            batch_index=torch.from_numpy(batch_index).to(device),
             images=to_images(whole).to(device),
-            pictures={
-                name: _channels_first(changes.mirror(values, places)).to(device)
-                for name, values in decoded.brought.pictures.items()
+            conditions={
+                name: _channels_first(changes.mirror(values, batch_index)).to(device)
+                for name, values in decoded.condition_inputs.conditions.items()
             },
-            as_seen=not augmentation.moves_or_erases,
+            unaugmented=not augmentation.moves_or_erases,
         )
     return Batch(
         images=to_images(changes.apply(decoded.pixels)).to(device),
@@ -62,10 +62,10 @@ def prepare(
 
 def with_views(decoded: DecodedBatch) -> int:
     """Number of images of a batch that get views."""
-    count = 0 if decoded.brought is None else len(decoded.brought.places)
+    count = 0 if decoded.condition_inputs is None else len(decoded.condition_inputs.batch_index)
     return count if count >= MIN_BATCH else 0
 
 
-def _channels_first(values: Floats) -> Tensor:
+def _channels_first(values: Float32Array) -> Tensor:
     moved = torch.from_numpy(values).permute(0, 3, 1, 2)
     return moved.contiguous(memory_format=torch.channels_last)

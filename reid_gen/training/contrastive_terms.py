@@ -20,19 +20,19 @@ class Pairs:
 
     Attributes:
         negatives: Random rows of other labels per image (GCL: 8,192); None takes all.
-        live: Whether a view's own positive is the image's feature of this step, with gradient; the
-            release takes the image's row of the bank.
+        positive_from_batch: Whether a view's own positive is the image's feature of this step,
+            with gradient; the release takes the image's row of the bank.
         own_negatives: Whether the real image is pushed from the negatives itself; in the release
             its term borrows the view's, so that it is only ever pulled.
     """
 
     negatives: int | None = None
-    live: bool = True
+    positive_from_batch: bool = True
     own_negatives: bool = True
 
 
 @dataclass(frozen=True)
-class Blend:
+class MixupFeatures:
     """Features of pictures that mix two people.
 
     Attributes:
@@ -47,25 +47,25 @@ class Blend:
 
 
 @dataclass(frozen=True)
-class Anchors:
+class ContrastBatch:
     """Features of a batch.
 
     Attributes:
         real: Of its images, [B, D].
         index: Their rows in the bank, [B].
         view: Of their views, [b V, D]; None where there are none.
-        places: The image of each view, [b V] in 0..B-1.
-        worth: How much each view counts, [b V] in 0..1; None is 1.
-        mixed: Pictures of two people at once.
+        view_of: The image of each view, [b V] in 0..B-1.
+        sample_weight: How much each view counts, [b V] in 0..1; None is 1.
+        mixup: Pictures of two people at once.
         weak: Weak views of the images, [B, D]; None where there are none.
     """
 
     real: Tensor
     index: Tensor
     view: Tensor | None = None
-    places: Tensor | None = None
-    worth: Tensor | None = None
-    mixed: Blend | None = None
+    view_of: Tensor | None = None
+    sample_weight: Tensor | None = None
+    mixup: MixupFeatures | None = None
     weak: Tensor | None = None
 
 
@@ -78,7 +78,7 @@ class ContrastTerms:
     ``camera_proxy`` images with their cluster's proxies of all cameras (CAP's inter-camera term),
     ``instance`` images with all images' rows; ``view_align`` draws views to their images and pushes
     nothing (CLSP); ``view_instance``, ``view_cluster`` and ``real_cluster`` are GCL's three
-    (section 3.3); ``mixed`` is GCL+'s.
+    (section 3.3); ``mixup`` is GCL+'s.
 
     Args:
         bank: Memory bank of the epoch.
@@ -102,7 +102,7 @@ class ContrastTerms:
         self.pairs = pairs
         self.proxy_negatives = proxy_negatives
 
-    def __call__(self, anchors: Anchors) -> Terms:
+    def __call__(self, anchors: ContrastBatch) -> Terms:
         """Terms of a batch; those of views are absent if it has none."""
         f, index = anchors.real, anchors.index
         terms: dict[str, Callable[[], Tensor]] = {
@@ -116,31 +116,31 @@ class ContrastTerms:
         if anchors.weak is not None:
             weak = anchors.weak
             terms["weak_view"] = lambda: self._prototype(weak, index)
-        if anchors.view is not None and anchors.places is not None:
-            f_new, own = anchors.view, f[anchors.places]
-            rows = index[anchors.places]
-            worth = anchors.worth
-            terms["view_prototype"] = lambda: self._prototype(f_new, rows, worth)
-            terms["view_align"] = lambda: _counted(alignment(f_new, own), worth)
+        if anchors.view is not None and anchors.view_of is not None:
+            f_new, own = anchors.view, f[anchors.view_of]
+            rows = index[anchors.view_of]
+            sample_weight = anchors.sample_weight
+            terms["view_prototype"] = lambda: self._prototype(f_new, rows, sample_weight)
+            terms["view_align"] = lambda: _weighted_mean(alignment(f_new, own), sample_weight)
             if any(self.weights[name] > 0 for name in PAIR_TERMS):
-                terms |= self._pair_terms(f_new, own, rows, worth)
-        if anchors.mixed is not None:
-            mixed = anchors.mixed
-            terms["mixed"] = lambda: self._mixed(mixed)
+                terms |= self._pair_terms(f_new, own, rows, sample_weight)
+        if anchors.mixup is not None:
+            mixup = anchors.mixup
+            terms["mixup"] = lambda: self._mixup(mixup)
         return {name: term() for name, term in terms.items() if self.weights.get(name, 0)}
 
-    def _prototype(self, f: Tensor, index: Tensor, worth: Tensor | None = None) -> Tensor:
+    def _prototype(self, f: Tensor, index: Tensor, sample_weight: Tensor | None = None) -> Tensor:
         """Cluster Contrast's term: InfoNCE against all prototypes."""
-        return self._cluster_nce(f, index, self.bank.prototypes, worth)
+        return self._cluster_nce(f, index, self.bank.prototypes, sample_weight)
 
     def _cluster_nce(
-        self, f: Tensor, index: Tensor, prototypes: Tensor, worth: Tensor | None = None
+        self, f: Tensor, index: Tensor, prototypes: Tensor, sample_weight: Tensor | None = None
     ) -> Tensor:
         return multi_positive_nce(
             f @ prototypes.T,
             self.bank.prototype_positives(index),
             temperature=self.temperature,
-            worth=worth,
+            sample_weight=sample_weight,
         )
 
     def _camera_proxy(self, f: Tensor, index: Tensor, proxies: CameraProxies) -> Tensor:
@@ -158,12 +158,12 @@ class ContrastTerms:
             denominator="shared",
         )
 
-    def _mixed(self, blend: Blend) -> Tensor:
+    def _mixup(self, mixup: MixupFeatures) -> Tensor:
         """Cross entropy with both people's clusters as a soft label (GCL+)."""
-        first, second = (self.bank.prototype_positives(rows) for rows in blend.rows.T)
-        share = blend.share.unsqueeze(1)
+        first, second = (self.bank.prototype_positives(rows) for rows in mixup.rows.T)
+        share = mixup.share.unsqueeze(1)
         return multi_positive_nce(
-            blend.feature @ self.bank.prototypes.T,
+            mixup.feature @ self.bank.prototypes.T,
             share * first + (1 - share) * second,
             temperature=self.temperature,
             denominator="shared",
@@ -178,7 +178,7 @@ class ContrastTerms:
         )
 
     def _pair_terms(
-        self, f_new: Tensor, f: Tensor, rows: Tensor, worth: Tensor | None
+        self, f_new: Tensor, f: Tensor, rows: Tensor, sample_weight: Tensor | None
     ) -> dict[str, Callable[[], Tensor]]:
         """GCL's three terms of views [b, D] and their images [b, D], rows [b] of the bank."""
         memory = self.bank.features
@@ -186,13 +186,13 @@ class ContrastTerms:
         negative = draw_negatives(positive, self.pairs.negatives)
         of_view = f_new @ memory.T
         of_real = f @ memory.T if self.pairs.own_negatives else of_view
-        itself = f if self.pairs.live else memory[rows]
+        itself = f if self.pairs.positive_from_batch else memory[rows]
 
         def pair(anchor: Tensor, positive: Tensor, against: Tensor) -> Tensor:
             similarity = (anchor * positive).sum(dim=1)
-            counts = None if anchor is f else worth
+            counts = None if anchor is f else sample_weight
             return pair_nce(
-                similarity, against, negative, temperature=self.temperature, worth=counts
+                similarity, against, negative, temperature=self.temperature, sample_weight=counts
             )
 
         mate, mate_of_view = (memory[draw_mates(positive)] for _ in range(2))
@@ -203,8 +203,8 @@ class ContrastTerms:
         }
 
 
-def _counted(values: Tensor, worth: Tensor | None) -> Tensor:
-    return (values if worth is None else values * worth).mean()
+def _weighted_mean(values: Tensor, sample_weight: Tensor | None) -> Tensor:
+    return (values if sample_weight is None else values * sample_weight).mean()
 
 
 PAIR_TERMS = ("view_instance", "view_cluster", "real_cluster")

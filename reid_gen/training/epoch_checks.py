@@ -6,11 +6,11 @@ import math
 
 from reid_gen.data.sampling import MIN_BATCH
 from reid_gen.errors import UserError
-from reid_gen.training.stages import Place
+from reid_gen.training.stages import EpochPosition
 from reid_gen.types import Scalars
 
 
-def check_finite(terms: Scalars, place: Place) -> None:
+def check_finite(terms: Scalars, place: EpochPosition) -> None:
     """Stop at a loss that is NaN or infinite.
 
     Raises:
@@ -23,7 +23,7 @@ def check_finite(terms: Scalars, place: Place) -> None:
         )
 
 
-def check_views(viewed: int, place: Place) -> None:
+def check_views(viewed: int, place: EpochPosition) -> None:
     """Stop if a stage that draws views drew none in a whole epoch.
 
     Args:
@@ -37,5 +37,5 @@ def check_views(viewed: int, place: Place) -> None:
         raise UserError(
             f"no image got a view in epoch {place.number}: in every batch fewer than {MIN_BATCH} "
             "images have what the generator needs; make bodies or groups for more images, lower "
-            "generator.least_score, or raise sampler.batch"
+            "generator.min_score, or raise sampler.batch"
         )

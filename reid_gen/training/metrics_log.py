@@ -13,7 +13,7 @@ from torch.utils.tensorboard import SummaryWriter
 from reid_gen.data.images import save_picture
 from reid_gen.errors import UserError
 from reid_gen.files import as_json, cannot_write, write_bytes
-from reid_gen.types import Pixels
+from reid_gen.types import Uint8Array
 
 METRICS = "metrics.jsonl"
 
@@ -51,7 +51,7 @@ class Journal:
                     self._board.add_scalar(name, value, epoch)
             self._board.flush()
 
-    def show(self, epoch: int, sheet: Pixels) -> None:
+    def show(self, epoch: int, sheet: Uint8Array) -> None:
         """Add a contact sheet [h, w, 3] of an epoch."""
         with _writing(self._views):
             save_picture(sheet, self._views / f"epoch_{epoch:04d}.png")

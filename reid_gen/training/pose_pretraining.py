@@ -15,8 +15,8 @@ from reid_gen.models.encoder import IdentityEncoder
 from reid_gen.models.pose import PoseHeads
 from reid_gen.runtime.devices import Runtime
 from reid_gen.training.pose_step import PoseBatch, PoseStep
-from reid_gen.training.step import Learner
-from reid_gen.types import Ints, Scalars
+from reid_gen.training.step import TrainableNetwork
+from reid_gen.types import Int64Array, Scalars
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Pretraining:
     """
 
     pool: Pool
-    groups: Ints
+    groups: Int64Array
     heads: PoseHeads
     augmentation: Augmentation
     weights: Mapping[str, float]
@@ -44,14 +44,14 @@ class Pretraining:
     align_temperature: float
     mask: float
 
-    def batches(self, iterations: int | None, rng: np.random.Generator) -> Iterator[Ints]:
+    def batches(self, iterations: int | None, rng: np.random.Generator) -> Iterator[Int64Array]:
         """Rows of batches of some groups with some members each."""
         return self.pool.by_label(self.groups, iterations, rng)
 
     def step(
         self,
         encoder: IdentityEncoder,
-        learners: Sequence[Learner],
+        trainable: Sequence[TrainableNetwork],
         runtime: Runtime,
         rng: np.random.Generator,
     ) -> Callable[[DecodedBatch, int], Scalars]:
@@ -59,14 +59,14 @@ class Pretraining:
 
         Args:
             encoder: Learns.
-            learners: It and the heads, with their optimisers.
+            trainable: It and the heads, with their optimisers.
             runtime: Device and precision.
             rng: Source of random changes.
         """
         take = PoseStep(
             encoder=encoder,
             heads=self.heads,
-            learners=learners,
+            trainable=trainable,
             weights=self.weights,
             temperature=self.temperature,
             align_temperature=self.align_temperature,

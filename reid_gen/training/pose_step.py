@@ -14,7 +14,7 @@ from reid_gen.losses.reconstruction import weighted_absolute
 from reid_gen.models.encoder import Encoded, IdentityEncoder
 from reid_gen.models.pose import PoseHeads, draw_masks, over_pixels
 from reid_gen.runtime.devices import Runtime
-from reid_gen.training.step import Learner, descend
+from reid_gen.training.step import TrainableNetwork, descend
 from reid_gen.types import Scalars
 
 POSE = "pose"
@@ -52,7 +52,7 @@ class PoseStep:
     Attributes:
         encoder: Learns.
         heads: Learn with it.
-        learners: Both, with their optimisers.
+        trainable: Both, with their optimisers.
         weights: Of ``pose`` (L_mp), ``align`` and ``rebuild`` (L_rec).
         temperature: Of L_mp.
         align_temperature: Of L_align.
@@ -62,7 +62,7 @@ class PoseStep:
 
     encoder: IdentityEncoder
     heads: PoseHeads
-    learners: Sequence[Learner]
+    trainable: Sequence[TrainableNetwork]
     weights: Mapping[str, float]
     temperature: float
     align_temperature: float
@@ -80,7 +80,7 @@ class PoseStep:
             "rebuild": lambda: torch.stack([_hidden_error(one) for one in seen]).mean(),
         }
         terms = {name: term() for name, term in every.items() if self.weights[name] > 0}
-        descend(terms, self.weights, self.learners, self.runtime)
+        descend(terms, self.weights, self.trainable, self.runtime)
         return {name: float(value.detach()) for name, value in terms.items()}
 
     def _look(self, images: Tensor) -> _Seen:
@@ -90,20 +90,22 @@ class PoseStep:
         share = self.mask if self.weights["rebuild"] > 0 else 0.0
         masks = draw_masks(len(images), (height // tall, width // wide), share).to(images.device)
         masks = over_pixels(masks, height, width)
-        found, tokens = self.encoder.look(torch.lerp(images, self.encoder.mean, masks))
+        found, tokens = self.encoder.forward_features(torch.lerp(images, self.encoder.mean, masks))
         drawn = self.heads.painter(found) if share > 0 else None
-        return _Seen(images, self.encoder.read(found, tokens), masks, drawn)
+        return _Seen(images, self.encoder.forward_head(found, tokens), masks, drawn)
 
     def _same_pose(self, poses: Tensor, batch: PoseBatch, views: int) -> Tensor:
         """L_mp over all processes; views of one picture are no positives of each other."""
         own = Members(poses, batch.group.repeat(views), batch.image.repeat(views))
         gather = self.runtime.gather
-        every = Members(self.runtime.gather_learning(poses), gather(own.group), gather(own.image))
+        every = Members(
+            self.runtime.all_gather_with_grad(poses), gather(own.group), gather(own.image)
+        )
         return group_nce(own, every, temperature=self.temperature)
 
     def _same_image(self, features: Sequence[Tensor]) -> Tensor:
         """L_align: InfoNCE of two views of a picture, both ways (HAP, eq. 4)."""
-        one, other = (self.runtime.gather_learning(some) for some in features)
+        one, other = (self.runtime.all_gather_with_grad(some) for some in features)
         itself = torch.eye(len(one), dtype=torch.bool, device=one.device)
         both = [
             multi_positive_nce(similarity, itself, temperature=self.align_temperature)

@@ -13,7 +13,7 @@ from reid_gen.generators.protocol import ViewGenerator
 from reid_gen.models.encoder import Encoded, IdentityEncoder
 from reid_gen.runtime.devices import Runtime
 from reid_gen.training.batch import prepare
-from reid_gen.types import Pixels
+from reid_gen.types import Uint8Array
 
 SHOWN = 8
 """Rows of a contact sheet."""
@@ -22,7 +22,7 @@ PLAIN = Augmentation(flip=0, pad=0, erase=0, fill=(0, 0, 0))
 
 def views_sheet(
     generator: ViewGenerator, encoder: IdentityEncoder, loader: ImageLoader, runtime: Runtime
-) -> Pixels:
+) -> Uint8Array:
     """Draw views of some images, evenly spread over those that can have them, [h, w, 3].
 
     Rows are images; the first column is the image, the others are the generator's.
@@ -42,6 +42,6 @@ def views_sheet(
             return [encoder.encode(some) for some in several]
 
     encoder.eval()
-    with torch.no_grad(), runtime.drawing():
+    with torch.no_grad(), runtime.generator_autocast():
         columns = generator.show(batch.images, [loader.images[row].key for row in rows], encode)
     return as_sheet(torch.cat([batch.images.unsqueeze(1), columns.float()], dim=1))

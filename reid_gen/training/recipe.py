@@ -11,11 +11,11 @@ from reid_gen.data.batch_sampler import Pool
 from reid_gen.data.transforms import Augmentation
 from reid_gen.memory.bank import MemoryBank
 from reid_gen.training.contrastive_terms import ContrastTerms
-from reid_gen.types import Floats, Ints
+from reid_gen.types import Float32Array, Int64Array
 
 
 @dataclass(frozen=True)
-class Recipe:
+class StageRecipe:
     """The parts of a run's settings that a stage may have its own of.
 
     Attributes:
@@ -30,10 +30,10 @@ class Recipe:
     """
 
     pool: Pool
-    labels: Ints | None
+    labels: Int64Array | None
     optimizer: Literal["adam", "sgd"]
     augmentation: Augmentation
-    cluster: Callable[[Floats], PseudoLabels]
+    cluster: Callable[[Float32Array], PseudoLabels]
     contrast: Callable[[MemoryBank], ContrastTerms]
     weights: Mapping[str, float]
-    camids: Ints | None = None
+    camids: Int64Array | None = None

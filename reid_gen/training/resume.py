@@ -28,7 +28,7 @@ MAY_CHANGE = {
     "generator.groups": SAME_CONTENT,
     "pose.groups": SAME_CONTENT,
     "data.workers": SAME_RESULT,
-    "generator.recompute": SAME_RESULT,
+    "generator.gradient_checkpointing": SAME_RESULT,
     "body.rasteriser": SAME_RESULT,
     "evaluation.batch": SAME_RESULT,
     "evaluation.every": "when it is measured; training does not see it",

@@ -20,13 +20,13 @@ from torch import nn
 from reid_gen import __version__
 from reid_gen.errors import UserError
 from reid_gen.files import write_bytes, write_json
-from reid_gen.models.checkpoint import MEAN, load_networks, read_card, save_checkpoint
+from reid_gen.models.checkpoint import EMA_ENCODER, load_networks, read_card, save_checkpoint
 from reid_gen.models.weight_files import ENCODER, LAST
 from reid_gen.training.experiment import Experiment
 from reid_gen.training.metrics_log import METRICS, Journal
 from reid_gen.training.resume import load_optimizers, load_resume, refuse_other_run, restore_last
 from reid_gen.training.run_folder import CONFIG, locked, make_run
-from reid_gen.training.stages import Place, places
+from reid_gen.training.stages import EpochPosition, places
 from reid_gen.training.trainer import Epoch, Record
 
 
@@ -86,7 +86,7 @@ def resume_run(experiment: Experiment, run: Path) -> None:
         if runtime.is_main:
             state = restore_last(run, say)
             refuse_other_run(run, state["facts"], experiment.facts, say)
-        runtime.from_main(None)  # the others read what the main process has put in order
+        runtime.broadcast(None)  # the others read what the main process has put in order
         state = state or load_resume(run / LAST)
         load_networks(run / LAST, _networks(experiment))
         load_optimizers(_optimizers(experiment), state["optimizers"], run)
@@ -130,7 +130,7 @@ def _scores(experiment: Experiment) -> Record:
     runtime = experiment.trainer.runtime
     if experiment.evaluator is None:
         return {}
-    results = runtime.from_main(
+    results = runtime.broadcast(
         experiment.evaluator(experiment.trainer.encode) if runtime.is_main else ()
     )
     scores: Record = {}
@@ -169,17 +169,17 @@ def _networks(experiment: Experiment) -> dict[str, nn.Module]:
     trainer = experiment.trainer
     found: dict[str, nn.Module] = {"encoder": trainer.encoder}
     if trainer.mean is not None:
-        found[MEAN] = trainer.mean
-    return found | {name: learner.network for name, learner in trainer.learners.items()}
+        found[EMA_ENCODER] = trainer.mean
+    return found | {name: learner.network for name, learner in trainer.trainable.items()}
 
 
 def _optimizers(experiment: Experiment) -> dict[str, torch.optim.Optimizer]:
     trainer = experiment.trainer
     identity = {f"identity_{kind}": learner for kind, learner in trainer.identity.items()}
-    return {name: made.optimizer for name, made in {**identity, **trainer.learners}.items()}
+    return {name: made.optimizer for name, made in {**identity, **trainer.trainable}.items()}
 
 
-def _line(place: Place, record: Mapping[str, float | int | str]) -> str:
+def _line(place: EpochPosition, record: Mapping[str, float | int | str]) -> str:
     """One line per epoch, for people."""
     counts = ("clusters", "outliers", "largest_cluster")
     words = [f"epoch {place.number}"]

@@ -42,7 +42,7 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class Place:
+class EpochPosition:
     """An epoch in the run.
 
     Attributes:
@@ -61,11 +61,11 @@ class Place:
         return self.total + 1
 
 
-def places(stages: Sequence[Stage], start: int = 0) -> Iterator[Place]:
+def places(stages: Sequence[Stage], start: int = 0) -> Iterator[EpochPosition]:
     """All epochs of a run from number ``start`` on."""
     total = 0
     for position, stage in enumerate(stages):
         for epoch in range(stage.epochs):
             if total >= start:
-                yield Place(position, epoch, total)
+                yield EpochPosition(position, epoch, total)
             total += 1

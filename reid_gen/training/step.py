@@ -10,12 +10,19 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from reid_gen.generators.protocol import Mixed, Sources, Terms, ViewGenerator, Views, Wanted
-from reid_gen.models.ema_encoder import MeanEncoder
+from reid_gen.generators.protocol import (
+    MixupImages,
+    Terms,
+    ViewGenerator,
+    ViewInputs,
+    ViewOutput,
+    Views,
+)
+from reid_gen.models.ema_encoder import EmaEncoder
 from reid_gen.models.encoder import Encoded, IdentityEncoder
 from reid_gen.models.normalisation import keeping_statistics
 from reid_gen.runtime.devices import Runtime
-from reid_gen.training.contrastive_terms import Anchors, Blend, ContrastTerms
+from reid_gen.training.contrastive_terms import ContrastBatch, ContrastTerms, MixupFeatures
 from reid_gen.types import Scalars
 
 IDENTITY, GENERATOR, DISCRIMINATOR = "identity", "generator", "discriminator"
@@ -34,21 +41,21 @@ class Batch:
 
     images: Tensor
     index: Tensor
-    sources: Sources | None = None
+    sources: ViewInputs | None = None
     weak: Tensor | None = None
 
 
 @dataclass(frozen=True)
-class Learner:
+class TrainableNetwork:
     """A network and the optimiser of its parameters."""
 
     network: nn.Module
     optimizer: Optimizer
 
-    def learns(self, whether: bool) -> None:
+    def requires_grad_(self, flag: bool) -> None:
         """Let gradients reach the optimiser's parameters, or keep them out."""
         for parameter in self.parameters():
-            parameter.requires_grad_(whether)
+            parameter.requires_grad_(flag)
 
     def parameters(self) -> Iterator[nn.Parameter]:
         """Those that the optimiser changes."""
@@ -59,7 +66,7 @@ class Learner:
 class _Drawn:
     """Views with what they were drawn from."""
 
-    sources: Sources
+    sources: ViewInputs
     own: Encoded
     views: Views
     encoded: Encoded | None
@@ -70,8 +77,8 @@ class TrainingStep:
     """Draws views, trains who judges them, then who draws them and who recognises people.
 
     Attributes:
-        encoder: E_id; frozen if it is not among the learners.
-        learners: What is trained, by name: ``identity``, ``generator``, ``discriminator``.
+        encoder: E_id; frozen if it is not among the trainable.
+        trainable: What is trained, by name: ``identity``, ``generator``, ``discriminator``.
         generator: Source of views; None for the baseline.
         contrast: Terms with the memory bank; None if the identity encoder does not learn.
         weights: Of all terms.
@@ -84,28 +91,28 @@ class TrainingStep:
     """
 
     encoder: IdentityEncoder
-    learners: Mapping[str, Learner]
+    trainable: Mapping[str, TrainableNetwork]
     generator: ViewGenerator | None
     contrast: ContrastTerms | None
     weights: Mapping[str, float]
     runtime: Runtime
     real_statistics: bool = True
-    mean: MeanEncoder | None = None
+    mean: EmaEncoder | None = None
 
     def __call__(self, batch: Batch, number: int) -> Scalars:
         """Take step ``number`` of the epoch."""
         (seen,) = self.encode(batch.images)  # f, F = E_id(x)
-        with self.runtime.drawing():
+        with self.runtime.generator_autocast():
             drawn = self._draw(batch.sources, seen)  # x' = G(E_str(m'), F);  f', F' = E_id(x')
             judged = self._judge(drawn, number)
         self._descend(judged, DISCRIMINATOR)  # L_D
         contrasted = self._contrasted(batch, seen, drawn)  # L_vi
-        with self.runtime.drawing():
+        with self.runtime.generator_autocast():
             generated = self._generated(drawn)  # L_G
         terms = {**contrasted, **generated}
         self._descend(terms, IDENTITY, GENERATOR)  # sum_k w_k L_k
         if self.mean is not None:
-            self.mean.follow(self.encoder)
+            self.mean.update(self.encoder)
         if self.contrast is not None:
             gather = self.runtime.gather
             self.contrast.bank.update(gather(batch.index), gather(seen.feature.detach()))
@@ -123,19 +130,21 @@ class TrainingStep:
         ends = list(accumulate(len(some) for some in images))
         return [found.at(slice(*pair)) for pair in pairwise([0, *ends])]
 
-    def _draw(self, sources: Sources | None, seen: Encoded) -> _Drawn | None:
+    def _draw(self, sources: ViewInputs | None, seen: Encoded) -> _Drawn | None:
         if self.generator is None or sources is None:
             return None
-        learning = GENERATOR in self.learners
+        learning = GENERATOR in self.trainable
         if self.mean is not None:
             (own,) = self._encode_by_mean(sources.images)
             views = self.generator.views(
-                sources, own, self._encode_by_mean, learning, Wanted.PICTURES
+                sources, own, self._encode_by_mean, learning, ViewOutput.IMAGES
             )
             (found,) = self._encode_drawn(views.images.detach().flatten(0, 1))
             return _Drawn(sources, own, views, found)
-        own = seen.at(sources.places) if sources.as_seen else self.encode(sources.images)[0]
-        wanted = Wanted.NOTHING if self.contrast is None else Wanted.FEATURES
+        own = (
+            seen.at(sources.batch_index) if sources.unaugmented else self.encode(sources.images)[0]
+        )
+        wanted = ViewOutput.NONE if self.contrast is None else ViewOutput.FEATURES
         views = self.generator.views(sources, own, self._encode_drawn, learning, wanted)
         return _Drawn(sources, own, views, views.encoded)
 
@@ -150,16 +159,16 @@ class TrainingStep:
         return self._encode_by(self.mean.encoder, images)
 
     def _judge(self, drawn: _Drawn | None, number: int) -> Terms:
-        if self.generator is None or drawn is None or DISCRIMINATOR not in self.learners:
+        if self.generator is None or drawn is None or DISCRIMINATOR not in self.trainable:
             return {}
-        self.learners[DISCRIMINATOR].learns(True)
+        self.trainable[DISCRIMINATOR].requires_grad_(True)
         return self.generator.discriminator_terms(drawn.sources, drawn.views, number)
 
     def _generated(self, drawn: _Drawn | None) -> Terms:
-        if self.generator is None or drawn is None or GENERATOR not in self.learners:
+        if self.generator is None or drawn is None or GENERATOR not in self.trainable:
             return {}
-        if DISCRIMINATOR in self.learners:
-            self.learners[DISCRIMINATOR].learns(False)
+        if DISCRIMINATOR in self.trainable:
+            self.trainable[DISCRIMINATOR].requires_grad_(False)
         return self.generator.generator_terms(drawn.sources, drawn.views, drawn.own)
 
     def _contrasted(self, batch: Batch, seen: Encoded, drawn: _Drawn | None) -> Terms:
@@ -167,34 +176,41 @@ class TrainingStep:
             return {}
         weak = None if batch.weak is None else self.encode(batch.weak)[0].feature
         if drawn is None or drawn.encoded is None:
-            return self.contrast(Anchors(seen.feature, batch.index, weak=weak))
-        places = drawn.sources.places.repeat_interleave(drawn.views.images.shape[1])
-        view, worth, blend = drawn.encoded.feature, drawn.views.worth, None
+            return self.contrast(ContrastBatch(seen.feature, batch.index, weak=weak))
+        batch_index = drawn.sources.batch_index.repeat_interleave(drawn.views.images.shape[1])
+        view, sample_weight, mixup = drawn.encoded.feature, drawn.views.sample_weight, None
         if drawn.views.mixed is not None:
-            blend = self._blend(drawn.views.mixed, batch.index[drawn.sources.places])
-        return self.contrast(Anchors(seen.feature, batch.index, view, places, worth, blend, weak))
+            mixup = self._mixup(drawn.views.mixed, batch.index[drawn.sources.batch_index])
+        return self.contrast(
+            ContrastBatch(seen.feature, batch.index, view, batch_index, sample_weight, mixup, weak)
+        )
 
-    def _blend(self, mixed: Mixed, index: Tensor) -> Blend:
+    def _mixup(self, mixed: MixupImages, index: Tensor) -> MixupFeatures:
         """Pictures of two people; ``index`` are the rows in the bank of all that get views."""
         pictures = mixed.images if self.mean is None else mixed.images.detach()
         (found,) = self._encode_drawn(pictures)
         own = index[: len(mixed.partners)]
-        return Blend(found.feature, torch.stack([own, own[mixed.partners]], dim=1), mixed.share)
+        return MixupFeatures(
+            found.feature, torch.stack([own, own[mixed.partners]], dim=1), mixed.share
+        )
 
     def _descend(self, terms: Terms, *names: str) -> None:
-        learners = [self.learners[name] for name in names if name in self.learners]
-        descend(terms, self.weights, learners, self.runtime)
+        trainable = [self.trainable[name] for name in names if name in self.trainable]
+        descend(terms, self.weights, trainable, self.runtime)
 
 
 def descend(
-    terms: Terms, weights: Mapping[str, float], learners: Sequence[Learner], runtime: Runtime
+    terms: Terms,
+    weights: Mapping[str, float],
+    trainable: Sequence[TrainableNetwork],
+    runtime: Runtime,
 ) -> None:
     """One step of each learner down the weighted sum of the terms."""
-    for learner in learners:
+    for learner in trainable:
         learner.optimizer.zero_grad(set_to_none=True)
     if terms:
         total = torch.stack([weights[name] * value for name, value in terms.items()]).sum()
         total.backward()  # type: ignore[no-untyped-call]
-    for learner in learners:
+    for learner in trainable:
         runtime.average_gradients(learner.parameters())
         learner.optimizer.step()

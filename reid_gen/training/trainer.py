@@ -15,26 +15,32 @@ from reid_gen.data.batch_sampler import share, steps
 from reid_gen.data.images import unreadable_error
 from reid_gen.data.loaders import DecodedBatch, ImageLoader
 from reid_gen.data.sampling import shuffled_batches
-from reid_gen.data.sidecar import Bring, Brought
+from reid_gen.data.sidecar import ConditionInputs, MakeConditions
 from reid_gen.errors import UserError
 from reid_gen.evaluation.features import extract_features
 from reid_gen.generators.protocol import ViewGenerator
 from reid_gen.memory.bank import MemoryBank
-from reid_gen.models.ema_encoder import MeanEncoder
+from reid_gen.models.ema_encoder import EmaEncoder
 from reid_gen.models.encoder import IdentityEncoder
 from reid_gen.runtime.devices import Runtime
 from reid_gen.runtime.progress import Progress
-from reid_gen.runtime.seeding import generator
+from reid_gen.runtime.seeding import seeded_rng
 from reid_gen.training.batch import prepare, with_views
 from reid_gen.training.contrastive_terms import ContrastTerms
 from reid_gen.training.epoch_checks import check_finite, check_views
 from reid_gen.training.pose_pretraining import Pretraining
 from reid_gen.training.pose_step import POSE
 from reid_gen.training.preview import views_sheet
-from reid_gen.training.recipe import Recipe
-from reid_gen.training.stages import Place, Stage
-from reid_gen.training.step import DISCRIMINATOR, GENERATOR, IDENTITY, Learner, TrainingStep
-from reid_gen.types import Floats, Image, Ints, Pixels, Scalars
+from reid_gen.training.recipe import StageRecipe
+from reid_gen.training.stages import EpochPosition, Stage
+from reid_gen.training.step import (
+    DISCRIMINATOR,
+    GENERATOR,
+    IDENTITY,
+    TrainableNetwork,
+    TrainingStep,
+)
+from reid_gen.types import Float32Array, Image, Int64Array, Scalars, Uint8Array
 
 PARTNERS = {GENERATOR: DISCRIMINATOR, POSE: IDENTITY}
 """Who learns with whom."""
@@ -56,7 +62,7 @@ class Trainer:
     Attributes:
         encoder: E_id.
         identity: The encoder with its optimiser, by the optimiser's name.
-        learners: ``generator`` and ``discriminator``, or ``pose``, if there are any.
+        trainable: ``generator`` and ``discriminator``, or ``pose``, if there are any.
         generator: Source of views; None for the baseline.
         generator_batch: Images per batch of a stage that trains the generator alone.
         real_statistics: Whether the encoder's running statistics come from real images alone.
@@ -74,14 +80,14 @@ class Trainer:
     """
 
     encoder: IdentityEncoder
-    identity: Mapping[str, Learner]
-    learners: Mapping[str, Learner]
+    identity: Mapping[str, TrainableNetwork]
+    trainable: Mapping[str, TrainableNetwork]
     generator: ViewGenerator | None
     generator_batch: int
     real_statistics: bool
-    mean: MeanEncoder | None
+    mean: EmaEncoder | None
     loader: ImageLoader
-    recipes: Sequence[Recipe]
+    recipes: Sequence[StageRecipe]
     stages: Sequence[Stage]
     fill_bank: Callable[..., MemoryBank]
     seed: int
@@ -89,12 +95,12 @@ class Trainer:
     runtime: Runtime
     progress: Progress
     pretraining: Pretraining | None = None
-    quality: Callable[[Ints], Scalars] | None = None
+    quality: Callable[[Int64Array], Scalars] | None = None
 
     def __post_init__(self) -> None:
         self.encode = self.runtime.encoder(self.encoder)
 
-    def epoch(self, place: Place) -> Epoch:
+    def epoch(self, place: EpochPosition) -> Epoch:
         """Run one epoch.
 
         Raises:
@@ -104,7 +110,7 @@ class Trainer:
         stage = self.stages[place.stage]
         record: Record = {"stage": stage.name}
         if self.mean is not None and IDENTITY not in stage.trains and place.epoch == 0:
-            self.mean.restart(self.encoder)
+            self.mean.reset(self.encoder)
         if self._draws_views(stage):
             record["without_views"] = int((~self._usable()).sum())
         bank = None
@@ -121,7 +127,9 @@ class Trainer:
             losses = self._descend(place, recipe.pool.loader, drawn, step)
         return Epoch({**record, **losses, **self.runtime.peak_memory()}, bank)
 
-    def _labelled(self, place: Place, recipe: Recipe, record: Record) -> tuple[Ints, MemoryBank]:
+    def _labelled(
+        self, place: EpochPosition, recipe: StageRecipe, record: Record
+    ) -> tuple[Int64Array, MemoryBank]:
         """Labels and the memory bank of an epoch; adds what was found to the record."""
         start = time.perf_counter()
         features = self._extract(recipe.pool.loader, place)
@@ -139,7 +147,7 @@ class Trainer:
         camids = None if recipe.camids is None else torch.from_numpy(recipe.camids).to(device)
         return labels, self.fill_bank(*on_device, camids=camids)
 
-    def _extract(self, loader: ImageLoader, place: Place) -> Floats:
+    def _extract(self, loader: ImageLoader, place: EpochPosition) -> Float32Array:
         """Features of all images, [N, D]; the processes share the work."""
         shares = np.array_split(np.arange(len(loader.images)), self.runtime.processes)
         mine = loader.part(shares[self.runtime.rank])
@@ -147,15 +155,15 @@ class Trainer:
             extracted = extract_features(
                 self.encode, mine, batch=self.extract_batch, advance=advance
             )
-        parts = self.runtime.collect(extracted)
+        parts = self.runtime.gather_objects(extracted)
         failures = [failure for part in parts for failure in part.failures]
         if failures:
             raise unreadable_error(failures)
         return np.concatenate([part.features for part in parts])
 
-    def _pseudo_labels(self, features: Floats, recipe: Recipe) -> PseudoLabels:
+    def _pseudo_labels(self, features: Float32Array, recipe: StageRecipe) -> PseudoLabels:
         """Cluster on one process, so that all see the same labels."""
-        found = self.runtime.from_main(recipe.cluster(features) if self.runtime.is_main else None)
+        found = self.runtime.broadcast(recipe.cluster(features) if self.runtime.is_main else None)
         assert found is not None
         if found.clusters < 2:
             k1, k2 = usual_neighbours(len(features))
@@ -169,7 +177,7 @@ class Trainer:
             )
         return found
 
-    def _plainly(self, stage: Stage, place: Place) -> Iterator[Ints]:
+    def _plainly(self, stage: Stage, place: EpochPosition) -> Iterator[Int64Array]:
         """Batches of images that can get views, for a generator that learns alone."""
         rows = np.flatnonzero(self._usable())
         return shuffled_batches(
@@ -179,31 +187,31 @@ class Trainer:
             rng=self._rng(place),
         )
 
-    def _rng(self, place: Place) -> np.random.Generator:
+    def _rng(self, place: EpochPosition) -> np.random.Generator:
         """Decides which images an epoch sees, the same on all processes."""
-        return generator(self.seed, place.total)
+        return seeded_rng(self.seed, place.total)
 
-    def _changes(self, place: Place) -> np.random.Generator:
+    def _changes(self, place: EpochPosition) -> np.random.Generator:
         """Decides how an epoch's images are augmented, on each process in its own way."""
-        return generator(self.seed, place.total, self.runtime.rank, 1)
+        return seeded_rng(self.seed, place.total, self.runtime.rank, 1)
 
-    def _pretrain(self, place: Place) -> Record:
+    def _pretrain(self, place: EpochPosition) -> Record:
         """An epoch on groups of pictures that share a pose."""
         assert self.pretraining is not None
         stage, groups = self.stages[place.stage], self.pretraining
-        learners = list(self._learners(place).values())
+        trainable = list(self._learners(place).values())
         drawn = groups.batches(stage.iterations, self._rng(place))
-        step = groups.step(self.encoder, learners, self.runtime, self._changes(place))
+        step = groups.step(self.encoder, trainable, self.runtime, self._changes(place))
         return self._descend(place, groups.pool.loader, drawn, step)
 
     def _step(
-        self, place: Place, contrast: ContrastTerms | None
+        self, place: EpochPosition, contrast: ContrastTerms | None
     ) -> Callable[[DecodedBatch, int], Scalars]:
         """What is done with each decoded batch of a stage that is no pre-training."""
         recipe = self.recipes[place.stage]
         step = TrainingStep(
             encoder=self.encoder,
-            learners=self._learners(place),
+            trainable=self._learners(place),
             generator=self.generator,
             contrast=contrast,
             weights=recipe.weights,
@@ -222,16 +230,16 @@ class Trainer:
 
     def _descend(
         self,
-        place: Place,
+        place: EpochPosition,
         loader: ImageLoader,
-        batches: Iterator[Ints],
+        batches: Iterator[Int64Array],
         step: Callable[[DecodedBatch, int], Scalars],
     ) -> Record:
         """Take the stage's steps; returns the mean of every loss term, and the speed."""
         start, images, viewed = time.perf_counter(), 0, 0
         mine = [share(rows, self.runtime.rank, self.runtime.processes) for rows in batches]
         totals: dict[str, list[float]] = {}
-        reading = loader.read(mine, self._bring(place, self.stages[place.stage]))
+        reading = loader.read(mine, self._make_conditions(place, self.stages[place.stage]))
         with self.progress.task(f"epoch {place.number}: train", len(mine)) as advance:
             for number, decoded in enumerate(reading):
                 terms = step(decoded, number)
@@ -250,7 +258,7 @@ class Trainer:
         seconds = time.perf_counter() - start
         return {**means, "seconds_train": seconds, "images_per_second": images / seconds}
 
-    def show(self, stage: Stage) -> Pixels | None:
+    def show(self, stage: Stage) -> Uint8Array | None:
         """A contact sheet of views of some training images, [h, w, 3], if the stage has views."""
         if self.generator is None or not self._draws_views(stage):
             return None
@@ -265,15 +273,15 @@ class Trainer:
         assert self.generator is not None
         return self.generator.usable(self.loader.images)
 
-    def _learners(self, place: Place) -> dict[str, Learner]:
+    def _learners(self, place: EpochPosition) -> dict[str, TrainableNetwork]:
         """Who learns in a stage, at its learning rates; all others are frozen."""
         stage = self.stages[place.stage]
-        learners = {IDENTITY: self.identity[self.recipes[place.stage].optimizer], **self.learners}
+        trainable = {IDENTITY: self.identity[self.recipes[place.stage].optimizer], **self.trainable}
         wanted = set(stage.trains) | {
             partner for name, partner in PARTNERS.items() if name in stage.trains
         }
-        for name, learner in learners.items():
-            learner.learns(name in wanted)
+        for name, learner in trainable.items():
+            learner.requires_grad_(name in wanted)
             for group in learner.optimizer.param_groups:
                 if name in (IDENTITY, POSE):
                     group["weight_decay"] = stage.weight_decay
@@ -281,16 +289,18 @@ class Trainer:
                 else:
                     group["lr"] = stage.generator_learning_rate
         self.encoder.train(IDENTITY in wanted)
-        return {name: learner for name, learner in learners.items() if name in wanted}
+        return {name: learner for name, learner in trainable.items() if name in wanted}
 
-    def _bring(self, place: Place, stage: Stage) -> Bring | None:
+    def _make_conditions(self, place: EpochPosition, stage: Stage) -> MakeConditions | None:
         """What the generator wants beside the images; random by place alone."""
         source = self.generator
         if source is None or not self._draws_views(stage):
             return None
 
-        def bring(images: Sequence[Image], pixels: Pixels, number: int) -> Brought:
+        def make_conditions(
+            images: Sequence[Image], pixels: Uint8Array, number: int
+        ) -> ConditionInputs:
             seed = [self.seed, place.total, self.runtime.rank, 2, number]
-            return source.bring(images, pixels, np.random.default_rng(seed))
+            return source.make_conditions(images, pixels, np.random.default_rng(seed))
 
-        return bring
+        return make_conditions

@@ -13,7 +13,7 @@ CLOSE = 1e-4
 """Colours on a card are rounded."""
 
 
-def fault_of(card: Card) -> str | None:
+def verify_weights(card: Card) -> str | None:
     """What is wrong with an encoder that comes with the program; None if nothing is."""
     folder = built_in(card.name)
     if folder is None or not (folder / ENCODER).is_file():

@@ -5,7 +5,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from reid_gen.body.camera import project, turned, upright
-from reid_gen.body.render.map_kinds import KINDS, Mesh, draw_structure
+from reid_gen.body.render.map_kinds import MAP_KINDS, Mesh, draw_structure
 from reid_gen.body.render.normals import vertex_normals
 from reid_gen.body.render.rasterise import interpolate, rasterise
 from reid_gen.errors import UserError
@@ -139,10 +139,10 @@ def ball_mesh():
     return Mesh(vertices[None], screen[None], faces, skinning, colours)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", MAP_KINDS)
 def test_maps_have_their_channels_and_lie_between_minus_one_and_one(kind):
     drawn = draw_structure(ball_mesh(), kind, 64, 64)
-    assert drawn.shape == (1, KINDS[kind].channels, 64, 64)
+    assert drawn.shape == (1, MAP_KINDS[kind].channels, 64, 64)
     assert drawn.dtype == np.float32
     assert drawn.min() >= -1
     assert drawn.max() <= 1
@@ -153,7 +153,7 @@ def test_all_kinds_agree_where_the_body_is():
     outside = {"grey": 1.0, "depth": -1.0, "normals": 0.0, "parts": -1.0, "silhouette": -1.0}
     outside["painted"] = -1.0
     for kind, value in outside.items():
-        assert KINDS[kind].background == value
+        assert MAP_KINDS[kind].background == value
         drawn = draw_structure(ball_mesh(), kind, 64, 64)[0]
         assert (drawn[:, ~inside] == value).all()
         assert (drawn[:, inside] != value).any(0).all()

@@ -7,7 +7,7 @@ from scipy.spatial.transform import Rotation
 
 from reid_gen.body.camera import project
 from reid_gen.body.model import built_in
-from reid_gen.body.render.map_kinds import KINDS
+from reid_gen.body.render.map_kinds import MAP_KINDS
 from reid_gen.body.render.rasterise import rasterise
 from reid_gen.body.render.rasterisers import RASTERISERS
 from reid_gen.body.render.structure_maps import StructureMaps
@@ -51,13 +51,13 @@ def test_turns_by_half_a_circle_mirror_the_silhouette_about_the_body_axis(table)
     assert (front & mirrored).sum() / (front | mirrored).sum() > 0.85
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", MAP_KINDS)
 def test_maps_of_every_kind_come_from_every_rasteriser_at_hand(table, kind):
     pictures = np.random.default_rng(0).integers(0, 256, (2, 64, 32, 3), dtype=np.uint8)
     asked = (kind, ("a", "b"), np.array([30.0, 250.0]), pictures)
     one = StructureMaps(table, built_in(), 64, 32)(*asked)
     two = StructureMaps(table, built_in(), 64, 32, RASTERISERS["torch"])(*asked)
-    assert one.shape == (2, KINDS[kind].channels, 64, 32)
+    assert one.shape == (2, MAP_KINDS[kind].channels, 64, 32)
     assert np.abs(one - two).mean() < 5e-3
 
 

@@ -45,7 +45,18 @@ def test_clusters_of_features_from_any_file(files, capsys, suffix):
 @pytest.mark.parametrize("rule", ["hdbscan", "agglomerative"])
 def test_other_rules_and_approximate_neighbours(files, capsys, rule):
     out = files / "labels.csv"
-    words = ["--k1", "10", "--k2", "3", "--rule", rule, "--neighbours", "ivf", "--out", str(out)]
+    words = [
+        "--k1",
+        "10",
+        "--k2",
+        "3",
+        "--algorithm",
+        rule,
+        "--neighbours",
+        "ivf",
+        "--out",
+        str(out),
+    ]
     main(["cluster", str(files / "all.npz"), *words])
     assert out.read_text().startswith("key,label\n000.jpg,0\n")
     assert len(out.read_text().splitlines()) == 161
@@ -53,8 +64,8 @@ def test_other_rules_and_approximate_neighbours(files, capsys, rule):
 
 def test_a_radius_is_refused_where_it_says_nothing(files, capsys):
     words = ["cluster", files / "all.npz", "--out", files / "x.npz"]
-    message = failure(capsys, *words, "--rule", "hdbscan", "--eps", "0.5", code=2)
-    assert "--eps 0.5 has no effect with --rule hdbscan; leave it out" in message
+    message = failure(capsys, *words, "--algorithm", "hdbscan", "--eps", "0.5", code=2)
+    assert "--eps 0.5 has no effect with --algorithm hdbscan; leave it out" in message
     assert "1.0 is not in the range 0<x<1" in failure(capsys, *words, "--eps", "1", code=2)
 
 

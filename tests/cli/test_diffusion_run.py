@@ -20,7 +20,7 @@ generator:
   bodies: {root}/bodies
   batch: 4
   widths: [16, 32]
-  cross: 16
+  cross_attention_dim: 16
   heads: 2
   steps: 3
 stages:
@@ -126,7 +126,7 @@ def test_it_halves_what_it_can(config, capsys):
         main(["train", "--config", str(config), "--set", "name=x", "--set", "data.height=68"])
     message = capsys.readouterr().err
     assert "cannot draw 68 x 32 pixels" in message
-    assert "multiples of 8 (generator.shuffle, doubled per level of generator.widths)" in message
+    assert "multiples of 8 (generator.patch_size, doubled per level of generator.widths)" in message
 
 
 def test_it_starts_from_a_gans_run_whose_generator_stays_behind(config, gan_run):

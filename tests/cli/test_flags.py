@@ -124,17 +124,17 @@ def drawn(monkeypatch, tmp_path):
     table = SimpleNamespace(trusts=lambda keys, least: np.array([True, False, True]))
     splits = SimpleNamespace(train=images, query=None, gallery=None)
     data = SimpleNamespace(name="folder", root=tmp_path)
-    settings = SimpleNamespace(bodies=tmp_path / "bodies", least_score=0.3, angles=None)
+    settings = SimpleNamespace(bodies=tmp_path / "bodies", min_score=0.3, angles=None)
     weights = SimpleNamespace(weights=None)
     runtime = SimpleNamespace(encoder=lambda encoder: None)
-    artist = SimpleNamespace(painter=None, maps=lambda table: None, runtime=runtime, encoder=None)
-    run = tmp_path / "last", SimpleNamespace(data=data, encoder=weights), settings, artist
+    renderer = SimpleNamespace(painter=None, maps=lambda table: None, runtime=runtime, encoder=None)
+    run = tmp_path / "last", SimpleNamespace(data=data, encoder=weights), settings, renderer
     for place, value in {
         "reid_gen.cli.views.open_run": lambda *_: run,
         "reid_gen.body.table.load_table": lambda file: table,
         "reid_gen.data.datasets.load_dataset": lambda name, root: splits,
         "reid_gen.builders.generator.build_angles": lambda angles: "angles",
-        "reid_gen.positives.scores.StructureJudge": lambda *_: None,
+        "reid_gen.positives.scores.SilhouetteScorer": lambda *_: None,
         "reid_gen.files.content_digest": lambda path: "0",
         "reid_gen.cli.generate._name": lambda run: "run",
     }.items():
@@ -160,8 +160,8 @@ def test_evaluate_turned_takes_the_bodies_of_each_split(monkeypatch):
     from reid_gen.cli.evaluate import _with_views
 
     settings = SimpleNamespace(bodies=Path("bodies"))
-    artist = SimpleNamespace(features=lambda images, table, degrees: (images, table))
-    run = None, None, settings, artist
+    renderer = SimpleNamespace(features=lambda images, table, degrees: (images, table))
+    run = None, None, settings, renderer
     monkeypatch.setattr("reid_gen.cli.views.open_run", lambda _: run)
     monkeypatch.setattr("reid_gen.body.table.load_table", lambda file: file.name)
     monkeypatch.setattr(

@@ -118,7 +118,10 @@ def test_resuming_what_is_no_run(capsys, tmp_path):
             "generate resnet10t.rendered --out g --share 0.5",
             "--share 0.5 has no effect without --maker anchored",
         ),
-        ("cluster . --out l.npz --rule hdbscan --eps 0.5", "--eps 0.5 has no effect with --rule"),
+        (
+            "cluster . --out l.npz --algorithm hdbscan --eps 0.5",
+            "--eps 0.5 has no effect with --algorithm",
+        ),
         ("tune . . --out l", "give either --prompt or --identity"),
         (
             "tune . . --out l --prompt x --identity resnet10t.rendered",

@@ -7,12 +7,12 @@ from reid_gen.cli.main import main
 from reid_gen.cli.options import Angles, Fraction, Number
 from tests.cli.every import COMMANDS, least_words, make_outputs, options
 
-KINDS = click.types.IntParamType | click.types.FloatParamType | Angles | Fraction
+CONTROL_MODELS = click.types.IntParamType | click.types.FloatParamType | Angles | Fraction
 NUMBERS = {
     f"{words} {option.opts[0]}": (words, option)
     for words, command in COMMANDS.items()
     for option in options(command)
-    if isinstance(option.type, KINDS)
+    if isinstance(option.type, CONTROL_MODELS)
 }
 ODD = (
     *("0", "-1", "1000000000000", str(2**64), "9" * 5_000, "nan", "-nan", "inf", "-inf"),

@@ -50,7 +50,7 @@ def test_every_family_and_control_draws(write, tmp_path, base, control, weights_
 
 
 def test_two_controls_of_which_one_stops_early(write, tmp_path, weights):
-    second = f"    - {{weights: {weights}/depth, condition: depth, scale: 0.5, until: 0.5}}\n"
+    second = f"    - {{weights: {weights}/depth, condition: depth, scale: 0.5, control_end: 0.5}}\n"
     file = write(("  height: 32\n", f"{second}  height: 32\n"))
     one = generate(file, tmp_path / "both")
     other = generate(write(name="plain.yaml"), tmp_path / "plain")

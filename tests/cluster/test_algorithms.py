@@ -6,7 +6,7 @@ from scipy.spatial.distance import squareform
 from sklearn.metrics import adjusted_rand_score
 
 from reid_gen.cluster import FixedEps, ShareEps, pseudo_labels
-from reid_gen.cluster.algorithms import RULES, agglomerative
+from reid_gen.cluster.algorithms import ALGORITHMS, agglomerative
 from reid_gen.cluster.jaccard import jaccard_distances
 from reid_gen.cluster.knn.neighbours import nearest
 from reid_gen.cluster.pseudo_labels import check_features
@@ -18,20 +18,20 @@ SIZES = {"k1": 8, "k2": 3}
 
 
 def labels(features, **options):
-    eps = None if options.get("rule") == "hdbscan" else FixedEps(0.5)
+    eps = None if options.get("algorithm") == "hdbscan" else FixedEps(0.5)
     return pseudo_labels(features, **{"eps": eps, **SIZES, **options}).labels
 
 
-@pytest.mark.parametrize("rule", list(RULES))
-def test_every_rule_finds_people_that_are_far_apart_and_leaves_the_lonely(rule):
+@pytest.mark.parametrize("algorithm", list(ALGORITHMS))
+def test_every_rule_finds_people_that_are_far_apart_and_leaves_the_lonely(algorithm):
     features, pids = people(persons=12, each=9, noise=0.4)
     lonely, _ = people(persons=7, each=1, seed=5)
-    found = labels(np.concatenate([features, lonely]), rule=rule)
+    found = labels(np.concatenate([features, lonely]), algorithm=algorithm)
     assert adjusted_rand_score(pids, found[: len(pids)]) > 0.95
     kept = found[found >= 0]
     first = [int(np.flatnonzero(found == label)[0]) for label in range(kept.max() + 1)]
     assert first == sorted(first)
-    if rule != "hdbscan":  # which draws strays to the nearest cluster
+    if algorithm != "hdbscan":  # which draws strays to the nearest cluster
         assert (found[len(pids) :] == -1).mean() > 0.5
 
 
@@ -89,9 +89,9 @@ def test_fewer_images_than_neighbours_and_half_precision_are_no_fault():
     assert adjusted_rand_score(labels(half), labels(many)) == 1
 
 
-@pytest.mark.parametrize("rule", list(RULES))
-def test_nothing_in_common_makes_no_cluster(rule):
-    found = RULES[rule](sparse.csr_matrix((5, 5), dtype=np.float32), 0.5, 2)
+@pytest.mark.parametrize("algorithm", list(ALGORITHMS))
+def test_nothing_in_common_makes_no_cluster(algorithm):
+    found = ALGORITHMS[algorithm](sparse.csr_matrix((5, 5), dtype=np.float32), 0.5, 2)
     assert found.tolist() == [-1] * 5
 
 
@@ -109,8 +109,8 @@ def test_faults_of_features_are_named():
         check_features(features.astype(np.float64))
     with pytest.raises(UserError, match=r"features must be \[N, D\]"):
         check_features(features[:1])
-    with pytest.raises(UserError, match="unknown clustering rule 'kmeans'; known: dbscan"):
-        labels(features, rule="kmeans")
+    with pytest.raises(UserError, match="unknown clustering algorithm 'kmeans'; known: dbscan"):
+        labels(features, algorithm="kmeans")
 
 
 @pytest.mark.parametrize(
@@ -119,8 +119,8 @@ def test_faults_of_features_are_named():
         ({"k1": 1}, "k1 must be at least 2, got 1"),
         ({"k2": 0}, "k2 must be at least 1, got 0"),
         ({"min_samples": 0}, "min_samples must be at least 1, got 0"),
-        ({"eps": None}, "clustering rule dbscan needs an eps"),
-        ({"rule": "hdbscan", "eps": FixedEps(0.5)}, "clustering rule hdbscan has no eps"),
+        ({"eps": None}, "clustering algorithm dbscan needs an eps"),
+        ({"algorithm": "hdbscan", "eps": FixedEps(0.5)}, "clustering algorithm hdbscan has no eps"),
     ],
 )
 def test_faults_of_settings_are_named(options, message):

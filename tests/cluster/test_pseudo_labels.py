@@ -44,8 +44,8 @@ def test_dbscan_equals_that_of_scikit_learn_where_clusters_touch_and_images_repe
         rows, columns = np.nonzero(near & ~np.eye(size, dtype=bool))
         stored = (distance[rows, columns], (rows, columns))
         found = dbscan(sparse.csr_matrix(stored, shape=distance.shape), 0.12, many)
-        rule = DBSCAN(eps=0.12, min_samples=many, metric="precomputed")
-        np.testing.assert_array_equal(found, rule.fit_predict(distance))
+        algorithm = DBSCAN(eps=0.12, min_samples=many, metric="precomputed")
+        np.testing.assert_array_equal(found, algorithm.fit_predict(distance))
         core = near.sum(axis=1) >= many
         reached = [set(found[row & core]) for row in near[~core]]
         met["border"] += sum(len(labels) == 1 for labels in reached)

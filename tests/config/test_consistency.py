@@ -53,14 +53,14 @@ def faults(tmp_path):
             id="one view in a batch",
         ),
         pytest.param(
-            config_text(JOINT, generator=gan(", learn: 1"), loss=VIEWS),
-            "generator.learn: must be greater than or equal to 2, got 1",
+            config_text(JOINT, generator=gan(", train_batch: 1"), loss=VIEWS),
+            "generator.train_batch: must be greater than or equal to 2, got 1",
             id="generator learns from one image",
         ),
         pytest.param(
-            config_text(JOINT, generator=gan(", batch: 16, learn: 100"), loss=VIEWS),
-            "generator.learn 100 must be at most generator.batch 16, the images of a step that get "
-            "views",
+            config_text(JOINT, generator=gan(", batch: 16, train_batch: 100"), loss=VIEWS),
+            "generator.train_batch 100 must be at most generator.batch 16, the images of a step "
+            "that get views",
             id="generator learns from more than get views",
         ),
         pytest.param(
@@ -73,8 +73,8 @@ def faults(tmp_path):
             config_text(
                 GENERATOR,
                 FROZEN,
-                generator=gan(", mix: 0.6"),
-                loss="loss: {weights: {mixed: 1.0}}\n",
+                generator=gan(", mixup_alpha: 0.6"),
+                loss="loss: {weights: {mixup: 1.0}}\n",
             ),
             "stage frozen draws views, but the weight of every view term is 0; set "
             "loss.weights.view_prototype above 0, or train the generator in a stage of its own",
@@ -154,10 +154,10 @@ def test_settings_that_train_nothing_are_refused(faults, text, message):
 
 
 def test_contradictions_are_listed_all_at_once(faults):
-    text = config_text(FROZEN, JOINT, generator=gan(", batch: 2, learn: 3"))
+    text = config_text(FROZEN, JOINT, generator=gan(", batch: 2, train_batch: 3"))
     lines = faults(text).splitlines()
     assert [line.strip().split(" ")[0] for line in lines][1:] == ["stage", "stage", "stage"]
-    assert "generator.learn 3 must be at most" in lines[0]
+    assert "generator.train_batch 3 must be at most" in lines[0]
 
 
 def test_start_from_counts_as_a_trained_generator(tmp_path):

@@ -40,11 +40,11 @@ def read(tmp_path, changes):
             "give one T2I-Adapter; several controls need control: controlnet",
         ),
         (
-            ADAPTER | {"model.controls.0.until": "0.5"},
-            "until: 0.5 has no effect on a T2I-Adapter, which counts in all steps; leave it out, "
-            "or take control: controlnet",
+            ADAPTER | {"model.controls.0.control_end": "0.5"},
+            "control_end: 0.5 has no effect on a T2I-Adapter, which counts in all steps; leave it "
+            "out, or take control: controlnet",
         ),
-        ({"model.controls.0.until": "0.0"}, "must be greater than 0, got 0.0"),
+        ({"model.controls.0.control_end": "0.0"}, "must be greater than 0, got 0.0"),
         ({"identity": "known"}, "give either prompts or identity"),
         ({"prompts": "null"}, "give either prompts or identity"),
         (
@@ -94,7 +94,7 @@ def test_settings_that_do_not_fit_each_other(tmp_path, changes, message):
 @pytest.mark.parametrize(
     "changes",
     [IDENTITY, IMAGE_PROMPT, {"model.lora": "lora", "positives": "same_identity"},
-     ADAPTER | {"model.controls.0.until": "1.0"}, IMAGE_PROMPT | {"model.negative": "text"}],
+     ADAPTER | {"model.controls.0.control_end": "1.0"}, IMAGE_PROMPT | {"model.negative": "text"}],
 )  # fmt: skip
 def test_settings_that_fit(tmp_path, changes):
     read(tmp_path, changes)

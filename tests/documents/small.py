@@ -34,13 +34,13 @@ SCHEDULES: Mapping[str, tuple[str, ...]] = {
     "configs/baseline_market_small.yaml": (*BATCHES, *stages(1)),
     "configs/baseline_pedestrians.yaml": ("clustering.k1=6", *stages(1)),
     "configs/gcl_pedestrians.yaml": (
-        "clustering.k1=6", *GAN, "generator.learn=2", *stages(3)
+        "clustering.k1=6", *GAN, "generator.train_batch=2", *stages(3)
     ),
     "configs/gcl_market_small.yaml": (
-        *BATCHES, *GAN, "generator.learn=2", "generator.least_score=0", *stages(2)
+        *BATCHES, *GAN, "generator.train_batch=2", "generator.min_score=0", *stages(2)
     ),
     "configs/gcl_market.yaml": (
-        *BATCHES, *GAN, "generator.least_score=0", "stages.0.sampler.batch=16",
+        *BATCHES, *GAN, "generator.min_score=0", "stages.0.sampler.batch=16",
         "stages.0.sampler.instances=4",
         "stages.0.clustering={eps: {kind: share, share: 0.1}}",
         "stages.2.clustering.eps.share=0.1", *stages(3)

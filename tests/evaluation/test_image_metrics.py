@@ -4,11 +4,11 @@ import torch
 from scipy import linalg
 
 from reid_gen.evaluation import image_metrics as generation
-from reid_gen.evaluation.image_metrics import likeness, moments, person_psnr
+from reid_gen.evaluation.image_metrics import feature_statistics, likeness, person_psnr
 
 
 def frechet_distance(one, other):
-    return generation.frechet_distance(moments(one), moments(other))
+    return generation.frechet_distance(feature_statistics(one), feature_statistics(other))
 
 
 def test_the_distance_equals_its_formula_with_the_root_of_the_product():

@@ -5,7 +5,13 @@ import numpy as np
 import pytest
 
 from reid_gen.errors import UserError
-from reid_gen.evaluation.temporal import BINS, Moments, joint_distances, moments, travel_times
+from reid_gen.evaluation.temporal import (
+    BINS,
+    CaptureTimes,
+    capture_times,
+    joint_distances,
+    travel_times,
+)
 from reid_gen.types import Image
 
 
@@ -16,7 +22,7 @@ def image(camid, frame, recording=1):
 def random_people(seed=0, count=60, people=7, cameras=3):
     rng = np.random.default_rng(seed)
     labels = rng.integers(-1, people, count)
-    return Moments(rng.integers(0, cameras, count), rng.integers(0, 40_000, count)), labels
+    return CaptureTimes(rng.integers(0, cameras, count), rng.integers(0, 40_000, count)), labels
 
 
 def slow_travel_times(taken, labels, cameras):
@@ -77,24 +83,24 @@ def test_joint_distances_equal_the_formula_for_every_pair():
 
 
 def test_a_cameras_recordings_follow_each_other():
-    taken = moments(
+    taken = capture_times(
         [image(0, 900), image(0, 1000), image(0, 5, 2), image(0, 50, 2), image(0, 7, 3)]
     )
     assert taken.frames.tolist() == [900, 1000, 1005, 1050, 1057]
-    both = moments([image(0, 10), image(1, 3, 2)])
+    both = capture_times([image(0, 10), image(1, 3, 2)])
     assert both.frames.tolist() == [10, 3]
 
 
 def test_time_decides_between_equal_looks():
-    train = Moments(np.array([0, 1] * 20), np.tile([0, 3000], 20))
+    train = CaptureTimes(np.array([0, 1] * 20), np.tile([0, 3000], 20))
     likelihood = travel_times(train, np.repeat(np.arange(20), 2), 2)
     same = np.ones((1, 1), np.float32)
-    asked = Moments(np.array([0]), np.array([1000]))
-    kept = Moments(np.array([1, 1]), np.array([4000, 90_000]))
+    asked = CaptureTimes(np.array([0]), np.array([1000]))
+    kept = CaptureTimes(np.array([1, 1]), np.array([4000, 90_000]))
     near, far = joint_distances(same, np.ones((2, 1), np.float32), asked, kept, likelihood)[0]
     assert near < far
 
 
 def test_images_without_time_are_refused():
     with pytest.raises(UserError, match="1 of 2 images have no camera or frame number"):
-        moments([image(0, 1), Image("a.jpg", Path("a.jpg"), 2)])
+        capture_times([image(0, 1), Image("a.jpg", Path("a.jpg"), 2)])

@@ -15,13 +15,20 @@ from reid_gen.generators.gan.structure_encoder import StructureEncoder
 from reid_gen.generators.pixel_diffusion.generator import DiffusionPainter, PixelDiffusion
 from reid_gen.generators.pixel_diffusion.sampler import Guidance
 from reid_gen.generators.pixel_diffusion.unet import PersonUNet
-from reid_gen.generators.protocol import Sources
+from reid_gen.generators.protocol import ViewInputs
 from reid_gen.generators.turned_maps import AnyAngle, TurnedMaps
 from reid_gen.memory.bank import MemoryBank
 from reid_gen.models.encoder import EncoderCard, create_encoder
 from reid_gen.runtime.devices import Runtime
 from reid_gen.training.contrastive_terms import ContrastTerms, Pairs
-from reid_gen.training.step import DISCRIMINATOR, GENERATOR, IDENTITY, Batch, Learner, TrainingStep
+from reid_gen.training.step import (
+    DISCRIMINATOR,
+    GENERATOR,
+    IDENTITY,
+    Batch,
+    TrainableNetwork,
+    TrainingStep,
+)
 from reid_gen.types import Image
 
 HEIGHT, WIDTH = 64, 32
@@ -81,7 +88,7 @@ def make_diffusion(encoder, images, guidance=None, painted=False):
     sizes = (HEIGHT, WIDTH, channels, encoder.channels, encoder.feature_size)
     unet = PersonUNet(*sizes, (16, 32), 1, 4, 2, 16, painted)
     painter = DiffusionPainter(unet, 0.9, guidance or Guidance(), steps=2)
-    return PixelDiffusion(painter, turned_maps(images), drop=0.1)
+    return PixelDiffusion(painter, turned_maps(images), condition_dropout=0.1)
 
 
 def make_batch(images, seed=0):
@@ -92,7 +99,7 @@ def make_batch(images, seed=0):
     maps = torch.rand(2, count, 3, HEIGHT, WIDTH, generator=source) * 2 - 1
     rows = torch.arange(count)
     named = {"here": maps[0], "turned": maps[1]}
-    return Batch(pictures, rows, Sources(rows, pictures, named))
+    return Batch(pictures, rows, ViewInputs(rows, pictures, named))
 
 
 def make_bank(encoder, labels):
@@ -104,7 +111,7 @@ def make_bank(encoder, labels):
 def learners_of(encoder, gan, rate=1e-3):
     networks = {IDENTITY: encoder, GENERATOR: gan.networks, DISCRIMINATOR: gan.discriminator}
     return {
-        name: Learner(
+        name: TrainableNetwork(
             network,
             torch.optim.SGD([p for p in network.parameters() if p.requires_grad], lr=rate),
         )
@@ -113,19 +120,19 @@ def learners_of(encoder, gan, rate=1e-3):
 
 
 def make_step(encoder, gan, names, labels, weights, pairs=None, rate=1e-3):
-    """A step whose learners are the named ones."""
+    """A step that trains the named networks."""
     weights = {
         **dict.fromkeys(("prototype", "instance", "view_prototype", "view_align"), 0.0),
-        **dict.fromkeys(("view_instance", "view_cluster", "real_cluster", "mixed"), 0.0),
+        **dict.fromkeys(("view_instance", "view_cluster", "real_cluster", "mixup"), 0.0),
         **GAN_WEIGHTS,
         **weights,
     }
-    learners = learners_of(encoder, gan, rate)
-    for name, learner in learners.items():
-        learner.learns(name in names)
+    trainable = learners_of(encoder, gan, rate)
+    for name, learner in trainable.items():
+        learner.requires_grad_(name in names)
     encoder.train(IDENTITY in names)
     contrast = None
     if IDENTITY in names:
         contrast = ContrastTerms(make_bank(encoder, labels), 0.1, weights, pairs or Pairs())
-    wanted = {name: learner for name, learner in learners.items() if name in names}
+    wanted = {name: learner for name, learner in trainable.items() if name in names}
     return TrainingStep(encoder, wanted, gan, contrast, weights, Runtime("fp32", "fp32"))

@@ -16,8 +16,8 @@ from reid_gen.data.positive_groups import (
     write_part,
 )
 from reid_gen.data.transforms import Augmentation
-from reid_gen.generators.protocol import Wanted
-from reid_gen.generators.stored import StoredViews, Trust
+from reid_gen.generators.protocol import ViewOutput
+from reid_gen.generators.stored import StoredViews, ViewFilter
 from reid_gen.training.batch import prepare
 from tests.generators.scenes import (
     HEIGHT,
@@ -46,7 +46,7 @@ def stored(folder):
             member = Member(name, image.key, 0, image.key, 90.0, "", 0.9, 0.8, 0.1)
             made.append((member, file.getvalue()))
     write_part(folder, 0, made)
-    return StoredViews(load_groups(folder), HEIGHT, WIDTH, 2, 4, Trust())
+    return StoredViews(load_groups(folder), HEIGHT, WIDTH, 2, 4, ViewFilter())
 
 
 @pytest.fixture(params=["mesh_gan", "stored", "pixel_diffusion"])
@@ -63,8 +63,8 @@ def scene(request, tmp_path):
 
 def sources(generator, seed=0):
     pixels = np.random.default_rng(seed).integers(0, 255, (6, HEIGHT, WIDTH, 3), dtype=np.uint8)
-    brought = generator.bring(IMAGES, pixels, np.random.default_rng(seed))
-    decoded = DecodedBatch(np.arange(6), pixels, (), brought)
+    condition_inputs = generator.make_conditions(IMAGES, pixels, np.random.default_rng(seed))
+    decoded = DecodedBatch(np.arange(6), pixels, (), condition_inputs)
     rng = np.random.default_rng(seed)
     return prepare(decoded, PLAIN, rng, torch.device("cpu")).sources
 
@@ -72,7 +72,7 @@ def sources(generator, seed=0):
 def drawn(encoder, generator, learning, seed=0):
     given = sources(generator, seed)
     seen = encoder.encode(given.images)
-    views = generator.views(given, seen, each_by(encoder), learning, Wanted.FEATURES)
+    views = generator.views(given, seen, each_by(encoder), learning, ViewOutput.FEATURES)
     return given, seen, views
 
 
@@ -89,7 +89,7 @@ def test_a_generator_that_needs_no_views_to_learn_draws_none_unless_they_are_con
     diffusion = make_diffusion(encoder, IMAGES)
     given = sources(diffusion)
     seen = encoder.encode(given.images)
-    views = diffusion.views(given, seen, each_by(encoder), True, Wanted.NOTHING)
+    views = diffusion.views(given, seen, each_by(encoder), True, ViewOutput.NONE)
     assert views.images.shape[:2] == (len(given.images), 0)
     assert views.encoded is None
 
@@ -104,7 +104,7 @@ def test_views_are_encoded_only_where_their_features_are_wanted(scene):
         passes.extend(len(images) for images in several)
         return each_by(encoder)(*several)
 
-    views = generator.views(given, seen, encode, False, Wanted.PICTURES)
+    views = generator.views(given, seen, encode, False, ViewOutput.IMAGES)
     assert views.images.shape[:2] == (len(given.images), count)
     assert views.encoded is None
     assert not passes

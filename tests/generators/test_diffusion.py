@@ -39,7 +39,7 @@ class Unhooked:
 def test_the_loss_is_the_error_of_v_up_to_a_ratio_of_signal_to_noise(monkeypatch):
     encoder = make_encoder().eval()
     diffusion = make_diffusion(encoder, IMAGES)
-    diffusion.drop = 0.0
+    diffusion.condition_dropout = 0.0
     diffusion.painter.unet = network = Recording()
     monkeypatch.setattr(diffusion.painter.average, "update_parameters", lambda network: None)
     batch = make_batch(IMAGES)

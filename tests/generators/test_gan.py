@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from reid_gen.generators.gan.mixup import Mixing
-from reid_gen.generators.protocol import Wanted
+from reid_gen.generators.gan.mixup import Mixup
+from reid_gen.generators.protocol import ViewOutput
 from reid_gen.generators.turned_maps import HERE, TURNED, AnyAngle, Steps
 from reid_gen.losses.adversarial import fake_loss, gradient_penalty, real_loss
 from reid_gen.runtime.devices import Runtime
@@ -65,7 +65,7 @@ def test_the_discriminators_loss_equals_the_releases_with_its_nine_passes():
     gan = make_gan(encoder, images, penalty_every=1)
     batch = make_batch(images)
     seen = encoder.encode(batch.images)
-    views = gan.views(batch.sources, seen, each_by(encoder), True, Wanted.FEATURES)
+    views = gan.views(batch.sources, seen, each_by(encoder), True, ViewOutput.FEATURES)
     ours = gan.discriminator_terms(batch.sources, views, 0)
     total = ours["fake"] + ours["real"] + 0.01 * ours["penalty"]
     theirs = 0.0
@@ -84,7 +84,7 @@ def test_the_penalty_comes_now_and_then_and_counts_as_much_more():
     eager.discriminator = lazy.discriminator
     batch = make_batch(images)
     seen = encoder.encode(batch.images)
-    views = lazy.views(batch.sources, seen, each_by(encoder), True, Wanted.FEATURES)
+    views = lazy.views(batch.sources, seen, each_by(encoder), True, ViewOutput.FEATURES)
     first = lazy.discriminator_terms(batch.sources, views, 0)["penalty"]
     assert "penalty" not in lazy.discriminator_terms(batch.sources, views, 1)
     assert "penalty" in lazy.discriminator_terms(batch.sources, views, 16)
@@ -113,7 +113,7 @@ def test_tying_the_views_features_too_adds_a_term():
     both = make_gan(encoder, images)
     batch = make_batch(images)
     seen = encoder.encode(batch.images)
-    views = both.views(batch.sources, seen, each_by(encoder), True, Wanted.FEATURES)
+    views = both.views(batch.sources, seen, each_by(encoder), True, ViewOutput.FEATURES)
     tied = both.generator_terms(batch.sources, views, seen)["feature"]
     both.feature_of_view = False
     loose = both.generator_terms(batch.sources, views, seen)["feature"]
@@ -124,13 +124,17 @@ def test_tying_the_views_features_too_adds_a_term():
 def test_maps_show_people_as_they_are_and_turned_and_are_the_same_for_the_same_seed():
     images = people(5)
     maps = turned_maps(images)
-    brought, again = (maps(images, blank(images), np.random.default_rng(3)) for _ in range(2))
-    assert sorted(brought.places) == list(range(5))
-    here, turned = brought.pictures[HERE], brought.pictures[TURNED]
+    condition_inputs, again = (
+        maps(images, blank(images), np.random.default_rng(3)) for _ in range(2)
+    )
+    assert sorted(condition_inputs.batch_index) == list(range(5))
+    here, turned = condition_inputs.conditions[HERE], condition_inputs.conditions[TURNED]
     assert here.shape == turned.shape == (5, HEIGHT, WIDTH, 3)
     assert not np.array_equal(here, turned)
-    np.testing.assert_array_equal(turned, again.pictures[TURNED])
-    exact = maps.maps("parts", [images[p].key for p in brought.places], np.zeros(5, np.float32))
+    np.testing.assert_array_equal(turned, again.conditions[TURNED])
+    exact = maps.maps(
+        "parts", [images[p].key for p in condition_inputs.batch_index], np.zeros(5, np.float32)
+    )
     np.testing.assert_array_equal(here, np.moveaxis(exact, 1, -1))
 
 
@@ -138,17 +142,17 @@ def test_images_without_a_body_to_trust_get_no_views():
     images = people(6)
     maps = turned_maps(images, score=[1, 0.1, 1, 0.29, 0.3, 0])
     assert maps.usable(images).tolist() == [True, False, True, False, True, False]
-    assert sorted(maps(images, blank(images), np.random.default_rng(0)).places) == [0, 2, 4]
+    assert sorted(maps(images, blank(images), np.random.default_rng(0)).batch_index) == [0, 2, 4]
     nobody = turned_maps(images, score=[0] * 6)(images, blank(images), np.random.default_rng(0))
-    assert len(nobody.places) == 0
+    assert len(nobody.batch_index) == 0
 
 
 def test_only_some_images_of_a_large_batch_get_views_others_each_time():
     images = people(12)
     maps = turned_maps(images, most=4)
     draws = [maps(images, blank(images), np.random.default_rng(s)) for s in range(4)]
-    chosen = [tuple(sorted(draw.places)) for draw in draws]
-    assert all(len(places) == 4 for places in chosen)
+    chosen = [tuple(sorted(draw.batch_index)) for draw in draws]
+    assert all(len(batch_index) == 4 for batch_index in chosen)
     assert len(set(chosen)) > 1
 
 
@@ -178,17 +182,17 @@ def test_mixing_draws_two_people_in_the_pose_of_the_first():
     torch.manual_seed(0)
     images = people(4)
     encoder = make_encoder().eval()
-    gan = make_gan(encoder, images, mixing=Mixing(0.6))
+    gan = make_gan(encoder, images, mixup=Mixup(0.6))
     batch = make_batch(images)
     seen = encoder.encode(batch.images)
-    views = gan.views(batch.sources, seen, each_by(encoder), True, Wanted.FEATURES)
+    views = gan.views(batch.sources, seen, each_by(encoder), True, ViewOutput.FEATURES)
     mixed = views.mixed
     assert sorted(mixed.partners.tolist()) == [0, 1, 2, 3]
     assert ((mixed.share >= 0.5) & (mixed.share <= 1)).all()
     own = mixed.share.view(-1, 1, 1)
     parts = own * seen.parts + (1 - own) * seen.parts[mixed.partners]
-    here = gan.painter.structure(batch.sources.pictures[HERE])
-    torch.testing.assert_close(views.others["mixed"], gan.painter.draw(here, parts))
+    here = gan.painter.structure(batch.sources.conditions[HERE])
+    torch.testing.assert_close(views.others["mixup"], gan.painter.draw(here, parts))
     # A fourth kind of drawn picture, so everything adversarial counts four times.
     terms = gan.discriminator_terms(batch.sources, views, 1)
     judged = gan.discriminator(gan.painter.normalised(batch.images))
@@ -202,7 +206,7 @@ def test_images_that_the_batch_shows_changed_are_encoded_whole_for_the_generator
     counts = count_images(encoder, "encode")
     step = make_step(encoder, gan, WARM_UP, [0, 0, 1, 1], {})
     batch = make_batch(images)
-    step(replace(batch, sources=replace(batch.sources, as_seen=False)), 0)
+    step(replace(batch, sources=replace(batch.sources, unaugmented=False)), 0)
     assert sum(counts) == 5 * 4
 
 
@@ -250,20 +254,20 @@ def test_it_can_learn_from_some_and_draw_views_of_all():
     torch.manual_seed(0)
     images = people(4)
     encoder = make_encoder().eval()
-    gan = make_gan(encoder, images, penalty_every=1, mixing=Mixing(0.6))
+    gan = make_gan(encoder, images, penalty_every=1, mixup=Mixup(0.6))
     batch = make_batch(images)
     seen = encoder.encode(batch.images)
     some = replace(
         batch.sources,
-        places=batch.sources.places[:2],
+        batch_index=batch.sources.batch_index[:2],
         images=batch.sources.images[:2],
-        pictures={name: maps[:2] for name, maps in batch.sources.pictures.items()},
+        conditions={name: maps[:2] for name, maps in batch.sources.conditions.items()},
     )
 
-    def terms(sources, encoded, learn):
-        gan.learn = learn
+    def terms(sources, encoded, train_batch):
+        gan.train_batch = train_batch
         torch.manual_seed(1)
-        views = gan.views(sources, encoded, each_by(encoder), True, Wanted.FEATURES)
+        views = gan.views(sources, encoded, each_by(encoder), True, ViewOutput.FEATURES)
         judged = gan.discriminator_terms(sources, views, 0)
         return views, {**judged, **gan.generator_terms(sources, views, encoded)}
 
@@ -288,8 +292,8 @@ def test_a_joint_step_mixes_and_contrasts_when_it_learns_from_some():
     torch.manual_seed(0)
     images = people(4)
     encoder = make_encoder()
-    gan = make_gan(encoder, images, mixing=Mixing(0.6), learn=2)
-    weights = {"prototype": 1.0, "view_prototype": 1.0, "mixed": 0.5}
+    gan = make_gan(encoder, images, mixup=Mixup(0.6), train_batch=2)
+    weights = {"prototype": 1.0, "view_prototype": 1.0, "mixup": 0.5}
     step = make_step(encoder, gan, {*WARM_UP, IDENTITY}, [0, 0, 1, 1], weights)
     found = step(make_batch(images), 0)
-    assert {"mixed", "view_prototype", "image", "fake"} <= found.keys()
+    assert {"mixup", "view_prototype", "image", "fake"} <= found.keys()

@@ -129,14 +129,14 @@ def test_part_features_are_the_means_of_the_maps_stripes():
 @pytest.mark.parametrize("network", ["decoder", "discriminator"])
 def test_what_is_computed_again_gives_the_same_gradients(network):
     found = []
-    for recompute in (False, True):
+    for gradient_checkpointing in (False, True):
         torch.manual_seed(0)
         if network == "decoder":
-            made = Decoder(8, 6, hidden=8, recompute=recompute)
+            made = Decoder(8, 6, hidden=8, gradient_checkpointing=gradient_checkpointing)
             inputs = (torch.randn(2, 8, 8, 4, requires_grad=True), torch.randn(2, 4, 6))
             out = made(*inputs)
         else:
-            made = MultiScaleDiscriminator(4, 1, 2, recompute=recompute)
+            made = MultiScaleDiscriminator(4, 1, 2, gradient_checkpointing=gradient_checkpointing)
             inputs = (torch.randn(2, 3, 32, 16, requires_grad=True),)
             maps = made(*inputs)
             (slope,) = torch.autograd.grad(maps[0].sum(), inputs, create_graph=True)

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from reid_gen.models.ema_encoder import MeanEncoder
+from reid_gen.models.ema_encoder import EmaEncoder
 from reid_gen.training import contrastive_terms as contrast
 from reid_gen.training.contrastive_terms import Pairs
 from reid_gen.training.step import DISCRIMINATOR, GENERATOR, IDENTITY
@@ -54,7 +54,7 @@ def both(scene, names, monkeypatch, *, pairs=None, mean=None, release=False, **o
             parameter.mul_(10)
     step = make_step(encoder, gan, names, LABELS, WEIGHTS, pairs, RATE)
     step.real_statistics = not release
-    step.mean = None if mean is None else MeanEncoder(encoder, mean)
+    step.mean = None if mean is None else EmaEncoder(encoder, mean)
     parts = {"identity": encoder, "structure": gan.painter.structure}
     parts |= {"decoder": gan.painter.decoder, "judge": gan.discriminator}
     bank = None if step.contrast is None else step.contrast.bank
@@ -66,7 +66,7 @@ def both(scene, names, monkeypatch, *, pairs=None, mean=None, release=False, **o
         rate=RATE,
         slow=deepcopy(step.mean.encoder) if step.mean else None,
         ties_view=not release,
-        live=not release,
+        positive_from_batch=not release,
         own_negatives=not release,
         statistics=release,
         body_weight=options.get("body_weight", 1.0),
@@ -106,7 +106,7 @@ def test_gcl_joint_step_equals_its_slow_twin(scene, monkeypatch):
 
 
 def test_gcl_joint_step_as_released_equals_its_slow_twin(scene, monkeypatch):
-    pairs = Pairs(live=False, own_negatives=False)
+    pairs = Pairs(positive_from_batch=False, own_negatives=False)
     both(scene, JOINT, monkeypatch, pairs=pairs, release=True)
 
 

@@ -10,7 +10,7 @@ from reid_gen.data.transforms import Augmentation
 from reid_gen.generators.gan.decoder import Decoder
 from reid_gen.generators.gan.painter import MeshPainter
 from reid_gen.generators.gan.structure_encoder import StructureEncoder
-from reid_gen.generators.protocol import Wanted
+from reid_gen.generators.protocol import ViewOutput
 from reid_gen.training.batch import prepare
 from tests.generators.scenes import (
     HEIGHT,
@@ -56,9 +56,12 @@ def test_maps_bring_the_colours_of_the_images_and_the_generator_learns_on_them()
     gan = make_gan(encoder, images)
     gan.maps = turned_maps(images, kind="painted")
     gan.painter = gan.networks = painter_of(encoder)
-    brought = gan.bring(images, pixels, np.random.default_rng(0))
+    condition_inputs = gan.make_conditions(images, pixels, np.random.default_rng(0))
     for place, here, turned in zip(
-        brought.places, brought.pictures["here"], brought.pictures["turned"], strict=True
+        condition_inputs.batch_index,
+        condition_inputs.conditions["here"],
+        condition_inputs.conditions["turned"],
+        strict=True,
     ):
         colour = np.array([60 * place, 255 - 60 * place, 90]) / 127.5 - 1
         for drawn in (here, turned):
@@ -68,11 +71,11 @@ def test_maps_bring_the_colours_of_the_images_and_the_generator_learns_on_them()
     batch = make_batch(images)
     maps = {
         name: torch.from_numpy(np.moveaxis(values, -1, 1).copy())
-        for name, values in brought.pictures.items()
+        for name, values in condition_inputs.conditions.items()
     }
-    sources = replace(batch.sources, pictures=maps)
+    sources = replace(batch.sources, conditions=maps)
     seen = encoder.encode(batch.images)
-    views = gan.views(sources, seen, each_by(encoder), True, Wanted.FEATURES)
+    views = gan.views(sources, seen, each_by(encoder), True, ViewOutput.FEATURES)
     total = sum(gan.generator_terms(sources, views, seen).values())
     total.backward()
     assert all(p.grad is not None for p in gan.painter.structure.parameters())
@@ -86,12 +89,12 @@ def test_painted_maps_bear_the_colours_of_their_own_side():
     pixels = blank(images)
     pixels[:, :, : WIDTH // 2, 0], pixels[:, :, WIDTH // 2 :, 2] = 200, 200
     maps = turned_maps(images, kind="painted")
-    brought = maps(images, pixels, np.random.default_rng(0))
-    decoded = DecodedBatch(np.arange(2), pixels, (), brought)
+    condition_inputs = maps(images, pixels, np.random.default_rng(0))
+    decoded = DecodedBatch(np.arange(2), pixels, (), condition_inputs)
     for flip in (0, 1):
         changes = Augmentation(flip, pad=0, erase=0, fill=(0, 0, 0))
         batch = prepare(decoded, changes, np.random.default_rng(0), torch.device("cpu"))
-        for image, here in zip(batch.sources.images, batch.sources.pictures["here"], strict=True):
+        for image, here in zip(batch.sources.images, batch.sources.conditions["here"], strict=True):
             body = here[3] > 0
             body[:, WIDTH // 2 - 2 : WIDTH // 2 + 2] = False  # colours meet there
             for side in (slice(None, WIDTH // 2), slice(WIDTH // 2, None)):

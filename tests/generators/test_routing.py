@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from reid_gen.generators.gan.mixup import Mixing
-from reid_gen.generators.protocol import Wanted
-from reid_gen.models.ema_encoder import MeanEncoder
+from reid_gen.generators.gan.mixup import Mixup
+from reid_gen.generators.protocol import ViewOutput
+from reid_gen.models.ema_encoder import EmaEncoder
 from reid_gen.training.step import DISCRIMINATOR, GENERATOR, IDENTITY
 from tests.generators.scenes import each_by, make_batch, make_encoder, make_gan, make_step, people
 
@@ -20,7 +20,7 @@ JOINT = {
     "view_instance": {IDENTITY, GENERATOR},
     "view_cluster": {IDENTITY, GENERATOR},
     "real_cluster": {IDENTITY},
-    "mixed": {IDENTITY, GENERATOR},
+    "mixup": {IDENTITY, GENERATOR},
     "image": {IDENTITY, GENERATOR},
     "cycle": {IDENTITY, GENERATOR},
     "feature": {IDENTITY, GENERATOR},
@@ -36,12 +36,12 @@ def moved_by(term, names, separate=False):
     torch.manual_seed(0)
     images = people(4)
     encoder = make_encoder()
-    gan = make_gan(encoder, images, mixing=Mixing(0.6))
+    gan = make_gan(encoder, images, mixup=Mixup(0.6))
     weights = dict.fromkeys(JOINT, 0.0) | {term: 1.0}
     step = make_step(encoder, gan, names, LABELS, weights, rate=1.0)
     networks = {IDENTITY: encoder, GENERATOR: gan.networks, DISCRIMINATOR: gan.discriminator}
     before = {name: [p.detach().clone() for p in n.parameters()] for name, n in networks.items()}
-    step.mean = MeanEncoder(encoder, 0.9) if separate else None
+    step.mean = EmaEncoder(encoder, 0.9) if separate else None
     scalars = step(make_batch(images), 0)
     assert term in scalars
     return {
@@ -92,7 +92,7 @@ def test_the_target_of_a_feature_term_is_a_constant():
     batch = make_batch(images)
     seen = encoder.encode(batch.images)
     constant = type(seen)(seen.feature.detach(), seen.parts.detach().requires_grad_())
-    views = gan.views(batch.sources, constant, each_by(encoder), True, Wanted.FEATURES)
+    views = gan.views(batch.sources, constant, each_by(encoder), True, ViewOutput.FEATURES)
     target = type(seen)(seen.feature, seen.parts.detach().requires_grad_())
     gan.generator_terms(batch.sources, views, target)["feature"].backward()
     assert target.parts.grad is None
@@ -104,7 +104,7 @@ def test_pictures_follow_the_mean_encoder_and_not_the_one_that_learns():
     encoder = make_encoder()
     gan = make_gan(encoder, images)
     step = make_step(encoder, gan, EVERYBODY, LABELS, {"view_prototype": 1.0})
-    step.mean = MeanEncoder(encoder, 1.0)
+    step.mean = EmaEncoder(encoder, 1.0)
     batch = make_batch(images)
 
     def drawn():
@@ -116,5 +116,5 @@ def test_pictures_follow_the_mean_encoder_and_not_the_one_that_learns():
         for parameter in encoder.parameters():
             parameter.mul_(1.5)
     assert torch.equal(drawn(), before)
-    step.mean.restart(encoder)
+    step.mean.reset(encoder)
     assert not torch.equal(drawn(), before)

@@ -13,8 +13,8 @@ from reid_gen.data.positive_groups import (
     start_groups,
     write_part,
 )
-from reid_gen.generators.protocol import Sources, Wanted
-from reid_gen.generators.stored import StoredViews, Trust
+from reid_gen.generators.protocol import ViewInputs, ViewOutput
+from reid_gen.generators.stored import StoredViews, ViewFilter
 from tests.generators.scenes import people
 
 IMAGES = people(4)
@@ -38,16 +38,20 @@ def groups(tmp_path_factory):
     return load_groups(folder)
 
 
-def draw(groups, seed, trust=Trust(), members=2):  # noqa: B008
+def draw(groups, seed, trust=ViewFilter(), members=2):  # noqa: B008
     """Greys of the views of all images, and how much they count; a row per image."""
     stored = StoredViews(groups, 8, 4, members, 4, trust)
-    brought = stored.bring(IMAGES, None, np.random.default_rng(seed))
-    moved = {k: torch.from_numpy(np.moveaxis(v, 3, 1)) for k, v in brought.pictures.items()}
-    sources = Sources(torch.from_numpy(brought.places), torch.zeros(4), moved)
-    views = stored.views(sources, None, None, False, Wanted.PICTURES)
-    order = np.argsort(brought.places)
-    worth = None if views.worth is None else views.worth.view(4, members)[order]
-    return (views.images[:, :, 0, 0, 0] * 255).round().int()[order], worth
+    condition_inputs = stored.make_conditions(IMAGES, None, np.random.default_rng(seed))
+    moved = {
+        k: torch.from_numpy(np.moveaxis(v, 3, 1)) for k, v in condition_inputs.conditions.items()
+    }
+    sources = ViewInputs(torch.from_numpy(condition_inputs.batch_index), torch.zeros(4), moved)
+    views = stored.views(sources, None, None, False, ViewOutput.IMAGES)
+    order = np.argsort(condition_inputs.batch_index)
+    sample_weight = (
+        None if views.sample_weight is None else views.sample_weight.view(4, members)[order]
+    )
+    return (views.images[:, :, 0, 0, 0] * 255).round().int()[order], sample_weight
 
 
 def test_stored_views_are_of_their_own_image_and_of_any_member(groups):
@@ -59,15 +63,15 @@ def test_stored_views_are_of_their_own_image_and_of_any_member(groups):
 
 
 def test_stored_views_count_by_their_identity_if_weighed(groups):
-    greys, worth = draw(groups, 0, Trust(weigh=True))
-    torch.testing.assert_close(worth, 0.2 * (greys % 60 / 10 + 1))
+    greys, sample_weight = draw(groups, 0, ViewFilter(weight_by_identity=True))
+    torch.testing.assert_close(sample_weight, 0.2 * (greys % 60 / 10 + 1))
     assert draw(groups, 0)[1] is None
-    assert Trust().worth(groups.members[0]) == 1
+    assert ViewFilter().sample_weight(groups.members[0]) == 1
 
 
 def test_stored_views_below_a_least_score_are_left_out(groups):
-    greys, _ = draw(groups, 0, Trust(identity=0.3))
+    greys, _ = draw(groups, 0, ViewFilter(identity=0.3))
     assert set((greys % 60).flatten().tolist()) == {10, 20}
     doubtful = replace(groups.members[0], structure=0.4)
-    assert Trust(structure=0.5).refuses(doubtful) == "structure"
-    assert Trust(difference=0.6).refuses(doubtful) == "difference"
+    assert ViewFilter(structure=0.5).refuses(doubtful) == "structure"
+    assert ViewFilter(difference=0.6).refuses(doubtful) == "difference"

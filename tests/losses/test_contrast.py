@@ -65,14 +65,14 @@ def test_a_temperature_of_zero_is_refused():
 
 def test_what_a_query_is_worth_multiplies_its_loss():
     similarity, positive, _ = random_case(3)
-    worth = torch.tensor([0.0, 1.0, 0.5, 2.0, 0.0], dtype=torch.float64)
-    whole = multi_positive_nce(similarity, positive, temperature=0.1, worth=worth)
+    sample_weight = torch.tensor([0.0, 1.0, 0.5, 2.0, 0.0], dtype=torch.float64)
+    whole = multi_positive_nce(similarity, positive, temperature=0.1, sample_weight=sample_weight)
     each = [
         multi_positive_nce(similarity[q : q + 1], positive[q : q + 1], temperature=0.1)
         for q in range(5)
     ]
     assert whole.item() == pytest.approx(
-        sum(w * e for w, e in zip(worth, each, strict=True)).item() / 5
+        sum(w * e for w, e in zip(sample_weight, each, strict=True)).item() / 5
     )
 
 

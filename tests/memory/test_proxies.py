@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from reid_gen.memory.bank import MemoryBank
-from reid_gen.training.contrastive_terms import Anchors, ContrastTerms, Pairs
+from reid_gen.training.contrastive_terms import ContrastBatch, ContrastTerms, Pairs
 
 LABELS = torch.tensor([0, 0, 0, 1, 1, 2, 2, -1, 0, 2, 1])
 CAMIDS = torch.tensor([3, 3, 0, 0, 5, 5, 5, 0, 0, 3, 0])
@@ -62,7 +62,7 @@ def test_camera_proxy_equals_its_slow_twin(bank, negatives):
     index = torch.tensor([0, 3, 6, 8])
     f = F.normalize(torch.randn(4, 6), dim=1).requires_grad_()
     terms = ContrastTerms(bank, 0.1, {"camera_proxy": 1.0}, Pairs(), negatives)
-    found = terms(Anchors(f, index))
+    found = terms(ContrastBatch(f, index))
     wanted = inter_camera(f, LABELS[index], bank.proxies.features, negatives, 0.1)
     assert list(found) == ["camera_proxy"]
     assert found["camera_proxy"].item() == pytest.approx(wanted, rel=1e-5)
@@ -74,5 +74,5 @@ def test_camera_proxy_of_one_cluster_has_no_negatives(bank):
     labels = torch.zeros(11, dtype=torch.int64)
     one = MemoryBank(bank.features, labels, 0.2, 0.1, camids=CAMIDS)
     terms = ContrastTerms(one, 0.1, {"camera_proxy": 1.0}, Pairs(), 50)
-    found = terms(Anchors(bank.features[:3], torch.arange(3)))["camera_proxy"]
+    found = terms(ContrastBatch(bank.features[:3], torch.arange(3)))["camera_proxy"]
     assert torch.isfinite(found)

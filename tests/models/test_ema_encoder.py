@@ -1,7 +1,7 @@
 import numpy as np
 import torch
 
-from reid_gen.models.ema_encoder import MeanEncoder
+from reid_gen.models.ema_encoder import EmaEncoder
 from tests.generators.scenes import make_encoder
 
 
@@ -15,11 +15,11 @@ def changed(encoder, seed):
 
 def test_it_is_the_running_average_of_weights_and_statistics():
     encoder = make_encoder()
-    mean = MeanEncoder(encoder, 0.9)
+    mean = EmaEncoder(encoder, 0.9)
     wanted = {name: value.double().numpy() for name, value in encoder.state_dict().items()}
     for step in range(3):
         changed(encoder, step)
-        mean.follow(encoder)
+        mean.update(encoder)
         for name, value in encoder.state_dict().items():
             if value.is_floating_point():
                 wanted[name] = 0.9 * wanted[name] + 0.1 * value.double().numpy()
@@ -30,9 +30,9 @@ def test_it_is_the_running_average_of_weights_and_statistics():
 
 def test_it_begins_again_with_the_encoder_as_it_is():
     encoder = make_encoder()
-    mean = MeanEncoder(encoder, 0.9)
+    mean = EmaEncoder(encoder, 0.9)
     changed(encoder, 0)
-    mean.restart(encoder)
+    mean.reset(encoder)
     own = encoder.state_dict()
     for name, value in mean.encoder.state_dict().items():
         assert torch.equal(value, own[name]), name
@@ -40,7 +40,7 @@ def test_it_begins_again_with_the_encoder_as_it_is():
 
 def test_it_stays_in_evaluation_mode_and_gradients_reach_images_alone():
     encoder = make_encoder().train()
-    mean = MeanEncoder(encoder, 0.9)
+    mean = EmaEncoder(encoder, 0.9)
     images = torch.rand(2, 3, 64, 32, requires_grad=True)
     before = {name: value.clone() for name, value in mean.state_dict().items()}
     mean.encoder.encode(images).parts.sum().backward()

@@ -11,7 +11,7 @@ from reid_gen.errors import UserError
 from reid_gen.models.backbone import BACKBONES, Request, create_backbone
 from reid_gen.models.encoder import EncoderCard, create_encoder
 from reid_gen.models.normalisation import use_ghost_batches
-from reid_gen.models.pooling import Average, GeneralisedMean, Maximum
+from reid_gen.models.pooling import GeneralisedMean, GlobalAvgPool, GlobalMaxPool
 
 SHARED = Path(__file__).parents[3] / "shared" / "weights"
 MOBILENET = SHARED / "mobilenetv2_100.imagenet1k_from_int8.safetensors"
@@ -97,8 +97,8 @@ def test_weights_that_are_missing_or_no_weights_are_named(tmp_path):
 
 def test_poolings_equal_their_definitions():
     x = torch.rand(2, 3, 4, 5, dtype=torch.float64)
-    torch.testing.assert_close(Average()(x), x.mean(dim=(2, 3)))
-    torch.testing.assert_close(Maximum()(x), x.amax(dim=(2, 3)))
+    torch.testing.assert_close(GlobalAvgPool()(x), x.mean(dim=(2, 3)))
+    torch.testing.assert_close(GlobalMaxPool()(x), x.amax(dim=(2, 3)))
     for power in (1.0, 3.0):
         slow = torch.zeros(2, 3)
         for b in range(2):

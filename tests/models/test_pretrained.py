@@ -175,7 +175,7 @@ def test_tf_efficientnet_lite_knows_a_palace(size):
     middle = palace[..., 106:533]
     images = F.interpolate(middle, (224, 224), mode="bicubic", antialias=True).clamp(0, 1)
     with torch.no_grad():
-        pooled = encoder.look(images)[0].mean((2, 3))
+        pooled = encoder.forward_features(images)[0].mean((2, 3))
         scores = pooled @ classifier["_fc.weight"].T + classifier["_fc.bias"]
         assert torch.equal(encoder(images), encoder(images))
     assert scores.argmax() == PALACE

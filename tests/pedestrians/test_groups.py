@@ -8,12 +8,12 @@ from reid_gen.errors import UserError
 from reid_gen.pedestrians import groups as module
 from reid_gen.pedestrians.groups import GroupPlan, draw_group, render_groups
 from reid_gen.pedestrians.renderer import Studio
-from reid_gen.types import Floats
+from reid_gen.types import Float32Array
 
 SIZE = {"height": 64, "width": 32}
 
 
-def joints(studio, take) -> Floats:
+def joints(studio, take) -> Float32Array:
     posed, view = studio._stand(take.number, take.pose, take.shot.framing)
     return view.screen(posed.joints[0].numpy())[:, :2] / studio.height
 

@@ -13,28 +13,28 @@ from reid_gen.body.model import load_body
 from reid_gen.body.render.structure_maps import StructureMaps
 from reid_gen.body.table import BodyTable
 from reid_gen.data.positive_groups import SAME_IDENTITY, load_groups
-from reid_gen.generators.renderer import Sitting
+from reid_gen.generators.renderer import RenderInputs
 from reid_gen.generators.turned_maps import AnyAngle
 from reid_gen.positives import generate
 from reid_gen.positives.generate import generate_groups
-from reid_gen.positives.scores import Scorer, Scores, StructureJudge
-from reid_gen.positives.sources import Anchored, Made, Turned
+from reid_gen.positives.scores import Scorer, Scores, SilhouetteScorer
+from reid_gen.positives.sources import Anchored, PositiveBatch, Turned
 from reid_gen.runtime.progress import Silent
 from tests.generators.scenes import bodies, people
 
 IMAGES = people(5)
 
 
-class Artist:
+class ViewRenderer:
     """Draws two images at a time; what it draws says by how far they were turned."""
 
-    runtime = SimpleNamespace(drawing=nullcontext)
+    runtime = SimpleNamespace(generator_autocast=nullcontext)
 
     def sittings(self, images, table, degrees):
         maps = torch.as_tensor(degrees).view(len(images), -1, 1, 1, 1)
         for start in range(0, len(images), 2):
             some = maps[start : start + 2] / 360
-            yield Sitting(torch.zeros(len(some), 3, 4, 2), None, some)
+            yield RenderInputs(torch.zeros(len(some), 3, 4, 2), None, some)
 
     def views(self, images, table, degrees):
         for sitting in self.sittings(images, table, degrees):
@@ -54,7 +54,8 @@ class Artist:
 
 
 @pytest.mark.parametrize(
-    "maker", [Turned(Artist(), None, AnyAngle()), Anchored(Artist(), None, AnyAngle(), 0.3)]
+    "maker",
+    [Turned(ViewRenderer(), None, AnyAngle()), Anchored(ViewRenderer(), None, AnyAngle(), 0.3)],
 )
 def test_makers_say_how_far_each_view_was_turned(maker):
     made = list(maker(IMAGES, 3, np.random.default_rng(0)))
@@ -71,7 +72,7 @@ def test_scorer_compares_views_with_their_own_image():
     def encode(images):
         return F.normalize(images.flatten(1) - 0.5, dim=1)
 
-    found = Scorer(encode, None)([], Made(pictures, views)).identity
+    found = Scorer(encode, None)([], PositiveBatch(pictures, views)).identity
     for row in range(3):
         for n in range(2):
             wanted = encode(pictures[row : row + 1]) @ encode(views[row, n : n + 1]).T
@@ -88,7 +89,7 @@ def test_structure_judge_wants_the_turned_body():
         return BodyTable(tuple(names), *columns, table.size[row], "test")
 
     recovery.height, recovery.width = 64, 32
-    judge = StructureJudge(StructureMaps(table, load_body(None), 64, 32), recovery)
+    judge = SilhouetteScorer(StructureMaps(table, load_body(None), 64, 32), recovery)
     keys = [image.key for image in IMAGES[:2]]
     degrees = np.array([[0, 90], [90, 0]], np.float32)
     found = judge(keys, degrees, torch.rand(2, 2, 3, 64, 32))
@@ -96,7 +97,7 @@ def test_structure_judge_wants_the_turned_body():
     assert found[0, 1] == found[1, 0] < 0.7
 
 
-class Maker:
+class PositiveSource:
     """Two images at a time, with what chance said."""
 
     name, positives = "test", SAME_IDENTITY
@@ -110,12 +111,12 @@ class Maker:
             count = len(images[start : start + 2])
             degrees = np.arange(count)[:, None] + 10.0 * start + np.arange(members) / 10
             views = torch.zeros(count, members, 3, 8, 4)
-            yield Made(torch.zeros(count, 3, 8, 4), views, degrees)
+            yield PositiveBatch(torch.zeros(count, 3, 8, 4), views, degrees)
 
 
 def test_generate_groups_names_the_image_of_each_positive(tmp_path, monkeypatch):
     monkeypatch.setattr(generate, "PART", 3)
-    maker = Maker()
+    maker = PositiveSource()
 
     def score(keys, made):
         return Scores(None, None, np.zeros(made.degrees.shape))

@@ -45,7 +45,7 @@ class Step:
     momentum: float = 0.2
     slow: object = None
     ties_view: bool = True
-    live: bool = True
+    positive_from_batch: bool = True
     own_negatives: bool = True
     body_weight: float = 1.0
     penalty_every: int = 1
@@ -131,7 +131,7 @@ class Step:
                 against = sum(torch.exp(pushed @ M[n] / self.temperature) for n in others)
                 return -torch.log(own / (own + against)) / len(f)
 
-            itself = f[i] if self.live else M[i]
+            itself = f[i] if self.positive_from_batch else M[i]
             pushed = f[i] if self.own_negatives else f_new[i]
             terms["view_instance"] += pair(f_new[i], itself, f_new[i])
             terms["view_cluster"] += pair(f_new[i], M[mates_of_view[i]], f_new[i])

@@ -4,32 +4,34 @@ import torch
 
 from reid_gen.data.images import UnreadableImage
 from reid_gen.data.loaders import DecodedBatch
-from reid_gen.data.sidecar import Brought
+from reid_gen.data.sidecar import ConditionInputs
 from reid_gen.data.transforms import Augmentation, to_images
 from reid_gen.errors import UserError
 from reid_gen.training.batch import prepare
 
 
-def decoded(seed=0, brought=None):
+def decoded(seed=0, condition_inputs=None):
     pixels = np.random.default_rng(seed).integers(1, 256, (5, 12, 8, 3), dtype=np.uint8)
-    return DecodedBatch(np.arange(5) + 10, pixels, (), brought)
+    return DecodedBatch(np.arange(5) + 10, pixels, (), condition_inputs)
 
 
-def bring(batch, places):
+def make_conditions(batch, batch_index):
     """The images themselves, so that what happens to them can be compared."""
-    return Brought(np.array(places), {"copy": batch.pixels[places].astype(np.float32) / 255})
+    return ConditionInputs(
+        np.array(batch_index), {"copy": batch.pixels[batch_index].astype(np.float32) / 255}
+    )
 
 
 def test_what_was_brought_is_mirrored_as_its_images_are_and_nothing_of_it_moved_or_erased():
     plain = decoded()
-    batch = decoded(brought=bring(plain, [3, 0, 2, 1]))
+    batch = decoded(condition_inputs=make_conditions(plain, [3, 0, 2, 1]))
     changes = Augmentation(flip=0.5, pad=3, erase=1.0, fill=(1, 0, 1))
     found = prepare(batch, changes, np.random.default_rng(1), torch.device("cpu"))
     assert found.index.tolist() == [10, 11, 12, 13, 14]
     sources = found.sources
-    assert sources.places.tolist() == [3, 0, 2, 1]
-    assert not sources.as_seen
-    torch.testing.assert_close(sources.pictures["copy"], sources.images)
+    assert sources.batch_index.tolist() == [3, 0, 2, 1]
+    assert not sources.unaugmented
+    torch.testing.assert_close(sources.conditions["copy"], sources.images)
     original = to_images(plain.pixels[[3, 0, 2, 1]])
     kept = [torch.equal(a, b) for a, b in zip(sources.images, original, strict=True)]
     turned = [torch.equal(a, b.flip(2)) for a, b in zip(sources.images, original, strict=True)]
@@ -39,19 +41,21 @@ def test_what_was_brought_is_mirrored_as_its_images_are_and_nothing_of_it_moved_
 
 
 def test_images_that_are_mirrored_at_most_are_those_of_the_batch():
-    batch = decoded(brought=bring(decoded(), [4, 1]))
+    batch = decoded(condition_inputs=make_conditions(decoded(), [4, 1]))
     changes = Augmentation(flip=0.5, pad=0, erase=0, fill=(0, 0, 0))
     found = prepare(batch, changes, np.random.default_rng(3), torch.device("cpu"))
-    assert found.sources.as_seen
+    assert found.sources.unaugmented
     assert torch.equal(found.sources.images, found.images[[4, 1]])
 
 
 def test_a_batch_for_which_nothing_was_brought_has_no_sources():
     changes = Augmentation(flip=0, pad=0, erase=0, fill=(0, 0, 0))
-    nothing = Brought(np.zeros(0, np.int64), {})
-    one_alone = bring(decoded(), [2])  # has no batch statistics
-    for brought in (None, nothing, one_alone):
-        found = prepare(decoded(brought=brought), changes, np.random.default_rng(0), "cpu")
+    nothing = ConditionInputs(np.zeros(0, np.int64), {})
+    one_alone = make_conditions(decoded(), [2])  # has no batch statistics
+    for condition_inputs in (None, nothing, one_alone):
+        found = prepare(
+            decoded(condition_inputs=condition_inputs), changes, np.random.default_rng(0), "cpu"
+        )
         assert found.sources is None
 
 

@@ -6,9 +6,9 @@ from torch.nn import functional as F
 
 from reid_gen.memory.bank import MemoryBank
 from reid_gen.training.contrastive_terms import (
-    Anchors,
-    Blend,
+    ContrastBatch,
     ContrastTerms,
+    MixupFeatures,
     Pairs,
     draw_mates,
     draw_negatives,
@@ -19,7 +19,7 @@ LABELS = torch.tensor([0, 0, 0, 1, 1, 2, 2, -1, -1])
 ROWS = torch.tensor([0, 3, 5])
 NAMES = (
     *("prototype", "instance", "view_prototype", "view_instance", "view_cluster", "real_cluster"),
-    *("view_align", "mixed", "hard_prototype", "weak_view"),
+    *("view_align", "mixup", "hard_prototype", "weak_view"),
 )
 
 
@@ -37,7 +37,7 @@ def bank():
 def anchors():
     torch.manual_seed(1)
     real, view = F.normalize(torch.randn(2, 3, 4), dim=2)
-    return Anchors(real, ROWS, view, torch.arange(3))
+    return ContrastBatch(real, ROWS, view, torch.arange(3))
 
 
 def terms(bank, anchors, pairs, seed=2):
@@ -67,7 +67,7 @@ def test_mates_share_the_cluster_and_an_outlier_has_itself_alone():
 
 
 def test_gcls_three_terms_equal_loops_as_in_the_release(bank, anchors):
-    found = terms(bank, anchors, Pairs(negatives=3, live=False, own_negatives=False))
+    found = terms(bank, anchors, Pairs(negatives=3, positive_from_batch=False, own_negatives=False))
     torch.manual_seed(2)
     negative = draw_negatives(positives(ROWS), 3)
     mate, mate_of_view = (bank.features[draw_mates(positives(ROWS))] for _ in range(2))
@@ -99,27 +99,31 @@ def test_with_our_defaults_the_live_image_is_the_positive_and_pushed_itself(bank
 
 def test_a_live_positive_takes_gradient_and_one_of_the_bank_does_not(bank, anchors):
     real = anchors.real.clone().requires_grad_()
-    for live in (True, False):
-        made = terms(bank, Anchors(real, ROWS, anchors.view, anchors.places), Pairs(live=live))
-        assert made["view_instance"].requires_grad == live
+    for positive_from_batch in (True, False):
+        made = terms(
+            bank,
+            ContrastBatch(real, ROWS, anchors.view, anchors.view_of),
+            Pairs(positive_from_batch=positive_from_batch),
+        )
+        assert made["view_instance"].requires_grad == positive_from_batch
 
 
 def test_views_of_some_images_are_contrasted_with_those_images(bank, anchors):
-    some = Anchors(anchors.real, ROWS, anchors.view[:2], torch.tensor([2, 0]))
+    some = ContrastBatch(anchors.real, ROWS, anchors.view[:2], torch.tensor([2, 0]))
     found = terms(bank, some, Pairs())["view_prototype"]
-    own = Anchors(anchors.view[:2], ROWS[[2, 0]])
+    own = ContrastBatch(anchors.view[:2], ROWS[[2, 0]])
     assert found.item() == pytest.approx(terms(bank, own, Pairs())["prototype"].item())
 
 
 def test_a_batch_without_views_has_no_terms_of_views(bank, anchors):
-    plain = terms(bank, Anchors(anchors.real, ROWS), Pairs())
+    plain = terms(bank, ContrastBatch(anchors.real, ROWS), Pairs())
     assert set(plain) == {"prototype", "hard_prototype", "instance"}
 
 
 def test_a_batch_of_a_single_cluster_gives_finite_terms(bank, anchors):
     rows = torch.tensor([0, 1, 2])
-    found = terms(bank, Anchors(anchors.real, rows, anchors.view, anchors.places), Pairs())
-    assert set(found) == set(NAMES) - {"mixed", "weak_view"}
+    found = terms(bank, ContrastBatch(anchors.real, rows, anchors.view, anchors.view_of), Pairs())
+    assert set(found) == set(NAMES) - {"mixup", "weak_view"}
     assert all(torch.isfinite(value) for value in found.values())
 
 
@@ -135,8 +139,8 @@ def test_a_bank_of_a_single_cluster_has_no_negatives_and_pulls_nothing(anchors):
 def test_a_picture_of_two_people_is_pulled_to_both_clusters_by_their_shares(bank, anchors):
     share = torch.tensor([0.8, 0.6, 0.5])
     rows = torch.tensor([[0, 3], [5, 1], [3, 4]])  # the last two share a cluster
-    blend = Blend(anchors.real, rows, share)
-    found = terms(bank, Anchors(anchors.real, ROWS, mixed=blend), Pairs())["mixed"]
+    mixup = MixupFeatures(anchors.real, rows, share)
+    found = terms(bank, ContrastBatch(anchors.real, ROWS, mixup=mixup), Pairs())["mixup"]
     total = 0.0
     for n in range(3):
         logits = bank.prototypes @ anchors.real[n] / 0.3
@@ -147,18 +151,18 @@ def test_a_picture_of_two_people_is_pulled_to_both_clusters_by_their_shares(bank
 
 
 def test_a_view_counts_as_much_as_it_is_worth(bank, anchors):
-    worth = torch.tensor([1.0, 0.0, 0.5])
-    some = replace(anchors, worth=worth)
+    sample_weight = torch.tensor([1.0, 0.0, 0.5])
+    some = replace(anchors, sample_weight=sample_weight)
     for name in ("view_prototype", "view_align", "view_instance"):
         each = [
             terms(
                 bank,
-                replace(anchors, view=anchors.view[n : n + 1], places=torch.tensor([n])),
+                replace(anchors, view=anchors.view[n : n + 1], view_of=torch.tensor([n])),
                 Pairs(),
             )
             for n in range(3)
         ]
-        wanted = sum(w * one[name] for w, one in zip(worth, each, strict=True)) / 3
+        wanted = sum(w * one[name] for w, one in zip(sample_weight, each, strict=True)) / 3
         torch.testing.assert_close(terms(bank, some, Pairs())[name], wanted)
     assert terms(bank, some, Pairs())["real_cluster"] > 0
 
@@ -171,12 +175,12 @@ def test_alignment_pulls_view_and_image_together(bank, anchors):
 def test_hard_prototype_is_info_nce_with_hard_prototypes(bank, anchors):
     bank.update(torch.tensor([0, 1, 4, 6]), F.normalize(torch.randn(4, 4), dim=1))
     assert not torch.equal(bank.hard_prototypes, bank.prototypes)
-    found = terms(bank, Anchors(anchors.real, ROWS), Pairs())["hard_prototype"]
+    found = terms(bank, ContrastBatch(anchors.real, ROWS), Pairs())["hard_prototype"]
     wanted = info_nce(anchors.real @ bank.hard_prototypes.T, LABELS[ROWS].tolist(), 0.3)
     assert found.item() == pytest.approx(wanted, rel=1e-5)
 
 
 def test_weak_view_is_info_nce_with_prototypes(bank, anchors):
-    found = terms(bank, Anchors(anchors.real, ROWS, weak=anchors.view), Pairs())["weak_view"]
+    found = terms(bank, ContrastBatch(anchors.real, ROWS, weak=anchors.view), Pairs())["weak_view"]
     wanted = info_nce(anchors.view @ bank.prototypes.T, LABELS[ROWS].tolist(), 0.3)
     assert found.item() == pytest.approx(wanted, rel=1e-5)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from reid_gen.body.table import save_table
-from reid_gen.builders.generator import build_artist
+from reid_gen.builders.generator import build_view_renderer
 from reid_gen.data.datasets import load_dataset
 from reid_gen.errors import UserError
 from reid_gen.models.checkpoint import find_checkpoint
@@ -56,7 +56,7 @@ def test_stages_train_whom_they_name_and_leave_sheets_and_weights(config):
 
 @pytest.mark.parametrize("momentum", ["null", "0.9"])
 def test_a_resumed_joint_run_equals_an_uninterrupted_one_bit_for_bit(config, monkeypatch, momentum):
-    setting = f"generator.mean_encoder={momentum}"
+    setting = f"generator.ema_momentum={momentum}"
     whole = train(config, "name=whole", setting)
     stop_after(2, monkeypatch)
     with pytest.raises(KeyboardInterrupt):
@@ -107,7 +107,7 @@ def test_missing_bodies_and_bodies_of_other_images_are_named(config, tmp_path):
 
 def test_a_generator_without_a_single_body_to_trust_is_refused(config):
     with pytest.raises(UserError, match="none of the 48 training images has a body to trust"):
-        experiment(config, "generator.least_score=0.95")
+        experiment(config, "generator.min_score=0.95")
 
 
 def test_a_loss_that_is_no_number_stops_with_a_way_out(config):
@@ -133,8 +133,8 @@ def test_a_term_of_views_needs_a_generator(config):
 
 
 def test_mixing_needs_to_be_switched_on_for_its_term(config):
-    with pytest.raises(UserError, match=r"loss.weights.mixed needs generator.mix"):
-        experiment(config, "loss.weights.mixed=0.5")
+    with pytest.raises(UserError, match=r"loss.weights.mixup needs generator.mixup_alpha"):
+        experiment(config, "loss.weights.mixup=0.5")
 
 
 def test_training_draws_bodies_by_the_rasteriser_of_the_settings(config, torch_calls):
@@ -156,7 +156,7 @@ def test_build_turns_bodies_about_the_axis_of_the_settings(config, axis):
     made, settings = experiment(config, f"generator.axis={axis}")
     assert made.trainer.generator.maps.maps.axis == axis
     run = train(config, f"generator.axis={axis}", "name=run")
-    assert build_artist(settings, find_checkpoint(run)).axis == axis
+    assert build_view_renderer(settings, find_checkpoint(run)).axis == axis
 
 
 def test_frozen_views_of_a_run_without_a_generator_are_refused(config, tmp_path):

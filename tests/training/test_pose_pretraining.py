@@ -18,7 +18,7 @@ from reid_gen.runtime.devices import Runtime
 from reid_gen.training.metrics_log import read_metrics
 from reid_gen.training.pose_step import PoseBatch, PoseStep
 from reid_gen.training.run import resume_run
-from reid_gen.training.step import Learner
+from reid_gen.training.step import TrainableNetwork
 from tests.data.real_format import make_market
 from tests.reference.losses import info_nce, stable_rep
 from tests.training.small import experiment, stop_after, train, write_config
@@ -32,9 +32,11 @@ def make_step(weights, backbone="resnet10t", pooling="avg"):
     card = EncoderCard(backbone, pooling, 64, 32, stride, pose_token=stride is None)
     encoder = create_encoder(card)
     heads = PoseHeads(PoseHead(encoder.channels, 16, 8), PatchPainter(encoder.channels, (16, 16)))
-    learners = [Learner(n, torch.optim.SGD(n.parameters(), lr=0.1)) for n in (encoder, heads)]
+    trainable = [
+        TrainableNetwork(n, torch.optim.SGD(n.parameters(), lr=0.1)) for n in (encoder, heads)
+    ]
     every = {"pose": 0.0, "align": 0.0, "rebuild": 0.0, **weights}
-    return PoseStep(encoder, heads, learners, every, 0.1, 0.2, 0.5, Runtime("fp32"))
+    return PoseStep(encoder, heads, trainable, every, 0.1, 0.2, 0.5, Runtime("fp32"))
 
 
 def batch(views=2, seed=1):

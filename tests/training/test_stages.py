@@ -1,6 +1,6 @@
 import pytest
 
-from reid_gen.training.stages import Place, Stage, places
+from reid_gen.training.stages import EpochPosition, Stage, places
 
 
 def stage(epochs=5, warmup=0, decay=None):
@@ -22,4 +22,4 @@ def test_places_count_in_the_stage_and_in_the_run():
     assert [(p.stage, p.epoch, p.total) for p in places(both)] == [
         (0, 0, 0), (0, 1, 1), (1, 0, 2), (1, 1, 3), (1, 2, 4),
     ]  # fmt: skip
-    assert list(places(both, start=3)) == [Place(1, 1, 3), Place(1, 2, 4)]
+    assert list(places(both, start=3)) == [EpochPosition(1, 1, 3), EpochPosition(1, 2, 4)]

@@ -4,13 +4,13 @@ import pytest
 import torch
 from torch import nn
 
-from reid_gen.training.step import Learner, descend
+from reid_gen.training.step import TrainableNetwork, descend
 
 
 def test_descend_steps_down_the_weighted_sum_of_its_own_step():
     layer = nn.Linear(2, 1, bias=False)
     nn.init.zeros_(layer.weight)
-    learner = Learner(layer, torch.optim.SGD(layer.parameters(), lr=0.1))
+    learner = TrainableNetwork(layer, torch.optim.SGD(layer.parameters(), lr=0.1))
     runtime = SimpleNamespace(average_gradients=lambda parameters: None)
     for steps in (1, 2, 3):
         terms = {"a": layer.weight[0, 0], "b": layer.weight.sum()}

@@ -11,7 +11,7 @@ from reid_gen.models import weight_files as weights_module
 from reid_gen.zoo import verify as verify_module
 from reid_gen.zoo.cards import Card, find_card, load_cards, load_reported
 from reid_gen.zoo.page import zoo_page
-from reid_gen.zoo.verify import fault_of
+from reid_gen.zoo.verify import verify_weights
 from tests.cli.conftest import failure
 from tests.data.real_format import make_market
 
@@ -28,7 +28,7 @@ def test_every_encoder_in_the_package_has_a_card_and_loads():
     cards = [card for card in load_cards() if card.weights.source == "package"]
     packed = {card.name for card in cards}
     assert packed == {path.name for path in weights_module.ASSETS.iterdir() if path.is_dir()}
-    assert [fault_of(card) for card in cards] == [None] * len(cards)
+    assert [verify_weights(card) for card in cards] == [None] * len(cards)
 
 
 def test_weights_in_the_package_are_small():
@@ -56,12 +56,14 @@ def test_configurations_and_documents_on_cards_exist():
 def test_what_differs_from_its_card_is_named(monkeypatch, capsys):
     card = find_card(OURS, load_cards())
     larger = card.weights.model_copy(update={"bytes": 5})
-    assert "bytes, and its card says 5" in fault_of(card.model_copy(update={"weights": larger}))
+    assert "bytes, and its card says 5" in verify_weights(
+        card.model_copy(update={"weights": larger})
+    )
     other = card.weights.model_copy(update={"sha256": "0" * 64})
-    assert "its SHA-256 is " in fault_of(card.model_copy(update={"weights": other}))
-    assert "at 128 x 64" in fault_of(card.model_copy(update={"height": 256}))
-    assert "its mean is" in fault_of(card.model_copy(update={"mean": (0.5, 0.5, 0.5)}))
-    assert fault_of(card.model_copy(update={"name": "a.b"})) == "its weights are missing"
+    assert "its SHA-256 is " in verify_weights(card.model_copy(update={"weights": other}))
+    assert "at 128 x 64" in verify_weights(card.model_copy(update={"height": 256}))
+    assert "its mean is" in verify_weights(card.model_copy(update={"mean": (0.5, 0.5, 0.5)}))
+    assert verify_weights(card.model_copy(update={"name": "a.b"})) == "its weights are missing"
     monkeypatch.setattr(verify_module, "built_in", lambda name: None)
     message = failure(capsys, "zoo", "verify")
     assert f"{OURS} differ from their cards; install the program again" in message

@@ -16,7 +16,7 @@ from reid_gen.body.estimate.regressor import HEIGHT, WIDTH, MeshRegressor
 from reid_gen.body.table import BodyTable
 from reid_gen.errors import UserError
 from reid_gen.tensors import load_strictly, read_weights
-from reid_gen.types import Pixels
+from reid_gen.types import Uint8Array
 
 
 class Recovery(Protocol):
@@ -32,7 +32,7 @@ class Recovery(Protocol):
     height: int
     width: int
 
-    def __call__(self, keys: tuple[str, ...], pixels: Pixels) -> BodyTable:
+    def __call__(self, keys: tuple[str, ...], pixels: Uint8Array) -> BodyTable:
         """Bodies in the images of ``keys``, decoded to [B, height, width, 3] in 0..255."""
 
 
@@ -64,7 +64,7 @@ class MeshRecovery:
         load_strictly(self.regressor, state, str(weights), way_out=way_out)
         self.regressor.eval().to(memory_format=torch.channels_last)
 
-    def __call__(self, keys: tuple[str, ...], pixels: Pixels) -> BodyTable:
+    def __call__(self, keys: tuple[str, ...], pixels: Uint8Array) -> BodyTable:
         """Estimate bodies in crops [B, HEIGHT, WIDTH, 3] in 0..255."""
         images = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
         with torch.no_grad():

@@ -17,7 +17,7 @@ from reid_gen.body.model import BodyModel
 from reid_gen.body.table import BodyTable
 from reid_gen.errors import UserError
 from reid_gen.tensors import load_strictly, read_content, unwrapped
-from reid_gen.types import Pixels
+from reid_gen.types import Uint8Array
 
 SUFFIXES = (".pt", ".pth", ".ckpt")
 LAYOUTS: dict[str, type[SpinNetwork] | type[Hmr2Network]] = {
@@ -58,7 +58,7 @@ class CheckpointRecovery:
         _load(self.network, state, checkpoint)
         self.height, self.width = self.network.side, self.network.side // 2
 
-    def __call__(self, keys: tuple[str, ...], pixels: Pixels) -> BodyTable:
+    def __call__(self, keys: tuple[str, ...], pixels: Uint8Array) -> BodyTable:
         """Bodies in crops [B, height, width, 3] in 0..255; such networks give no score: it is 1."""
         images = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
         mean, std = (torch.tensor(value).view(1, 3, 1, 1) for value in (_MEAN, _STD))

@@ -15,8 +15,8 @@ from reid_gen.body.safe_pickle import unpickle_arrays
 from reid_gen.body.table import BodyTable
 from reid_gen.data.images import size_of
 from reid_gen.data.tables import read_npz
-from reid_gen.errors import UserError, name_some
-from reid_gen.types import Floats, Ints, Pixels
+from reid_gen.errors import UserError, join_some
+from reid_gen.types import Float32Array, Int64Array, Uint8Array
 
 SUFFIXES = (".npz", ".pkl")
 POSES = ("pose", "pred_pose", "pred_rotmat")
@@ -48,13 +48,13 @@ class ForeignFiles:
         self.paths = paths
         self.body = body
 
-    def __call__(self, keys: tuple[str, ...], pixels: Pixels) -> BodyTable:
+    def __call__(self, keys: tuple[str, ...], pixels: Uint8Array) -> BodyTable:
         """The bodies of ``keys``; pixels only show that the images decode."""
         size = np.array([size_of(self.paths[key]) for key in keys])
         return read_foreign(self.folder, keys, size, self.body)
 
 
-def read_foreign(folder: Path, keys: Sequence[str], size: Ints, body: BodyModel) -> BodyTable:
+def read_foreign(folder: Path, keys: Sequence[str], size: Int64Array, body: BodyModel) -> BodyTable:
     """Read a file per image, as HMR and those after it write them.
 
     Their weak-perspective camera (s, t_x, t_y) maps a point to ``s (X + t_x)`` in half sides of the
@@ -76,7 +76,7 @@ def read_foreign(folder: Path, keys: Sequence[str], size: Ints, body: BodyModel)
     missing = [key for key, path in zip(keys, found, strict=True) if path is None]
     if missing:
         raise UserError(
-            f"{folder} has no body for {len(missing)} of {len(keys)} images: {name_some(missing)}; "
+            f"{folder} has no body for {len(missing)} of {len(keys)} images: {join_some(missing)}; "
             "name each file like its image, with .npz or .pkl"
         )
     bodies = [_read(path) for path in found if path is not None]
@@ -88,8 +88,8 @@ def read_foreign(folder: Path, keys: Sequence[str], size: Ints, body: BodyModel)
 
 
 def to_own_frame(
-    pose: Floats, shape: Floats, camera: Floats, size: Ints, body: BodyModel
-) -> tuple[Floats, Floats]:
+    pose: Float32Array, shape: Float32Array, camera: Float32Array, size: Int64Array, body: BodyModel
+) -> tuple[Float32Array, Float32Array]:
     """Pose and camera of HMR's convention in ours.
 
     Args:
@@ -118,7 +118,7 @@ def _find(folder: Path, key: str) -> Path | None:
     return None
 
 
-def _read(path: Path) -> tuple[Floats, Floats, Floats, Floats]:
+def _read(path: Path) -> tuple[Float32Array, Float32Array, Float32Array, Float32Array]:
     """Pose [24, 3], shape [10], camera [3] and score [], in their conventions."""
     try:
         body = _body(path, _content(path))
@@ -129,7 +129,9 @@ def _read(path: Path) -> tuple[Floats, Floats, Floats, Floats]:
     return body
 
 
-def _body(path: Path, content: dict[str, Any]) -> tuple[Floats, Floats, Floats, Floats]:
+def _body(
+    path: Path, content: dict[str, Any]
+) -> tuple[Float32Array, Float32Array, Float32Array, Float32Array]:
     if "theta" in content:
         theta = np.asarray(content["theta"], dtype=np.float64).reshape(-1)
         if theta.size != 85:
@@ -150,14 +152,14 @@ def _content(path: Path) -> dict[str, Any]:
         raise UserError(f"{path} holds no body: {error}; {RULE}") from error
 
 
-def _one_of(path: Path, content: dict[str, Any], names: Sequence[str]) -> Floats:
+def _one_of(path: Path, content: dict[str, Any], names: Sequence[str]) -> Float32Array:
     for name in names:
         if name in content:
             return np.asarray(content[name], dtype=np.float64)
     raise UserError(f"{path} has none of {', '.join(names)}; {RULE}")
 
 
-def _rotations(path: Path, content: dict[str, Any]) -> Floats:
+def _rotations(path: Path, content: dict[str, Any]) -> Float32Array:
     if "global_orient" in content and "body_pose" in content:
         parts = (np.asarray(content[name]).reshape(-1) for name in ("global_orient", "body_pose"))
         values = np.concatenate(list(parts))
@@ -170,13 +172,15 @@ def _rotations(path: Path, content: dict[str, Any]) -> Floats:
     raise UserError(f"{path}: the pose has {values.size} values; {RULE}")
 
 
-def _pelvis(body: BodyModel, shape: Floats) -> Floats:
+def _pelvis(body: BodyModel, shape: Float32Array) -> Float32Array:
     at_rest = torch.eye(3).expand(len(shape), 24, 3, 3)
     with torch.no_grad():
         return body.joints(at_rest, torch.from_numpy(shape))[:, 0].numpy()
 
 
-def _relative_to_pelvis(camera: Floats, pelvis: Floats, size: Ints) -> Floats:
+def _relative_to_pelvis(
+    camera: Float32Array, pelvis: Float32Array, size: Int64Array
+) -> Float32Array:
     """Scale and shift in half heights of the image, for points relative to the pelvis."""
     squares = size.max(1, keepdims=True) / size[:, :1]
     shift = camera[:, 1:] + pelvis[:, :2]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from reid_gen.data.images import decode, size_of
 from reid_gen.errors import UserError
 from reid_gen.files import read_json
-from reid_gen.types import Floats
+from reid_gen.types import Float32Array
 
 POINTS = 17
 """COCO's: nose, eyes, ears, then shoulders, elbows, wrists, hips, knees and ankles, left first."""
@@ -33,7 +33,7 @@ class Evidence:
         mask: Where the person is, [B, H, W]; empty where unknown.
     """
 
-    points: Floats
+    points: Float32Array
     mask: NDArray[np.bool_]
 
 
@@ -81,7 +81,7 @@ class EvidenceFiles:
                 mask[row] = decode(file, height, width).max(2) > 127
         return Evidence(points, mask)
 
-    def _points(self, key: str) -> Floats | None:
+    def _points(self, key: str) -> Float32Array | None:
         return self.points.get(key, self.points.get(PurePosixPath(key).name))
 
     def _mask(self, key: str) -> Path | None:
@@ -92,12 +92,12 @@ class EvidenceFiles:
         return next((place for place in places if place.is_file()), None)
 
 
-def _read_points(path: Path) -> dict[str, Floats]:
+def _read_points(path: Path) -> dict[str, Float32Array]:
     try:
         entries = read_json(path)
     except (OSError, ValueError) as error:
         raise UserError(f"{path} holds no key points: {error}; {RULE}") from error
-    best: dict[str, tuple[float, Floats]] = {}
+    best: dict[str, tuple[float, Float32Array]] = {}
     for number, entry in enumerate(entries if isinstance(entries, list) else [entries]):
         name, score, points = _entry(path, number, entry)
         if name not in best or score > best[name][0]:
@@ -105,7 +105,7 @@ def _read_points(path: Path) -> dict[str, Floats]:
     return {name: points for name, (_, points) in best.items()}
 
 
-def _entry(path: Path, number: int, entry: Any) -> tuple[str, float, Floats]:
+def _entry(path: Path, number: int, entry: Any) -> tuple[str, float, Float32Array]:
     try:
         points = np.array(entry["keypoints"], np.float32).reshape(POINTS, 3)
         return str(entry["image_id"]), float(entry.get("score", 1)), points

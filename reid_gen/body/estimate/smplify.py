@@ -17,7 +17,7 @@ from reid_gen.body.estimate.regressor import RIGHT, from_6d, seen_joints, to_6d
 from reid_gen.body.model import BodyModel
 from reid_gen.body.render.rasterise import Rasteriser, rasterise
 from reid_gen.body.table import BodyTable
-from reid_gen.types import Floats
+from reid_gen.types import Float32Array
 
 COCO = [5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16]
 SMPL = [16, 17, 18, 19, 20, 21, 1, 2, 4, 5, 7, 8]
@@ -70,7 +70,7 @@ def refine(
     return replace(table, **columns)
 
 
-def _back_to_front(pose: Floats) -> Floats:
+def _back_to_front(pose: Float32Array) -> Float32Array:
     turned = pose.copy()
     about = Rotation.from_rotvec(np.pi * upright(pose))
     turned[:, 0] = (about * Rotation.from_rotvec(pose[:, 0])).as_rotvec()
@@ -110,8 +110,8 @@ def _targets(evidence: Evidence) -> _Targets:
 
 
 def _fit(
-    start: dict[str, Floats], evidence: Evidence, body: BodyModel
-) -> tuple[dict[str, Floats], Floats]:
+    start: dict[str, Float32Array], evidence: Evidence, body: BodyModel
+) -> tuple[dict[str, Float32Array], Float32Array]:
     targets = _targets(evidence)
     rotation = Rotation.from_rotvec(start["pose"].reshape(-1, 3)).as_matrix()
     begin = to_6d(torch.from_numpy(rotation).float().view(-1, 24, 3, 3))
@@ -162,8 +162,8 @@ def _disagreement(
 
 
 def _agreement(
-    columns: dict[str, Floats], evidence: Evidence, body: BodyModel, rasteriser: Rasteriser
-) -> Floats:
+    columns: dict[str, Float32Array], evidence: Evidence, body: BodyModel, rasteriser: Rasteriser
+) -> Float32Array:
     rotation = Rotation.from_rotvec(columns["pose"].reshape(-1, 3)).as_matrix()
     matrices = torch.from_numpy(rotation).float().view(-1, 24, 3, 3)
     with torch.no_grad():

@@ -18,7 +18,7 @@ from reid_gen.data.loaders import ImageLoader
 from reid_gen.errors import UserError
 from reid_gen.files import write_bytes
 from reid_gen.runtime.progress import Progress
-from reid_gen.types import Dataset, Image, Pixels
+from reid_gen.types import Dataset, Image, Uint8Array
 
 PART = 1024
 """Images per part: what a kill can cost."""
@@ -52,7 +52,7 @@ class Refined:
         self.source = f"{recovery.source}, refined by {evidence.source}"
         self.height, self.width = recovery.height, recovery.width
 
-    def __call__(self, keys: tuple[str, ...], pixels: Pixels) -> BodyTable:
+    def __call__(self, keys: tuple[str, ...], pixels: Uint8Array) -> BodyTable:
         """Estimate, then fit."""
         table = replace(self.recovery(keys, pixels), source=self.source)
         evidence = self.evidence.of(keys, self.height, self.width)

@@ -11,7 +11,7 @@ import numpy as np
 from reid_gen.body.render.normals import vertex_normals
 from reid_gen.body.render.rasterise import Faces, Fragments, Rasteriser, interpolate, rasterise
 from reid_gen.errors import UserError
-from reid_gen.types import Floats
+from reid_gen.types import Float32Array
 
 
 @dataclass(frozen=True)
@@ -27,15 +27,15 @@ class Mesh:
         rasteriser: What finds the faces that pixels see, one of ``backends.RASTERISERS``.
     """
 
-    vertices: Floats
-    screen: Floats
+    vertices: Float32Array
+    screen: Float32Array
     faces: Faces
-    skinning: Floats
-    colours: Floats | None = None
+    skinning: Float32Array
+    colours: Float32Array | None = None
     rasteriser: Rasteriser = rasterise
 
 
-def draw_structure(mesh: Mesh, kind: str, height: int, width: int) -> Floats:
+def draw_structure(mesh: Mesh, kind: str, height: int, width: int) -> Float32Array:
     """Draw structure maps.
 
     Args:
@@ -50,18 +50,18 @@ def draw_structure(mesh: Mesh, kind: str, height: int, width: int) -> Floats:
     Raises:
         UserError: If the kind is unknown.
     """
-    if kind not in KINDS:
-        raise UserError(f"unknown structure map {kind!r}; known: {', '.join(KINDS)}")
+    if kind not in MAP_KINDS:
+        raise UserError(f"unknown structure map {kind!r}; known: {', '.join(MAP_KINDS)}")
     fragments = mesh.rasteriser(mesh.screen, mesh.faces, height, width)
-    drawn = KINDS[kind].draw(mesh, fragments)
+    drawn = MAP_KINDS[kind].draw(mesh, fragments)
     return np.ascontiguousarray(np.moveaxis(drawn, -1, 1), dtype=np.float32)
 
 
-def _silhouette(mesh: Mesh, fragments: Fragments) -> Floats:
+def _silhouette(mesh: Mesh, fragments: Fragments) -> Float32Array:
     return np.where(fragments.face >= 0, 1, -1)[..., None]
 
 
-def _depth(mesh: Mesh, fragments: Fragments) -> Floats:
+def _depth(mesh: Mesh, fragments: Fragments) -> Float32Array:
     """Nearest point of each body 1, farthest -0.5, background -1."""
     inside = fragments.face >= 0
     depth = mesh.screen[..., 2]
@@ -70,14 +70,14 @@ def _depth(mesh: Mesh, fragments: Fragments) -> Floats:
     return np.where(inside, 1 - 1.5 * share, -1)[..., None]
 
 
-def _normals(mesh: Mesh, fragments: Fragments) -> Floats:
+def _normals(mesh: Mesh, fragments: Fragments) -> Float32Array:
     """Unit normals in camera coordinates, background 0."""
     normals = interpolate(fragments, mesh.faces, vertex_normals(mesh.vertices, mesh.faces))
     length = np.linalg.norm(normals, axis=-1, keepdims=True)
     return normals / np.maximum(length, 1e-9)
 
 
-def _parts(mesh: Mesh, fragments: Fragments) -> Floats:
+def _parts(mesh: Mesh, fragments: Fragments) -> Float32Array:
     """A colour per part of the body: that of the joint with the largest weight; background -1."""
     batch, row, column = np.nonzero(fragments.face >= 0)
     corners = mesh.faces[fragments.face[batch, row, column]]
@@ -91,14 +91,14 @@ def _parts(mesh: Mesh, fragments: Fragments) -> Floats:
     return colours
 
 
-def _grey(mesh: Mesh, fragments: Fragments) -> Floats:
+def _grey(mesh: Mesh, fragments: Fragments) -> Float32Array:
     """A grey matt body under three lamps before white, as GCL's meshes are."""
     normals = _normals(mesh, fragments)
     lit = np.clip(normals @ LAMPS.T, 0, None) @ LAMP_STRENGTHS
     return np.where(fragments.face >= 0, 2 * (0.1 + 0.75 * lit) - 1, 1)[..., None]
 
 
-def _painted(mesh: Mesh, fragments: Fragments) -> Floats:
+def _painted(mesh: Mesh, fragments: Fragments) -> Float32Array:
     """The colours of the surface, and a silhouette as fourth channel; background -1."""
     assert mesh.colours is not None
     inside = (fragments.face >= 0)[..., None]
@@ -117,11 +117,11 @@ class Kind:
     """
 
     channels: int
-    draw: Callable[[Mesh, Fragments], Floats]
+    draw: Callable[[Mesh, Fragments], Float32Array]
     background: float
 
 
-KINDS: dict[str, Kind] = {
+MAP_KINDS: dict[str, Kind] = {
     "grey": Kind(1, _grey, 1),
     "depth": Kind(1, _depth, -1),
     "normals": Kind(3, _normals, 0),
@@ -133,7 +133,7 @@ PAINTED = "painted"
 """The kind whose maps need the pictures that show the bodies."""
 
 
-def _part_colours(count: int = 24) -> Floats:
+def _part_colours(count: int = 24) -> Float32Array:
     """Colours far apart: hues by the golden ratio, two saturations, two brightnesses."""
     colours = [
         colorsys.hsv_to_rgb((n * 0.618034) % 1, (1, 0.55)[n % 2], (1, 0.65)[n // 2 % 2])

@@ -6,10 +6,10 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from reid_gen.types import Floats
+from reid_gen.types import Float32Array
 
 
-def vertex_normals(vertices: Floats, faces: NDArray[np.int32]) -> Floats:
+def vertex_normals(vertices: Float32Array, faces: NDArray[np.int32]) -> Float32Array:
     """Unit normals of vertices: the mean of the faces around, weighted by their area.
 
     Args:
@@ -23,7 +23,7 @@ def vertex_normals(vertices: Floats, faces: NDArray[np.int32]) -> Floats:
 
 
 @numba.njit(nogil=True, cache=True)
-def _normals(vertices: Floats, faces: NDArray[np.int32]) -> Floats:
+def _normals(vertices: Float32Array, faces: NDArray[np.int32]) -> Float32Array:
     normals = np.zeros_like(vertices)
     for body in range(len(vertices)):
         for face in range(len(faces)):

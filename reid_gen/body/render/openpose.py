@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 
 from reid_gen.body.arrays import JOINTS, BodyArrays
 from reid_gen.body.render.map_kinds import Mesh
-from reid_gen.types import Floats, Ints, Pixels
+from reid_gen.types import Float32Array, Int64Array, Uint8Array
 
 POINTS = (
     "nose", "neck", "right_shoulder", "right_elbow", "right_wrist", "left_shoulder", "left_elbow",
@@ -36,7 +36,7 @@ THICK = 4 / 512
 """Half the thickness of limbs, and the radius of points, as a share of the height."""
 
 
-def openpose_points(mesh: Mesh, arrays: BodyArrays) -> tuple[Floats, NDArray[np.bool_]]:
+def openpose_points(mesh: Mesh, arrays: BodyArrays) -> tuple[Float32Array, NDArray[np.bool_]]:
     """Where OpenPose's points lie on bodies.
 
     Joints are the body model's; the neck is midway between the shoulders; points of the face are
@@ -70,7 +70,7 @@ def _face(arrays: BodyArrays) -> dict[str, int]:
     place = arrays.template[head]
     nose = place[place[:, 2].argmax()]
     middle = np.abs(place[:, 1] - nose[1]) < 0.04
-    ears: Ints = head[middle][[place[middle, 0].argmin(), place[middle, 0].argmax()]]
+    ears: Int64Array = head[middle][[place[middle, 0].argmin(), place[middle, 0].argmax()]]
     found = {"right_ear": int(ears[0]), "left_ear": int(ears[1])}
     front = place[:, 2] > nose[2] - 0.06
     for name, (across, up) in FACE.items():
@@ -79,13 +79,13 @@ def _face(arrays: BodyArrays) -> dict[str, int]:
     return found
 
 
-def draw_skeletons(mesh: Mesh, arrays: BodyArrays, height: int, width: int) -> Pixels:
+def draw_skeletons(mesh: Mesh, arrays: BodyArrays, height: int, width: int) -> Uint8Array:
     """Draw bodies as OpenPose does, on black, [B, height, width, 3]."""
     points, seen = openpose_points(mesh, arrays)
     return np.stack([_draw(*one, height, width) for one in zip(points, seen, strict=True)])
 
 
-def _draw(points: Floats, seen: NDArray[np.bool_], height: int, width: int) -> Pixels:
+def _draw(points: Float32Array, seen: NDArray[np.bool_], height: int, width: int) -> Uint8Array:
     picture = Image.new("RGB", (width, height))
     pen = ImageDraw.Draw(picture)
     radius = max(1.0, THICK * height)

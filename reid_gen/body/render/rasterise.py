@@ -9,7 +9,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from reid_gen.types import Floats
+from reid_gen.types import Float32Array
 
 Faces = NDArray[np.int32]
 
@@ -25,15 +25,15 @@ class Fragments:
     """
 
     face: NDArray[np.int32]
-    barycentric: Floats
-    depth: Floats
+    barycentric: Float32Array
+    depth: Float32Array
 
 
-Rasteriser = Callable[[Floats, Faces, int, int], Fragments]
+Rasteriser = Callable[[Float32Array, Faces, int, int], Fragments]
 """What draws like :func:`rasterise`."""
 
 
-def rasterise(screen: Floats, faces: Faces, height: int, width: int) -> Fragments:
+def rasterise(screen: Float32Array, faces: Faces, height: int, width: int) -> Fragments:
     """Find the nearest face behind the centre of every pixel.
 
     Exact and affine: weights are linear on the screen. Of faces at the same depth the first wins.
@@ -70,7 +70,7 @@ def rasterise(screen: Floats, faces: Faces, height: int, width: int) -> Fragment
     return Fragments(face, barycentric, depth)
 
 
-def interpolate(fragments: Fragments, faces: Faces, values: Floats) -> Floats:
+def interpolate(fragments: Fragments, faces: Faces, values: Float32Array) -> Float32Array:
     """Values at vertices, [V, C] or [B, V, C], as seen in every pixel, [B, H, W, C]; 0 outside."""
     batch, row, column = np.nonzero(fragments.face >= 0)
     corners = faces[fragments.face[batch, row, column]]
@@ -83,7 +83,11 @@ def interpolate(fragments: Fragments, faces: Faces, values: Floats) -> Floats:
 
 @numba.njit(nogil=True, cache=True)
 def _draw(
-    screen: Floats, faces: Faces, face: NDArray[np.int32], barycentric: Floats, depth: Floats
+    screen: Float32Array,
+    faces: Faces,
+    face: NDArray[np.int32],
+    barycentric: Float32Array,
+    depth: Float32Array,
 ) -> None:
     half, one = np.float32(0.5), np.float32(1)
     _, height, width = face.shape

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from reid_gen.body.render.rasterise import Faces, Fragments, Rasteriser, rasterise
 from reid_gen.errors import UserError
-from reid_gen.types import Floats
+from reid_gen.types import Float32Array
 
 
-def rasterise_torch(screen: Floats, faces: Faces, height: int, width: int) -> Fragments:
+def rasterise_torch(screen: Float32Array, faces: Faces, height: int, width: int) -> Fragments:
     """:func:`rasterise` by torch operations, on the GPU where there is one.
 
     Every face is compared with the pixels of its bounding box, all at once: memory grows with the
@@ -86,7 +86,7 @@ def _pytorch3d() -> tuple[Any, Any]:
     return rasterize_meshes, Meshes
 
 
-def rasterise_pytorch3d(screen: Floats, faces: Faces, height: int, width: int) -> Fragments:
+def rasterise_pytorch3d(screen: Float32Array, faces: Faces, height: int, width: int) -> Fragments:
     """:func:`rasterise` by pytorch3d, on the GPU where there is one.
 
     Raises:

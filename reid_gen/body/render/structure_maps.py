@@ -16,7 +16,7 @@ from reid_gen.body.render.map_kinds import PAINTED, Mesh, draw_structure
 from reid_gen.body.render.rasterise import Rasteriser, rasterise
 from reid_gen.body.render.texture import look_alikes, paint
 from reid_gen.body.table import BodyTable
-from reid_gen.types import Floats, Ints, Pixels
+from reid_gen.types import Float32Array, Int64Array, Uint8Array
 
 BODY = "body"
 """The axis that bodies turn about unless it is the picture's."""
@@ -54,8 +54,12 @@ class StructureMaps:
         self.axis = axis
 
     def __call__(
-        self, kind: str, keys: Sequence[str], degrees: Floats, pictures: Pixels | None = None
-    ) -> Floats:
+        self,
+        kind: str,
+        keys: Sequence[str],
+        degrees: Float32Array,
+        pictures: Uint8Array | None = None,
+    ) -> Float32Array:
         """Maps in -1..1, [B, C, H, W].
 
         Args:
@@ -74,7 +78,7 @@ class StructureMaps:
             mesh = replace(mesh, colours=self._colours(keys, pictures))
         return draw_structure(mesh, kind, self.height, self.width)
 
-    def _colours(self, keys: Sequence[str], pictures: Pixels) -> Floats:
+    def _colours(self, keys: Sequence[str], pictures: Uint8Array) -> Float32Array:
         """Of the bodies' surfaces, [B, V, 3]; an image that is asked for twice is painted once."""
         names, first, row = np.unique(keys, return_index=True, return_inverse=True)
         seen = self.meshes([str(name) for name in names], np.zeros(len(names), np.float32))
@@ -83,10 +87,10 @@ class StructureMaps:
         return colours[row]
 
     @cached_property
-    def _alike(self) -> Ints:
+    def _alike(self) -> Int64Array:
         return look_alikes(self.model.arrays.template)
 
-    def meshes(self, keys: Sequence[str], degrees: Floats) -> Mesh:
+    def meshes(self, keys: Sequence[str], degrees: Float32Array) -> Mesh:
         """The turned bodies of B images.
 
         Raises:

@@ -6,7 +6,7 @@ import numba
 import numpy as np
 
 from reid_gen.body.render.rasterise import Faces, Fragments
-from reid_gen.types import Floats, Ints, Pixels
+from reid_gen.types import Float32Array, Int64Array, Uint8Array
 
 NEAREST = 256
 """Vertices that a hidden one may take its colour from."""
@@ -15,7 +15,7 @@ ACROSS, THROUGH = 0.05, 0.15
 front and back differ by."""
 
 
-def look_alikes(template: Floats) -> Ints:
+def look_alikes(template: Float32Array) -> Int64Array:
     """Which vertices probably look alike, the likeliest first.
 
     Clothes are mostly the same in front and behind, left and right. Source: own.
@@ -40,12 +40,14 @@ def look_alikes(template: Floats) -> Ints:
     return found
 
 
-def _apart(one: Floats, other: Floats) -> Floats:
+def _apart(one: Float32Array, other: Float32Array) -> Float32Array:
     squares = (one**2).sum(1)[:, None] + (other**2).sum(1) - 2 * one @ other.T
     return np.sqrt(np.maximum(squares, 0))
 
 
-def paint(pictures: Pixels, fragments: Fragments, faces: Faces, alike: Ints) -> Floats:
+def paint(
+    pictures: Uint8Array, fragments: Fragments, faces: Faces, alike: Int64Array
+) -> Float32Array:
     """Give every vertex the colour of its pixels, and hidden ones that of a look-alike.
 
     Args:

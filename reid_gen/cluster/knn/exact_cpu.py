@@ -25,8 +25,8 @@ from reid_gen.cluster.knn.exact_kernels import (
     start_rows,
 )
 from reid_gen.cluster.parallel import readable, spread, threads
-from reid_gen.runtime.precision import computed_in
-from reid_gen.types import Exact, Floats, Ints
+from reid_gen.runtime.precision import resolve_dtype
+from reid_gen.types import Float32Array, Float64Array, Int64Array
 
 ROWS, COLUMNS = 1024, 4096
 """Of a tile of products, small enough for the processor's cache."""
@@ -37,8 +37,8 @@ _CONVERTED = 512
 
 
 def nearest_certified(
-    features: Floats, count: int, precision: torch.dtype | None = None
-) -> tuple[Ints, Exact]:
+    features: Float32Array, count: int, precision: torch.dtype | None = None
+) -> tuple[Int64Array, Float64Array]:
     """The ``count`` most similar rows of every row, itself among them.
 
     Args:
@@ -58,7 +58,7 @@ def nearest_certified(
     if not 1 <= count <= size:
         raise ValueError(f"count must be in 1..{size}, got {count}")
     if precision is None:
-        precision = computed_in("bf16", torch.device("cpu"))
+        precision = resolve_dtype("bf16", torch.device("cpu"))
     low, error, length = _rounded(features, precision)
     of_sums = (_ROUNDING[precision] + width * 2.0**-24) * length**2
     product_error = 2 * length * error + error**2 + of_sums
@@ -70,7 +70,9 @@ def nearest_certified(
         return _recheck(features, found, count, margin, pool)
 
 
-def nearest_among(features: Floats, candidates: Ints, count: int) -> tuple[Ints, Exact]:
+def nearest_among(
+    features: Float32Array, candidates: Int64Array, count: int
+) -> tuple[Int64Array, Float64Array]:
     """The ``count`` most similar of every row's candidates, by float64 as well.
 
     Args:
@@ -90,7 +92,7 @@ def nearest_among(features: Floats, candidates: Ints, count: int) -> tuple[Ints,
     return index, cosine
 
 
-def _rounded(features: Floats, precision: torch.dtype) -> tuple[Tensor, float, float]:
+def _rounded(features: Float32Array, precision: torch.dtype) -> tuple[Tensor, float, float]:
     """Rows in low precision, length of the largest rounding error of a row, and of a row."""
     low = _room(features, precision)
     error = length = 0.0
@@ -103,7 +105,7 @@ def _rounded(features: Floats, precision: torch.dtype) -> tuple[Tensor, float, f
     return low, error, length
 
 
-def _room(features: Floats, precision: torch.dtype) -> Tensor:
+def _room(features: Float32Array, precision: torch.dtype) -> Tensor:
     """For a copy: in memory, or in a file if the features are in one, as they may not fit either.
 
     The file has no name any more, and goes with the copy.
@@ -142,8 +144,12 @@ def _collect(
 
 
 def _recheck(
-    features: Floats, found: Candidates, count: int, margin: np.float32, pool: ThreadPoolExecutor
-) -> tuple[Ints, Exact]:
+    features: Float32Array,
+    found: Candidates,
+    count: int,
+    margin: np.float32,
+    pool: ThreadPoolExecutor,
+) -> tuple[Int64Array, Float64Array]:
     size = len(features)
     index = np.empty((size, count), np.int64)
     cosine = np.empty((size, count), np.float64)

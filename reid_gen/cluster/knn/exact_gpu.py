@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reid_gen.types import Exact, Floats, Ints
+from reid_gen.types import Float32Array, Float64Array, Int64Array
 
 _AT_ONCE = 2**28
 """Products in memory: a gigabyte."""
@@ -18,8 +18,8 @@ SPARE = 32
 
 
 def nearest_on(
-    device: torch.device, features: Floats, count: int, spare: int = SPARE
-) -> tuple[Ints, Exact]:
+    device: torch.device, features: Float32Array, count: int, spare: int = SPARE
+) -> tuple[Int64Array, Float64Array]:
     """The ``count`` most similar rows of every row, itself among them, as if all were float64.
 
     A float32 product of unit rows is wrong by ``D * 2^-24`` at most. Where the last candidate comes

@@ -12,7 +12,7 @@ from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
 
 from reid_gen.cluster.parallel import dot
-from reid_gen.types import Floats
+from reid_gen.types import Float32Array
 
 ROOM = 160
 """Candidates that an image may have before they are sifted, if that is twice what is wanted."""
@@ -33,10 +33,10 @@ class Candidates:
         overflown: Images with more near ties than there is room for, [N].
     """
 
-    value: Floats
+    value: Float32Array
     other: NDArray[np.int32]
     count: NDArray[np.int32]
-    least: Floats
+    least: Float32Array
     bits: NDArray[np.int16]
     overflown: NDArray[np.bool_]
 

@@ -14,7 +14,7 @@ from reid_gen.cluster.knn.exact_gpu import nearest_on
 from reid_gen.cluster.knn.topk import best_matches
 from reid_gen.data.sampling import evenly_spread
 from reid_gen.errors import UserError
-from reid_gen.types import Exact, Floats, Ints
+from reid_gen.types import Float32Array, Float64Array, Int64Array
 
 _BLOCK = 4096
 _FEW = 10_000
@@ -35,12 +35,12 @@ class Neighbours:
             some rows.
     """
 
-    index: Ints
-    similarity: Exact
+    index: Int64Array
+    similarity: Float64Array
     recall: float = 1.0
 
 
-def nearest(features: Floats, count: int, method: str = "exact") -> Neighbours:
+def nearest(features: Float32Array, count: int, method: str = "exact") -> Neighbours:
     """Find the ``count`` nearest neighbours by cosine similarity.
 
     Args:
@@ -63,7 +63,7 @@ def nearest(features: Floats, count: int, method: str = "exact") -> Neighbours:
     return Neighbours(index, similarity, recall)
 
 
-def _exact(features: Floats, count: int) -> tuple[Ints, Exact]:
+def _exact(features: Float32Array, count: int) -> tuple[Int64Array, Float64Array]:
     """By low-precision products that are checked again (``certified``)."""
     if torch.cuda.is_available():
         return nearest_on(torch.device("cuda"), features, count)
@@ -86,7 +86,7 @@ def _faiss() -> Any:
     return faiss
 
 
-def _flat(features: Floats, count: int) -> tuple[Ints, Exact]:
+def _flat(features: Float32Array, count: int) -> tuple[Int64Array, Float64Array]:
     """By faiss, float32 throughout, on all GPUs that it was built for and finds."""
     faiss = _faiss()
     index = faiss.IndexFlatIP(features.shape[1])
@@ -95,7 +95,7 @@ def _flat(features: Floats, count: int) -> tuple[Ints, Exact]:
     return _search(index, features, count)
 
 
-def _ivf(features: Floats, count: int) -> tuple[Ints, Exact]:
+def _ivf(features: Float32Array, count: int) -> tuple[Int64Array, Float64Array]:
     """By faiss, among 256 principal directions in 4 bits for two, in the 256 nearest of many cells.
 
     The nearest by these codes, four times as many as are wanted, are compared exactly.
@@ -118,7 +118,7 @@ def _ivf(features: Floats, count: int) -> tuple[Ints, Exact]:
     return nearest_among(features, candidates, count)
 
 
-def _hnsw(features: Floats, count: int) -> tuple[Ints, Exact]:
+def _hnsw(features: Float32Array, count: int) -> tuple[Int64Array, Float64Array]:
     """By faiss, along a graph with 32 links per image."""
     faiss = _faiss()
     index = faiss.IndexHNSWFlat(features.shape[1], 32, faiss.METRIC_INNER_PRODUCT)
@@ -127,7 +127,7 @@ def _hnsw(features: Floats, count: int) -> tuple[Ints, Exact]:
     return _search(index, features, count)
 
 
-METHODS: dict[str, Callable[[Floats, int], tuple[Ints, Exact]]] = {
+METHODS: dict[str, Callable[[Float32Array, int], tuple[Int64Array, Float64Array]]] = {
     "exact": _exact,
     "flat": _flat,
     "ivf": _ivf,
@@ -137,7 +137,7 @@ METHODS: dict[str, Callable[[Floats, int], tuple[Ints, Exact]]] = {
 EXACT = ("exact", "flat")
 
 
-def _search(index: Any, features: Floats, count: int) -> tuple[Ints, Exact]:
+def _search(index: Any, features: Float32Array, count: int) -> tuple[Int64Array, Float64Array]:
     blocks = [slice(start, start + _BLOCK) for start in range(0, len(features), _BLOCK)]
     for block in blocks:
         index.add(np.ascontiguousarray(features[block], np.float32))
@@ -150,7 +150,7 @@ def _search(index: Any, features: Floats, count: int) -> tuple[Ints, Exact]:
     return np.where(missing, np.arange(len(numbers))[:, None], numbers), similarity
 
 
-def _recall(features: Floats, index: Ints) -> float:
+def _recall(features: Float32Array, index: Int64Array) -> float:
     """Share of the true neighbours that were found, on rows evenly spread over all."""
     rows = evenly_spread(len(features), _SAMPLE)
     count = index.shape[1]
@@ -159,7 +159,7 @@ def _recall(features: Floats, index: Ints) -> float:
     return float(np.mean(hits) / count)
 
 
-def _put_self_first(index: Ints, similarity: Exact) -> None:
+def _put_self_first(index: Int64Array, similarity: Float64Array) -> None:
     """Exact duplicates can rank before the image itself, or push it off the end."""
     own = index == np.arange(len(index))[:, None]
     rows = np.flatnonzero(~own[:, 0])

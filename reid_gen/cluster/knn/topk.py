@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from reid_gen.types import Floats, Ints
+from reid_gen.types import Float32Array, Int64Array
 
 _BLOCK = 256
 _SHARD = 65536
@@ -24,11 +24,11 @@ class Matches:
             where a query has fewer matches.
     """
 
-    index: Ints
-    distance: Floats
+    index: Int64Array
+    distance: Float32Array
 
 
-def similarities(query: Floats, gallery: Floats) -> Floats:
+def similarities(query: Float32Array, gallery: Float32Array) -> Float32Array:
     """Cosines [Q, G] in float32 of unit rows, which may be memory-mapped float16, by shards."""
     own = np.asarray(query, np.float32)
     if gallery.dtype == np.float32:
@@ -41,7 +41,10 @@ def similarities(query: Floats, gallery: Floats) -> Floats:
 
 
 def best_matches(
-    query: Floats, gallery: Floats, top: int, same_image: sparse.csr_matrix | None = None
+    query: Float32Array,
+    gallery: Float32Array,
+    top: int,
+    same_image: sparse.csr_matrix | None = None,
 ) -> Matches:
     """Find the ``top`` most similar of the gallery for each query, in blocks and shards.
 
@@ -74,7 +77,9 @@ def best_matches(
 
 
 def nearest_of(
-    distances: Iterable[tuple[int, Floats]], top: int, same_image: sparse.csr_matrix | None = None
+    distances: Iterable[tuple[int, Float32Array]],
+    top: int,
+    same_image: sparse.csr_matrix | None = None,
 ) -> Matches:
     """The same from blocks of distances [b, G], such as re-ranked ones."""
     found = []
@@ -86,7 +91,7 @@ def nearest_of(
     return Matches(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
 
 
-def _least(distance: Floats, top: int) -> tuple[Ints, Floats]:
+def _least(distance: Float32Array, top: int) -> tuple[Int64Array, Float32Array]:
     """Columns of the smallest distances, in order, and these."""
     count = min(top, distance.shape[1])
     near = np.sort(np.argpartition(distance, count - 1, axis=1)[:, :count], axis=1)

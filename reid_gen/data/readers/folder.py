@@ -16,8 +16,8 @@ from reid_gen.data.ids import id_of
 from reid_gen.data.images import SUFFIXES
 from reid_gen.data.readers.layout import NO_TRAIN
 from reid_gen.data.text_lists import read_text
-from reid_gen.errors import UserError, name_some
-from reid_gen.types import UNKNOWN, Dataset, Image, Ints, LabelledSplit
+from reid_gen.errors import UserError, join_some
+from reid_gen.types import UNKNOWN, Dataset, Image, Int64Array, LabelledSplit
 
 NAME = "folder"
 SPLITS = ("train", "query", "gallery")
@@ -64,13 +64,13 @@ def _read_manifest(file: Path) -> Dataset:
     missing = [row.image.key for row in rows if not row.image.path.is_file()]
     if missing:
         raise UserError(
-            f"{file} names {len(missing)} file(s) that do not exist: {name_some(missing)}; "
+            f"{file} names {len(missing)} file(s) that do not exist: {join_some(missing)}; "
             "paths are relative to the manifest"
         )
     counted = Counter((row.split, row.image.key) for row in rows)
     twice = [f"{path} in {split}" for (split, path), count in counted.items() if count > 1]
     if twice:
-        raise UserError(f"{file} names images twice: {name_some(twice)}; keep one row of each")
+        raise UserError(f"{file} names images twice: {join_some(twice)}; keep one row of each")
     parts = {split: [row for row in rows if row.split == split] for split in SPLITS}
     if not rows:
         raise UserError(f"{file} has no row; give one per image")
@@ -143,7 +143,7 @@ def _labelled(rows: Sequence[_Row]) -> LabelledSplit | None:
     return LabelledSplit(tuple(row.image for row in rows), pids) if rows else None
 
 
-def _pids(rows: Sequence[_Row]) -> Ints | None:
+def _pids(rows: Sequence[_Row]) -> Int64Array | None:
     """The pids if there are rows and all have one."""
     pids = np.array([row.pid for row in rows], dtype=np.int64)
     return pids if rows and (pids != UNKNOWN).all() else None

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from reid_gen.data.find_images import image_files, readable_name
-from reid_gen.errors import UserError, name_some
+from reid_gen.errors import UserError, join_some
 from reid_gen.types import Dataset, Image, LabelledSplit
 
 JUNK = -1
@@ -73,7 +73,7 @@ def first_folder(root: Path, wanted: Iterable[str], markers: Sequence[str], name
             return place
     raise UserError(
         f"no {name} under {root}: none of these holds {' or '.join(markers)}: "
-        f"{name_some((str(place) for place in places), most=len(places))}; "
+        f"{join_some((str(place) for place in places), most=len(places))}; "
         "give the folder that holds the data set as data.root or --root"
     )
 
@@ -143,7 +143,7 @@ def parse_names(paths: Iterable[Path], rule: NameRule) -> list[tuple[Path, Parse
     bad = sorted(str(path) for path, match in matched if match is None)
     if bad:
         raise UserError(
-            f"{len(bad)} file name(s) do not look like {rule.example}: {name_some(bad)}; "
+            f"{len(bad)} file name(s) do not look like {rule.example}: {join_some(bad)}; "
             "rename or remove them, or list the images in a CSV manifest (data set folder)"
         )
     return [(path, rule.parse(*match.groups())) for path, match in matched if match is not None]

@@ -19,7 +19,7 @@ from reid_gen.data.readers.layout import (
     read_boxes,
 )
 from reid_gen.data.text_lists import read_lines
-from reid_gen.errors import UserError, name_some
+from reid_gen.errors import UserError, join_some
 from reid_gen.types import Dataset, LabelledSplit
 
 NAME = "msmt17"
@@ -38,7 +38,7 @@ VERSIONS = {
     "V2": ("mask_train_v2", "mask_test_v2"),
 }
 """Version -> folders of the training images (train and val) and the test images."""
-BOXES = f"version unknown: the copy sorted into {name_some(BOX_FOLDERS)}"
+BOXES = f"version unknown: the copy sorted into {join_some(BOX_FOLDERS)}"
 TRAIN_AND_VAL = "training split: train and val together"
 
 
@@ -88,7 +88,7 @@ def _split(folder: Path, lists: tuple[str, ...], images: Path) -> LabelledSplit:
     missing = [str(path) for path in paths if not path.is_file()]
     if missing:
         raise UserError(
-            f"MSMT17: {len(missing)} listed image(s) are missing: {name_some(missing)}; "
+            f"MSMT17: {len(missing)} listed image(s) are missing: {join_some(missing)}; "
             "unpack the whole archive again"
         )
     return labelled(folder, parse_names(paths, _LIST_RULE))

@@ -57,9 +57,9 @@ def conv_block(
     return nn.Sequential(*layers)
 
 
-def pass_through(module: nn.Module, x: Tensor, recompute: bool) -> Tensor:
-    """What a module makes of x; with ``recompute`` it keeps x alone for the way back."""
-    if not recompute:
+def pass_through(module: nn.Module, x: Tensor, gradient_checkpointing: bool) -> Tensor:
+    """Apply a module, with gradient checkpointing if asked for."""
+    if not gradient_checkpointing:
         result: Tensor = module(x)
         return result
     again: Tensor = checkpoint(module, x, use_reentrant=False, preserve_rng_state=False)
@@ -82,7 +82,7 @@ class ResidualBlock(nn.Module):
         return result
 
 
-class StyledBlock(nn.Module):
+class AdaINResBlock(nn.Module):
     """A residual block whose normalisations take scale and shift from outside."""
 
     def __init__(self, channels: int, padding: Padding = "reflect") -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from reid_gen.generators.gan.blocks import SLOPE, Padding, StyledBlock, conv_block, pass_through
+from reid_gen.generators.gan.blocks import SLOPE, AdaINResBlock, Padding, conv_block, pass_through
 
 
 class Decoder(nn.Module):
@@ -16,8 +16,8 @@ class Decoder(nn.Module):
         stripes: Stripes, and so styled blocks; GCL has 4.
         hidden: Width of the networks from part feature to scale and shift; GCL has 512.
         padding: At the borders; GCL reflects.
-        recompute: Whether what is larger than the structure is computed again for the way back
-            instead of kept.
+        gradient_checkpointing: Whether activations above the structure's size are recomputed in the
+            backward pass instead of stored.
     """
 
     def __init__(
@@ -27,13 +27,13 @@ class Decoder(nn.Module):
         stripes: int = 4,
         hidden: int = 512,
         padding: Padding = "reflect",
-        recompute: bool = False,
+        gradient_checkpointing: bool = False,
     ) -> None:
         super().__init__()
-        self.recompute = recompute
+        self.gradient_checkpointing = gradient_checkpointing
         self.scales = nn.ModuleList(_mlp(part, hidden, 2 * channels) for _ in range(stripes))
         self.shifts = nn.ModuleList(_mlp(part, hidden, 2 * channels) for _ in range(stripes))
-        self.blocks = nn.ModuleList(StyledBlock(channels, padding) for _ in range(stripes))
+        self.blocks = nn.ModuleList(AdaINResBlock(channels, padding) for _ in range(stripes))
         half, quarter = channels // 2, channels // 4
         self.out = nn.Sequential(
             nn.Upsample(scale_factor=2),
@@ -56,7 +56,7 @@ class Decoder(nn.Module):
                 mlp[j](parts[:, j]).unflatten(1, (2, -1)) for mlp in (self.scales, self.shifts)
             )
             x = block(x, scale, shift)
-        return pass_through(self.out, x, self.recompute)
+        return pass_through(self.out, x, self.gradient_checkpointing)
 
 
 def _mlp(before: int, hidden: int, after: int) -> nn.Sequential:

@@ -20,7 +20,7 @@ class MultiScaleDiscriminator(nn.Module):
         blocks: Residual blocks of a copy; GCL has 4.
         scales: Copies; GCL has 3.
         padding: At the borders; GCL reflects.
-        recompute: Whether all is computed again for the way back instead of kept.
+        gradient_checkpointing: Whether all is computed again for the way back instead of kept.
     """
 
     def __init__(
@@ -29,10 +29,10 @@ class MultiScaleDiscriminator(nn.Module):
         blocks: int = 4,
         scales: int = 3,
         padding: Padding = "reflect",
-        recompute: bool = False,
+        gradient_checkpointing: bool = False,
     ) -> None:
         super().__init__()
-        self.recompute = recompute
+        self.gradient_checkpointing = gradient_checkpointing
         self.scales = nn.ModuleList(_one_scale(width, blocks, padding) for _ in range(scales))
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d):
@@ -43,7 +43,7 @@ class MultiScaleDiscriminator(nn.Module):
         """Judge pictures [B, 3, H, W]: one map [B, 1, h, w] per scale, about 1 where real."""
         maps = []
         for judge in self.scales:
-            maps.append(pass_through(judge, pictures, self.recompute))
+            maps.append(pass_through(judge, pictures, self.gradient_checkpointing))
             pictures = F.avg_pool2d(pictures, 3, 2, 1, count_include_pad=False)
         return maps
 

@@ -10,18 +10,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from reid_gen.data.sidecar import Brought
+from reid_gen.data.sidecar import ConditionInputs
 from reid_gen.generators.gan.discriminator import MultiScaleDiscriminator
-from reid_gen.generators.gan.mixup import Mixing, mix
+from reid_gen.generators.gan.mixup import Mixup, mix_parts
 from reid_gen.generators.gan.painter import MeshPainter
-from reid_gen.generators.protocol import Encode, Mixed, Sources, Terms, Views, Wanted
+from reid_gen.generators.protocol import EncodeFn, MixupImages, Terms, ViewInputs, ViewOutput, Views
 from reid_gen.generators.turned_maps import HERE, TURNED, TURNS, TurnedMaps
 from reid_gen.losses.adversarial import fake_loss, gradient_penalty, real_loss
 from reid_gen.losses.reconstruction import mean_absolute, weighted_absolute
 from reid_gen.models.encoder import Encoded
-from reid_gen.types import Image, Pixels
+from reid_gen.types import Image, Uint8Array
 
-REBUILT, CYCLED, MIXED, VIEW = "rebuilt", "cycled", "mixed", "view"
+REBUILT, CYCLED, MIXED, VIEW = "rebuilt", "cycled", "mixup", "view"
 
 
 class MeshGan:
@@ -53,9 +53,9 @@ class MeshGan:
         *,
         feature_of_view: bool = True,
         penalty_every: int = 16,
-        mixing: Mixing | None = None,
+        mixup: Mixup | None = None,
         body_weight: float = 1.0,
-        learn: int | None = None,
+        train_batch: int | None = None,
     ) -> None:
         self.painter = painter
         self.discriminator: nn.Module = discriminator
@@ -63,43 +63,50 @@ class MeshGan:
         self.maps = maps
         self.feature_of_view = feature_of_view
         self.penalty_every = penalty_every
-        self.mixing = mixing
+        self.mixup = mixup
         self.body_weight = body_weight
-        self.learn = learn
+        self.train_batch = train_batch
 
     def usable(self, images: Sequence[Image]) -> NDArray[np.bool_]:
         """Which images have a body to trust, [N]."""
         return self.maps.usable(images)
 
-    def bring(self, images: Sequence[Image], pixels: Pixels, rng: np.random.Generator) -> Brought:
+    def make_conditions(
+        self, images: Sequence[Image], pixels: Uint8Array, rng: np.random.Generator
+    ) -> ConditionInputs:
         """Maps of bodies as they are and turned."""
         return self.maps(images, pixels, rng)
 
     def views(
-        self, sources: Sources, encoded: Encoded, encode: Encode, learning: bool, wanted: Wanted
+        self,
+        sources: ViewInputs,
+        encoded: Encoded,
+        encode: EncodeFn,
+        learning: bool,
+        wanted: ViewOutput,
     ) -> Views:
         """One view per image, at a random angle; when learning, what is rebuilt and cycled too."""
-        turned = sources.pictures[TURNED]
+        turned = sources.conditions[TURNED]
         if not learning:
             view = self._constant(turned, encoded.parts)
-            of_view = encode(view)[0] if wanted is Wanted.FEATURES else None
+            of_view = encode(view)[0] if wanted is ViewOutput.FEATURES else None
             return Views(view.unsqueeze(1), of_view)
-        first, rest = self._learnt(len(turned)), slice(self.learn, None)
+        first, rest = self._learnt(len(turned)), slice(self.train_batch, None)
         own = encoded.parts[first]
-        sketch = self.painter.sketch(torch.cat([sources.pictures[HERE][first], turned[first]]))
+        sketch = self.painter.sketch(torch.cat([sources.conditions[HERE][first], turned[first]]))
         rebuilt, view = self.painter.draw(sketch, torch.cat([own, own])).chunk(2)
-        if self.learn is not None and self.learn < len(turned):
+        if self.train_batch is not None and self.train_batch < len(turned):
             view = torch.cat([view, self._constant(turned[rest], encoded.parts[rest])])
-        shared = wanted is Wanted.FEATURES
+        shared = wanted is ViewOutput.FEATURES
         of_rebuilt, of_view = encode(rebuilt, view if shared else view[first])
         here, _ = sketch.chunk(2)
         cycled = self.painter.draw(here, of_view.parts[first])
         (of_cycled,) = encode(cycled)
         others, mixed = {REBUILT: rebuilt, CYCLED: cycled}, None
-        if self.mixing is not None:
-            partners, share = self.mixing(len(here), here.device)
-            others[MIXED] = self.painter.draw(here, mix(own, partners, share))
-            mixed = Mixed(others[MIXED], partners, share)
+        if self.mixup is not None:
+            partners, share = self.mixup(len(here), here.device)
+            others[MIXED] = self.painter.draw(here, mix_parts(own, partners, share))
+            mixed = MixupImages(others[MIXED], partners, share)
         return Views(
             images=view.unsqueeze(1),
             encoded=of_view if shared else None,
@@ -114,10 +121,10 @@ class MeshGan:
 
     def _learnt(self, count: int) -> slice:
         """Which of so many images the networks learn from."""
-        return slice(count if self.learn is None else min(self.learn, count))
+        return slice(count if self.train_batch is None else min(self.train_batch, count))
 
     @torch.no_grad()
-    def show(self, images: Tensor, keys: Sequence[str], encode: Encode) -> Tensor:
+    def show(self, images: Tensor, keys: Sequence[str], encode: EncodeFn) -> Tensor:
         """What is rebuilt, seven turns by 45 degrees, and what comes back from half a turn."""
         maps = self.maps.around(images, keys)
         (seen,) = encode(images)
@@ -128,7 +135,7 @@ class MeshGan:
     def save(self, folder: Path) -> None:
         """Nothing: the networks' own files say all."""
 
-    def discriminator_terms(self, sources: Sources, views: Views, step: int) -> Terms:
+    def discriminator_terms(self, sources: ViewInputs, views: Views, step: int) -> Terms:
         """Least squares for real pictures and for every kind drawn; the penalty now and then.
 
         Real pictures are judged once and count as if once per kind.
@@ -143,13 +150,13 @@ class MeshGan:
             terms["penalty"] = self.penalty_every * gradient_penalty(judged, real)
         return {name: len(kinds) * value for name, value in terms.items()}
 
-    def generator_terms(self, sources: Sources, views: Views, encoded: Encoded) -> Terms:
+    def generator_terms(self, sources: ViewInputs, views: Views, encoded: Encoded) -> Terms:
         """Image, cycle, feature and adversarial terms (GCL, section 3.2)."""
         kinds = self._kinds(views)
         first = self._learnt(len(sources.images))
         judged = self.discriminator(self.painter.normalised(torch.cat(kinds)))
         real = self.painter.normalised(sources.images[first])
-        body = self.maps.shows_body(sources.pictures[HERE][first])
+        body = self.maps.shows_body(sources.conditions[HERE][first])
         weight = 1 + (self.body_weight - 1) * body
         rebuilt, cycled = (
             weighted_absolute(self.painter.normalised(views.others[name]), real, weight)

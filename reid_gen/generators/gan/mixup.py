@@ -10,7 +10,7 @@ from torch.distributions import Beta
 
 
 @dataclass(frozen=True)
-class Mixing:
+class Mixup:
     """Who is mixed with whom, and how much.
 
     Attributes:
@@ -25,7 +25,7 @@ class Mixing:
         return torch.randperm(count, device=device), torch.maximum(drawn, 1 - drawn)
 
 
-def mix(parts: Tensor, partners: Tensor, share: Tensor) -> Tensor:
+def mix_parts(parts: Tensor, partners: Tensor, share: Tensor) -> Tensor:
     """``lambda F + (1 - lambda) F_partner`` of part features [b, C, 4]."""
     own = share.view(-1, 1, 1).to(parts.dtype)
     return own * parts + (1 - own) * parts[partners]

@@ -41,7 +41,7 @@ class StructureEncoder(nn.Module):
             normed(2 * width, 2 * width),
             normed(2 * width, inner, stride=2),
             *(ResidualBlock(inner, "instance", padding) for _ in range(blocks)),
-            _Pyramid(inner, padding) if pyramid else normed(inner, self.out_channels, 1),
+            _ASPP(inner, padding) if pyramid else normed(inner, self.out_channels, 1),
         )
 
     def forward(self, pictures: Tensor) -> Tensor:
@@ -50,7 +50,7 @@ class StructureEncoder(nn.Module):
         return structure
 
 
-class _Pyramid(nn.Module):
+class _ASPP(nn.Module):
     """Views of one map at growing distances, side by side (ASPP, Chen et al., 2017)."""
 
     def __init__(self, inner: int, padding: Padding) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from reid_gen.data.sidecar import Brought
+from reid_gen.data.sidecar import ConditionInputs
 from reid_gen.generators.pixel_diffusion.clsp import anchored
 from reid_gen.generators.pixel_diffusion.conditioning import Looks, looks_of
 from reid_gen.generators.pixel_diffusion.pipeline import PersonPipeline
@@ -22,10 +22,10 @@ from reid_gen.generators.pixel_diffusion.sampler import (
     sample,
 )
 from reid_gen.generators.pixel_diffusion.unet import PersonUNet
-from reid_gen.generators.protocol import Encode, Sources, Terms, Views, Wanted
+from reid_gen.generators.protocol import EncodeFn, Terms, ViewInputs, ViewOutput, Views
 from reid_gen.generators.turned_maps import HERE, TURNED, TurnedMaps
 from reid_gen.models.encoder import Encoded
-from reid_gen.types import Image, Pixels
+from reid_gen.types import Image, Uint8Array
 
 Tensors = list[Tensor] | tuple[Tensor, ...]
 MOST_SNR = 5.0
@@ -108,32 +108,41 @@ class PixelDiffusion:
             needs.
     """
 
-    def __init__(self, painter: DiffusionPainter, maps: TurnedMaps, drop: float) -> None:
+    def __init__(
+        self, painter: DiffusionPainter, maps: TurnedMaps, condition_dropout: float
+    ) -> None:
         self.painter = painter
         self.networks: nn.Module = painter
         self.discriminator: nn.Module = nn.Module()
         self.maps = maps
-        self.drop = drop
+        self.condition_dropout = condition_dropout
 
     def usable(self, images: Sequence[Image]) -> NDArray[np.bool_]:
         """Which images have a body to trust, [N]."""
         return self.maps.usable(images)
 
-    def bring(self, images: Sequence[Image], pixels: Pixels, rng: np.random.Generator) -> Brought:
+    def make_conditions(
+        self, images: Sequence[Image], pixels: Uint8Array, rng: np.random.Generator
+    ) -> ConditionInputs:
         """Maps of bodies as they are and turned."""
         return self.maps(images, pixels, rng)
 
     def views(
-        self, sources: Sources, encoded: Encoded, encode: Encode, learning: bool, wanted: Wanted
+        self,
+        sources: ViewInputs,
+        encoded: Encoded,
+        encode: EncodeFn,
+        learning: bool,
+        wanted: ViewOutput,
     ) -> Views:
         """One view per image at a random angle, or none if it would not be contrasted."""
-        if wanted is Wanted.NOTHING:
+        if wanted is ViewOutput.NONE:
             return Views(sources.images[:, None][:, :0])
-        view = self.painter.turned(encoded, sources.pictures[TURNED].unsqueeze(1))
-        return Views(view, encode(view[:, 0])[0] if wanted is Wanted.FEATURES else None)
+        view = self.painter.turned(encoded, sources.conditions[TURNED].unsqueeze(1))
+        return Views(view, encode(view[:, 0])[0] if wanted is ViewOutput.FEATURES else None)
 
     @torch.no_grad()
-    def show(self, images: Tensor, keys: Sequence[str], encode: Encode) -> Tensor:
+    def show(self, images: Tensor, keys: Sequence[str], encode: EncodeFn) -> Tensor:
         """Eight turns by 45 degrees, the first as the image is."""
         (seen,) = encode(images)
         return self.painter.turned(seen, self.maps.around(images, keys))
@@ -143,14 +152,14 @@ class PixelDiffusion:
         average = self.painter.average.module
         assert isinstance(average, PersonUNet)
         schedule = self.painter.schedule
-        pipeline = PersonPipeline(average.unet, schedule, average.shuffle, average.painted)
+        pipeline = PersonPipeline(average.unet, schedule, average.patch_size, average.painted)
         pipeline.save_pretrained(str(folder / "pipeline"))
 
-    def discriminator_terms(self, sources: Sources, views: Views, step: int) -> Terms:
+    def discriminator_terms(self, sources: ViewInputs, views: Views, step: int) -> Terms:
         """None: there is no discriminator."""
         return {}
 
-    def generator_terms(self, sources: Sources, views: Views, encoded: Encoded) -> Terms:
+    def generator_terms(self, sources: ViewInputs, views: Views, encoded: Encoded) -> Terms:
         """``(1 + min(SNR, 5)) |x - x(x_t, t)|^2`` at a random time.
 
         Without the cut it would be the squared error of v (Salimans and Ho, ICLR 2022); the cut is
@@ -164,8 +173,8 @@ class PixelDiffusion:
         time = torch.randint(0, STEPS, (count,)).to(device)
         noise = torch.randn(clean.shape).to(device)
         noisy = painter.schedule.add_noise(clean, noise, time)
-        hidden = (torch.rand(2, count) < self.drop).to(device)
-        looks = Looks(sources.pictures[HERE], encoded.parts.float(), encoded.feature).without(
+        hidden = (torch.rand(2, count) < self.condition_dropout).to(device)
+        looks = Looks(sources.conditions[HERE], encoded.parts.float(), encoded.feature).without(
             *hidden
         )
         found = painter.unet(noisy, time, looks)

@@ -25,19 +25,19 @@ class PersonPipeline(DiffusionPipeline):  # type: ignore[misc]
         self,
         unet: UNet2DConditionModel,
         scheduler: DDPMScheduler,
-        shuffle: int = 4,
+        patch_size: int = 4,
         painted: bool = False,
     ) -> None:
         super().__init__()
         self.register_modules(unet=unet, scheduler=scheduler)
-        self.register_to_config(shuffle=shuffle, painted=painted)
+        self.register_to_config(patch_size=patch_size, painted=painted)
 
     @torch.no_grad()
     def __call__(self, looks: Looks, guidance: Guidance, steps: int = 10) -> Tensor:
         """Draw pictures about 0..1, [B, 3, H, W], of B looks; torch's seed decides the noise."""
 
         def predict(noisy: Tensor, time: Tensor, asked: Looks) -> Tensor:
-            shuffle, painted = self.config.shuffle, self.config.painted
-            return denoise(self.unet, shuffle, painted, noisy, time, asked)
+            patch_size, painted = self.config.patch_size, self.config.painted
+            return denoise(self.unet, patch_size, painted, noisy, time, asked)
 
         return sample(predict, self.scheduler, looks, guidance, steps)

@@ -30,7 +30,7 @@ class PersonUNet(nn.Module):
         feature: Length of the re-ID feature.
         widths: Channels of each level, multiples of 8.
         layers: Residual blocks per level.
-        shuffle: Side of the blocks of pixels.
+        patch_size: Side of the blocks of pixels.
         heads: Of every attention.
         cross: Width of the tokens that are attended to.
         painted: Whether maps bear colours and a silhouette (``structure.PAINTED``), to which the
@@ -46,25 +46,25 @@ class PersonUNet(nn.Module):
         feature: int,
         widths: Sequence[int] = (96, 192),
         layers: int = 1,
-        shuffle: int = 4,
+        patch_size: int = 4,
         heads: int = 4,
-        cross: int = 128,
+        cross_attention_dim: int = 128,
         painted: bool = False,
     ) -> None:
         super().__init__()
-        self.shuffle = shuffle
+        self.patch_size = patch_size
         self.painted = painted
         plain = len(widths) - 1
         self.unet = UNet2DConditionModel(
-            sample_size=(height // shuffle, width // shuffle),
-            in_channels=(3 + maps) * shuffle**2,
-            out_channels=3 * shuffle**2,
+            sample_size=(height // patch_size, width // patch_size),
+            in_channels=(3 + maps) * patch_size**2,
+            out_channels=3 * patch_size**2,
             block_out_channels=tuple(widths),
             layers_per_block=layers,
             down_block_types=("DownBlock2D",) * plain + ("CrossAttnDownBlock2D",),
             up_block_types=("CrossAttnUpBlock2D",) + ("UpBlock2D",) * plain,
             norm_num_groups=GROUPS,
-            cross_attention_dim=cross,
+            cross_attention_dim=cross_attention_dim,
             encoder_hid_dim=part,
             attention_head_dim=heads,  # diffusers' name for the number of heads
             class_embed_type="projection",
@@ -74,12 +74,12 @@ class PersonUNet(nn.Module):
 
     def forward(self, noisy: Tensor, time: Tensor, looks: Looks) -> Tensor:
         """Predict the pictures without noise, [B, 3, H, W]; see :func:`denoise`."""
-        return denoise(self.unet, self.shuffle, self.painted, noisy, time, looks)
+        return denoise(self.unet, self.patch_size, self.painted, noisy, time, looks)
 
 
 def denoise(
     unet: UNet2DConditionModel,
-    shuffle: int,
+    patch_size: int,
     painted: bool,
     noisy: Tensor,
     time: Tensor,
@@ -89,7 +89,7 @@ def denoise(
 
     Args:
         unet: The network.
-        shuffle: Side of the blocks of pixels that are its channels.
+        patch_size: Side of the blocks of pixels that are its channels.
         painted: Whether the first three channels of maps are colours where the fourth is positive.
         noisy: Pictures in about -1..1 with noise, [B, 3, H, W].
         time: Steps of the schedule, [B] int64.
@@ -101,8 +101,8 @@ def denoise(
     beside = torch.cat([noisy, looks.maps.to(noisy.dtype)], dim=1)
     tokens = looks.parts.transpose(1, 2)
     found = unet(
-        F.pixel_unshuffle(beside, shuffle), time,
+        F.pixel_unshuffle(beside, patch_size), time,
         encoder_hidden_states=tokens, class_labels=looks.feature,
     ).sample  # fmt: skip
-    clean = F.pixel_shuffle(found, shuffle)
+    clean = F.pixel_shuffle(found, patch_size)
     return clean + looks.maps[:, :3] * (looks.maps[:, 3:] > 0) if painted else clean

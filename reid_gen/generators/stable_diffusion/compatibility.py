@@ -11,7 +11,7 @@ from reid_gen.errors import UserError
 from reid_gen.generators.stable_diffusion.hub import settings_of
 
 Family = Literal["sd", "sdxl"]
-KINDS = {"controlnet": ControlNetModel, "adapter": T2IAdapter}
+CONTROL_MODELS = {"controlnet": ControlNetModel, "adapter": T2IAdapter}
 SHARED = ("cross_attention_dim", "block_out_channels")
 """What a ControlNet, a copy of half a U-Net, has in common with the base that it controls."""
 
@@ -64,7 +64,7 @@ def refuse_controls(
     Raises:
         UserError: Naming the first that does not fit, or cannot be read.
     """
-    wanted = KINDS[control]
+    wanted = CONTROL_MODELS[control]
     for source in controls:
         own = settings_of(wanted, source)
         kind = own.get("_class_name", wanted.__name__)

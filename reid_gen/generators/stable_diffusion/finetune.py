@@ -22,7 +22,7 @@ from reid_gen.generators.stable_diffusion.compatibility import Family, refuse_ba
 from reid_gen.generators.stable_diffusion.hub import load
 from reid_gen.generators.stable_diffusion.identity_prompt import IdentityPrompt, save_identity
 from reid_gen.models.encoder import FeatureExtractor
-from reid_gen.runtime.precision import Precision, computed_in
+from reid_gen.runtime.precision import Precision, resolve_dtype
 from reid_gen.runtime.progress import Advance
 from reid_gen.types import Image
 
@@ -86,7 +86,7 @@ def load_base(
             "diffusers' own scripts"
         )
     refuse_base(family, source, height, width)
-    dtype = computed_in(precision, device)
+    dtype = resolve_dtype(precision, device)
     pipeline = load(StableDiffusionPipeline, source, dtype, safety_checker=None).to(device)
     for network in pipeline.components.values():
         if isinstance(network, nn.Module):

@@ -21,14 +21,14 @@ from torch import Tensor
 
 from reid_gen.errors import UserError
 from reid_gen.generators.stable_diffusion.compatibility import (
-    KINDS,
+    CONTROL_MODELS,
     Family,
     refuse_base,
     refuse_controls,
 )
 from reid_gen.generators.stable_diffusion.hub import load, loading, locate
-from reid_gen.runtime.precision import Precision, computed_in
-from reid_gen.types import Pixels
+from reid_gen.runtime.precision import Precision, resolve_dtype
+from reid_gen.types import Uint8Array
 
 
 class AdapterPipeline(StableDiffusionAdapterPipeline, StableDiffusionLoraLoaderMixin):  # type: ignore[misc]
@@ -59,7 +59,7 @@ class Controlled:
         control: What ``controls`` are.
         controls: Hub ids or folders.
         scales: How strong each is.
-        until: Share of the steps after which each no longer counts; T2I-Adapters always do.
+        control_end: Share of the steps after which each no longer counts; T2I-Adapters always do.
         image_prompt: Hub id or folder of an IP-Adapter, subfolder, file and scale; None for a
             subfolder or file is the one of ``IMAGE_PROMPT``.
         lora: Folder of a low-rank adaptation.
@@ -76,7 +76,7 @@ class Controlled:
     control: Literal["controlnet", "adapter"]
     controls: tuple[str, ...]
     scales: tuple[float, ...]
-    until: tuple[float, ...]
+    control_end: tuple[float, ...]
     image_prompt: tuple[str, str | None, str | None, float] | None
     lora: Path | None
     height: int
@@ -104,8 +104,10 @@ class StablePainter:
             raise UserError(f"no folder of a low-rank adaptation at {card.lora}; {LORA_ADVICE}")
         unet = refuse_base(card.family, card.base, card.height, card.width)
         refuse_controls(card.control, card.controls, card.base, unet)
-        self.dtype = computed_in(card.precision, device)
-        loaded = [load(KINDS[card.control], source, self.dtype) for source in card.controls]
+        self.dtype = resolve_dtype(card.precision, device)
+        loaded = [
+            load(CONTROL_MODELS[card.control], source, self.dtype) for source in card.controls
+        ]
         extras: dict[str, Any] = {card.control: loaded if len(loaded) > 1 else loaded[0]}
         if card.family == "sd":
             extras["safety_checker"] = None
@@ -123,10 +125,10 @@ class StablePainter:
 
     def draw(
         self,
-        shown: Sequence[Pixels],
+        shown: Sequence[Uint8Array],
         seeds: Sequence[int],
         prompt: str | Tensor,
-        person: Pixels | None = None,
+        person: Uint8Array | None = None,
     ) -> Tensor:
         """Draw one body several times.
 
@@ -150,7 +152,7 @@ class StablePainter:
         one = len(pictures) == 1
         if card.control == "controlnet":
             words["controlnet_conditioning_scale"] = card.scales[0] if one else list(card.scales)
-            words["control_guidance_end"] = card.until[0] if one else list(card.until)
+            words["control_guidance_end"] = card.control_end[0] if one else list(card.control_end)
         else:
             words["adapter_conditioning_scale"] = card.scales[0]
         drawn = self.pipeline(
