@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from reid_gen.data.sidecar import ConditionInputs
-from reid_gen.models.encoder import Encoded
+from reid_gen.models.encoder import EncoderOutput
 from reid_gen.types import Image, Uint8Array
 
 Terms = Mapping[str, Tensor]
@@ -63,21 +63,21 @@ class Views:
         sample_weight: How much each counts as a positive, [b * V] in 0..1; None is 1.
         others: More drawn pictures by name, [b, 3, H, W] each, that the generator's terms need.
         others_encoded: What the identity encoder says of those.
-        mixed: Pictures that mix people, if the generator makes them.
+        mixup: Pictures that mix people, if the generator makes them.
     """
 
     images: Tensor
-    encoded: Encoded | None = None
+    encoded: EncoderOutput | None = None
     sample_weight: Tensor | None = None
     others: Mapping[str, Tensor] = field(default_factory=dict)
-    others_encoded: Mapping[str, Encoded] = field(default_factory=dict)
-    mixed: MixupImages | None = None
+    others_encoded: Mapping[str, EncoderOutput] = field(default_factory=dict)
+    mixup: MixupImages | None = None
 
 
 class Painter(Protocol):
     """Draws people from any side, outside training."""
 
-    def turned(self, encoded: Encoded, maps: Tensor) -> Tensor:
+    def turned(self, encoded: EncoderOutput, maps: Tensor) -> Tensor:
         """Draw B people on V maps each, [B, V, C, H, W]; constants [B, V, 3, H, W], about 0..1."""
         ...
 
@@ -87,7 +87,7 @@ class ContentPainter(Painter, Protocol):
     """Draws bodies with the content of an image, too."""
 
     def anchored(
-        self, images: Tensor, encoded: Encoded, here: Tensor, maps: Tensor, share: float
+        self, images: Tensor, encoded: EncoderOutput, here: Tensor, maps: Tensor, share: float
     ) -> Tensor:
         """Draw V maps each with the content of B images, [B, V, 3, H, W], about 0..1 (CLSP)."""
         ...
@@ -107,7 +107,7 @@ class ViewOutput(Enum):
 class EncodeFn(Protocol):
     """The identity encoder as the step has set it, frozen or learning, or its slow mean."""
 
-    def __call__(self, *images: Tensor) -> Sequence[Encoded]:
+    def __call__(self, *images: Tensor) -> Sequence[EncoderOutput]:
         """Encode one or more batches [b, 3, H, W], each with its own batch statistics."""
         ...
 
@@ -142,7 +142,7 @@ class ViewGenerator(Protocol):
     def views(
         self,
         sources: ViewInputs,
-        encoded: Encoded,
+        encoded: EncoderOutput,
         encode: EncodeFn,
         learning: bool,
         wanted: ViewOutput,
@@ -174,6 +174,6 @@ class ViewGenerator(Protocol):
         """Losses of the discriminator at step ``step`` of the epoch; none if there is none."""
         ...
 
-    def generator_terms(self, sources: ViewInputs, views: Views, encoded: Encoded) -> Terms:
+    def generator_terms(self, sources: ViewInputs, views: Views, encoded: EncoderOutput) -> Terms:
         """Losses of generator and, when it learns, identity encoder; none if nothing is trained."""
         ...

@@ -19,7 +19,7 @@ from reid_gen.data.loaders import DecodedBatch, ImageLoader
 from reid_gen.data.transforms import to_images
 from reid_gen.errors import UserError, join_some
 from reid_gen.generators.protocol import Painter
-from reid_gen.models.encoder import Encoded, IdentityEncoder
+from reid_gen.models.encoder import EncoderOutput, IdentityEncoder
 from reid_gen.runtime.devices import Runtime
 from reid_gen.types import Float32Array, Image
 
@@ -37,7 +37,7 @@ class RenderInputs:
     """
 
     pictures: Tensor
-    seen: Encoded
+    seen: EncoderOutput
     maps: Tensor
 
 

@@ -17,7 +17,7 @@ from reid_gen.data.sidecar import ConditionInputs
 from reid_gen.errors import UserError
 from reid_gen.files import as_json
 from reid_gen.generators.protocol import EncodeFn, Terms, ViewInputs, ViewOutput, Views
-from reid_gen.models.encoder import Encoded
+from reid_gen.models.encoder import EncoderOutput
 from reid_gen.types import Float32Array, Image, Uint8Array
 
 VIEW, SAMPLE_WEIGHT = "view_", "worth_"
@@ -135,7 +135,7 @@ class StoredViews:
     def views(
         self,
         sources: ViewInputs,
-        encoded: Encoded,
+        encoded: EncoderOutput,
         encode: EncodeFn,
         learning: bool,
         wanted: ViewOutput,
@@ -168,7 +168,7 @@ class StoredViews:
         """None: there is no discriminator."""
         return {}
 
-    def generator_terms(self, sources: ViewInputs, views: Views, encoded: Encoded) -> Terms:
+    def generator_terms(self, sources: ViewInputs, views: Views, encoded: EncoderOutput) -> Terms:
         """None: nothing learns to draw."""
         return {}
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from reid_gen.generators.protocol import Views
-from reid_gen.models.encoder import Encoded
+from reid_gen.models.encoder import EncoderOutput
 from tests.generators.scenes import make_batch, make_encoder, make_gan, people
 from tests.reference.losses import weighted_absolute
 
@@ -14,7 +14,7 @@ def test_pixels_on_the_body_count_more_in_what_is_rebuilt_and_cycled(body_weight
     encoder = make_encoder()
     gan = make_gan(encoder, people(3), body_weight=body_weight)
     batch = make_batch(people(3))
-    here, turned = batch.sources.pictures["here"], batch.sources.pictures["turned"]
+    here, turned = batch.sources.conditions["here"], batch.sources.conditions["turned"]
     here[:, :, 16:] = turned[:, :, :16] = -1
     body = (here != -1).any(1, keepdim=True).float()
     assert body.mean() == 0.25
@@ -22,7 +22,7 @@ def test_pixels_on_the_body_count_more_in_what_is_rebuilt_and_cycled(body_weight
         "rebuilt": batch.images + body * encoder.std,
         "cycled": batch.images - (1 - body) * encoder.std,
     }
-    nobody = Encoded(torch.zeros(3, 1), torch.zeros(3, encoder.channels, 4))
+    nobody = EncoderOutput(torch.zeros(3, 1), torch.zeros(3, encoder.channels, 4))
     said = dict.fromkeys(("rebuilt", "cycled", "view"), nobody)
     views = Views(batch.images.unsqueeze(1), others=pictures, others_encoded=said)
     found = gan.generator_terms(batch.sources, views, nobody)

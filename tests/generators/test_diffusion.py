@@ -7,7 +7,7 @@ from reid_gen.generators.pixel_diffusion.clsp import anchored
 from reid_gen.generators.pixel_diffusion.conditioning import Looks, looks_of
 from reid_gen.generators.pixel_diffusion.pipeline import PersonPipeline
 from reid_gen.generators.pixel_diffusion.sampler import Guidance, make_schedule, sample
-from reid_gen.models.encoder import Encoded
+from reid_gen.models.encoder import EncoderOutput
 from tests.generators.scenes import make_batch, make_diffusion, make_encoder, people
 
 IMAGES = people(4)
@@ -148,7 +148,7 @@ def test_turned_draws_with_the_average_alone():
     encoder = make_encoder().eval()
     painter = make_diffusion(encoder, IMAGES).painter
     batch = make_batch(IMAGES)
-    seen, maps = encoder.encode(batch.images), batch.sources.pictures["turned"].unsqueeze(1)
+    seen, maps = encoder.encode(batch.images), batch.sources.conditions["turned"].unsqueeze(1)
 
     def drawn():
         torch.manual_seed(1)
@@ -192,7 +192,7 @@ def test_another_person_and_another_body_change_what_is_drawn():
 
     plain = drawn(seen, maps)
     assert plain.shape == (2, 1, 3, 64, 32)
-    others = Encoded(seen.feature.flip(0), seen.parts.flip(0))
+    others = EncoderOutput(seen.feature.flip(0), seen.parts.flip(0))
     assert not torch.allclose(plain, drawn(others, maps), atol=1e-4)
     assert not torch.allclose(plain, drawn(seen, maps.flip(0)), atol=1e-4)
 
@@ -266,7 +266,9 @@ def test_anchored_pictures_are_asked_for_without_the_person(monkeypatch):
     painter.average = network = Recording()
     network.module = painter.unet
     batch = make_batch(IMAGES)
-    maps = torch.stack([batch.sources.pictures["turned"], batch.sources.pictures["here"]], dim=1)
+    maps = torch.stack(
+        [batch.sources.conditions["turned"], batch.sources.conditions["here"]], dim=1
+    )
     here, seen = torch.rand_like(maps[:, 0]), encoder.encode(batch.images)
     monkeypatch.setattr(painter.unet.unet.mid_block, "register_forward_hook", lambda _: Unhooked())
     drawn = painter.anchored(batch.images, seen, here, maps, 0.1)

@@ -186,7 +186,7 @@ def test_mixing_draws_two_people_in_the_pose_of_the_first():
     batch = make_batch(images)
     seen = encoder.encode(batch.images)
     views = gan.views(batch.sources, seen, each_by(encoder), True, ViewOutput.FEATURES)
-    mixed = views.mixed
+    mixed = views.mixup
     assert sorted(mixed.partners.tolist()) == [0, 1, 2, 3]
     assert ((mixed.share >= 0.5) & (mixed.share <= 1)).all()
     own = mixed.share.view(-1, 1, 1)
@@ -277,7 +277,7 @@ def test_it_can_learn_from_some_and_draw_views_of_all():
     for name, value in wanted.items():
         torch.testing.assert_close(found[name], value, rtol=1e-4, atol=1e-6)
     assert views.images.shape[0] == 4
-    assert len(views.mixed.partners) == 2
+    assert len(views.mixup.partners) == 2
     torch.testing.assert_close(views.images[:2], alone.images, rtol=1e-4, atol=1e-5)
     whole, _ = terms(batch.sources, seen, None)
     torch.testing.assert_close(views.images, whole.images, rtol=1e-4, atol=1e-5)

@@ -38,10 +38,10 @@ def scene():
     images = people(3)
     batch = make_batch(images)
     small = batch.images[:, :, :32, :16]
-    pictures = {name: maps[:, :, :32, :16] for name, maps in batch.sources.pictures.items()}
+    pictures = {name: maps[:, :, :32, :16] for name, maps in batch.sources.conditions.items()}
     pictures["here"][:, :, :, :6] = -1
     pictures["turned"][:, :, :20] = -1
-    sources = replace(batch.sources, images=small, pictures=pictures)
+    sources = replace(batch.sources, images=small, conditions=pictures)
     return make_encoder(), images, replace(batch, images=small, sources=sources)
 
 
@@ -54,7 +54,7 @@ def both(scene, names, monkeypatch, *, pairs=None, mean=None, release=False, **o
             parameter.mul_(10)
     step = make_step(encoder, gan, names, LABELS, WEIGHTS, pairs, RATE)
     step.real_statistics = not release
-    step.mean = None if mean is None else EmaEncoder(encoder, mean)
+    step.ema_encoder = None if mean is None else EmaEncoder(encoder, mean)
     parts = {"identity": encoder, "structure": gan.painter.structure}
     parts |= {"decoder": gan.painter.decoder, "judge": gan.discriminator}
     bank = None if step.contrast is None else step.contrast.bank
@@ -64,7 +64,7 @@ def both(scene, names, monkeypatch, *, pairs=None, mean=None, release=False, **o
         labels=LABELS,
         weights=WEIGHTS,
         rate=RATE,
-        slow=deepcopy(step.mean.encoder) if step.mean else None,
+        slow=deepcopy(step.ema_encoder.encoder) if step.ema_encoder else None,
         ties_view=not release,
         positive_from_batch=not release,
         own_negatives=not release,
@@ -77,7 +77,7 @@ def both(scene, names, monkeypatch, *, pairs=None, mean=None, release=False, **o
     before = deepcopy(parts)
     found = step(batch, 0)
     assert min(found.values()) > 1e-3
-    maps = batch.sources.pictures
+    maps = batch.sources.conditions
     wanted = slow(
         batch.images, maps["here"], maps["turned"], MATES, MATES_OF_VIEW, -1.0, IDENTITY in names
     )
@@ -119,6 +119,6 @@ def test_gcl_warm_up_step_equals_its_slow_twin(scene, monkeypatch):
 def test_gcl_step_by_a_mean_encoder_equals_its_slow_twin(scene, monkeypatch):
     step, before = both(scene, JOINT, monkeypatch, mean=0.9)
     first, now = before["identity"].state_dict(), scene[0].state_dict()
-    for key, value in step.mean.encoder.state_dict().items():
+    for key, value in step.ema_encoder.encoder.state_dict().items():
         if value.is_floating_point():
             torch.testing.assert_close(value, 0.9 * first[key] + 0.1 * now[key])

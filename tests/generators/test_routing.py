@@ -41,7 +41,7 @@ def moved_by(term, names, separate=False):
     step = make_step(encoder, gan, names, LABELS, weights, rate=1.0)
     networks = {IDENTITY: encoder, GENERATOR: gan.networks, DISCRIMINATOR: gan.discriminator}
     before = {name: [p.detach().clone() for p in n.parameters()] for name, n in networks.items()}
-    step.mean = EmaEncoder(encoder, 0.9) if separate else None
+    step.ema_encoder = EmaEncoder(encoder, 0.9) if separate else None
     scalars = step(make_batch(images), 0)
     assert term in scalars
     return {
@@ -104,7 +104,7 @@ def test_pictures_follow_the_mean_encoder_and_not_the_one_that_learns():
     encoder = make_encoder()
     gan = make_gan(encoder, images)
     step = make_step(encoder, gan, EVERYBODY, LABELS, {"view_prototype": 1.0})
-    step.mean = EmaEncoder(encoder, 1.0)
+    step.ema_encoder = EmaEncoder(encoder, 1.0)
     batch = make_batch(images)
 
     def drawn():
@@ -116,5 +116,5 @@ def test_pictures_follow_the_mean_encoder_and_not_the_one_that_learns():
         for parameter in encoder.parameters():
             parameter.mul_(1.5)
     assert torch.equal(drawn(), before)
-    step.mean.reset(encoder)
+    step.ema_encoder.reset(encoder)
     assert not torch.equal(drawn(), before)

@@ -18,7 +18,7 @@ from reid_gen.generators.protocol import EncodeFn, MixupImages, Terms, ViewInput
 from reid_gen.generators.turned_maps import HERE, TURNED, TURNS, TurnedMaps
 from reid_gen.losses.adversarial import fake_loss, gradient_penalty, real_loss
 from reid_gen.losses.reconstruction import mean_absolute, weighted_absolute
-from reid_gen.models.encoder import Encoded
+from reid_gen.models.encoder import EncoderOutput
 from reid_gen.types import Image, Uint8Array
 
 REBUILT, CYCLED, MIXED, VIEW = "rebuilt", "cycled", "mixup", "view"
@@ -80,7 +80,7 @@ class MeshGan:
     def views(
         self,
         sources: ViewInputs,
-        encoded: Encoded,
+        encoded: EncoderOutput,
         encode: EncodeFn,
         learning: bool,
         wanted: ViewOutput,
@@ -112,7 +112,7 @@ class MeshGan:
             encoded=of_view if shared else None,
             others=others,
             others_encoded={REBUILT: of_rebuilt, CYCLED: of_cycled, VIEW: of_view.at(first)},
-            mixed=mixed,
+            mixup=mixed,
         )
 
     @torch.no_grad()
@@ -150,7 +150,7 @@ class MeshGan:
             terms["penalty"] = self.penalty_every * gradient_penalty(judged, real)
         return {name: len(kinds) * value for name, value in terms.items()}
 
-    def generator_terms(self, sources: ViewInputs, views: Views, encoded: Encoded) -> Terms:
+    def generator_terms(self, sources: ViewInputs, views: Views, encoded: EncoderOutput) -> Terms:
         """Image, cycle, feature and adversarial terms (GCL, section 3.2)."""
         kinds = self._kinds(views)
         first = self._learnt(len(sources.images))

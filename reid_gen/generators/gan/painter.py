@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from reid_gen.generators.gan.decoder import Decoder, initialise_generator
 from reid_gen.generators.gan.structure_encoder import StructureEncoder
-from reid_gen.models.encoder import Encoded
+from reid_gen.models.encoder import EncoderOutput
 
 Stripes = Literal["body", "interleaved"]
 SIDE = 4
@@ -82,7 +82,7 @@ class MeshPainter(nn.Module):
         return picture.float() * self.std + self.mean
 
     @torch.no_grad()
-    def turned(self, encoded: Encoded, maps: Tensor) -> Tensor:
+    def turned(self, encoded: EncoderOutput, maps: Tensor) -> Tensor:
         """Draw B people on V maps each, [B, V, C, H, W]; constants [B, V, 3, H, W], about 0..1."""
         parts = encoded.parts.repeat_interleave(maps.shape[1], 0)
         drawn = self.draw(self.sketch(maps.flatten(0, 1)), parts)

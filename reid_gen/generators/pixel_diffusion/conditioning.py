@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from reid_gen.models.encoder import Encoded
+from reid_gen.models.encoder import EncoderOutput
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Looks:
         )
 
 
-def looks_of(encoded: Encoded, maps: Tensor) -> Looks:
+def looks_of(encoded: EncoderOutput, maps: Tensor) -> Looks:
     """Looks of V maps for each of B people: [B, V, C, H, W] -> B V pictures."""
     views = maps.shape[1]
     return Looks(

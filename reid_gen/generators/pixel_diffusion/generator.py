@@ -24,7 +24,7 @@ from reid_gen.generators.pixel_diffusion.sampler import (
 from reid_gen.generators.pixel_diffusion.unet import PersonUNet
 from reid_gen.generators.protocol import EncodeFn, Terms, ViewInputs, ViewOutput, Views
 from reid_gen.generators.turned_maps import HERE, TURNED, TurnedMaps
-from reid_gen.models.encoder import Encoded
+from reid_gen.models.encoder import EncoderOutput
 from reid_gen.types import Image, Uint8Array
 
 Tensors = list[Tensor] | tuple[Tensor, ...]
@@ -54,7 +54,7 @@ class DiffusionPainter(nn.Module):
         self.steps = steps
 
     @torch.no_grad()
-    def turned(self, encoded: Encoded, maps: Tensor) -> Tensor:
+    def turned(self, encoded: EncoderOutput, maps: Tensor) -> Tensor:
         """Draw B people on V maps each, [B, V, C, H, W]; constants [B, V, 3, H, W], about 0..1."""
         looks = looks_of(encoded, maps)
         drawn = [
@@ -65,7 +65,7 @@ class DiffusionPainter(nn.Module):
 
     @torch.no_grad()
     def anchored(
-        self, images: Tensor, encoded: Encoded, here: Tensor, maps: Tensor, share: float
+        self, images: Tensor, encoded: EncoderOutput, here: Tensor, maps: Tensor, share: float
     ) -> Tensor:
         """Draw bodies with the content of images and no other word of the person (CLSP).
 
@@ -130,7 +130,7 @@ class PixelDiffusion:
     def views(
         self,
         sources: ViewInputs,
-        encoded: Encoded,
+        encoded: EncoderOutput,
         encode: EncodeFn,
         learning: bool,
         wanted: ViewOutput,
@@ -159,7 +159,7 @@ class PixelDiffusion:
         """None: there is no discriminator."""
         return {}
 
-    def generator_terms(self, sources: ViewInputs, views: Views, encoded: Encoded) -> Terms:
+    def generator_terms(self, sources: ViewInputs, views: Views, encoded: EncoderOutput) -> Terms:
         """``(1 + min(SNR, 5)) |x - x(x_t, t)|^2`` at a random time.
 
         Without the cut it would be the squared error of v (Salimans and Ho, ICLR 2022); the cut is

@@ -14,7 +14,7 @@ from huggingface_hub.file_download import repo_folder_name
 from safetensors import SafetensorError
 
 from reid_gen.errors import UserError
-from reid_gen.models.pretrained import silence
+from reid_gen.models.pretrained import unreachable_reason
 
 ADVICE = "check the id and the network, or give a folder that diffusers wrote"
 
@@ -68,7 +68,7 @@ def locate(source: str) -> tuple[str, bool]:
         return str(folder), True
     if source.startswith((".", "/", "~")):
         raise UserError(f"no folder of weights at {source}; check the path, or give a hub id")
-    reason = silence(constants.ENDPOINT)
+    reason = unreachable_reason(constants.ENDPOINT)
     cached = Path(constants.HF_HUB_CACHE, repo_folder_name(repo_id=source, repo_type="model"))
     if reason is not None and not cached.is_dir():
         raise UserError(
