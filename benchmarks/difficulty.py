@@ -27,7 +27,7 @@ from reid_gen.files import as_json
 from reid_gen.runtime.progress import Terminal
 from reid_gen.training.experiment import Experiment
 from reid_gen.training.run import environment
-from reid_gen.training.stages import places
+from reid_gen.training.stages import epochs_of
 from reid_gen.types import Float32Array, LabelledSplit
 
 STRIPES, BINS = 6, 16
@@ -112,8 +112,8 @@ def train_with_labels(experiment: Experiment, config: Config) -> None:
     pids = load_dataset(config.data.name, config.data.root).train_pids
     assert pids is not None, "a labelled data set is needed"
     labels = np.unique(pids, return_inverse=True)[1].astype(np.int64)
-    trainer.recipes = [replace(recipe, labels=labels) for recipe in trainer.recipes]
-    for place in places(trainer.stages, 0):
+    trainer.stages = [replace(stage, labels=labels) for stage in trainer.stages]
+    for place in epochs_of(trainer.stages):
         record = trainer.epoch(place).record
         print({name: record[name] for name in ("loss_prototype", "seconds_train")}, flush=True)
 

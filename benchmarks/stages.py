@@ -21,7 +21,7 @@ import torch
 
 from reid_gen.body.table import load_table
 from reid_gen.cli.main import main as reid_gen
-from reid_gen.cli.views import open_run
+from reid_gen.builders.saved_run import open_run
 from reid_gen.config.load import load_config
 from reid_gen.data.datasets import load_dataset
 from reid_gen.files import as_json
@@ -72,7 +72,8 @@ def drawing(run: Path) -> float | None:
     config = load_config(run / "config.yaml")
     if config.generator is None:
         return None
-    _, _, settings, renderer = open_run(run)
+    saved = open_run(run)
+    settings, renderer = saved.generator, saved.renderer
     query = load_dataset(config.data.name, config.data.root).query
     assert query is not None
     images = query.images[:PEOPLE]

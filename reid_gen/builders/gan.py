@@ -1,11 +1,15 @@
-"""From settings to GCL's generator."""
+"""From settings to GCL's generator: structure encoder, decoder, discriminators."""
 
 from __future__ import annotations
+
+from functools import partial
 
 import torch
 
 from reid_gen.body.render.map_kinds import MAP_KINDS, PAINTED
-from reid_gen.config import generators
+from reid_gen.builders.protocol import BuiltGenerator
+from reid_gen.builders.turned_maps import build_turned_maps
+from reid_gen.config import generators, schema
 from reid_gen.errors import UserError
 from reid_gen.generators.gan.decoder import Decoder
 from reid_gen.generators.gan.discriminator import MultiScaleDiscriminator
@@ -13,26 +17,26 @@ from reid_gen.generators.gan.generator import MeshGan
 from reid_gen.generators.gan.mixup import Mixup
 from reid_gen.generators.gan.painter import MeshPainter
 from reid_gen.generators.gan.structure_encoder import StructureEncoder
-from reid_gen.generators.turned_maps import TurnedMaps
 from reid_gen.models.encoder import IdentityEncoder
 from reid_gen.training.step import DISCRIMINATOR, GENERATOR, TrainableNetwork
+from reid_gen.types import Dataset
 
 
 def build_painter(
     settings: generators.MeshGan, encoder: IdentityEncoder, height: int, width: int
 ) -> MeshPainter:
-    """What draws, with fresh weights.
+    """Build structure encoder and decoder with fresh weights.
 
     Raises:
-        UserError: If it cannot draw images of this size: it halves them twice, and its pyramid
-            looks 9 places far.
+        UserError: If they cannot draw images of this size: they downsample it twice, and the
+            pyramid's largest dilation is 9.
     """
     pyramid = settings.structure.pyramid
-    least = 40 if pyramid else 8
-    if height % 4 or width % 4 or min(height, width) < least:
+    min_side = 40 if pyramid else 8
+    if height % 4 or width % 4 or min(height, width) < min_side:
         raise UserError(
             f"the generator cannot draw {height} x {width} pixels: data.height and data.width must "
-            f"be multiples of 4 and at least {least}"
+            f"be multiples of 4 and at least {min_side}"
             + ("; generator.structure.pyramid: false needs 8" if pyramid else "")
         )
     channels = MAP_KINDS[settings.map].channels
@@ -51,34 +55,40 @@ def build_painter(
 
 
 def build_generator(
-    settings: generators.MeshGan, painter: MeshPainter, maps: TurnedMaps
-) -> tuple[MeshGan, dict[str, TrainableNetwork]]:
-    """The generator, and its networks with their optimisers."""
-    judge = settings.discriminator
+    config: schema.Config,
+    settings: generators.MeshGan,
+    encoder: IdentityEncoder,
+    dataset: Dataset,
+) -> BuiltGenerator:
+    """Build the generator, and generator and discriminator with their optimisers.
+
+    Raises:
+        UserError: If it cannot draw images of this size, or bodies are missing or do not fit.
+    """
+    painter = build_painter(settings, encoder, config.data.height, config.data.width)
+    maps = build_turned_maps(config, settings, dataset)
+    discriminator = MultiScaleDiscriminator(
+        settings.discriminator.width,
+        settings.discriminator.blocks,
+        settings.discriminator.scales,
+        settings.padding,
+        settings.gradient_checkpointing,
+    )
     generator = MeshGan(
         painter,
-        MultiScaleDiscriminator(
-            judge.width,
-            judge.blocks,
-            judge.scales,
-            settings.padding,
-            settings.gradient_checkpointing,
-        ),
+        discriminator,
         maps,
         feature_of_view=settings.feature_of_view,
-        penalty_every=judge.penalty_every,
+        penalty_every=settings.discriminator.penalty_every,
         mixup=None if settings.mixup_alpha is None else Mixup(settings.mixup_alpha),
         body_weight=settings.body_weight,
         train_batch=settings.train_batch,
     )
-    networks = {GENERATOR: painter, DISCRIMINATOR: generator.discriminator}
-    decay = settings.weight_decay
+    networks = {GENERATOR: painter, DISCRIMINATOR: discriminator}
+    adam = partial(
+        torch.optim.Adam, betas=(0.0, 0.999), weight_decay=settings.weight_decay, fused=True
+    )
     return generator, {
-        name: TrainableNetwork(
-            network,
-            torch.optim.Adam(
-                network.parameters(), betas=(0.0, 0.999), weight_decay=decay, fused=True
-            ),
-        )
+        name: TrainableNetwork(network, adam(network.parameters()))
         for name, network in networks.items()
     }

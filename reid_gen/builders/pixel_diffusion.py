@@ -1,27 +1,29 @@
-"""From settings to a diffusion generator; imported only where one is configured."""
+"""From settings to the pixel diffusion model; imported only if one is configured."""
 
 from __future__ import annotations
 
 import torch
 
 from reid_gen.body.render.map_kinds import MAP_KINDS, PAINTED
-from reid_gen.config import generators
+from reid_gen.builders.protocol import BuiltGenerator
+from reid_gen.builders.turned_maps import build_turned_maps
+from reid_gen.config import generators, schema
 from reid_gen.errors import UserError
 from reid_gen.generators.pixel_diffusion.generator import DiffusionPainter, PixelDiffusion
 from reid_gen.generators.pixel_diffusion.sampler import Guidance
 from reid_gen.generators.pixel_diffusion.unet import PersonUNet
-from reid_gen.generators.turned_maps import TurnedMaps
 from reid_gen.models.encoder import IdentityEncoder
 from reid_gen.training.step import GENERATOR, TrainableNetwork
+from reid_gen.types import Dataset
 
 
 def build_painter(
     settings: generators.PixelDiffusion, encoder: IdentityEncoder, height: int, width: int
 ) -> DiffusionPainter:
-    """What draws, with fresh weights.
+    """Build the denoising U-Net, its EMA and its sampler with fresh weights.
 
     Raises:
-        UserError: If it cannot halve images of this size as often as it must.
+        UserError: If the U-Net cannot downsample images of this size as often as it has levels.
     """
     multiple = settings.patch_size * 2 ** (len(settings.widths) - 1)
     if height % multiple or width % multiple:
@@ -48,11 +50,20 @@ def build_painter(
 
 
 def build_generator(
-    settings: generators.PixelDiffusion, painter: DiffusionPainter, maps: TurnedMaps
-) -> tuple[PixelDiffusion, dict[str, TrainableNetwork]]:
-    """The generator, and its network with its optimiser; the average is saved, not trained."""
+    config: schema.Config,
+    settings: generators.PixelDiffusion,
+    encoder: IdentityEncoder,
+    dataset: Dataset,
+) -> BuiltGenerator:
+    """Build the generator, and its U-Net with its optimiser; the EMA is saved, not trained.
+
+    Raises:
+        UserError: If it cannot draw images of this size, or bodies are missing or do not fit.
+    """
+    painter = build_painter(settings, encoder, config.data.height, config.data.width)
+    maps = build_turned_maps(config, settings, dataset)
     decay = settings.weight_decay
-    adam = torch.optim.AdamW(painter.unet.parameters(), weight_decay=decay, fused=True)
+    optimizer = torch.optim.AdamW(painter.unet.parameters(), weight_decay=decay, fused=True)
     return PixelDiffusion(painter, maps, settings.condition_dropout), {
-        GENERATOR: TrainableNetwork(painter, adam)
+        GENERATOR: TrainableNetwork(painter, optimizer)
     }

@@ -6,21 +6,21 @@ import numpy as np
 import torch
 
 from reid_gen.config import schema
-from reid_gen.data.batch_sampler import Pool
+from reid_gen.data.batch_sampler import BatchSampler
 from reid_gen.data.loaders import ImageLoader
 from reid_gen.data.positive_groups import load_groups
 from reid_gen.data.transforms import Augmentation
 from reid_gen.errors import UserError
-from reid_gen.models.backbone import Colour, map_shape
+from reid_gen.models.backbone import RGB, feature_map_shape
 from reid_gen.models.encoder import IdentityEncoder
-from reid_gen.models.pose import PatchPainter, PoseHead, PoseHeads
+from reid_gen.models.pose import PatchReconstructionHead, PoseHead, PoseHeads
 from reid_gen.training.pose_pretraining import Pretraining
 from reid_gen.training.step import TrainableNetwork
 from reid_gen.types import Image, Int64Array
 
 
 def build_pretraining(
-    config: schema.Config, settings: schema.Pose, encoder: IdentityEncoder, fill: Colour
+    config: schema.Config, settings: schema.Pose, encoder: IdentityEncoder, fill: RGB
 ) -> tuple[Pretraining, TrainableNetwork]:
     """Groups, heads and how they are trained; and the heads with their optimiser.
 
@@ -32,7 +32,7 @@ def build_pretraining(
     numbers = _numbered([member.group for member in groups.members], str(groups.folder))
     height, width = config.data.height, config.data.width
     device = next(encoder.parameters()).device
-    _, rows, columns = map_shape(encoder.backbone, height, width)
+    _, rows, columns = feature_map_shape(encoder.backbone, height, width)
     if height % rows or width % columns:
         raise UserError(
             f"the encoder's map has {rows} x {columns} places, which does not divide {height} x "
@@ -40,10 +40,10 @@ def build_pretraining(
         )
     heads = PoseHeads(
         PoseHead(encoder.channels, settings.hidden, settings.size),
-        PatchPainter(encoder.channels, (height // rows, width // columns)),
+        PatchReconstructionHead(encoder.channels, (height // rows, width // columns)),
     ).to(device)
     pretraining = Pretraining(
-        pool=Pool(
+        pool=BatchSampler(
             loader=ImageLoader(images, height, width, config.data.workers),
             batch=settings.batch,
             instances=settings.instances,

@@ -13,7 +13,7 @@ from reid_gen.body.model import load_body
 from reid_gen.body.render.rasterisers import load_rasteriser
 from reid_gen.body.render.structure_maps import StructureMaps
 from reid_gen.body.table import load_table
-from reid_gen.builders.generator import build_angles
+from reid_gen.builders.turned_maps import build_angles
 from reid_gen.config import pipelines
 from reid_gen.data.datasets import load_dataset, training_images
 from reid_gen.extras import need
@@ -40,7 +40,7 @@ def build_groups(settings: pipelines.Groups) -> tuple[Prompted, Scorer, list[Ima
     prompts = () if settings.prompts is None else read_prompts(settings.prompts)
     images = training_images(load_dataset(settings.data.name, settings.data.root))
     table = load_table(settings.bodies / "train.npz")
-    trusted = table.trusts([image.key for image in images], settings.min_score)
+    trusted = table.confidence_mask([image.key for image in images], settings.min_score)
     chosen = list(compress(images, trusted))
     runtime = Runtime("fp32")
     encode, person = _encoder(settings, runtime)

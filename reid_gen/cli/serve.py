@@ -71,7 +71,7 @@ def _turn(run: Path) -> Callable[[str | None], Pictures]:
     from functools import partial
 
     from reid_gen.body.estimate.estimator import MeshRecovery
-    from reid_gen.cli.views import open_run
+    from reid_gen.builders.saved_run import open_run
     from reid_gen.report.app import turns
 
-    return partial(turns, open_run(run)[-1], MeshRecovery())
+    return partial(turns, open_run(run).renderer, MeshRecovery())

@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 import click
 
 from reid_gen.cli.command import Command, Output
 from reid_gen.cli.options import ANGLES, FORCE, IMAGES, INPUT, MODEL_PATH, RASTERISER
-
-if TYPE_CHECKING:
-    from reid_gen.config.generators import Drawn
-    from reid_gen.config.schema import Config
-    from reid_gen.generators.renderer import ViewRenderer
-
 
 TURN = Output(endings=(".png", ".jpg", ".gif", ".mp4"))
 
@@ -60,43 +51,15 @@ def views(
     found = find_images(images)
 
     from reid_gen.body.estimate.estimator import MeshRecovery
-    from reid_gen.generators.renderer import named_as_in, recover_bodies
+    from reid_gen.builders.saved_run import open_run
+    from reid_gen.generators.renderer import match_by_file_name, estimate_bodies
     from reid_gen.report.turning import draw_turns
 
-    renderer = open_run(run, {"body.rasteriser": rasteriser})[-1]
+    renderer = open_run(run, {"body.rasteriser": rasteriser}).renderer
     if bodies is None:
-        table = recover_bodies(found, MeshRecovery())
+        table = estimate_bodies(found, MeshRecovery())
     else:
         table = load_table(bodies)
-        found = named_as_in(table, found)
+        found = match_by_file_name(table, found)
     draw_turns(renderer, found, table, np.array(degrees, np.float32), out)
     click.echo(f"drew views of {len(found)} images: {out}")
-
-
-def open_run(
-    run: Path, settings: Mapping[str, object] = MappingProxyType({})
-) -> tuple[Path, Config, Drawn, ViewRenderer]:
-    """Checkpoint, settings, those of the generator, and the artist of a run that draws.
-
-    Args:
-        run: Folder or checkpoint.
-        settings: By name, those that replace the run's own; one of None replaces nothing.
-
-    Raises:
-        UserError: If there is no such run, or a setting does not fit it.
-    """
-    from reid_gen.config.generators import Drawn
-    from reid_gen.config.load import load_config
-    from reid_gen.models.weight_files import checkpoint_folder
-    from reid_gen.training.run_folder import CONFIG
-
-    overrides = [f"{name}={value}" for name, value in settings.items() if value is not None]
-    config = load_config(checkpoint_folder(run).parent / CONFIG, overrides)
-
-    from reid_gen.builders.generator import build_view_renderer
-    from reid_gen.models.checkpoint import find_checkpoint
-
-    checkpoint = find_checkpoint(run)
-    renderer = build_view_renderer(config, checkpoint)
-    assert isinstance(config.generator, Drawn)
-    return checkpoint, config, config.generator, renderer

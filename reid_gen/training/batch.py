@@ -1,4 +1,4 @@
-"""From decoded batches to what a training step takes."""
+"""From decoded images to the augmented batch of a training step."""
 
 from __future__ import annotations
 
@@ -21,47 +21,50 @@ def prepare(
     device: torch.device,
     weak: bool = False,
 ) -> Batch:
-    """Augment a batch. What gets views, and what was brought for it, is mirrored and no more.
+    """Augment a batch; images that get views, and their body maps, are mirrored at most.
 
     Args:
-        decoded: From the loader.
-        augmentation: Random changes.
-        rng: Source of them.
-        device: Where the step runs.
-        weak: Whether the batch has a weak view of every image too: whole, and mirrored where the
-            augmented one is not.
+        decoded: Decoded images and condition inputs.
+        augmentation: Random augmentation.
+        rng: Random generator of the augmentation.
+        device: Device of the training step.
+        weak: Whether the batch also has a weak view of every image: neither cropped nor erased,
+            and mirrored if the augmented image is not.
 
     Returns:
-        The batch on its device.
+        The batch on ``device``.
 
     Raises:
         UserError: If images did not decode.
     """
     size, height, width, _ = decoded.complete().pixels.shape
-    changes = augmentation.draw(size, height, width, rng)
-    sources = None
-    if decoded.condition_inputs is not None and with_views(decoded):
-        batch_index = decoded.condition_inputs.batch_index
-        whole = changes.mirror(decoded.pixels[batch_index], batch_index)
+    changes = augmentation.sample(size, height, width, rng)
+    sources, inputs = None, decoded.condition_inputs
+    if inputs is not None and with_views(decoded):
+        batch_index, sample_weight = inputs.batch_index, inputs.sample_weight
+        flipped = changes.flip_maps(decoded.pixels[batch_index], batch_index)
         sources = ViewInputs(
             batch_index=torch.from_numpy(batch_index).to(device),
-            images=to_images(whole).to(device),
+            images=to_images(flipped).to(device),
             conditions={
-                name: _channels_first(changes.mirror(values, batch_index)).to(device)
-                for name, values in decoded.condition_inputs.conditions.items()
+                name: _channels_first(changes.flip_maps(values, batch_index)).to(device)
+                for name, values in inputs.conditions.items()
             },
-            unaugmented=not augmentation.moves_or_erases,
+            unaugmented=not augmentation.changes_more_than_flip,
+            sample_weight=None
+            if sample_weight is None
+            else torch.from_numpy(sample_weight).to(device),
         )
     return Batch(
         images=to_images(changes.apply(decoded.pixels)).to(device),
         index=torch.from_numpy(decoded.index).to(device),
         sources=sources,
-        weak=to_images(changes.opposite(decoded.pixels)).to(device) if weak else None,
+        weak=to_images(changes.flip_unflipped(decoded.pixels)).to(device) if weak else None,
     )
 
 
 def with_views(decoded: DecodedBatch) -> int:
-    """Number of images of a batch that get views."""
+    """Number of images of a batch that get views: at least ``MIN_BATCH``, or none."""
     count = 0 if decoded.condition_inputs is None else len(decoded.condition_inputs.batch_index)
     return count if count >= MIN_BATCH else 0
 

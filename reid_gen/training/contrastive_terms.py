@@ -1,4 +1,4 @@
-"""The contrastive head: terms that tie images, their views and the memory bank together."""
+"""The contrastive head: loss terms on images, their views and the memory bank."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from reid_gen.memory.proxies import CameraProxies
 
 @dataclass(frozen=True)
 class Pairs:
-    """How GCL's three pair terms are made; the defaults are ours, the release's are the others.
+    """Variants of GCL's three pair terms; the defaults are ours, the other values the release's.
 
     Attributes:
-        negatives: Random rows of other labels per image (GCL: 8,192); None takes all.
-        positive_from_batch: Whether a view's own positive is the image's feature of this step,
-            with gradient; the release takes the image's row of the bank.
-        own_negatives: Whether the real image is pushed from the negatives itself; in the release
-            its term borrows the view's, so that it is only ever pulled.
+        negatives: Random negatives per image (GCL: 8,192 rows of other labels); None takes all.
+        positive_from_batch: Whether a view's positive is the image's feature of this step, with
+            gradient; the release takes the image's row of the memory bank.
+        own_negatives: Whether a real image is pushed away from negatives by its own similarities;
+            the release reuses its view's, so that the real image is only ever pulled.
     """
 
     negatives: int | None = None
@@ -33,12 +33,12 @@ class Pairs:
 
 @dataclass(frozen=True)
 class MixupFeatures:
-    """Features of pictures that mix two people.
+    """Features of mixup images, which show two people each.
 
     Attributes:
-        feature: [b, D].
-        rows: Rows in the bank of the images that each was mixed of, [b, 2].
-        share: Of the first of these, [b] in 0..1.
+        feature: Features, [b, D].
+        rows: Memory bank rows of the two images that were mixed, [b, 2].
+        share: Share of the first of the two, [b] in 0..1.
     """
 
     feature: Tensor
@@ -51,41 +51,41 @@ class ContrastBatch:
     """Features of a batch.
 
     Attributes:
-        real: Of its images, [B, D].
-        index: Their rows in the bank, [B].
-        view: Of their views, [b V, D]; None where there are none.
-        view_of: The image of each view, [b V] in 0..B-1.
-        sample_weight: How much each view counts, [b V] in 0..1; None is 1.
-        mixup: Pictures of two people at once.
-        weak: Weak views of the images, [B, D]; None where there are none.
+        image: Features of the images, [B, D].
+        index: Memory bank rows of the images, [B].
+        view: Features of generated views, [b V, D]; None without views.
+        view_of: Image that each view shows, [b V] in 0..B-1.
+        view_weight: Sample weight of each view, [b V] in 0..1; None weighs all by 1.
+        mixup: Features of mixup images; None without mixup.
+        weak: Features of weakly augmented images, [B, D]; None without them.
     """
 
-    real: Tensor
+    image: Tensor
     index: Tensor
     view: Tensor | None = None
     view_of: Tensor | None = None
-    sample_weight: Tensor | None = None
+    view_weight: Tensor | None = None
     mixup: MixupFeatures | None = None
     weak: Tensor | None = None
 
 
 class ContrastTerms:
-    """All terms of weight above 0, by name.
+    """Contrastive loss terms by name; terms of weight 0 are not computed.
 
-    ``prototype`` and ``view_prototype`` contrast images and views with the clusters' prototypes,
-    ``hard_prototype`` images with those that follow the least similar images (HHCL),
-    ``weak_view`` images that are neither cropped nor erased with the prototypes,
-    ``camera_proxy`` images with their cluster's proxies of all cameras (CAP's inter-camera term),
-    ``instance`` images with all images' rows; ``view_align`` draws views to their images and pushes
-    nothing (CLSP); ``view_instance``, ``view_cluster`` and ``real_cluster`` are GCL's three
-    (section 3.3); ``mixup`` is GCL+'s.
+    ``prototype`` and ``view_prototype`` contrast images and views with cluster prototypes
+    (Cluster Contrast), ``hard_prototype`` images with prototypes that follow each cluster's least
+    similar image (HHCL), ``weak_view`` weakly augmented images with the prototypes,
+    ``camera_proxy`` images with their cluster's proxies in all cameras (CAP's inter-camera term),
+    ``instance`` images with the rows of all images; ``view_align`` pulls views towards their
+    images without negatives (CLSP); ``view_instance``, ``view_cluster`` and ``real_cluster`` are
+    GCL's pair terms (section 3.3); ``mixup`` is GCL+'s.
 
     Args:
         bank: Memory bank of the epoch.
-        temperature: Of every term.
-        weights: Weight of each term; a term of weight 0, or without one, is not computed.
-        pairs: How GCL's terms are made.
-        proxy_negatives: Most similar proxies of other clusters that push an image (CAP: 50).
+        temperature: Temperature of every term.
+        weights: Weight of each term; a missing term has weight 0.
+        pairs: Variants of GCL's pair terms.
+        proxy_negatives: Number of hardest proxies of other clusters that push an image (CAP: 50).
     """
 
     def __init__(
@@ -102,9 +102,9 @@ class ContrastTerms:
         self.pairs = pairs
         self.proxy_negatives = proxy_negatives
 
-    def __call__(self, anchors: ContrastBatch) -> Terms:
-        """Terms of a batch; those of views are absent if it has none."""
-        f, index = anchors.real, anchors.index
+    def __call__(self, batch: ContrastBatch) -> Terms:
+        """Compute the terms of a batch; those of views are absent if it has none."""
+        f, index = batch.image, batch.index
         terms: dict[str, Callable[[], Tensor]] = {
             "prototype": lambda: self._prototype(f, index),
             "hard_prototype": lambda: self._cluster_nce(f, index, self.bank.hard_prototypes),
@@ -113,43 +113,42 @@ class ContrastTerms:
         if self.bank.proxies is not None:
             proxies = self.bank.proxies
             terms["camera_proxy"] = lambda: self._camera_proxy(f, index, proxies)
-        if anchors.weak is not None:
-            weak = anchors.weak
+        if batch.weak is not None:
+            weak = batch.weak
             terms["weak_view"] = lambda: self._prototype(weak, index)
-        if anchors.view is not None and anchors.view_of is not None:
-            f_new, own = anchors.view, f[anchors.view_of]
-            rows = index[anchors.view_of]
-            sample_weight = anchors.sample_weight
-            terms["view_prototype"] = lambda: self._prototype(f_new, rows, sample_weight)
-            terms["view_align"] = lambda: _weighted_mean(alignment(f_new, own), sample_weight)
+        if batch.view is not None and batch.view_of is not None:
+            f_view, f_image = batch.view, f[batch.view_of]
+            rows, weight = index[batch.view_of], batch.view_weight
+            terms["view_prototype"] = lambda: self._prototype(f_view, rows, weight)
+            terms["view_align"] = lambda: _weighted_mean(alignment(f_view, f_image), weight)
             if any(self.weights[name] > 0 for name in PAIR_TERMS):
-                terms |= self._pair_terms(f_new, own, rows, sample_weight)
-        if anchors.mixup is not None:
-            mixup = anchors.mixup
+                terms |= self._pair_terms(f_view, f_image, rows, weight)
+        if batch.mixup is not None:
+            mixup = batch.mixup
             terms["mixup"] = lambda: self._mixup(mixup)
         return {name: term() for name, term in terms.items() if self.weights.get(name, 0)}
 
-    def _prototype(self, f: Tensor, index: Tensor, sample_weight: Tensor | None = None) -> Tensor:
+    def _prototype(self, f: Tensor, index: Tensor, weight: Tensor | None = None) -> Tensor:
         """Cluster Contrast's term: InfoNCE against all prototypes."""
-        return self._cluster_nce(f, index, self.bank.prototypes, sample_weight)
+        return self._cluster_nce(f, index, self.bank.prototypes, weight)
 
     def _cluster_nce(
-        self, f: Tensor, index: Tensor, prototypes: Tensor, sample_weight: Tensor | None = None
+        self, f: Tensor, index: Tensor, prototypes: Tensor, weight: Tensor | None = None
     ) -> Tensor:
         return multi_positive_nce(
             f @ prototypes.T,
             self.bank.prototype_positives(index),
             temperature=self.temperature,
-            sample_weight=sample_weight,
+            sample_weight=weight,
         )
 
     def _camera_proxy(self, f: Tensor, index: Tensor, proxies: CameraProxies) -> Tensor:
-        """The cluster's proxies share the soft target, the hardest others stand against them."""
+        """CAP's term: own proxies share the soft target, the hardest others are negatives."""
         similarity = f @ proxies.features.T
         positive = proxies.positives(index)
-        others = similarity.detach().masked_fill(positive, -torch.inf)
-        count = min(self.proxy_negatives, others.shape[1])
-        hardest = torch.zeros_like(positive).scatter_(1, others.topk(count).indices, True)
+        negative = similarity.detach().masked_fill(positive, -torch.inf)
+        count = min(self.proxy_negatives, negative.shape[1])
+        hardest = torch.zeros_like(positive).scatter_(1, negative.topk(count).indices, True)
         return multi_positive_nce(
             similarity,
             positive,
@@ -159,7 +158,7 @@ class ContrastTerms:
         )
 
     def _mixup(self, mixup: MixupFeatures) -> Tensor:
-        """Cross entropy with both people's clusters as a soft label (GCL+)."""
+        """Cross entropy with a soft label over both people's clusters (GCL+)."""
         first, second = (self.bank.prototype_positives(rows) for rows in mixup.rows.T)
         share = mixup.share.unsqueeze(1)
         return multi_positive_nce(
@@ -170,7 +169,7 @@ class ContrastTerms:
         )
 
     def _instance(self, f: Tensor, index: Tensor) -> Tensor:
-        """Every image of the cluster is a positive, every other image a negative."""
+        """InfoNCE against all images: those of the same cluster are positives."""
         return multi_positive_nce(
             f @ self.bank.features.T,
             self.bank.instance_positives(index),
@@ -178,57 +177,59 @@ class ContrastTerms:
         )
 
     def _pair_terms(
-        self, f_new: Tensor, f: Tensor, rows: Tensor, sample_weight: Tensor | None
+        self, f_view: Tensor, f_image: Tensor, rows: Tensor, weight: Tensor | None
     ) -> dict[str, Callable[[], Tensor]]:
-        """GCL's three terms of views [b, D] and their images [b, D], rows [b] of the bank."""
+        """GCL's pair terms of views [b, D] and their images [b, D] with bank rows [b]."""
         memory = self.bank.features
-        positive = self.bank.instance_positives(rows)
-        negative = draw_negatives(positive, self.pairs.negatives)
-        of_view = f_new @ memory.T
-        of_real = f @ memory.T if self.pairs.own_negatives else of_view
-        itself = f if self.pairs.positive_from_batch else memory[rows]
+        positives = self.bank.instance_positives(rows)
+        negative = draw_negatives(positives, self.pairs.negatives)
+        view_similarity = f_view @ memory.T  # [b, N]
+        image_similarity = f_image @ memory.T if self.pairs.own_negatives else view_similarity
+        f_positive = f_image if self.pairs.positive_from_batch else memory[rows]
 
         def pair(anchor: Tensor, positive: Tensor, against: Tensor) -> Tensor:
-            similarity = (anchor * positive).sum(dim=1)
-            counts = None if anchor is f else sample_weight
             return pair_nce(
-                similarity, against, negative, temperature=self.temperature, sample_weight=counts
+                (anchor * positive).sum(dim=1),
+                against,
+                negative,
+                temperature=self.temperature,
+                sample_weight=None if anchor is f_image else weight,
             )
 
-        mate, mate_of_view = (memory[draw_mates(positive)] for _ in range(2))
+        mate, view_mate = (memory[draw_mates(positives)] for _ in range(2))
         return {
-            "view_instance": lambda: pair(f_new, itself, of_view),
-            "view_cluster": lambda: pair(f_new, mate_of_view, of_view),
-            "real_cluster": lambda: pair(f, mate, of_real),
+            "view_instance": lambda: pair(f_view, f_positive, view_similarity),
+            "view_cluster": lambda: pair(f_view, view_mate, view_similarity),
+            "real_cluster": lambda: pair(f_image, mate, image_similarity),
         }
 
 
-def _weighted_mean(values: Tensor, sample_weight: Tensor | None) -> Tensor:
-    return (values if sample_weight is None else values * sample_weight).mean()
+def _weighted_mean(values: Tensor, weight: Tensor | None) -> Tensor:
+    return (values if weight is None else values * weight).mean()
 
 
 PAIR_TERMS = ("view_instance", "view_cluster", "real_cluster")
 
 
-def draw_negatives(positive: Tensor, count: int | None) -> Tensor:
-    """Mark random rows that are no positives; outliers are everybody's negatives.
+def draw_negatives(positives: Tensor, count: int | None) -> Tensor:
+    """Sample negatives among the rows that are no positives; outliers are negatives of all.
 
     Args:
-        positive: :meth:`MemoryBank.instance_positives` of the anchors, [b, N] bool.
-        count: Negatives per anchor, fewer where there are not so many; None marks all.
+        positives: Positives of each anchor, [b, N] bool (:meth:`MemoryBank.instance_positives`).
+        count: Negatives per anchor, or as many as there are; None takes all.
 
     Returns:
-        [b, N] bool.
+        Mask of the negatives, [b, N] bool.
     """
-    others = ~positive
-    if count is None or count >= others.shape[1]:
-        return others
-    ranked = torch.rand(others.shape, device=others.device).masked_fill(positive, -1)
-    chosen = ranked.topk(count, dim=1).indices
-    return others & torch.zeros_like(others).scatter_(1, chosen, True)
+    negatives = ~positives
+    if count is None or count >= negatives.shape[1]:
+        return negatives
+    scores = torch.rand(negatives.shape, device=negatives.device).masked_fill(positives, -1)
+    chosen = scores.topk(count, dim=1).indices
+    return negatives & torch.zeros_like(negatives).scatter_(1, chosen, True)
 
 
-def draw_mates(positive: Tensor) -> Tensor:
-    """A random row among the positives [b, N] of each anchor, maybe its own: [b]."""
-    ranked = torch.rand(positive.shape, device=positive.device).masked_fill(~positive, -1)
-    return ranked.argmax(dim=1)
+def draw_mates(positives: Tensor) -> Tensor:
+    """Sample one of each anchor's positives [b, N], maybe the anchor itself: row index [b]."""
+    scores = torch.rand(positives.shape, device=positives.device).masked_fill(~positives, -1)
+    return scores.argmax(dim=1)

@@ -1,4 +1,4 @@
-"""What stops an epoch that would teach nothing, or nonsense."""
+"""Checks that stop an epoch with a non-finite loss or without any generated view."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ from reid_gen.training.stages import EpochPosition
 from reid_gen.types import Scalars
 
 
-def check_finite(terms: Scalars, place: EpochPosition) -> None:
-    """Stop at a loss that is NaN or infinite.
+def check_finite(terms: Scalars, position: EpochPosition) -> None:
+    """Refuse a loss that is NaN or infinite.
 
     Raises:
-        UserError: If so.
+        UserError: If a term is.
     """
     if not math.isfinite(sum(terms.values())):
         raise UserError(
-            f"the loss is {dict(terms)} in epoch {place.number}; lower the learning rates in a "
+            f"the loss is {dict(terms)} in epoch {position.number}; lower the learning rates in a "
             "new run with start_from, which begins with this run's last checkpoint"
         )
 
 
-def check_views(viewed: int, place: EpochPosition) -> None:
-    """Stop if a stage that draws views drew none in a whole epoch.
+def check_views(images: int, position: EpochPosition) -> None:
+    """Refuse an epoch of a stage with views in which no image got one.
 
     Args:
-        viewed: Images that got views, over all steps.
-        place: The epoch.
+        images: Number of images that got views, over all steps.
+        position: Position of the epoch.
 
     Raises:
-        UserError: If there were none.
+        UserError: If it is 0.
     """
-    if not viewed:
+    if not images:
         raise UserError(
-            f"no image got a view in epoch {place.number}: in every batch fewer than {MIN_BATCH} "
-            "images have what the generator needs; make bodies or groups for more images, lower "
-            "generator.min_score, or raise sampler.batch"
+            f"no image got a view in epoch {position.number}: in every batch fewer than "
+            f"{MIN_BATCH} images have what the generator needs; make bodies or groups for more "
+            "images, lower generator.min_score, or raise sampler.batch"
         )

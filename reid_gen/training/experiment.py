@@ -1,4 +1,4 @@
-"""What a training run consists of."""
+"""The parts of a training run."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from reid_gen.training.trainer import Trainer
 
 @dataclass(frozen=True)
 class Experiment:
-    """All that a run needs.
+    """A run, ready to start or to resume.
 
     Attributes:
-        trainer: The training loop.
-        card: What the encoder's weights belong to.
-        evaluator: Query against gallery; None for an unlabelled folder.
-        evaluate_every: Epochs between evaluations; None measures only before and after.
-        about: Facts of the run for its card.
-        facts: All that tells the run from another: settings, content of what is read, machine.
+        trainer: Training loop.
+        card: Architecture and input size of the encoder.
+        evaluator: Evaluation of query against gallery; None for an unlabelled folder.
+        evaluate_every: Epochs between evaluations; None evaluates before and after training only.
+        about: Protocol and data of the run, for the checkpoint's card.
+        facts: Settings, digests of all inputs, and machine, which a resumed run must share.
     """
 
     trainer: Trainer

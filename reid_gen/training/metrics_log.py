@@ -1,4 +1,4 @@
-"""What a run measured: metrics.jsonl and tensorboard."""
+"""The metrics log of a run: metrics.jsonl and TensorBoard."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from types import TracebackType
 
 from torch.utils.tensorboard import SummaryWriter
 
-from reid_gen.data.images import save_picture
+from reid_gen.data.images import save_image
 from reid_gen.errors import UserError
 from reid_gen.files import as_json, cannot_write, write_bytes
 from reid_gen.types import Uint8Array
@@ -18,17 +18,17 @@ from reid_gen.types import Uint8Array
 METRICS = "metrics.jsonl"
 
 
-class Journal:
+class MetricsLog:
     """Appends one record per epoch to a run folder. Epochs count from 1; 0 is before training.
 
     Args:
-        run: The run folder.
-        text: Records of the epochs that are complete, which replace those in the folder.
-        epoch: First epoch that will be written; tensorboard drops this one and later ones of a run
-            that was cut off.
+        run: Run folder.
+        text: Records of the complete epochs, which replace those in the folder.
+        epoch: First epoch that will be written; TensorBoard drops this and later epochs of an
+            interrupted run.
 
     Raises:
-        UserError: If it cannot be written; so do all methods.
+        UserError: If the log cannot be written; all methods raise it too.
     """
 
     def __init__(self, run: Path, text: str = "", epoch: int = 0) -> None:
@@ -36,13 +36,13 @@ class Journal:
         self._file = run / METRICS
         self._views = run / "views"
         write_bytes(self._file, text.encode())
-        with _writing(run):
+        with _name_path_on_error(run):
             self._board = SummaryWriter(str(run / "tensorboard"), purge_step=epoch)
 
     def write(self, epoch: int, record: Mapping[str, float | int | str]) -> None:
-        """Add the measurements of an epoch."""
+        """Append the metrics of an epoch."""
         line = as_json({"epoch": epoch, **record}, None) + "\n"
-        with _writing(self._file):
+        with _name_path_on_error(self._file):
             with self._file.open("a", encoding="utf-8") as file:
                 file.write(line)
             self.text += line
@@ -51,13 +51,13 @@ class Journal:
                     self._board.add_scalar(name, value, epoch)
             self._board.flush()
 
-    def show(self, epoch: int, sheet: Uint8Array) -> None:
-        """Add a contact sheet [h, w, 3] of an epoch."""
-        with _writing(self._views):
-            save_picture(sheet, self._views / f"epoch_{epoch:04d}.png")
+    def write_sheet(self, epoch: int, sheet: Uint8Array) -> None:
+        """Write a sheet of generated views [h, w, 3] of an epoch."""
+        with _name_path_on_error(self._views):
+            save_image(sheet, self._views / f"epoch_{epoch:04d}.png")
             self._board.add_image("views", sheet, epoch, dataformats="HWC")
 
-    def __enter__(self) -> Journal:
+    def __enter__(self) -> MetricsLog:
         return self
 
     def __exit__(
@@ -66,18 +66,18 @@ class Journal:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        with _writing(self._file.parent):
+        with _name_path_on_error(self._file.parent):
             self._board.close()
 
 
 def read_metrics(run: Path) -> list[dict[str, float | int | str]]:
-    """All records of a run, in order; a last line that is being written is left out.
+    """Read all records of a run in order, without a last line that is still being written.
 
     Raises:
-        UserError: If there are none, or a line is damaged.
+        UserError: If the file cannot be read, or a line is damaged.
     """
     file = run / METRICS
-    way_out = f"`reid-gen train --resume {run}` writes it again from the last checkpoint"
+    way_out = f"`reid-gen train --resume {run}` rewrites it from the last checkpoint"
     try:
         lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
     except (OSError, UnicodeDecodeError) as error:
@@ -89,18 +89,18 @@ def read_metrics(run: Path) -> list[dict[str, float | int | str]]:
     ]
 
 
-def _record(line: str, place: str, way_out: str) -> dict[str, float | int | str]:
+def _record(line: str, source: str, way_out: str) -> dict[str, float | int | str]:
     try:
         record = json.loads(line)
         int(record["epoch"])
     except (ValueError, TypeError, KeyError) as error:
-        raise UserError(f"{place}: this is no record of an epoch; {way_out}") from error
+        raise UserError(f"{source}: this is no record of an epoch; {way_out}") from error
     return dict(record)
 
 
 @contextmanager
-def _writing(place: Path) -> Iterator[None]:
+def _name_path_on_error(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise cannot_write(place, error) from error
+        raise cannot_write(path, error) from error

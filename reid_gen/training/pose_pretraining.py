@@ -1,4 +1,4 @@
-"""Pre-training on groups of pictures that share a pose."""
+"""Pose pre-training: groups of images that share a pose, and the steps on their batches."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from reid_gen.data.batch_sampler import Pool
+from reid_gen.data.batch_sampler import BatchSampler
 from reid_gen.data.loaders import DecodedBatch
 from reid_gen.data.transforms import Augmentation, to_images
 from reid_gen.models.encoder import IdentityEncoder
@@ -21,21 +21,20 @@ from reid_gen.types import Int64Array, Scalars
 
 @dataclass(frozen=True)
 class Pretraining:
-    """What is learnt from groups, and how.
+    """Data, heads and losses of pose pre-training.
 
     Attributes:
-        pool: Pictures of all groups, and how batches of them are drawn.
-        groups: Group of each picture, numbered from 0, [N].
-        heads: Trained beside the encoder.
-        augmentation: Random changes of a picture; it must not mirror, because that turns a pose
-            into another one.
-        weights: Of ``pose``, ``align`` and ``rebuild``.
-        temperature: Of ``pose``.
-        align_temperature: Of ``align``.
-        mask: Share of patches that are hidden where ``rebuild`` has a weight.
+        pool: Images of all groups and their sampler.
+        groups: Group of each image, numbered from 0, [N].
+        heads: Pose head and patch decoder, trained with the encoder.
+        augmentation: Random augmentation; it must not mirror, which would change the pose.
+        weights: Weights of ``pose``, ``align`` and ``rebuild``.
+        temperature: Temperature of ``pose``.
+        align_temperature: Temperature of ``align``.
+        mask: Share of patches that are masked if ``rebuild`` has a weight.
     """
 
-    pool: Pool
+    pool: BatchSampler
     groups: Int64Array
     heads: PoseHeads
     augmentation: Augmentation
@@ -45,8 +44,8 @@ class Pretraining:
     mask: float
 
     def batches(self, iterations: int | None, rng: np.random.Generator) -> Iterator[Int64Array]:
-        """Rows of batches of some groups with some members each."""
-        return self.pool.by_label(self.groups, iterations, rng)
+        """Yield the rows of batches with several images of each of several groups."""
+        return self.pool.clustered_batches(self.groups, iterations, rng)
 
     def step(
         self,
@@ -55,15 +54,15 @@ class Pretraining:
         runtime: Runtime,
         rng: np.random.Generator,
     ) -> Callable[[DecodedBatch, int], Scalars]:
-        """What is done with each decoded batch.
+        """Build the training step on decoded batches.
 
         Args:
-            encoder: Learns.
-            trainable: It and the heads, with their optimisers.
+            encoder: Identity encoder, trained.
+            trainable: Encoder and heads with their optimisers.
             runtime: Device and precision.
-            rng: Source of random changes.
+            rng: Random generator of the augmentation.
         """
-        take = PoseStep(
+        step = PoseStep(
             encoder=encoder,
             heads=self.heads,
             trainable=trainable,
@@ -75,12 +74,12 @@ class Pretraining:
         )
         views = 2 if self.weights["align"] > 0 else 1
 
-        def changed(decoded: DecodedBatch, number: int) -> Scalars:
+        def step_on(decoded: DecodedBatch, number: int) -> Scalars:
             size, height, width, _ = decoded.complete().pixels.shape
-            drawn = [self.augmentation.draw(size, height, width, rng) for _ in range(views)]
-            images = [to_images(c.apply(decoded.pixels)).to(runtime.device) for c in drawn]
+            changes = [self.augmentation.sample(size, height, width, rng) for _ in range(views)]
+            images = [to_images(c.apply(decoded.pixels)).to(runtime.device) for c in changes]
             rows = torch.from_numpy(decoded.index).to(runtime.device)
             groups = torch.from_numpy(self.groups[decoded.index]).to(runtime.device)
-            return take(PoseBatch(images, groups, rows))
+            return step(PoseBatch(images, groups, rows))
 
-        return changed
+        return step_on

@@ -1,4 +1,4 @@
-"""One step of pre-training on poses (GenPoCCL)."""
+"""One step of pose pre-training (GenPoCCL)."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from torch import Tensor
 from reid_gen.losses.contrast import multi_positive_nce
 from reid_gen.losses.groups import Members, group_nce
 from reid_gen.losses.reconstruction import weighted_absolute
-from reid_gen.models.encoder import Encoded, IdentityEncoder
-from reid_gen.models.pose import PoseHeads, draw_masks, over_pixels
+from reid_gen.models.encoder import EncoderOutput, IdentityEncoder
+from reid_gen.models.pose import PoseHeads, random_patch_masks, upsample_masks
 from reid_gen.runtime.devices import Runtime
 from reid_gen.training.step import TrainableNetwork, descend
 from reid_gen.types import Scalars
@@ -22,12 +22,12 @@ POSE = "pose"
 
 @dataclass(frozen=True)
 class PoseBatch:
-    """Pictures in groups, each changed at random once or twice.
+    """Images of groups that share a pose.
 
     Attributes:
-        views: In 0..1, [B, 3, H, W] each.
-        group: Pictures with the same number show the same pose, [B].
-        image: Numbers of the pictures, [B].
+        views: One or two random augmentations of the images, in 0..1, [B, 3, H, W] each.
+        group: Group of each image, [B]; images of a group show the same pose.
+        image: Number of each image, [B].
     """
 
     views: Sequence[Tensor]
@@ -36,13 +36,13 @@ class PoseBatch:
 
 
 @dataclass(frozen=True)
-class _Seen:
-    """One view as it was and as it was drawn and encoded."""
+class _MaskedView:
+    """One view: its pixels, its features under the mask, and its reconstruction."""
 
     images: Tensor
-    encoded: Encoded
+    encoded: EncoderOutput
     masks: Tensor
-    drawn: Tensor | None
+    reconstruction: Tensor | None
 
 
 @dataclass
@@ -50,13 +50,13 @@ class PoseStep:
     """``L = L_rec + g_1 L_align + g_2 L_mp`` (GenPoCCL, section 3).
 
     Attributes:
-        encoder: Learns.
-        heads: Learn with it.
-        trainable: Both, with their optimisers.
-        weights: Of ``pose`` (L_mp), ``align`` and ``rebuild`` (L_rec).
-        temperature: Of L_mp.
-        align_temperature: Of L_align.
-        mask: Share of patches that are hidden if anything is rebuilt.
+        encoder: Identity encoder, trained.
+        heads: Pose head and patch decoder, trained with it.
+        trainable: Encoder and heads with their optimisers.
+        weights: Weights of ``pose`` (L_mp), ``align`` (L_align) and ``rebuild`` (L_rec).
+        temperature: Temperature of L_mp.
+        align_temperature: Temperature of L_align.
+        mask: Share of patches that are masked if L_rec has a weight.
         runtime: Device and precision.
     """
 
@@ -70,50 +70,53 @@ class PoseStep:
     runtime: Runtime
 
     def __call__(self, batch: PoseBatch) -> Scalars:
-        """Take a step."""
+        """Take a step; returns every loss term."""
         with self.runtime.autocast():
-            seen = [self._look(images) for images in batch.views]
-            poses = torch.cat([self.heads.head(one.encoded.pose) for one in seen])
-        every: dict[str, Callable[[], Tensor]] = {
-            "pose": lambda: self._same_pose(poses, batch, len(seen)),
-            "align": lambda: self._same_image([one.encoded.feature for one in seen]),
-            "rebuild": lambda: torch.stack([_hidden_error(one) for one in seen]).mean(),
+            views = [self._encode_masked(images) for images in batch.views]
+            poses = torch.cat([self.heads.head(view.encoded.pose) for view in views])
+        losses: dict[str, Callable[[], Tensor]] = {
+            "pose": lambda: self._pose_loss(poses, batch, len(views)),
+            "align": lambda: self._align_loss([view.encoded.feature for view in views]),
+            "rebuild": lambda: torch.stack([_reconstruction_loss(view) for view in views]).mean(),
         }
-        terms = {name: term() for name, term in every.items() if self.weights[name] > 0}
+        terms = {name: loss() for name, loss in losses.items() if self.weights[name] > 0}
         descend(terms, self.weights, self.trainable, self.runtime)
         return {name: float(value.detach()) for name, value in terms.items()}
 
-    def _look(self, images: Tensor) -> _Seen:
-        """Encode pictures, of which patches are hidden if they are to be rebuilt."""
+    def _encode_masked(self, images: Tensor) -> _MaskedView:
+        """Encode images [B, 3, H, W] with random patches masked if they are reconstructed."""
         height, width = images.shape[2:]
-        tall, wide = self.heads.painter.patch
+        patch_height, patch_width = self.heads.painter.patch
         share = self.mask if self.weights["rebuild"] > 0 else 0.0
-        masks = draw_masks(len(images), (height // tall, width // wide), share).to(images.device)
-        masks = over_pixels(masks, height, width)
-        found, tokens = self.encoder.forward_features(torch.lerp(images, self.encoder.mean, masks))
-        drawn = self.heads.painter(found) if share > 0 else None
-        return _Seen(images, self.encoder.forward_head(found, tokens), masks, drawn)
-
-    def _same_pose(self, poses: Tensor, batch: PoseBatch, views: int) -> Tensor:
-        """L_mp over all processes; views of one picture are no positives of each other."""
-        own = Members(poses, batch.group.repeat(views), batch.image.repeat(views))
-        gather = self.runtime.gather
-        every = Members(
-            self.runtime.all_gather_with_grad(poses), gather(own.group), gather(own.image)
+        grid = height // patch_height, width // patch_width
+        masks = upsample_masks(
+            random_patch_masks(len(images), grid, share).to(images.device), height, width
         )
-        return group_nce(own, every, temperature=self.temperature)
+        masked = torch.lerp(images, self.encoder.mean, masks)
+        maps, tokens = self.encoder.forward_features(masked)
+        reconstruction = self.heads.painter(maps) if share > 0 else None
+        return _MaskedView(images, self.encoder.forward_head(maps, tokens), masks, reconstruction)
 
-    def _same_image(self, features: Sequence[Tensor]) -> Tensor:
-        """L_align: InfoNCE of two views of a picture, both ways (HAP, eq. 4)."""
-        one, other = (self.runtime.all_gather_with_grad(some) for some in features)
-        itself = torch.eye(len(one), dtype=torch.bool, device=one.device)
-        both = [
-            multi_positive_nce(similarity, itself, temperature=self.align_temperature)
-            for similarity in (one @ other.T, other @ one.T)
+    def _pose_loss(self, poses: Tensor, batch: PoseBatch, views: int) -> Tensor:
+        """L_mp over all processes; views of one image are no positives of each other."""
+        anchors = Members(poses, batch.group.repeat(views), batch.image.repeat(views))
+        gather = self.runtime.gather
+        candidates = Members(
+            self.runtime.all_gather_with_grad(poses), gather(anchors.group), gather(anchors.image)
+        )
+        return group_nce(anchors, candidates, temperature=self.temperature)
+
+    def _align_loss(self, features: Sequence[Tensor]) -> Tensor:
+        """L_align: symmetric InfoNCE between two views of each image (HAP, eq. 4)."""
+        first, second = (self.runtime.all_gather_with_grad(feature) for feature in features)
+        positive = torch.eye(len(first), dtype=torch.bool, device=first.device)
+        directions = [
+            multi_positive_nce(similarity, positive, temperature=self.align_temperature)
+            for similarity in (first @ second.T, second @ first.T)
         ]
-        return 2 * self.align_temperature * torch.stack(both).sum()
+        return 2 * self.align_temperature * torch.stack(directions).sum()
 
 
-def _hidden_error(seen: _Seen) -> Tensor:
-    assert seen.drawn is not None
-    return weighted_absolute(seen.drawn, seen.images, seen.masks)
+def _reconstruction_loss(view: _MaskedView) -> Tensor:
+    assert view.reconstruction is not None
+    return weighted_absolute(view.reconstruction, view.images, view.masks)

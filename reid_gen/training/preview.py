@@ -1,4 +1,4 @@
-"""What a generator draws now, to look at while it learns."""
+"""Sheets of generated views, to watch a generator while it is trained."""
 
 from __future__ import annotations
 
@@ -7,41 +7,44 @@ import torch
 from torch import Tensor
 
 from reid_gen.data.loaders import ImageLoader
-from reid_gen.data.sampling import evenly_spread
-from reid_gen.data.transforms import Augmentation, as_sheet
+from reid_gen.data.sampling import evenly_spaced_indices
+from reid_gen.data.transforms import Augmentation, image_grid
 from reid_gen.generators.protocol import ViewGenerator
-from reid_gen.models.encoder import Encoded, IdentityEncoder
+from reid_gen.models.encoder import EncoderOutput, IdentityEncoder
 from reid_gen.runtime.devices import Runtime
 from reid_gen.training.batch import prepare
 from reid_gen.types import Uint8Array
 
-SHOWN = 8
-"""Rows of a contact sheet."""
-PLAIN = Augmentation(flip=0, pad=0, erase=0, fill=(0, 0, 0))
+ROWS = 8
+"""Images on a sheet, one in each row."""
+NO_AUGMENTATION = Augmentation(flip=0, pad=0, erase=0, fill=(0, 0, 0))
 
 
 def views_sheet(
     generator: ViewGenerator, encoder: IdentityEncoder, loader: ImageLoader, runtime: Runtime
 ) -> Uint8Array:
-    """Draw views of some images, evenly spread over those that can have them, [h, w, 3].
-
-    Rows are images; the first column is the image, the others are the generator's.
+    """Draw views of images that are evenly spread over those that can have views.
 
     Args:
-        generator: Draws.
-        encoder: What it draws for; put into evaluation mode.
-        loader: The training images.
+        generator: Generator of views.
+        encoder: Encoder whose features it draws from; set to evaluation mode.
+        loader: Loader of the training images.
         runtime: Device and precision.
+
+    Returns:
+        RGB sheet, [h, w, 3]: a row for each image, first the image and then its views.
     """
     usable = np.flatnonzero(generator.usable(loader.images))
-    rows = usable[evenly_spread(len(usable), SHOWN)]
-    batch = prepare(next(loader.read([rows])), PLAIN, np.random.default_rng(0), runtime.device)
+    rows = usable[evenly_spaced_indices(len(usable), ROWS)]
+    batch = prepare(
+        next(loader.read([rows])), NO_AUGMENTATION, np.random.default_rng(0), runtime.device
+    )
 
-    def encode(*several: Tensor) -> list[Encoded]:
+    def encode(*batches: Tensor) -> list[EncoderOutput]:
         with runtime.autocast():
-            return [encoder.encode(some) for some in several]
+            return [encoder.encode(images) for images in batches]
 
     encoder.eval()
     with torch.no_grad(), runtime.generator_autocast():
-        columns = generator.show(batch.images, [loader.images[row].key for row in rows], encode)
-    return as_sheet(torch.cat([batch.images.unsqueeze(1), columns.float()], dim=1))
+        columns = generator.preview(batch.images, [loader.images[row].key for row in rows], encode)
+    return image_grid(torch.cat([batch.images.unsqueeze(1), columns.float()], dim=1))

@@ -1,4 +1,4 @@
-"""What a run needs to go on, and whether it would still be the same run."""
+"""Resuming a run: read its checkpoint, and refuse settings or data that have changed."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ import torch
 
 from reid_gen.errors import UserError
 from reid_gen.files import cannot_write, old_of
-from reid_gen.models.checkpoint import RESUME, check_files
-from reid_gen.models.weight_files import LAST
+from reid_gen.models.checkpoint import RESUME_FILE, check_files
+from reid_gen.models.weight_files import LAST_FOLDER
 
 NEEDED: dict[str, type] = {"epoch": int, "optimizers": dict, "journal": str, "facts": dict}
-"""What ``resume.pt`` holds."""
+"""Keys of ``resume.pt`` and their types."""
 SAME_CONTENT = "a path, whose content is compared"
-SAME_RESULT = "how it is computed, which moves roundings at most"
+SAME_RESULT = "changes how it is computed, and results by rounding at most"
 MAY_CHANGE = {
-    "name": "says nothing of the training",
-    "runs": "where the folder lies",
+    "name": "has no effect on training",
+    "runs": "location of the run folder",
     "data.root": SAME_CONTENT,
     "source.root": SAME_CONTENT,
     "generator.bodies": SAME_CONTENT,
@@ -31,55 +31,59 @@ MAY_CHANGE = {
     "generator.gradient_checkpointing": SAME_RESULT,
     "body.rasteriser": SAME_RESULT,
     "evaluation.batch": SAME_RESULT,
-    "evaluation.every": "when it is measured; training does not see it",
+    "evaluation.every": "has no effect on training",
     "machine.device": SAME_RESULT,
     "machine.processes": SAME_RESULT,
     "machine.torch": SAME_RESULT,
-    "machine.reid_gen": "the changelog says what else a version changes",
+    "machine.reid_gen": "see the changelog for what else a version changes",
 }
-"""Facts of a run that may differ when it goes on, and why its numbers stay comparable."""
+"""Facts that may differ when a run is resumed -> why its results stay comparable."""
 
 
 def restore_last(run: Path, say: Callable[[str], None]) -> dict[str, Any]:
-    """Read the newest whole checkpoint of a run, and make it the last one.
+    """Read the newest intact checkpoint of a run, and make it the last one.
 
     Args:
-        run: The run folder.
-        say: Told if that is not the last one.
+        run: Run folder.
+        say: Receives a message if the last checkpoint is damaged.
 
     Returns:
-        As :func:`load_resume`.
+        State of the run, see :func:`load_resume`.
 
     Raises:
-        UserError: If there is none.
+        UserError: If no checkpoint is intact.
     """
-    last, before, damaged = (run / LAST, old_of(run / LAST), run / f"{LAST}.damaged")
+    last, previous, damaged = (
+        run / LAST_FOLDER,
+        old_of(run / LAST_FOLDER),
+        run / f"{LAST_FOLDER}.damaged",
+    )
     try:
         return load_resume(last)
     except UserError as error:
         fault = error
     try:
-        state = load_resume(before)
+        state = load_resume(previous)
     except UserError:
         raise fault from None
     try:
         shutil.rmtree(damaged, ignore_errors=True)
         if last.exists():
             last.rename(damaged)
-        before.rename(last)
+        previous.rename(last)
     except OSError as error:
         raise cannot_write(last, error) from error
-    say(f"{fault}\ngoing on from the checkpoint before, after epoch {state['epoch']}")
+    say(f"{fault}\nresuming from the previous checkpoint, after epoch {state['epoch']}")
     return state
 
 
 def load_resume(folder: Path) -> dict[str, Any]:
-    """Read what a resumed run needs: the keys of :data:`NEEDED`.
+    """Read the state of a run from a checkpoint folder: the keys of :data:`NEEDED`.
 
     Raises:
-        UserError: If the folder holds no whole checkpoint of a run.
+        UserError: If the folder holds no intact checkpoint of a run.
     """
-    file = folder / RESUME
+    file = folder / RESUME_FILE
     if not folder.exists():
         raise UserError(
             f"{folder.parent} holds no checkpoint, so this run cannot be resumed; "
@@ -90,14 +94,14 @@ def load_resume(folder: Path) -> dict[str, Any]:
         state = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged pickle raises anything
         raise UserError(f"{file} is damaged; restore it, or start a new run") from error
-    lacking = [
+    missing = [
         name
         for name, kind in NEEDED.items()
         if not (isinstance(state, dict) and isinstance(state.get(name), kind))
     ]
-    if lacking:
+    if missing:
         raise UserError(
-            f"{file} holds no {', '.join(lacking)}, so this run cannot be resumed; "
+            f"{file} holds no {', '.join(missing)}, so this run cannot be resumed; "
             f"start a new run with start_from: {folder}"
         )
     return dict(state)
@@ -106,7 +110,12 @@ def load_resume(folder: Path) -> dict[str, Any]:
 def load_optimizers(
     optimizers: Mapping[str, torch.optim.Optimizer], states: Mapping[str, Any], run: Path
 ) -> None:
-    """Give optimisers the state they had.
+    """Load the states of optimisers by name.
+
+    Args:
+        optimizers: Optimisers, changed in place.
+        states: Their saved states.
+        run: Run folder, for messages.
 
     Raises:
         UserError: If a state is missing or does not fit.
@@ -116,24 +125,24 @@ def load_optimizers(
             optimizer.load_state_dict(states[name])
         except (KeyError, ValueError, TypeError, AttributeError) as error:
             raise UserError(
-                f"{run / LAST / RESUME} has no state that fits optimiser {name}, so this run "
-                f"cannot be resumed; start a new run with start_from: {run}"
+                f"{run / LAST_FOLDER / RESUME_FILE} has no state that fits optimiser {name}, so "
+                f"this run cannot be resumed; start a new run with start_from: {run}"
             ) from error
 
 
 def refuse_other_run(
     run: Path, before: Mapping[str, Any], now: Mapping[str, Any], say: Callable[[str], None]
 ) -> None:
-    """Say what differs from when a run was started, and stop if its numbers would mean nothing.
+    """Report what has changed since a run was started; refuse what makes results incomparable.
 
     Args:
-        run: The run folder.
+        run: Run folder.
         before: Facts of the run when it was started.
-        now: Facts as they are.
-        say: Told what differs and may.
+        now: Facts of the run now.
+        say: Receives a line for each difference that is allowed.
 
     Raises:
-        UserError: Naming each fact that differs and may not.
+        UserError: Naming each difference that is not allowed.
     """
     differing = {
         name: f"{name}: {now.get(name, 'nothing')} instead of {before.get(name, 'nothing')}"
@@ -143,8 +152,8 @@ def refuse_other_run(
     refused = [line for name, line in differing.items() if name not in MAY_CHANGE]
     if refused:
         raise UserError(
-            f"{run} would no longer be one run: {'; '.join(refused)}; restore what it was started "
-            f"with, or start a new run with start_from: {run}"
+            f"{run} was started with other settings or data: {'; '.join(refused)}; restore them, "
+            f"or start a new run with start_from: {run}"
         )
     for name, line in differing.items():
         say(f"{line} ({MAY_CHANGE[name]})")

@@ -1,4 +1,4 @@
-"""A run from its first to its last epoch, and its folder."""
+"""Start and resume a training run: epochs, evaluation, metrics log and checkpoints."""
 
 from __future__ import annotations
 
@@ -21,64 +21,68 @@ from reid_gen import __version__
 from reid_gen.errors import UserError
 from reid_gen.files import write_bytes, write_json
 from reid_gen.models.checkpoint import EMA_ENCODER, load_networks, read_card, save_checkpoint
-from reid_gen.models.weight_files import ENCODER, LAST
+from reid_gen.models.weight_files import ENCODER_FILE, LAST_FOLDER
 from reid_gen.training.experiment import Experiment
-from reid_gen.training.metrics_log import METRICS, Journal
+from reid_gen.training.metrics_log import METRICS, MetricsLog
 from reid_gen.training.resume import load_optimizers, load_resume, refuse_other_run, restore_last
 from reid_gen.training.run_folder import CONFIG, locked, make_run
-from reid_gen.training.stages import EpochPosition, places
+from reid_gen.training.stages import EpochPosition, epochs_of
 from reid_gen.training.trainer import Epoch, Record
 
 
 def start_run(experiment: Experiment, run: Path, config_text: str) -> None:
-    """Train from the beginning in a new run folder.
+    """Start a run in a new run folder.
 
     Args:
-        experiment: What to train.
-        run: The folder; must not exist yet.
-        config_text: The resolved settings.
+        experiment: Experiment to run.
+        run: Run folder, which must not exist yet.
+        config_text: Resolved settings as YAML.
 
     Raises:
-        UserError: If the folder exists or cannot be written, or training cannot go on. A run that
-            fails before its first epoch is complete leaves no folder.
+        UserError: If the folder exists or cannot be written, or training cannot continue. A run
+            that fails in its first epoch leaves no folder.
     """
     is_main = experiment.trainer.runtime.is_main
     with _new_folder(experiment, run, config_text) if is_main else nullcontext() as journal:
-        before = _scores(experiment)
+        scores = _scores(experiment)
         if journal is not None:
-            journal.write(0, before)
-            _save(experiment, run, 0, before, None, journal.text)
+            journal.write(0, scores)
+            _save(experiment, run, 0, scores, None, journal.text)
         _train(experiment, run, 0, journal)
 
 
 @contextmanager
-def _new_folder(experiment: Experiment, run: Path, config_text: str) -> Iterator[Journal]:
-    """Make a run folder, which goes again if nothing that is worth resuming comes of it."""
+def _new_folder(experiment: Experiment, run: Path, config_text: str) -> Iterator[MetricsLog]:
+    """Create the run folder; remove it on an error that leaves nothing to resume."""
     make_run(run)
     with locked(run, experiment.trainer.progress.say) as is_ours:
         try:
             write_bytes(run / CONFIG, config_text.encode())
             write_json(run / "environment.json", environment())
-            with Journal(run) as journal:
+            with MetricsLog(run) as journal:
                 yield journal
         except BaseException as error:
-            least = 1 if isinstance(error, UserError) else 0
-            if is_ours() and _saved_epochs(run) < least:
+            min_epochs = 1 if isinstance(error, UserError) else 0
+            if is_ours() and _saved_epochs(run) < min_epochs:
                 shutil.rmtree(run, ignore_errors=True)
             raise
 
 
 def _saved_epochs(run: Path) -> int:
-    """Number of complete epochs in the checkpoint of a run; -1 if there is none."""
-    return int(read_card(run / LAST)["epochs"]) if (run / LAST).exists() else -1
+    """Complete epochs in the checkpoint of a run; -1 without a checkpoint."""
+    return int(read_card(run / LAST_FOLDER)["epochs"]) if (run / LAST_FOLDER).exists() else -1
 
 
 def resume_run(experiment: Experiment, run: Path) -> None:
-    """Go on after the last complete epoch of a run, bit for bit as if it had not stopped.
+    """Resume a run after its last complete epoch, bit-identical to an uninterrupted run.
+
+    Args:
+        experiment: Experiment with the settings of the run.
+        run: Run folder.
 
     Raises:
         UserError: If the run holds nothing to resume, another process writes into it, or its
-            settings or data are not those that it was started with.
+            settings or data have changed since it was started.
     """
     runtime, say = experiment.trainer.runtime, experiment.trainer.progress.say
     with locked(run, say) if runtime.is_main else nullcontext():
@@ -86,47 +90,47 @@ def resume_run(experiment: Experiment, run: Path) -> None:
         if runtime.is_main:
             state = restore_last(run, say)
             refuse_other_run(run, state["facts"], experiment.facts, say)
-        runtime.broadcast(None)  # the others read what the main process has put in order
-        state = state or load_resume(run / LAST)
-        load_networks(run / LAST, _networks(experiment))
+        runtime.broadcast(None)  # the other processes read what the main process has repaired
+        state = state or load_resume(run / LAST_FOLDER)
+        load_networks(run / LAST_FOLDER, _networks(experiment))
         load_optimizers(_optimizers(experiment), state["optimizers"], run)
-        with _old_journal(run, state, say) if runtime.is_main else nullcontext() as journal:
+        with _resume_journal(run, state, say) if runtime.is_main else nullcontext() as journal:
             _train(experiment, run, state["epoch"], journal)
 
 
-def _old_journal(run: Path, state: Mapping[str, Any], say: Callable[[str], None]) -> Journal:
-    """The journal of a run that goes on: what its checkpoint holds, whatever lies in the folder."""
+def _resume_journal(run: Path, state: Mapping[str, Any], say: Callable[[str], None]) -> MetricsLog:
+    """Open the metrics log of a resumed run with the records that its checkpoint holds."""
     file, text = run / METRICS, state["journal"]
     if not file.is_file() or not file.read_bytes().startswith(text.encode()):
-        say(f"{file} was missing or damaged; it is written again from the checkpoint")
-    return Journal(run, text, state["epoch"] + 1)
+        say(f"{file} was missing or damaged; rewriting it from the checkpoint")
+    return MetricsLog(run, text, state["epoch"] + 1)
 
 
-def _train(experiment: Experiment, run: Path, start: int, journal: Journal | None) -> None:
-    """All epochs from a number on; the process that has the journal writes."""
+def _train(experiment: Experiment, run: Path, start: int, journal: MetricsLog | None) -> None:
+    """Train all epochs from number ``start`` on; the main process has the journal and writes."""
     trainer = experiment.trainer
-    remaining = list(places(trainer.stages, start))
-    for place in remaining:
-        began = time.perf_counter()
-        epoch = trainer.epoch(place)
+    remaining = list(epochs_of(trainer.stages, start))
+    for position in remaining:
+        started = time.perf_counter()
+        epoch = trainer.epoch(position)
         record = epoch.record
         every = experiment.evaluate_every
-        if place is remaining[-1] or (every and place.number % every == 0):
+        if position is remaining[-1] or (every and position.number % every == 0):
             record |= _scores(experiment)
-        record["seconds"] = time.perf_counter() - began
+        record["seconds"] = time.perf_counter() - started
         if journal is not None:
-            journal.write(place.number, record)
-            sheet = trainer.show(trainer.stages[place.stage])
+            journal.write(position.number, record)
+            sheet = trainer.preview(position.stage)
             if sheet is not None:
-                journal.show(place.number, sheet)
-            _save(experiment, run, place.number, record, epoch, journal.text)
-            trainer.progress.say(_line(place, record))
+                journal.write_sheet(position.number, sheet)
+            _save(experiment, run, position.number, record, epoch, journal.text)
+            trainer.progress.say(_line(position, record))
     if journal is not None:
-        trainer.progress.say(f"done: {run / LAST / ENCODER}")
+        trainer.progress.say(f"done: {run / LAST_FOLDER / ENCODER_FILE}")
 
 
 def _scores(experiment: Experiment) -> Record:
-    """MAP and CMC in 0..1; nothing for an unlabelled folder."""
+    """Measure mAP and rank-1 in 0..1; empty for a data set without query and gallery."""
     runtime = experiment.trainer.runtime
     if experiment.evaluator is None:
         return {}
@@ -143,19 +147,19 @@ def _scores(experiment: Experiment) -> Record:
 def _save(
     experiment: Experiment, run: Path, epochs: int, record: Record, epoch: Epoch | None, text: str
 ) -> None:
-    """Write the checkpoint after an epoch; ``text`` is the journal up to it."""
+    """Write the checkpoint after an epoch; ``text`` is the metrics log up to it."""
     bank = epoch.bank if epoch else None
     generator = experiment.trainer.generator
     optimizers = _optimizers(experiment)
     save_checkpoint(
-        run / LAST,
+        run / LAST_FOLDER,
         networks=_networks(experiment),
         card=experiment.card,
         about={**experiment.about, "epochs": epochs, "metrics": record},
         bank={"features": bank.features, "labels": bank.labels} if bank else {},
         resume={
             "epoch": epochs,
-            "optimizers": {name: made.state_dict() for name, made in optimizers.items()},
+            "optimizers": {name: optimizer.state_dict() for name, optimizer in optimizers.items()},
             "journal": text,
             "facts": experiment.facts,
         },
@@ -165,24 +169,24 @@ def _save(
 
 
 def _networks(experiment: Experiment) -> dict[str, nn.Module]:
-    """All networks of a run, by the names of their files."""
+    """All networks of a run, by the names of their weight files."""
     trainer = experiment.trainer
-    found: dict[str, nn.Module] = {"encoder": trainer.encoder}
-    if trainer.mean is not None:
-        found[EMA_ENCODER] = trainer.mean
-    return found | {name: learner.network for name, learner in trainer.trainable.items()}
+    networks: dict[str, nn.Module] = {"encoder": trainer.encoder}
+    if trainer.ema_encoder is not None:
+        networks[EMA_ENCODER] = trainer.ema_encoder
+    return networks | {name: entry.network for name, entry in trainer.trainable.items()}
 
 
 def _optimizers(experiment: Experiment) -> dict[str, torch.optim.Optimizer]:
     trainer = experiment.trainer
-    identity = {f"identity_{kind}": learner for kind, learner in trainer.identity.items()}
-    return {name: made.optimizer for name, made in {**identity, **trainer.trainable}.items()}
+    identity = {f"identity_{name}": entry for name, entry in trainer.identity.items()}
+    return {name: entry.optimizer for name, entry in {**identity, **trainer.trainable}.items()}
 
 
-def _line(place: EpochPosition, record: Mapping[str, float | int | str]) -> str:
-    """One line per epoch, for people."""
+def _line(position: EpochPosition, record: Mapping[str, float | int | str]) -> str:
+    """Metrics of an epoch in one line for the terminal."""
     counts = ("clusters", "outliers", "largest_cluster")
-    words = [f"epoch {place.number}"]
+    words = [f"epoch {position.number}"]
     words += [f"{name} {record[name]}" for name in counts if name in record]
     words += [f"{name} {value:.3f}" for name, value in record.items() if name.startswith("loss_")]
     words += [f"{name} {record[name]:.3f}" for name in ("nmi", "ari", "purity") if name in record]
@@ -191,7 +195,7 @@ def _line(place: EpochPosition, record: Mapping[str, float | int | str]) -> str:
 
 
 def environment() -> dict[str, str | int]:
-    """Versions and machine, for the run folder."""
+    """Versions of packages and facts of the machine, for ``environment.json``."""
     return {
         "reid_gen": __version__,
         "python": sys.version.split()[0],

@@ -1,4 +1,4 @@
-"""The folder of a run: made by one process, and written by one process at a time."""
+"""Run folders: created by one process, and locked so that one process at a time writes."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ LOCK = ".lock"
 
 
 def refuse_run(run: Path) -> None:
-    """Stop before any work if a run folder is there already.
+    """Refuse a run folder that exists, before any work is done.
 
     Raises:
-        UserError: If it is.
+        UserError: If it exists.
     """
     if run.exists():
         raise _exists(run)
@@ -33,10 +33,10 @@ def _exists(run: Path) -> UserError:
 
 
 def make_run(run: Path) -> None:
-    """Make a run folder. The system lets one of several processes make it.
+    """Create a run folder; of several processes the system lets one succeed.
 
     Raises:
-        UserError: If it exists or cannot be made.
+        UserError: If it exists or cannot be created.
     """
     try:
         run.mkdir(parents=True)
@@ -48,19 +48,20 @@ def make_run(run: Path) -> None:
 
 @contextmanager
 def locked(run: Path, say: Callable[[str], None]) -> Iterator[Callable[[], bool]]:
-    """Keep other processes from writing into a run folder.
+    """Lock a run folder against other processes.
 
-    The lock belongs to the process, so that the system opens it however the process ends.
+    The operating system releases the lock when the process ends, however it ends.
 
     Args:
-        run: The folder.
-        say: Told where the file system has no locks; the run then goes on without one.
+        run: Run folder.
+        say: Receives a warning where the file system has no locks; the run continues without one.
 
     Yields:
-        Whether the folder is still the one that was locked, and no new one of the same name.
+        Function that tells whether the folder is still the locked one and not a new one of the
+        same name.
 
     Raises:
-        UserError: If another process writes into the folder, or it cannot be written.
+        UserError: If another process holds the lock, or the folder cannot be written.
     """
     try:
         file = (run / LOCK).open("ab+", buffering=0)

@@ -19,8 +19,8 @@ from reid_gen.generators.protocol import (
     Views,
 )
 from reid_gen.models.ema_encoder import EmaEncoder
-from reid_gen.models.encoder import Encoded, IdentityEncoder
-from reid_gen.models.normalisation import keeping_statistics
+from reid_gen.models.encoder import EncoderOutput, IdentityEncoder
+from reid_gen.models.normalisation import frozen_running_stats
 from reid_gen.runtime.devices import Runtime
 from reid_gen.training.contrastive_terms import ContrastBatch, ContrastTerms, MixupFeatures
 from reid_gen.types import Scalars
@@ -33,10 +33,10 @@ class Batch:
     """One training batch.
 
     Attributes:
-        images: As the identity encoder sees them, in 0..1, [B, 3, H, W].
-        index: Their rows among the training images, [B].
-        sources: Those that get views; None if there are none.
-        weak: Weak views of the images, mirrored at most, [B, 3, H, W]; None if no term needs them.
+        images: Augmented images in 0..1, [B, 3, H, W].
+        index: Rows of the images in the training set, [B].
+        sources: Images that get views; None if there are none.
+        weak: Weakly augmented images (mirrored at most), [B, 3, H, W]; None if no term needs them.
     """
 
     images: Tensor
@@ -47,47 +47,47 @@ class Batch:
 
 @dataclass(frozen=True)
 class TrainableNetwork:
-    """A network and the optimiser of its parameters."""
+    """A network with the optimiser of its parameters."""
 
     network: nn.Module
     optimizer: Optimizer
 
     def requires_grad_(self, flag: bool) -> None:
-        """Let gradients reach the optimiser's parameters, or keep them out."""
+        """Switch gradients of the optimiser's parameters on or off."""
         for parameter in self.parameters():
             parameter.requires_grad_(flag)
 
     def parameters(self) -> Iterator[nn.Parameter]:
-        """Those that the optimiser changes."""
+        """Parameters that the optimiser updates."""
         return (value for group in self.optimizer.param_groups for value in group["params"])
 
 
 @dataclass(frozen=True)
-class _Drawn:
-    """Views with what they were drawn from."""
+class _GeneratedViews:
+    """Generated views with the images they were generated from, and the features of both."""
 
     sources: ViewInputs
-    own: Encoded
+    source_encoded: EncoderOutput
     views: Views
-    encoded: Encoded | None
+    encoded: EncoderOutput | None
 
 
 @dataclass
 class TrainingStep:
-    """Draws views, trains who judges them, then who draws them and who recognises people.
+    """Generates views, then updates the discriminator, then generator and identity encoder.
 
     Attributes:
-        encoder: E_id; frozen if it is not among the trainable.
-        trainable: What is trained, by name: ``identity``, ``generator``, ``discriminator``.
+        encoder: Identity encoder E_id; frozen if it is not among ``trainable``.
+        trainable: Networks to train, by name: ``identity``, ``generator``, ``discriminator``.
         generator: Source of views; None for the baseline.
-        contrast: Terms with the memory bank; None if the identity encoder does not learn.
-        weights: Of all terms.
+        contrast: Contrastive terms on the memory bank; None if the identity encoder is frozen.
+        weights: Weight of every loss term.
         runtime: Device and precision.
         real_statistics: Whether the encoder's running statistics come from real images alone; in
-            GCL's release drawn ones enter too.
-        mean: What the generator draws by, so that the encoder learns from contrast alone and the
-            generator from its own terms alone; None takes the encoder itself, and each moves the
-            other too (GCL).
+            GCL's release those of generated images enter too.
+        ema_encoder: EMA of the encoder, for which the generator draws, so that the encoder is
+            trained by the contrastive loss alone and the generator by its own terms alone; None
+            uses the encoder itself, and gradients of each loss reach both (GCL).
     """
 
     encoder: IdentityEncoder
@@ -97,120 +97,137 @@ class TrainingStep:
     weights: Mapping[str, float]
     runtime: Runtime
     real_statistics: bool = True
-    mean: EmaEncoder | None = None
+    ema_encoder: EmaEncoder | None = None
 
     def __call__(self, batch: Batch, number: int) -> Scalars:
-        """Take step ``number`` of the epoch."""
-        (seen,) = self.encode(batch.images)  # f, F = E_id(x)
+        """Take step ``number`` of the epoch; returns every loss term."""
+        (real,) = self.encode(batch.images)  # f, F = E_id(x)
         with self.runtime.generator_autocast():
-            drawn = self._draw(batch.sources, seen)  # x' = G(E_str(m'), F);  f', F' = E_id(x')
-            judged = self._judge(drawn, number)
-        self._descend(judged, DISCRIMINATOR)  # L_D
-        contrasted = self._contrasted(batch, seen, drawn)  # L_vi
+            views = self._generate(batch.sources, real)  # x' = G(E_str(m'), F);  f' = E_id(x')
+            discriminator_terms = self._discriminator_terms(views, number)
+        self._update(discriminator_terms, DISCRIMINATOR)  # L_D
+        contrastive_terms = self._contrastive_terms(batch, real, views)  # L_vi
         with self.runtime.generator_autocast():
-            generated = self._generated(drawn)  # L_G
-        terms = {**contrasted, **generated}
-        self._descend(terms, IDENTITY, GENERATOR)  # sum_k w_k L_k
-        if self.mean is not None:
-            self.mean.update(self.encoder)
+            generator_terms = self._generator_terms(views)  # L_G
+        terms = {**contrastive_terms, **generator_terms}
+        self._update(terms, IDENTITY, GENERATOR)  # sum_k w_k L_k
+        if self.ema_encoder is not None:
+            self.ema_encoder.update(self.encoder)
         if self.contrast is not None:
             gather = self.runtime.gather
-            self.contrast.bank.update(gather(batch.index), gather(seen.feature.detach()))
-        return {name: float(value.detach()) for name, value in {**judged, **terms}.items()}
+            self.contrast.bank.update(gather(batch.index), gather(real.feature.detach()))
+        all_terms = {**discriminator_terms, **terms}
+        return {name: float(value.detach()) for name, value in all_terms.items()}
 
-    def encode(self, *images: Tensor) -> Sequence[Encoded]:
-        """Encode batches [b, 3, H, W]: at once when frozen, else each with its own statistics."""
-        return self._encode_by(self.encoder, images)
+    def encode(self, *images: Tensor) -> Sequence[EncoderOutput]:
+        """Encode batches [b, 3, H, W]; in training mode each with its own batch statistics."""
+        return self._encode_with(self.encoder, images)
 
-    def _encode_by(self, encoder: IdentityEncoder, images: Sequence[Tensor]) -> Sequence[Encoded]:
+    def _encode_with(
+        self, encoder: IdentityEncoder, batches: Sequence[Tensor]
+    ) -> list[EncoderOutput]:
         with self.runtime.autocast():
             if encoder.training:
-                return [encoder.encode(some) for some in images]
-            found = encoder.encode(torch.cat(list(images)))
-        ends = list(accumulate(len(some) for some in images))
-        return [found.at(slice(*pair)) for pair in pairwise([0, *ends])]
+                return [encoder.encode(images) for images in batches]
+            encoded = encoder.encode(torch.cat(list(batches)))
+        ends = list(accumulate(len(images) for images in batches))
+        return [encoded.select(slice(*bounds)) for bounds in pairwise([0, *ends])]
 
-    def _draw(self, sources: ViewInputs | None, seen: Encoded) -> _Drawn | None:
+    def _generate(self, sources: ViewInputs | None, real: EncoderOutput) -> _GeneratedViews | None:
         if self.generator is None or sources is None:
             return None
-        learning = GENERATOR in self.trainable
-        if self.mean is not None:
-            (own,) = self._encode_by_mean(sources.images)
+        train_generator = GENERATOR in self.trainable
+        if self.ema_encoder is not None:
+            (source_encoded,) = self._encode_with_ema(sources.images)
             views = self.generator.views(
-                sources, own, self._encode_by_mean, learning, ViewOutput.IMAGES
+                sources, source_encoded, self._encode_with_ema, train_generator, ViewOutput.IMAGES
             )
-            (found,) = self._encode_drawn(views.images.detach().flatten(0, 1))
-            return _Drawn(sources, own, views, found)
-        own = (
-            seen.at(sources.batch_index) if sources.unaugmented else self.encode(sources.images)[0]
+            (encoded,) = self._encode_generated(views.images.detach().flatten(0, 1))
+            return _GeneratedViews(sources, source_encoded, views, encoded)
+        if sources.unaugmented:
+            source_encoded = real.select(sources.batch_index)
+        else:
+            (source_encoded,) = self.encode(sources.images)
+        output = ViewOutput.NONE if self.contrast is None else ViewOutput.FEATURES
+        views = self.generator.views(
+            sources, source_encoded, self._encode_generated, train_generator, output
         )
-        wanted = ViewOutput.NONE if self.contrast is None else ViewOutput.FEATURES
-        views = self.generator.views(sources, own, self._encode_drawn, learning, wanted)
-        return _Drawn(sources, own, views, views.encoded)
+        return _GeneratedViews(sources, source_encoded, views, views.encoded)
 
-    def _encode_drawn(self, *images: Tensor) -> Sequence[Encoded]:
+    def _encode_generated(self, *images: Tensor) -> Sequence[EncoderOutput]:
         if not self.real_statistics:
             return self.encode(*images)
-        with keeping_statistics(self.encoder):
+        with frozen_running_stats(self.encoder):
             return self.encode(*images)
 
-    def _encode_by_mean(self, *images: Tensor) -> Sequence[Encoded]:
-        assert self.mean is not None
-        return self._encode_by(self.mean.encoder, images)
+    def _encode_with_ema(self, *images: Tensor) -> Sequence[EncoderOutput]:
+        assert self.ema_encoder is not None
+        return self._encode_with(self.ema_encoder.encoder, images)
 
-    def _judge(self, drawn: _Drawn | None, number: int) -> Terms:
-        if self.generator is None or drawn is None or DISCRIMINATOR not in self.trainable:
+    def _discriminator_terms(self, generated: _GeneratedViews | None, number: int) -> Terms:
+        if self.generator is None or generated is None or DISCRIMINATOR not in self.trainable:
             return {}
         self.trainable[DISCRIMINATOR].requires_grad_(True)
-        return self.generator.discriminator_terms(drawn.sources, drawn.views, number)
+        return self.generator.discriminator_terms(generated.sources, generated.views, number)
 
-    def _generated(self, drawn: _Drawn | None) -> Terms:
-        if self.generator is None or drawn is None or GENERATOR not in self.trainable:
+    def _generator_terms(self, generated: _GeneratedViews | None) -> Terms:
+        if self.generator is None or generated is None or GENERATOR not in self.trainable:
             return {}
         if DISCRIMINATOR in self.trainable:
             self.trainable[DISCRIMINATOR].requires_grad_(False)
-        return self.generator.generator_terms(drawn.sources, drawn.views, drawn.own)
+        return self.generator.generator_terms(
+            generated.sources, generated.views, generated.source_encoded
+        )
 
-    def _contrasted(self, batch: Batch, seen: Encoded, drawn: _Drawn | None) -> Terms:
+    def _contrastive_terms(
+        self, batch: Batch, real: EncoderOutput, generated: _GeneratedViews | None
+    ) -> Terms:
         if self.contrast is None:
             return {}
         weak = None if batch.weak is None else self.encode(batch.weak)[0].feature
-        if drawn is None or drawn.encoded is None:
-            return self.contrast(ContrastBatch(seen.feature, batch.index, weak=weak))
-        batch_index = drawn.sources.batch_index.repeat_interleave(drawn.views.images.shape[1])
-        view, sample_weight, mixup = drawn.encoded.feature, drawn.views.sample_weight, None
-        if drawn.views.mixed is not None:
-            mixup = self._mixup(drawn.views.mixed, batch.index[drawn.sources.batch_index])
+        if generated is None or generated.encoded is None:
+            return self.contrast(ContrastBatch(real.feature, batch.index, weak=weak))
+        views, batch_index = generated.views, generated.sources.batch_index
+        mixup = None
+        if views.mixup is not None:
+            mixup = self._encode_mixup(views.mixup, batch.index[batch_index])
         return self.contrast(
-            ContrastBatch(seen.feature, batch.index, view, batch_index, sample_weight, mixup, weak)
+            ContrastBatch(
+                real.feature,
+                batch.index,
+                view=generated.encoded.feature,
+                view_of=batch_index.repeat_interleave(views.images.shape[1]),
+                view_weight=views.sample_weight,
+                mixup=mixup,
+                weak=weak,
+            )
         )
 
-    def _mixup(self, mixed: MixupImages, index: Tensor) -> MixupFeatures:
-        """Pictures of two people; ``index`` are the rows in the bank of all that get views."""
-        pictures = mixed.images if self.mean is None else mixed.images.detach()
-        (found,) = self._encode_drawn(pictures)
-        own = index[: len(mixed.partners)]
-        return MixupFeatures(
-            found.feature, torch.stack([own, own[mixed.partners]], dim=1), mixed.share
-        )
+    def _encode_mixup(self, mixup: MixupImages, index: Tensor) -> MixupFeatures:
+        """Encode images of two people; ``index`` are the bank rows of all images with views."""
+        images = mixup.images if self.ema_encoder is None else mixup.images.detach()
+        (encoded,) = self._encode_generated(images)
+        first = index[: len(mixup.partners)]
+        rows = torch.stack([first, first[mixup.partners]], dim=1)
+        return MixupFeatures(encoded.feature, rows, mixup.share)
 
-    def _descend(self, terms: Terms, *names: str) -> None:
-        trainable = [self.trainable[name] for name in names if name in self.trainable]
-        descend(terms, self.weights, trainable, self.runtime)
+    def _update(self, terms: Terms, *names: str) -> None:
+        networks = [self.trainable[name] for name in names if name in self.trainable]
+        descend(terms, self.weights, networks, self.runtime)
 
 
 def descend(
     terms: Terms,
     weights: Mapping[str, float],
-    trainable: Sequence[TrainableNetwork],
+    networks: Sequence[TrainableNetwork],
     runtime: Runtime,
 ) -> None:
-    """One step of each learner down the weighted sum of the terms."""
-    for learner in trainable:
-        learner.optimizer.zero_grad(set_to_none=True)
+    """Take one optimiser step of each network on the weighted sum of the terms."""
+    for network in networks:
+        network.optimizer.zero_grad(set_to_none=True)
     if terms:
-        total = torch.stack([weights[name] * value for name, value in terms.items()]).sum()
-        total.backward()  # type: ignore[no-untyped-call]
-    for learner in trainable:
-        runtime.average_gradients(learner.parameters())
-        learner.optimizer.step()
+        loss = torch.stack([weights[name] * value for name, value in terms.items()]).sum()
+        loss.backward()  # type: ignore[no-untyped-call]
+    for network in networks:
+        runtime.average_gradients(network.parameters())
+        network.optimizer.step()

@@ -1,4 +1,4 @@
-"""The training loop: extract, cluster, fill the memory bank; draw, judge, contrast; again."""
+"""The training loop: extract, cluster, fill the memory bank, then step through the batches."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ import torch
 from numpy.typing import NDArray
 
 from reid_gen.cluster.pseudo_labels import PseudoLabels, usual_neighbours
-from reid_gen.data.batch_sampler import share, steps
+from reid_gen.data.batch_sampler import rows_of_rank, steps_per_epoch
 from reid_gen.data.images import unreadable_error
-from reid_gen.data.loaders import DecodedBatch, ImageLoader
+from reid_gen.data.loaders import ConditionInputs, DecodedBatch, ImageLoader, MakeConditions
 from reid_gen.data.sampling import shuffled_batches
-from reid_gen.data.sidecar import ConditionInputs, MakeConditions
 from reid_gen.errors import UserError
 from reid_gen.evaluation.features import extract_features
 from reid_gen.generators.protocol import ViewGenerator
@@ -31,7 +30,6 @@ from reid_gen.training.epoch_checks import check_finite, check_views
 from reid_gen.training.pose_pretraining import Pretraining
 from reid_gen.training.pose_step import POSE
 from reid_gen.training.preview import views_sheet
-from reid_gen.training.recipe import StageRecipe
 from reid_gen.training.stages import EpochPosition, Stage
 from reid_gen.training.step import (
     DISCRIMINATOR,
@@ -42,14 +40,14 @@ from reid_gen.training.step import (
 )
 from reid_gen.types import Float32Array, Image, Int64Array, Scalars, Uint8Array
 
-PARTNERS = {GENERATOR: DISCRIMINATOR, POSE: IDENTITY}
-"""Who learns with whom."""
+TRAINED_WITH = {GENERATOR: DISCRIMINATOR, POSE: IDENTITY}
+"""Network -> the network that is always trained with it."""
 Record = dict[str, float | int | str]
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """What one epoch leaves: its measurements and its memory bank, if it had one."""
+    """Result of one epoch: its metrics and its memory bank, if it had one."""
 
     record: Record
     bank: MemoryBank | None
@@ -57,26 +55,26 @@ class Epoch:
 
 @dataclass
 class Trainer:
-    """Trains an encoder on images without labels, and what draws views for it.
+    """Trains an identity encoder on images without labels, and a generator of views with it.
 
     Attributes:
-        encoder: E_id.
+        encoder: Identity encoder E_id.
         identity: The encoder with its optimiser, by the optimiser's name.
-        trainable: ``generator`` and ``discriminator``, or ``pose``, if there are any.
+        trainable: ``generator`` and ``discriminator``, or ``pose``, if the run trains any.
         generator: Source of views; None for the baseline.
         generator_batch: Images per batch of a stage that trains the generator alone.
         real_statistics: Whether the encoder's running statistics come from real images alone.
-        mean: What the generator draws by; None is the encoder itself.
-        loader: The training images.
-        recipes: What each stage learns from.
-        stages: Of the run.
-        fill_bank: From features [N, D], labels [N] and maybe ``camids`` [N] to a memory bank.
-        seed: Of the run.
-        extract_batch: Images per pass outside training.
+        ema_encoder: EMA of the encoder, for which the generator draws; None uses the encoder.
+        loader: Loader of the training images.
+        stages: Stages of the run.
+        fill_bank: Builds a memory bank from features [N, D], labels [N] and, where a term needs
+            them, ``camids`` [N].
+        seed: Seed of the run.
+        extract_batch: Images per forward pass outside training.
         runtime: Device, precision and processes.
-        progress: Display.
-        pretraining: Groups of pictures that share a pose, if a stage learns from them.
-        quality: Display only: agreement of pseudo labels with true pids, where there are any.
+        progress: Progress display.
+        pretraining: Pose pre-training, if a stage uses it.
+        quality: Measures pseudo labels against true pids for display; None without pids.
     """
 
     encoder: IdentityEncoder
@@ -85,9 +83,8 @@ class Trainer:
     generator: ViewGenerator | None
     generator_batch: int
     real_statistics: bool
-    mean: EmaEncoder | None
+    ema_encoder: EmaEncoder | None
     loader: ImageLoader
-    recipes: Sequence[StageRecipe]
     stages: Sequence[Stage]
     fill_bank: Callable[..., MemoryBank]
     seed: int
@@ -100,60 +97,61 @@ class Trainer:
     def __post_init__(self) -> None:
         self.encode = self.runtime.encoder(self.encoder)
 
-    def epoch(self, place: EpochPosition) -> Epoch:
+    def epoch(self, position: EpochPosition) -> Epoch:
         """Run one epoch.
 
         Raises:
             UserError: If images do not decode, clustering collapses, the loss is not finite, or no
-                image gets a view in a stage that draws some.
+                image gets a view in a stage that generates views.
         """
-        stage = self.stages[place.stage]
+        stage = position.stage
         record: Record = {"stage": stage.name}
-        if self.mean is not None and IDENTITY not in stage.trains and place.epoch == 0:
-            self.mean.reset(self.encoder)
-        if self._draws_views(stage):
-            record["without_views"] = int((~self._usable()).sum())
+        if self.ema_encoder is not None and IDENTITY not in stage.trains and position.epoch == 0:
+            self.ema_encoder.reset(self.encoder)
+        if self._uses_views(stage):
+            record["without_views"] = int((~self._has_views()).sum())
         bank = None
-        recipe = self.recipes[place.stage]
         if POSE in stage.trains:
-            losses = self._pretrain(place)
+            losses = self._pretrain(position)
         elif IDENTITY not in stage.trains:
-            drawn = self._plainly(stage, place)
-            losses = self._descend(place, self.loader, drawn, self._step(place, None))
+            batches = self._generator_batches(position)
+            losses = self._run_steps(position, self.loader, batches, self._step(position, None))
         else:
-            labels, bank = self._labelled(place, recipe, record)
-            drawn = recipe.pool.by_label(labels, stage.iterations, self._rng(place))
-            step = self._step(place, recipe.contrast(bank))
-            losses = self._descend(place, recipe.pool.loader, drawn, step)
+            labels, bank = self._label(position, record)
+            batches = stage.pool.clustered_batches(
+                labels, stage.iterations, self._sampling_rng(position)
+            )
+            step = self._step(position, stage.contrast(bank))
+            losses = self._run_steps(position, stage.pool.loader, batches, step)
         return Epoch({**record, **losses, **self.runtime.peak_memory()}, bank)
 
-    def _labelled(
-        self, place: EpochPosition, recipe: StageRecipe, record: Record
-    ) -> tuple[Int64Array, MemoryBank]:
-        """Labels and the memory bank of an epoch; adds what was found to the record."""
+    def _label(self, position: EpochPosition, record: Record) -> tuple[Int64Array, MemoryBank]:
+        """Labels [N] and the memory bank of an epoch; adds their metrics to ``record``."""
+        stage = position.stage
         start = time.perf_counter()
-        features = self._extract(recipe.pool.loader, place)
+        features = self._extract(stage.pool.loader, position)
         extracted = time.perf_counter()
         record["seconds_extract"] = extracted - start
-        labels = recipe.labels
+        labels = stage.labels
         if labels is None:
-            found = self._pseudo_labels(features, recipe)
-            labels = found.labels
-            record |= {**found.summary(), **(self.quality(labels) if self.quality else {})}
+            clusters = self._cluster(features, stage)
+            labels = clusters.labels
+            record |= {**clusters.summary(), **(self.quality(labels) if self.quality else {})}
             record["seconds_cluster"] = time.perf_counter() - extracted
-        record["learning_rate"] = self.stages[place.stage].rate(place.epoch)
+        record["learning_rate"] = stage.schedule.rate(position.epoch)
         device = self.runtime.device
-        on_device = (torch.from_numpy(some).to(device) for some in (features, labels))
-        camids = None if recipe.camids is None else torch.from_numpy(recipe.camids).to(device)
-        return labels, self.fill_bank(*on_device, camids=camids)
+        tensors = (torch.from_numpy(array).to(device) for array in (features, labels))
+        camids = None if stage.camids is None else torch.from_numpy(stage.camids).to(device)
+        return labels, self.fill_bank(*tensors, camids=camids)
 
-    def _extract(self, loader: ImageLoader, place: EpochPosition) -> Float32Array:
+    def _extract(self, loader: ImageLoader, position: EpochPosition) -> Float32Array:
         """Features of all images, [N, D]; the processes share the work."""
-        shares = np.array_split(np.arange(len(loader.images)), self.runtime.processes)
-        mine = loader.part(shares[self.runtime.rank])
-        with self.progress.task(f"epoch {place.number}: extract", len(mine.images)) as advance:
+        shards = np.array_split(np.arange(len(loader.images)), self.runtime.processes)
+        shard = loader.subset(shards[self.runtime.rank])
+        title = f"epoch {position.number}: extract"
+        with self.progress.task(title, len(shard.images)) as advance:
             extracted = extract_features(
-                self.encode, mine, batch=self.extract_batch, advance=advance
+                self.encode, shard, batch=self.extract_batch, advance=advance
             )
         parts = self.runtime.gather_objects(extracted)
         failures = [failure for part in parts for failure in part.failures]
@@ -161,146 +159,146 @@ class Trainer:
             raise unreadable_error(failures)
         return np.concatenate([part.features for part in parts])
 
-    def _pseudo_labels(self, features: Float32Array, recipe: StageRecipe) -> PseudoLabels:
-        """Cluster on one process, so that all see the same labels."""
-        found = self.runtime.broadcast(recipe.cluster(features) if self.runtime.is_main else None)
-        assert found is not None
-        if found.clusters < 2:
+    def _cluster(self, features: Float32Array, stage: Stage) -> PseudoLabels:
+        """Cluster in the main process, so that all processes get the same labels."""
+        clusters = self.runtime.broadcast(stage.cluster(features) if self.runtime.is_main else None)
+        assert clusters is not None
+        if clusters.clusters < 2:
             k1, k2 = usual_neighbours(len(features))
-            by = "" if found.eps is None else f" at eps {found.eps:.3f}"
+            at_eps = "" if clusters.eps is None else f" at eps {clusters.eps:.3f}"
             raise UserError(
-                f"clustering found {found.clusters} cluster(s) among {len(features)} images{by}, "
-                "and training needs at least 2; change clustering.eps (larger if most images are "
-                "outliers, smaller if one cluster holds them all), clustering.min_samples, or "
-                f"clustering.k1 and k2 ({k1} and {k2} suit so many images), or start from better "
-                "weights"
+                f"clustering found {clusters.clusters} cluster(s) among {len(features)} images"
+                f"{at_eps}, and training needs at least 2; change clustering.eps (larger if most "
+                "images are outliers, smaller if one cluster holds them all), "
+                f"clustering.min_samples, or clustering.k1 and k2 ({k1} and {k2} suit so many "
+                "images), or start from better weights"
             )
-        return found
+        return clusters
 
-    def _plainly(self, stage: Stage, place: EpochPosition) -> Iterator[Int64Array]:
-        """Batches of images that can get views, for a generator that learns alone."""
-        rows = np.flatnonzero(self._usable())
+    def _generator_batches(self, position: EpochPosition) -> Iterator[Int64Array]:
+        """Batches of images that can get views, for a stage that trains the generator alone."""
+        rows = np.flatnonzero(self._has_views())
         return shuffled_batches(
             rows,
             batch=self.generator_batch,
-            iterations=stage.iterations or steps(len(rows), self.generator_batch),
-            rng=self._rng(place),
+            iterations=position.stage.iterations
+            or steps_per_epoch(len(rows), self.generator_batch),
+            rng=self._sampling_rng(position),
         )
 
-    def _rng(self, place: EpochPosition) -> np.random.Generator:
-        """Decides which images an epoch sees, the same on all processes."""
-        return seeded_rng(self.seed, place.total)
+    def _sampling_rng(self, position: EpochPosition) -> np.random.Generator:
+        """Random generator that samples an epoch's batches, equal in all processes."""
+        return seeded_rng(self.seed, position.total)
 
-    def _changes(self, place: EpochPosition) -> np.random.Generator:
-        """Decides how an epoch's images are augmented, on each process in its own way."""
-        return seeded_rng(self.seed, place.total, self.runtime.rank, 1)
+    def _augmentation_rng(self, position: EpochPosition) -> np.random.Generator:
+        """Random generator that augments an epoch's images, another one in each process."""
+        return seeded_rng(self.seed, position.total, self.runtime.rank, 1)
 
-    def _pretrain(self, place: EpochPosition) -> Record:
-        """An epoch on groups of pictures that share a pose."""
+    def _pretrain(self, position: EpochPosition) -> Record:
+        """Run an epoch of pose pre-training."""
         assert self.pretraining is not None
-        stage, groups = self.stages[place.stage], self.pretraining
-        trainable = list(self._learners(place).values())
-        drawn = groups.batches(stage.iterations, self._rng(place))
-        step = groups.step(self.encoder, trainable, self.runtime, self._changes(place))
-        return self._descend(place, groups.pool.loader, drawn, step)
+        pretraining = self.pretraining
+        trainable = list(self._set_trainable(position).values())
+        batches = pretraining.batches(position.stage.iterations, self._sampling_rng(position))
+        rng = self._augmentation_rng(position)
+        step = pretraining.step(self.encoder, trainable, self.runtime, rng)
+        return self._run_steps(position, pretraining.pool.loader, batches, step)
 
     def _step(
-        self, place: EpochPosition, contrast: ContrastTerms | None
+        self, position: EpochPosition, contrast: ContrastTerms | None
     ) -> Callable[[DecodedBatch, int], Scalars]:
-        """What is done with each decoded batch of a stage that is no pre-training."""
-        recipe = self.recipes[place.stage]
+        """Training step on decoded batches, of every stage but pose pre-training."""
+        stage = position.stage
         step = TrainingStep(
             encoder=self.encoder,
-            trainable=self._learners(place),
+            trainable=self._set_trainable(position),
             generator=self.generator,
             contrast=contrast,
-            weights=recipe.weights,
+            weights=stage.weights,
             runtime=self.runtime,
             real_statistics=self.real_statistics,
-            mean=self.mean if IDENTITY in self.stages[place.stage].trains else None,
+            ema_encoder=self.ema_encoder if IDENTITY in stage.trains else None,
         )
-        changes = self._changes(place)
+        rng = self._augmentation_rng(position)
 
-        def prepared(decoded: DecodedBatch, number: int) -> Scalars:
-            weak = recipe.weights["weak_view"] > 0
-            batch = prepare(decoded, recipe.augmentation, changes, self.runtime.device, weak)
+        def step_on(decoded: DecodedBatch, number: int) -> Scalars:
+            weak = stage.weights["weak_view"] > 0
+            batch = prepare(decoded, stage.augmentation, rng, self.runtime.device, weak)
             return step(batch, number)
 
-        return prepared
+        return step_on
 
-    def _descend(
+    def _run_steps(
         self,
-        place: EpochPosition,
+        position: EpochPosition,
         loader: ImageLoader,
         batches: Iterator[Int64Array],
         step: Callable[[DecodedBatch, int], Scalars],
     ) -> Record:
-        """Take the stage's steps; returns the mean of every loss term, and the speed."""
-        start, images, viewed = time.perf_counter(), 0, 0
-        mine = [share(rows, self.runtime.rank, self.runtime.processes) for rows in batches]
+        """Take a step on each batch of rows; returns the mean of every loss term, and the speed."""
+        start, images, views = time.perf_counter(), 0, 0
+        shards = [rows_of_rank(rows, self.runtime.rank, self.runtime.processes) for rows in batches]
         totals: dict[str, list[float]] = {}
-        reading = loader.read(mine, self._make_conditions(place, self.stages[place.stage]))
-        with self.progress.task(f"epoch {place.number}: train", len(mine)) as advance:
-            for number, decoded in enumerate(reading):
+        decoded_batches = loader.read(shards, self._make_conditions(position))
+        with self.progress.task(f"epoch {position.number}: train", len(shards)) as advance:
+            for number, decoded in enumerate(decoded_batches):
                 terms = step(decoded, number)
-                check_finite(terms, place)
+                check_finite(terms, position)
                 images += len(decoded.index)
-                viewed += with_views(decoded)
+                views += with_views(decoded)
                 for name, value in terms.items():
                     totals.setdefault(name, []).append(value)
                 advance(1)
-        for encoder in (self.encoder, self.mean):
+        for encoder in (self.encoder, self.ema_encoder):
             if encoder is not None:
                 self.runtime.average_statistics(encoder)
-        if self._draws_views(self.stages[place.stage]):
-            check_views(viewed, place)
-        means: Record = {f"loss_{name}": float(np.mean(found)) for name, found in totals.items()}
+        if self._uses_views(position.stage):
+            check_views(views, position)
+        means: Record = {f"loss_{name}": float(np.mean(values)) for name, values in totals.items()}
         seconds = time.perf_counter() - start
         return {**means, "seconds_train": seconds, "images_per_second": images / seconds}
 
-    def show(self, stage: Stage) -> Uint8Array | None:
-        """A contact sheet of views of some training images, [h, w, 3], if the stage has views."""
-        if self.generator is None or not self._draws_views(stage):
+    def preview(self, stage: Stage) -> Uint8Array | None:
+        """Draw a sheet of views of some training images, [h, w, 3]; None if the stage has none."""
+        if self.generator is None or not self._uses_views(stage):
             return None
-        encoder = self.encoder if self.mean is None else self.mean.encoder
+        encoder = self.encoder if self.ema_encoder is None else self.ema_encoder.encoder
         return views_sheet(self.generator, encoder, self.loader, self.runtime)
 
-    def _draws_views(self, stage: Stage) -> bool:
+    def _uses_views(self, stage: Stage) -> bool:
         return self.generator is not None and (stage.views or GENERATOR in stage.trains)
 
-    def _usable(self) -> NDArray[np.bool_]:
-        """Which training images can get views, [N]."""
+    def _has_views(self) -> NDArray[np.bool_]:
+        """Whether each training image can get views, [N]."""
         assert self.generator is not None
         return self.generator.usable(self.loader.images)
 
-    def _learners(self, place: EpochPosition) -> dict[str, TrainableNetwork]:
-        """Who learns in a stage, at its learning rates; all others are frozen."""
-        stage = self.stages[place.stage]
-        trainable = {IDENTITY: self.identity[self.recipes[place.stage].optimizer], **self.trainable}
-        wanted = set(stage.trains) | {
-            partner for name, partner in PARTNERS.items() if name in stage.trains
-        }
-        for name, learner in trainable.items():
-            learner.requires_grad_(name in wanted)
-            for group in learner.optimizer.param_groups:
+    def _set_trainable(self, position: EpochPosition) -> dict[str, TrainableNetwork]:
+        """Unfreeze the stage's networks and set their learning rates; freeze all others."""
+        stage = position.stage
+        networks = {IDENTITY: self.identity[stage.optimizer], **self.trainable}
+        names = {*stage.trains, *(TRAINED_WITH[n] for n in stage.trains if n in TRAINED_WITH)}
+        for name, network in networks.items():
+            network.requires_grad_(name in names)
+            for group in network.optimizer.param_groups:
                 if name in (IDENTITY, POSE):
                     group["weight_decay"] = stage.weight_decay
-                    group["lr"] = stage.rate(place.epoch)
+                    group["lr"] = stage.schedule.rate(position.epoch)
                 else:
                     group["lr"] = stage.generator_learning_rate
-        self.encoder.train(IDENTITY in wanted)
-        return {name: learner for name, learner in trainable.items() if name in wanted}
+        self.encoder.train(IDENTITY in names)
+        return {name: network for name, network in networks.items() if name in names}
 
-    def _make_conditions(self, place: EpochPosition, stage: Stage) -> MakeConditions | None:
-        """What the generator wants beside the images; random by place alone."""
-        source = self.generator
-        if source is None or not self._draws_views(stage):
+    def _make_conditions(self, position: EpochPosition) -> MakeConditions | None:
+        """Condition maker of the generator; its randomness depends on the batch's number alone."""
+        generator = self.generator
+        if generator is None or not self._uses_views(position.stage):
             return None
 
         def make_conditions(
             images: Sequence[Image], pixels: Uint8Array, number: int
         ) -> ConditionInputs:
-            seed = [self.seed, place.total, self.runtime.rank, 2, number]
-            return source.make_conditions(images, pixels, np.random.default_rng(seed))
+            seed = [self.seed, position.total, self.runtime.rank, 2, number]
+            return generator.make_conditions(images, pixels, np.random.default_rng(seed))
 
         return make_conditions

@@ -6,7 +6,7 @@ import torch
 
 from reid_gen.cluster.pseudo_labels import FixedEps, pseudo_labels
 from reid_gen.errors import UserError
-from reid_gen.training.stages import places
+from reid_gen.training.stages import epochs_of
 from tests.cluster.features import people
 from tests.data.real_format import make_folder, make_market
 from tests.training.small import experiment, write_config
@@ -29,7 +29,7 @@ def test_camera_norm_reaches_the_clustering(config):
     camids = np.array([image.camid for image in images])
     features, _ = people(persons=len(images) // 6, each=6)
     expected = pseudo_labels(features, eps=FixedEps(0.6), k1=6, k2=2, min_samples=2, camids=camids)
-    assert made.trainer.recipes[0].cluster(features).labels.tolist() == expected.labels.tolist()
+    assert made.trainer.stages[0].cluster(features).labels.tolist() == expected.labels.tolist()
     assert made.about["protocol"]["camera_ids_used"] == "clustering"
 
 
@@ -37,17 +37,17 @@ def test_camera_proxy_reaches_bank_and_terms(config):
     made, _ = experiment(config, "loss.weights.camera_proxy=0.5", "loss.proxy_negatives=3")
     trainer = made.trainer
     assert made.about["protocol"]["camera_ids_used"] == "loss"
-    epoch = trainer.epoch(next(places(trainer.stages, 0)))
+    epoch = trainer.epoch(next(epochs_of(trainer.stages)))
     assert epoch.record["loss_camera_proxy"] > 0
     assert len(epoch.bank.proxies.features) > len(epoch.bank.prototypes)
-    assert trainer.recipes[0].contrast(epoch.bank).proxy_negatives == 3
+    assert trainer.stages[0].contrast(epoch.bank).proxy_negatives == 3
 
 
 def test_weak_view_alone_trains_the_encoder(config):
     made, _ = experiment(config, "loss.weights={prototype: 0, weak_view: 1}")
     trainer = made.trainer
     before = trainer.encoder.backbone.conv1.weight.detach().clone()
-    record = trainer.epoch(next(places(trainer.stages, 0))).record
+    record = trainer.epoch(next(epochs_of(trainer.stages))).record
     assert [name for name in record if name.startswith("loss_")] == ["loss_weak_view"]
     assert not torch.equal(trainer.encoder.backbone.conv1.weight, before)
 

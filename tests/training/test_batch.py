@@ -3,8 +3,7 @@ import pytest
 import torch
 
 from reid_gen.data.images import UnreadableImage
-from reid_gen.data.loaders import DecodedBatch
-from reid_gen.data.sidecar import ConditionInputs
+from reid_gen.data.loaders import ConditionInputs, DecodedBatch
 from reid_gen.data.transforms import Augmentation, to_images
 from reid_gen.errors import UserError
 from reid_gen.training.batch import prepare
@@ -63,7 +62,7 @@ def test_prepare_makes_whole_weak_views_mirrored_the_other_way():
     changes = Augmentation(flip=0.5, pad=3, erase=1.0, fill=(1, 0, 1))
     generator = np.random.default_rng(1)
     found = prepare(decoded(), changes, generator, torch.device("cpu"), weak=True)
-    mirrored = changes.draw(5, 12, 8, np.random.default_rng(1)).mirrored
+    mirrored = changes.sample(5, 12, 8, np.random.default_rng(1)).flipped
     assert 0 < mirrored.sum() < 5
     whole = to_images(decoded().pixels)
     for own, image, first in zip(found.weak, whole, mirrored, strict=True):

@@ -72,7 +72,7 @@ def test_gcls_three_terms_equal_loops_as_in_the_release(bank, anchors):
     negative = draw_negatives(positives(ROWS), 3)
     mate, mate_of_view = (bank.features[draw_mates(positives(ROWS))] for _ in range(2))
     chosen = [row.nonzero().flatten().tolist() for row in negative]
-    z, z_new, memory = anchors.real, anchors.view, bank.features
+    z, z_new, memory = anchors.image, anchors.view, bank.features
     wanted = gcl_pair(z_new, memory[ROWS], memory, chosen, 0.3)
     assert found["view_instance"].item() == pytest.approx(wanted, rel=1e-5)
     wanted = gcl_pair(z_new, mate_of_view, memory, chosen, 0.3)
@@ -89,16 +89,16 @@ def test_gcls_three_terms_equal_loops_as_in_the_release(bank, anchors):
 def test_with_our_defaults_the_live_image_is_the_positive_and_pushed_itself(bank, anchors):
     found = terms(bank, anchors, Pairs())
     everybody = [row.nonzero().flatten().tolist() for row in draw_negatives(positives(ROWS), None)]
-    wanted = gcl_pair(anchors.view, anchors.real, bank.features, everybody, 0.3)
+    wanted = gcl_pair(anchors.view, anchors.image, bank.features, everybody, 0.3)
     assert found["view_instance"].item() == pytest.approx(wanted, rel=1e-5)
     torch.manual_seed(2)
     mate = bank.features[draw_mates(positives(ROWS))]
-    wanted = gcl_pair(anchors.real, mate, bank.features, everybody, 0.3)
+    wanted = gcl_pair(anchors.image, mate, bank.features, everybody, 0.3)
     assert found["real_cluster"].item() == pytest.approx(wanted, rel=1e-5)
 
 
 def test_a_live_positive_takes_gradient_and_one_of_the_bank_does_not(bank, anchors):
-    real = anchors.real.clone().requires_grad_()
+    real = anchors.image.clone().requires_grad_()
     for positive_from_batch in (True, False):
         made = terms(
             bank,
@@ -109,20 +109,20 @@ def test_a_live_positive_takes_gradient_and_one_of_the_bank_does_not(bank, ancho
 
 
 def test_views_of_some_images_are_contrasted_with_those_images(bank, anchors):
-    some = ContrastBatch(anchors.real, ROWS, anchors.view[:2], torch.tensor([2, 0]))
+    some = ContrastBatch(anchors.image, ROWS, anchors.view[:2], torch.tensor([2, 0]))
     found = terms(bank, some, Pairs())["view_prototype"]
     own = ContrastBatch(anchors.view[:2], ROWS[[2, 0]])
     assert found.item() == pytest.approx(terms(bank, own, Pairs())["prototype"].item())
 
 
 def test_a_batch_without_views_has_no_terms_of_views(bank, anchors):
-    plain = terms(bank, ContrastBatch(anchors.real, ROWS), Pairs())
+    plain = terms(bank, ContrastBatch(anchors.image, ROWS), Pairs())
     assert set(plain) == {"prototype", "hard_prototype", "instance"}
 
 
 def test_a_batch_of_a_single_cluster_gives_finite_terms(bank, anchors):
     rows = torch.tensor([0, 1, 2])
-    found = terms(bank, ContrastBatch(anchors.real, rows, anchors.view, anchors.view_of), Pairs())
+    found = terms(bank, ContrastBatch(anchors.image, rows, anchors.view, anchors.view_of), Pairs())
     assert set(found) == set(NAMES) - {"mixup", "weak_view"}
     assert all(torch.isfinite(value) for value in found.values())
 
@@ -139,11 +139,11 @@ def test_a_bank_of_a_single_cluster_has_no_negatives_and_pulls_nothing(anchors):
 def test_a_picture_of_two_people_is_pulled_to_both_clusters_by_their_shares(bank, anchors):
     share = torch.tensor([0.8, 0.6, 0.5])
     rows = torch.tensor([[0, 3], [5, 1], [3, 4]])  # the last two share a cluster
-    mixup = MixupFeatures(anchors.real, rows, share)
-    found = terms(bank, ContrastBatch(anchors.real, ROWS, mixup=mixup), Pairs())["mixup"]
+    mixup = MixupFeatures(anchors.image, rows, share)
+    found = terms(bank, ContrastBatch(anchors.image, ROWS, mixup=mixup), Pairs())["mixup"]
     total = 0.0
     for n in range(3):
-        logits = bank.prototypes @ anchors.real[n] / 0.3
+        logits = bank.prototypes @ anchors.image[n] / 0.3
         log_share = logits - logits.logsumexp(0)
         for row, weight in zip(rows[n], (share[n], 1 - share[n]), strict=True):
             total -= weight * log_share[LABELS[row]]
@@ -152,7 +152,7 @@ def test_a_picture_of_two_people_is_pulled_to_both_clusters_by_their_shares(bank
 
 def test_a_view_counts_as_much_as_it_is_worth(bank, anchors):
     sample_weight = torch.tensor([1.0, 0.0, 0.5])
-    some = replace(anchors, sample_weight=sample_weight)
+    some = replace(anchors, view_weight=sample_weight)
     for name in ("view_prototype", "view_align", "view_instance"):
         each = [
             terms(
@@ -169,18 +169,18 @@ def test_a_view_counts_as_much_as_it_is_worth(bank, anchors):
 
 def test_alignment_pulls_view_and_image_together(bank, anchors):
     found = terms(bank, anchors, Pairs())["view_align"]
-    torch.testing.assert_close(found, ((anchors.real - anchors.view) ** 2).sum(1).mean())
+    torch.testing.assert_close(found, ((anchors.image - anchors.view) ** 2).sum(1).mean())
 
 
 def test_hard_prototype_is_info_nce_with_hard_prototypes(bank, anchors):
     bank.update(torch.tensor([0, 1, 4, 6]), F.normalize(torch.randn(4, 4), dim=1))
     assert not torch.equal(bank.hard_prototypes, bank.prototypes)
-    found = terms(bank, ContrastBatch(anchors.real, ROWS), Pairs())["hard_prototype"]
-    wanted = info_nce(anchors.real @ bank.hard_prototypes.T, LABELS[ROWS].tolist(), 0.3)
+    found = terms(bank, ContrastBatch(anchors.image, ROWS), Pairs())["hard_prototype"]
+    wanted = info_nce(anchors.image @ bank.hard_prototypes.T, LABELS[ROWS].tolist(), 0.3)
     assert found.item() == pytest.approx(wanted, rel=1e-5)
 
 
 def test_weak_view_is_info_nce_with_prototypes(bank, anchors):
-    found = terms(bank, ContrastBatch(anchors.real, ROWS, weak=anchors.view), Pairs())["weak_view"]
+    found = terms(bank, ContrastBatch(anchors.image, ROWS, weak=anchors.view), Pairs())["weak_view"]
     wanted = info_nce(anchors.view @ bank.prototypes.T, LABELS[ROWS].tolist(), 0.3)
     assert found.item() == pytest.approx(wanted, rel=1e-5)

@@ -12,7 +12,13 @@ from reid_gen.data.positive_groups import SAME_POSE, Member, start_groups, write
 from reid_gen.errors import UserError
 from reid_gen.losses.reconstruction import weighted_absolute
 from reid_gen.models.encoder import EncoderCard, create_encoder
-from reid_gen.models.pose import PatchPainter, PoseHead, PoseHeads, draw_masks, over_pixels
+from reid_gen.models.pose import (
+    PatchReconstructionHead,
+    PoseHead,
+    PoseHeads,
+    random_patch_masks,
+    upsample_masks,
+)
 from reid_gen.models.weights import read_weights
 from reid_gen.runtime.devices import Runtime
 from reid_gen.training.metrics_log import read_metrics
@@ -31,7 +37,9 @@ def make_step(weights, backbone="resnet10t", pooling="avg"):
     stride = None if backbone.startswith("vit") else 1
     card = EncoderCard(backbone, pooling, 64, 32, stride, pose_token=stride is None)
     encoder = create_encoder(card)
-    heads = PoseHeads(PoseHead(encoder.channels, 16, 8), PatchPainter(encoder.channels, (16, 16)))
+    heads = PoseHeads(
+        PoseHead(encoder.channels, 16, 8), PatchReconstructionHead(encoder.channels, (16, 16))
+    )
     trainable = [
         TrainableNetwork(n, torch.optim.SGD(n.parameters(), lr=0.1)) for n in (encoder, heads)
     ]
@@ -72,7 +80,7 @@ def test_alignment_equals_hap_eq_4():
 def test_hidden_patches_are_what_counts_pixel_by_pixel():
     torch.manual_seed(0)
     found, wanted = torch.rand(2, 2, 3, 8, 4).double()
-    masks = over_pixels(draw_masks(2, (4, 2), 0.5), 8, 4).double()
+    masks = upsample_masks(random_patch_masks(2, (4, 2), 0.5), 8, 4).double()
     assert masks.view(2, -1).sum(1).tolist() == [16, 16]
     total = count = 0.0
     for n in range(2):
@@ -85,7 +93,7 @@ def test_hidden_patches_are_what_counts_pixel_by_pixel():
 
 
 def test_each_place_of_the_map_draws_the_patch_that_it_lies_over():
-    painter = PatchPainter(3, (2, 2))
+    painter = PatchReconstructionHead(3, (2, 2))
     torch.nn.init.zeros_(painter.layer.bias)
     with torch.no_grad():  # every pixel of a patch is the place's own three channels
         painter.layer.weight.copy_(torch.eye(3).repeat_interleave(4, 0)[..., None, None])

@@ -1,4 +1,4 @@
-"""What the loop decides for each epoch, looked at without training."""
+"""Decisions of the trainer for each epoch, tested without training."""
 
 from dataclasses import replace
 from types import SimpleNamespace
@@ -7,91 +7,106 @@ import numpy as np
 import pytest
 
 from reid_gen.training import run as run_module
-from reid_gen.training.stages import EpochPosition
+from reid_gen.training.stages import EpochPosition, Schedule
 from reid_gen.training.step import DISCRIMINATOR, GENERATOR, IDENTITY
 from tests.training.joint import write_joint_config
 from tests.training.small import experiment
 
-FIRST, SECOND = EpochPosition(2, 0, 2), EpochPosition(2, 1, 3)
-GENERATOR_STAGE = 1
-
 
 @pytest.fixture(scope="module")
 def trainer(tmp_path_factory):
-    """Of a joint run with a mean encoder; stage 1 trains the generator, stage 2 both."""
+    """Joint run with an EMA encoder; stage 1 trains the generator, 2 both, 3 uses its views."""
     config = write_joint_config(tmp_path_factory.mktemp("joint"))
     return experiment(config, "generator.ema_momentum=0.9")[0].trainer
+
+
+@pytest.fixture
+def generator_stage(trainer):
+    return trainer.stages[1]
+
+
+@pytest.fixture
+def joint_stage(trainer):
+    return trainer.stages[2]
+
+
+@pytest.fixture
+def two_epochs(joint_stage):
+    return EpochPosition(joint_stage, 0, 2), EpochPosition(joint_stage, 1, 3)
 
 
 def at_rank(trainer, rank):
     return replace(trainer, runtime=SimpleNamespace(rank=rank, encoder=lambda encoder: None))
 
 
-def test_trainer_draws_the_same_rows_on_all_ranks_and_others_next_epoch(trainer):
-    drawn = [
-        some._rng(place).random()
-        for some in (trainer, at_rank(trainer, 1))
-        for place in (FIRST, SECOND)
+def test_trainer_samples_equal_rows_on_all_ranks(trainer, two_epochs):
+    samples = [
+        process._sampling_rng(position).random()
+        for process in (trainer, at_rank(trainer, 1))
+        for position in two_epochs
     ]
-    assert drawn[:2] == drawn[2:]
-    assert drawn[0] != drawn[1]
+    assert samples[:2] == samples[2:]
+    assert samples[0] != samples[1]
 
 
-def test_trainer_changes_images_otherwise_on_every_rank_and_epoch(trainer):
-    drawn = [
-        at_rank(trainer, rank)._changes(place).random()
+def test_trainer_augments_differently_by_rank_and_epoch(trainer, two_epochs):
+    samples = [
+        at_rank(trainer, rank)._augmentation_rng(position).random()
         for rank in (0, 1)
-        for place in (FIRST, SECOND)
+        for position in two_epochs
     ]
-    assert len({*drawn, trainer._rng(FIRST).random()}) == 5
+    assert len({*samples, trainer._sampling_rng(two_epochs[0]).random()}) == 5
 
 
-def test_trainer_turns_bodies_otherwise_on_every_rank_epoch_and_batch(trainer):
+def test_trainer_turns_bodies_by_rank_epoch_and_batch(trainer, two_epochs):
     seeds = []
 
     def make_conditions(images, pixels, rng):
         seeds.append(rng.random())
 
     for rank in (0, 1):
-        ranked = replace(
+        process = replace(
             at_rank(trainer, rank), generator=SimpleNamespace(make_conditions=make_conditions)
         )
-        for place in (FIRST, SECOND):
+        for position in two_epochs:
             for number in (0, 1):
-                ranked._make_conditions(place, trainer.stages[place.stage])((), (), number)
+                process._make_conditions(position)((), (), number)
     assert len(set(seeds)) == 8
 
 
-def test_trainer_draws_a_lone_generator_only_images_with_bodies(trainer):
-    stage = replace(trainer.stages[GENERATOR_STAGE], iterations=None)
-    rows = np.concatenate(list(trainer._plainly(stage, EpochPosition(1, 0, 1))))
+def test_trainer_trains_the_generator_on_images_with_bodies(trainer, generator_stage):
+    stage = replace(generator_stage, iterations=None)
+    rows = np.concatenate(list(trainer._generator_batches(EpochPosition(stage, 0, 1))))
     usable = np.flatnonzero(trainer.generator.usable(trainer.loader.images))
     assert sorted(rows) == usable.tolist()
     assert len(usable) < len(trainer.loader.images)
 
 
-def test_trainer_gives_each_learner_the_rates_of_the_stage(trainer):
-    joint = replace(
-        trainer.stages[2], learning_rate=0.5, generator_learning_rate=0.3, weight_decay=0.25,
-        warmup_epochs=1,
-    )  # fmt: skip
-    some = replace(trainer, stages=(*trainer.stages[:2], joint, *trainer.stages[3:]))
-    trainable = some._learners(FIRST)
-    assert set(trainable) == {IDENTITY, GENERATOR, DISCRIMINATOR}
-    rates = {name: learner.optimizer.param_groups[0]["lr"] for name, learner in trainable.items()}
-    assert rates == {IDENTITY: 0.25, GENERATOR: 0.3, DISCRIMINATOR: 0.3}
-    assert trainable[IDENTITY].optimizer.param_groups[0]["weight_decay"] == 0.25
-    decay = {trainable[name].optimizer.param_groups[0]["weight_decay"] for name in trainable}
-    assert len(decay) == 2  # the generator keeps its own
+def test_trainer_sets_the_learning_rates_of_the_stage(trainer, joint_stage):
+    stage = replace(
+        joint_stage,
+        schedule=Schedule(0.5, warmup_epochs=1),
+        generator_learning_rate=0.3,
+        weight_decay=0.25,
+    )
+    networks = trainer._set_trainable(EpochPosition(stage, 0, 2))
+    groups = {name: entry.optimizer.param_groups[0] for name, entry in networks.items()}
+    assert {name: group["lr"] for name, group in groups.items()} == {
+        IDENTITY: 0.25,
+        GENERATOR: 0.3,
+        DISCRIMINATOR: 0.3,
+    }
+    assert groups[IDENTITY]["weight_decay"] == 0.25
+    assert groups[GENERATOR]["weight_decay"] == groups[DISCRIMINATOR]["weight_decay"] != 0.25
     assert trainer.encoder.training
 
 
-def test_trainer_freezes_who_does_not_learn(trainer):
-    trainable = trainer._learners(EpochPosition(GENERATOR_STAGE, 0, 1))
-    assert set(trainable) == {GENERATOR, DISCRIMINATOR}
+def test_trainer_freezes_networks_the_stage_does_not_train(trainer, generator_stage):
+    networks = trainer._set_trainable(EpochPosition(generator_stage, 0, 1))
+    assert set(networks) == {GENERATOR, DISCRIMINATOR}
     assert not trainer.encoder.training
     assert not any(p.requires_grad for p in trainer.encoder.parameters())
-    trainer._learners(EpochPosition(3, 0, 3))
+    trainer._set_trainable(EpochPosition(trainer.stages[3], 0, 3))
     assert not any(p.requires_grad for p in trainer.generator.networks.parameters())
     assert all(p.requires_grad for p in trainer.identity["adam"].parameters())
 
@@ -99,34 +114,33 @@ def test_trainer_freezes_who_does_not_learn(trainer):
 def test_trainer_records_the_mean_of_every_term(trainer):
     rows = [np.arange(2), np.arange(3), np.arange(2)]
     terms = iter([{"a": 1.0}, {"a": 2.0, "b": 5.0}, {"a": 6.0}])
-    record = trainer._descend(
-        EpochPosition(0, 0, 0), trainer.loader, iter(rows), lambda *_: next(terms)
-    )
+    position = EpochPosition(trainer.stages[0], 0, 0)
+    record = trainer._run_steps(position, trainer.loader, iter(rows), lambda *_: next(terms))
     assert (record["loss_a"], record["loss_b"]) == (3.0, 5.0)
     assert record["images_per_second"] == pytest.approx(7 / record["seconds_train"])
 
 
-@pytest.mark.parametrize(
-    ("place", "restarts"), [(EpochPosition(1, 0, 1), 1), (EpochPosition(1, 1, 2), 0)]
-)
-def test_trainer_begins_the_mean_again_before_a_generator_stage(
-    trainer, monkeypatch, place, restarts
+@pytest.mark.parametrize(("epoch", "resets"), [(0, 1), (1, 0)])
+def test_trainer_resets_the_ema_before_a_generator_stage(
+    trainer, generator_stage, monkeypatch, epoch, resets
 ):
-    seen = []
-    monkeypatch.setattr(trainer.mean, "reset", seen.append)
-    monkeypatch.setattr(trainer, "_descend", lambda *_: {})
-    trainer.epoch(place)
-    assert len(seen) == restarts
+    encoders = []
+    monkeypatch.setattr(trainer.ema_encoder, "reset", encoders.append)
+    monkeypatch.setattr(trainer, "_run_steps", lambda *_: {})
+    trainer.epoch(EpochPosition(generator_stage, epoch, 1 + epoch))
+    assert len(encoders) == resets
 
 
-def test_trainer_keeps_the_mean_in_a_stage_that_trains_the_encoder(trainer, monkeypatch):
-    monkeypatch.setattr(trainer.mean, "reset", lambda _: pytest.fail("began again"))
-    monkeypatch.setattr(trainer, "_descend", lambda *_: {})
-    trainer.epoch(FIRST)
+def test_trainer_keeps_the_ema_in_a_joint_stage(trainer, two_epochs, monkeypatch):
+    encoders = []
+    monkeypatch.setattr(trainer.ema_encoder, "reset", encoders.append)
+    monkeypatch.setattr(trainer, "_run_steps", lambda *_: {})
+    trainer.epoch(two_epochs[0])
+    assert not encoders
 
 
-class Board:
-    """A journal that remembers."""
+class MemoryLog:
+    """A metrics log that keeps its records in memory."""
 
     text = ""
 
@@ -137,26 +151,24 @@ class Board:
         self.records.append((epoch, dict(record)))
 
 
-@pytest.mark.parametrize(("every", "measured"), [(None, [5]), (2, [2, 4, 5])])
-def test_run_measures_every_so_many_epochs_and_the_last(trainer, monkeypatch, every, measured):
-    result = SimpleNamespace(mean_ap=0.5, cmc={1: 0.7})
-    better = SimpleNamespace(mean_ap=0.6, cmc={1: 0.8})
-    board = Board()
-    runner = SimpleNamespace(
+@pytest.mark.parametrize(("every", "evaluated"), [(None, [5]), (2, [2, 4, 5])])
+def test_run_evaluates_every_n_epochs_and_the_last(trainer, monkeypatch, every, evaluated):
+    plain = SimpleNamespace(mean_ap=0.5, cmc={1: 0.7})
+    reranked = SimpleNamespace(mean_ap=0.6, cmc={1: 0.8})
+    log = MemoryLog()
+    stub = SimpleNamespace(
         runtime=SimpleNamespace(is_main=True, broadcast=lambda value: value),
         stages=(replace(trainer.stages[0], epochs=5),),
         encode=None,
         epoch=lambda _: SimpleNamespace(record={}),
-        show=lambda _: None,
+        preview=lambda _: None,
         progress=SimpleNamespace(say=lambda _: None),
     )
-    made = SimpleNamespace(
-        trainer=runner, evaluate_every=every, evaluator=lambda _: (result, better)
-    )
+    run = SimpleNamespace(trainer=stub, evaluate_every=every, evaluator=lambda _: (plain, reranked))
     monkeypatch.setattr(run_module, "_save", lambda *_: None)
-    run_module._train(made, run_module.Path("run"), 0, board)
+    run_module._train(run, run_module.Path("run"), 0, log)
     scores = {"mAP": 0.5, "rank-1": 0.7, "mAP_reranked": 0.6, "rank-1_reranked": 0.8}
-    assert [epoch for epoch, record in board.records if "mAP" in record] == measured
-    last = {name: value for name, value in board.records[-1][1].items() if name in scores}
+    assert [epoch for epoch, record in log.records if "mAP" in record] == evaluated
+    last = {name: value for name, value in log.records[-1][1].items() if name in scores}
     assert last == scores
-    assert [epoch for epoch, _ in board.records] == [1, 2, 3, 4, 5]
+    assert [epoch for epoch, _ in log.records] == [1, 2, 3, 4, 5]

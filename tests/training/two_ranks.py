@@ -18,7 +18,7 @@ if __name__ == "__main__":
         *("augment.flip=0.0", "augment.pad=0", "augment.erase=0.0"),
     )
     stage = int(sys.argv[2])
-    epoch = made.trainer.epoch(EpochPosition(stage, 0, stage))
+    epoch = made.trainer.epoch(EpochPosition(made.trainer.stages[stage], 0, stage))
     state = {
         f"{name}.{key}": value
         for name, network in _networks(made).items()

@@ -1,4 +1,4 @@
-"""What each stage learns from, as built from its settings."""
+"""Stages as built from their settings."""
 
 import numpy as np
 import pytest
@@ -26,8 +26,8 @@ def uda_config(tmp_path):
     return config
 
 
-def test_recipe_of_a_source_stage_has_the_labels_of_the_source(uda_config, tmp_path):
-    first, second = experiment(uda_config)[0].trainer.recipes
+def test_source_stage_has_the_labels_of_the_source(uda_config, tmp_path):
+    first, second = experiment(uda_config)[0].trainer.stages
     source = load_dataset("market1501", tmp_path / "source")
     assert first.pool.loader.images == source.train
     assert first.labels.tolist() == np.unique(source.train_pids, return_inverse=True)[1].tolist()
@@ -35,13 +35,13 @@ def test_recipe_of_a_source_stage_has_the_labels_of_the_source(uda_config, tmp_p
     assert second.pool.loader.images == load_dataset("market1501", tmp_path / "data").train
 
 
-def test_recipe_of_a_generator_stage_mirrors_and_no_more(tmp_path):
-    recipes = experiment(write_joint_config(tmp_path))[0].trainer.recipes
-    seen = [(r.augmentation.flip, r.augmentation.pad, r.augmentation.erase) for r in recipes]
+def test_generator_stage_mirrors_at_most(tmp_path):
+    stages = experiment(write_joint_config(tmp_path))[0].trainer.stages
+    seen = [(r.augmentation.flip, r.augmentation.pad, r.augmentation.erase) for r in stages]
     assert seen == [(0.5, 2, 0.3), (0.5, 0, 0.0), (0.5, 2, 0.3), (0.5, 2, 0.3)]
 
 
-def test_recipe_of_a_stage_prefers_its_own_settings(tmp_path):
+def test_stage_settings_override_those_of_the_run(tmp_path):
     config = write_config(tmp_path, make_market(tmp_path / "data"))
     own = (
         "stages.0.augment={flip: 0.1, pad: 4, erase: 0.2}",
@@ -50,13 +50,13 @@ def test_recipe_of_a_stage_prefers_its_own_settings(tmp_path):
         "stages.0.clustering={k1: 9, eps: {kind: fixed, value: 0.3}}",
     )
     made, _ = experiment(config, *own)
-    (recipe,) = made.trainer.recipes
-    changes, pool = recipe.augmentation, recipe.pool
+    (stage,) = made.trainer.stages
+    changes, pool = stage.augmentation, stage.pool
     assert (changes.flip, changes.pad, changes.erase) == (0.1, 4, 0.2)
     assert (pool.batch, pool.instances, len(pool.camids)) == (8, None, 48)
-    assert recipe.contrast.keywords["temperature"] == 0.7
-    assert recipe.weights["prototype"] == 2.0
-    assert (recipe.cluster.keywords["k1"], recipe.cluster.keywords["eps"].value) == (9, 0.3)
+    assert stage.contrast.keywords["temperature"] == 0.7
+    assert stage.weights["prototype"] == 2.0
+    assert (stage.cluster.keywords["k1"], stage.cluster.keywords["eps"].value) == (9, 0.3)
     assert made.about["protocol"]["camera_ids_used"] == "sampler"
 
 
