@@ -12,7 +12,7 @@ from reid_gen.body.model import built_in
 from reid_gen.body.render.map_kinds import MAP_KINDS
 from reid_gen.body.render.structure_maps import StructureMaps
 from reid_gen.body.table import BodyTable
-from reid_gen.data.images import save_picture
+from reid_gen.data.images import save_image
 from reid_gen.pedestrians.renderer import Studio, Take
 from reid_gen.types import Uint8Array
 
@@ -27,10 +27,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     small, large = Studio(options.seed), Studio(options.seed, 256, 128)
-    save_picture(crowd(small), options.out / "forty_people_in_six_cameras.jpg")
-    save_picture(one_person(small), options.out / "same_people_across_cameras.jpg")
-    save_picture(turns(large), options.out / "true_turns.jpg")
-    save_picture(structures(large), options.out / "structure_maps.png")
+    save_image(crowd(small), options.out / "forty_people_in_six_cameras.jpg")
+    save_image(one_person(small), options.out / "same_people_across_cameras.jpg")
+    save_image(turns(large), options.out / "true_turns.jpg")
+    save_image(structures(large), options.out / "structure_maps.png")
 
 
 def crowd(studio: Studio) -> Uint8Array:

@@ -195,11 +195,11 @@ def groups(
 
     _refuse_wide(height, width)
 
-    from reid_gen.data.positive_groups import load_groups, refuse_others
+    from reid_gen.data.positive_groups import check_no_other_files, load_groups
     from reid_gen.report.groups import groups_sheet
     from reid_gen.runtime.progress import Terminal
 
-    refuse_others(out)
+    check_no_other_files(out)
 
     from reid_gen.pedestrians.groups import GroupPlan, render_groups
 

@@ -61,14 +61,14 @@ def extract(
 
     Example: reid-gen extract crops/ --model runs/baseline_market_small --out features.npz
     """
-    from reid_gen.data.feature_files import FEATURE_TABLES
+    from reid_gen.data.feature_files import FEATURE_TABLE_SUFFIXES
     from reid_gen.data.find_images import find_images
     from reid_gen.data.tables import check_table
     from reid_gen.inference.extract import extract as compute
     from reid_gen.inference.extract import save_features
     from reid_gen.runtime.progress import Terminal
 
-    check_table(out, FEATURE_TABLES)
+    check_table(out, FEATURE_TABLE_SUFFIXES)
     results = Results(output)
     found = find_images(images)
     model = chosen_model(model)

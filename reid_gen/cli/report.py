@@ -61,11 +61,11 @@ def report(run: Path, out: Path | None) -> None:
 
 def _clustered(checkpoint: Path, images: int) -> Clustered | None:
     """What the run's last epoch clustered, if that was its training images."""
-    from reid_gen.models.checkpoint import BANK
+    from reid_gen.models.checkpoint import BANK_FILE
     from reid_gen.models.weights import read_weights
     from reid_gen.report.page import Clustered
 
-    bank = {name: values.numpy() for name, values in read_weights(checkpoint / BANK).items()}
+    bank = {name: values.numpy() for name, values in read_weights(checkpoint / BANK_FILE).items()}
     if len(bank.get("labels", ())) != images:  # a source set's, or none
         return None
     return Clustered(bank["features"], bank["labels"])

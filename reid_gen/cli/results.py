@@ -35,9 +35,9 @@ class Results:
         Raises:
             UserError: If the file cannot be written.
         """
-        from reid_gen.data.images import save_picture
+        from reid_gen.data.images import save_image
 
-        save_picture(pixels, target)
+        save_image(pixels, target)
         self.say(f"drew {what}: {target}")
 
     def write(self, content: object) -> None:

@@ -23,7 +23,7 @@ from reid_gen.cli.results import Results
 
 if TYPE_CHECKING:
     from reid_gen.models.encoder import EncoderCard, FeatureExtractor
-    from reid_gen.models.foreign import Imported
+    from reid_gen.models.foreign import ImportedEncoder
     from reid_gen.zoo.cards import Card
 
 IMPORT = "reid-gen zoo import"
@@ -198,7 +198,7 @@ def _open(
     return open_encoder(model, "fp32")
 
 
-def _described(found: Imported) -> str:
+def _described(found: ImportedEncoder) -> str:
     from reid_gen.errors import join_some
 
     read = f"{found.layout}: {found.card.backbone}, {found.card.pooling} pooling; read "

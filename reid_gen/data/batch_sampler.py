@@ -1,4 +1,4 @@
-"""Where batches come from: images, and how they are drawn by label or without."""
+"""The batch sampler of training, and the division of a batch over processes."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ from reid_gen.types import OUTLIER, Int64Array
 
 
 @dataclass(frozen=True)
-class Pool:
-    """Training images, and how batches of them are drawn.
+class BatchSampler:
+    """Training images, and how batches of them are sampled.
 
     Attributes:
-        loader: The N images.
+        loader: Loader of the N training images.
         batch: Images per batch.
-        instances: Images per cluster in a batch; None draws clustered images plainly.
-        camids: Camera of each image, [N], if a cluster's images are to be spread over them.
+        instances: Images per cluster in a batch (K of P x K sampling); None shuffles all
+            clustered images.
+        camids: Camera of each image, [N], to spread the images of a cluster over cameras; None
+            ignores cameras.
     """
 
     loader: ImageLoader
@@ -29,12 +31,21 @@ class Pool:
     instances: int | None
     camids: Int64Array | None = None
 
-    def by_label(
+    def clustered_batches(
         self, labels: Int64Array, iterations: int | None, rng: np.random.Generator
     ) -> Iterator[Int64Array]:
-        """Batches of clustered images; without ``iterations`` about each once."""
+        """Sample batches of clustered images; outliers are never sampled.
+
+        Args:
+            labels: Pseudo labels, [N]; -1 is an outlier.
+            iterations: Number of batches; None makes as many as pass once over clustered images.
+            rng: Source of all randomness.
+
+        Returns:
+            Row indices of the images, one array [B] per batch.
+        """
         clustered = np.flatnonzero(labels != OUTLIER)
-        count = iterations or steps(len(clustered), self.batch)
+        count = iterations or steps_per_epoch(len(clustered), self.batch)
         if self.instances is None:
             return shuffled_batches(clustered, batch=self.batch, iterations=count, rng=rng)
         return identity_batches(
@@ -47,13 +58,13 @@ class Pool:
         )
 
 
-def steps(rows: int, batch: int) -> int:
-    """Whole batches in a pass over some rows, at least 1."""
-    return max(1, rows // batch)
+def steps_per_epoch(images: int, batch: int) -> int:
+    """Number of full batches in one pass over the images, at least 1."""
+    return max(1, images // batch)
 
 
-def share(rows: Int64Array, rank: int, processes: int) -> Int64Array:
-    """The part of a batch that one of several processes computes.
+def rows_of_rank(rows: Int64Array, rank: int, processes: int) -> Int64Array:
+    """Rows of a batch that the process with this rank computes.
 
     Raises:
         UserError: If a process would get fewer images than batch norm needs.
@@ -61,8 +72,8 @@ def share(rows: Int64Array, rank: int, processes: int) -> Int64Array:
     if len(rows) < MIN_BATCH * processes:
         raise UserError(
             f"a batch has {len(rows)} image(s) for {processes} process(es), and batch norm needs "
-            f"{MIN_BATCH} images in each; raise sampler.batch (generator.batch where the generator "
-            "learns alone), start fewer processes, or change clustering so that more images are in "
-            "clusters"
+            f"at least {MIN_BATCH} images in each; raise sampler.batch (generator.batch where only "
+            "the generator is trained), start fewer processes, or change clustering so that more "
+            "images are in clusters"
         )
     return np.array_split(rows, processes)[rank]

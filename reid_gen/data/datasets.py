@@ -28,7 +28,7 @@ class Counts:
 
 
 @dataclass(frozen=True)
-class Entry:
+class DatasetSpec:
     """One data set.
 
     Attributes:
@@ -42,8 +42,8 @@ class Entry:
     distractor: int | None = None
 
 
-DATASETS: dict[str, Entry] = {
-    market1501.NAME: Entry(
+DATASETS: dict[str, DatasetSpec] = {
+    market1501.NAME: DatasetSpec(
         market1501.read,
         {
             "train": Counts(12_936, 751, 6),
@@ -52,7 +52,7 @@ DATASETS: dict[str, Entry] = {
         },
         distractor=market1501.DISTRACTOR,
     ),
-    dukemtmc.NAME: Entry(
+    dukemtmc.NAME: DatasetSpec(
         dukemtmc.read,
         {
             "train": Counts(16_522, 702, 8),
@@ -60,7 +60,7 @@ DATASETS: dict[str, Entry] = {
             "gallery": Counts(17_661, 1_110, 8),
         },
     ),
-    msmt17.NAME: Entry(
+    msmt17.NAME: DatasetSpec(
         msmt17.read,
         {
             "train": Counts(32_621, 1_041, 15),
@@ -68,8 +68,8 @@ DATASETS: dict[str, Entry] = {
             "gallery": Counts(82_161, 3_060, 15),
         },
     ),
-    pedestrians.NAME: Entry(pedestrians.read, {}, distractor=pedestrians.DISTRACTOR),
-    folder.NAME: Entry(folder.read, {}),
+    pedestrians.NAME: DatasetSpec(pedestrians.read, {}, distractor=pedestrians.DISTRACTOR),
+    folder.NAME: DatasetSpec(folder.read, {}),
 }
 
 

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reid_gen.data.ids import ids, names_of
+from reid_gen.data.ids import parse_ids, unique_names
 from reid_gen.data.tables import Column, arrow_column, read_npz, read_parquet
 from reid_gen.errors import UserError, join_some
 from reid_gen.types import UNKNOWN, Float32Array, Int64Array
 
-READ = (".npy", ".npz", ".parquet")
-FEATURE_TABLES = (".npz", ".parquet")
+READABLE_SUFFIXES = (".npy", ".npz", ".parquet")
+FEATURE_TABLE_SUFFIXES = (".npz", ".parquet")
 FEATURE, KEY, PATH, PID, CAMID = "feature", "key", "path", "pid", "camid"
 _BLOCK = 65536
 
@@ -57,8 +57,8 @@ def read_features(path: Path, normalise: bool = False) -> Features:
     Raises:
         UserError: If there is no such file, or it holds something else.
     """
-    if path.suffix not in READ:
-        raise UserError(f"{path} must end in {', '.join(READ)}")
+    if path.suffix not in READABLE_SUFFIXES:
+        raise UserError(f"{path} must end in {', '.join(READABLE_SUFFIXES)}")
     if not path.is_file():
         raise UserError(f"no features at {path}; check the path")
     try:
@@ -82,11 +82,11 @@ def read_features(path: Path, normalise: bool = False) -> Features:
             with np.errstate(over="ignore"):  # `check_features` refuses infinity by row
                 features = features.astype(np.float32)
         pids, camids = (
-            ids(columns[name], name) if name in columns else np.full(len(features), UNKNOWN)
+            parse_ids(columns[name], name) if name in columns else np.full(len(features), UNKNOWN)
             for name in (PID, CAMID)
         )
         names, paths = (
-            names_of(columns[name], name) if name in columns else None for name in (KEY, PATH)
+            unique_names(columns[name], name) if name in columns else None for name in (KEY, PATH)
         )
     except (OSError, ValueError) as error:
         reason = str(error).split("\n")[0]

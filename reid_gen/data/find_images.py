@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path, PurePath
 
-from reid_gen.data.images import SUFFIXES
+from reid_gen.data.images import IMAGE_SUFFIXES
 from reid_gen.data.text_lists import read_lines
 from reid_gen.errors import UserError
 from reid_gen.types import Image
@@ -20,7 +20,7 @@ _LOG = logging.getLogger(__name__)
 _ARCHIVED = "__MACOSX"
 """Folder of file attributes, named like the files, in archives that macOS makes."""
 
-Entry = os.DirEntry[str] | Path
+DirectoryEntry = os.DirEntry[str] | Path
 
 
 def find_images(sources: Sequence[str]) -> tuple[Image, ...]:
@@ -85,7 +85,7 @@ def _source(source: str) -> list[Image]:
     if not images:
         raise UserError(
             f"{source} matches no image; give a folder, a file, a quoted glob or @list.txt "
-            f"({', '.join(SUFFIXES)})"
+            f"({', '.join(IMAGE_SUFFIXES)})"
         )
     return images
 
@@ -124,7 +124,7 @@ def _expand(pattern: str, passed: Counter[str]) -> list[str]:
 
 def _walk(
     folder: Path, passed: Counter[str], *, deep: bool = True
-) -> Iterator[tuple[Path, list[Entry]]]:
+) -> Iterator[tuple[Path, list[DirectoryEntry]]]:
     """Each folder once, by its own name rather than by a link's, with the files in it."""
     folders, links = [folder], list[Path]()
     seen: set[tuple[int, int]] = set()
@@ -147,11 +147,11 @@ def _walk(
         yield here, [entry for entry in entries if entry.name not in inside]
 
 
-def _hidden(entry: Entry) -> bool:
+def _hidden(entry: DirectoryEntry) -> bool:
     return entry.name.startswith(".") or entry.name == _ARCHIVED
 
 
-def _is_image(entry: Entry, passed: Counter[str]) -> bool:
+def _is_image(entry: DirectoryEntry, passed: Counter[str]) -> bool:
     """Whether a file counts as an image; if not, it is counted by the reason."""
     suffix = Path(entry.name).suffix.lower()
     if _hidden(entry):
@@ -160,7 +160,7 @@ def _is_image(entry: Entry, passed: Counter[str]) -> bool:
         passed["folders"] += 1
     elif not entry.is_file():
         passed["broken links" if entry.is_symlink() else "no regular files"] += 1
-    elif suffix not in SUFFIXES:
+    elif suffix not in IMAGE_SUFFIXES:
         passed[f"ending in {suffix}" if suffix else "without an ending"] += 1
     else:
         return True

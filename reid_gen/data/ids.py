@@ -15,7 +15,7 @@ from reid_gen.types import UNKNOWN, Int64Array
 _TEXT = re.compile(r"(-?[0-9]+)(\.0*)?|nan|", re.IGNORECASE | re.ASCII)
 
 
-def id_of(value: object) -> int:
+def parse_id(value: object) -> int:
     """A pid, camera or frame from what stands in a table; nothing and NaN are ``UNKNOWN``.
 
     Args:
@@ -41,7 +41,7 @@ def id_of(value: object) -> int:
     return int(value)
 
 
-def ids(values: Column, name: str) -> Int64Array:
+def parse_ids(values: Column, name: str) -> Int64Array:
     """Pids, cameras or frames of all rows, [N]; ``UNKNOWN`` where there is nothing.
 
     Raises:
@@ -56,7 +56,7 @@ def ids(values: Column, name: str) -> Int64Array:
     refused = np.zeros(len(distinct), bool)
     for row, value in enumerate(distinct.tolist()):
         try:
-            numbers[row] = id_of(value)
+            numbers[row] = parse_id(value)
         except ValueError:
             refused[row] = True
     mask = np.ma.getmaskarray(values)
@@ -69,7 +69,7 @@ def ids(values: Column, name: str) -> Int64Array:
     return np.where(mask, UNKNOWN, numbers[place])
 
 
-def names_of(values: Column, name: str) -> NDArray[np.str_]:
+def unique_names(values: Column, name: str) -> NDArray[np.str_]:
     """Names of images, [N], each once.
 
     Raises:

@@ -29,11 +29,11 @@ FORMATS = {
     "AVIF": (".avif",),
 }
 """Formats that are read, by Pillow's names, with the file-name endings that are theirs."""
-SUFFIXES = tuple(suffix for suffixes in FORMATS.values() for suffix in suffixes)
+IMAGE_SUFFIXES = tuple(suffix for suffixes in FORMATS.values() for suffix in suffixes)
 """File-name endings, in lower case, that count as images."""
-MOST_PIXELS = 64_000_000
+MAX_PIXELS = 64_000_000
 """Of one image. A larger one would take half a gigabyte in each decoding thread."""
-GROUND = 255
+BACKGROUND = 255
 """Transparent pixels show white, as in a viewer."""
 
 _Result = TypeVar("_Result")
@@ -100,7 +100,7 @@ def resize(pixels: Uint8Array, height: int, width: int) -> Uint8Array:
     return np.asarray(picture.resize((width, height), Pillow.Resampling.BICUBIC))
 
 
-def size_of(path: Path) -> tuple[int, int]:
+def image_size(path: Path) -> tuple[int, int]:
     """Rows and columns of an upright image, from its header.
 
     Raises:
@@ -142,7 +142,7 @@ def _to_rgb(picture: Pillow.Image) -> Pillow.Image:
     if picture.mode.startswith(("I", "F")) or set(tags.get(_SAMPLE_FORMAT, (1,))) != {1}:
         picture = _grey(picture, tags)
     if picture.has_transparency_data:
-        opaque = Pillow.new("RGBA", picture.size, (GROUND, GROUND, GROUND, 255))
+        opaque = Pillow.new("RGBA", picture.size, (BACKGROUND, BACKGROUND, BACKGROUND, 255))
         straight = picture.convert("LA") if picture.mode == "La" else picture
         picture = Pillow.alpha_composite(opaque, straight.convert("RGBA"))
     return picture.convert("RGB")
@@ -160,7 +160,7 @@ def _grey(picture: Pillow.Image, tags: Mapping[int, Any]) -> Pillow.Image:
     if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
         shades = shades[::-1].copy()
     if "transparency" in picture.info:
-        shades[picture.info["transparency"]] = GROUND
+        shades[picture.info["transparency"]] = BACKGROUND
     return Pillow.fromarray(shades[np.asarray(picture)])
 
 
@@ -170,13 +170,13 @@ def _read(path: Path, read: Callable[[Pillow.Image], _Result]) -> _Result:
         if not stat.S_ISREG(path.stat().st_mode):
             raise ValueError("it is no regular file")
         with Pillow.open(path, formats=tuple(FORMATS)) as file:
-            if file.width * file.height > MOST_PIXELS:
+            if file.width * file.height > MAX_PIXELS:
                 raise Pillow.DecompressionBombError
             return read(file)
     except UnidentifiedImageError as error:
         raise UnreadableImage(path, f"it is none of {', '.join(FORMATS)}") from error
     except Pillow.DecompressionBombError as error:
-        raise UnreadableImage(path, f"it has more than {MOST_PIXELS:,} pixels") from error
+        raise UnreadableImage(path, f"it has more than {MAX_PIXELS:,} pixels") from error
     except Exception as error:  # a damaged file can end in any error of its decoder
         reason = str(error).split("\n")[0] or type(error).__name__
         raise UnreadableImage(path, reason) from error
@@ -191,7 +191,7 @@ def _orientation(picture: Pillow.Image) -> int:
     return orientation
 
 
-def save_picture(pixels: Uint8Array, path: Path) -> None:
+def save_image(pixels: Uint8Array, path: Path) -> None:
     """Write display colours [h, w, 3] as a PNG or JPEG file.
 
     Raises:

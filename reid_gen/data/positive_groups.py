@@ -19,7 +19,7 @@ from reid_gen.errors import UserError
 from reid_gen.files import as_json, partial_of, read_json, read_regular, write_json, written_aside
 
 FORMAT = 3
-READ = (2, 3)
+READABLE_FORMATS = (2, 3)
 """Formats that are read; groups of format 2 say less about what made them."""
 HEADER = "groups.json"
 MANIFEST = "manifest.jsonl"
@@ -61,8 +61,8 @@ class Member:
     sha256: str = ""
 
 
-_LINE = TypeAdapter(Member)
-PARTS = 100_000
+_MEMBER_LINE = TypeAdapter(Member)
+MAX_PARTS = 100_000
 """Their folders have numbers of five digits."""
 
 
@@ -72,7 +72,7 @@ class _Header(TypedDict):
     __pydantic_config__ = ConfigDict(extra="allow", strict=True)  # type: ignore[misc]
 
     kind: str
-    parts: Annotated[int, Field(ge=0, le=PARTS)]
+    parts: Annotated[int, Field(ge=0, le=MAX_PARTS)]
     sources: Annotated[int, Field(ge=0)]
     members: NotRequired[Annotated[int, Field(ge=0)]]
 
@@ -122,18 +122,18 @@ def start_groups(folder: Path, about: dict[str, Any]) -> None:
     file = folder / HEADER
     if file.exists():
         there = read_header(folder)
-        differing = [name for name in _differing(there, about) if name != "format"]
+        differing = [name for name in _differing_settings(there, about) if name != "format"]
         if differing:
             raise UserError(
                 f"{folder} holds groups that were made with other {', '.join(differing)}; give "
                 "another --out, or remove it"
             )
         return
-    refuse_others(folder)
+    check_no_other_files(folder)
     write_json(file, about)
 
 
-def refuse_others(folder: Path) -> None:
+def check_no_other_files(folder: Path) -> None:
     """Stop before any work if a folder holds anything but groups.
 
     Raises:
@@ -146,7 +146,7 @@ def refuse_others(folder: Path) -> None:
         raise UserError(f"{folder} is not empty and holds no {HEADER}; give another --out")
 
 
-def _differing(there: dict[str, Any], here: dict[str, Any]) -> list[str]:
+def _differing_settings(there: dict[str, Any], here: dict[str, Any]) -> list[str]:
     """What two headers say differently: ``seed``, ``settings.model.steps``.
 
     Args:
@@ -158,7 +158,7 @@ def _differing(there: dict[str, Any], here: dict[str, Any]) -> list[str]:
     for name in there if older else here | there:
         one, other = there.get(name), here.get(name)
         if isinstance(one, dict) and isinstance(other, dict):
-            found += [f"{name}.{inner}" for inner in _differing(one, other)]
+            found += [f"{name}.{inner}" for inner in _differing_settings(one, other)]
         elif one != other:
             found.append(name)
     return found
@@ -218,7 +218,7 @@ def _read_manifest(file: Path) -> Iterator[Member]:
         raise _unreadable(file, error.strerror or str(error)) from error
     for number, line in enumerate(lines, 1):
         try:
-            yield _LINE.validate_json(line)
+            yield _MEMBER_LINE.validate_json(line)
         except ValidationError as error:
             fault = error.errors()[0]
             reason = " ".join([f"line {number}:", *map(str, fault["loc"]), fault["msg"]])
@@ -244,7 +244,7 @@ def read_header(folder: Path) -> dict[str, Any]:
     try:
         about: dict[str, Any] = read_json(file)
         number = about["format"]
-        if number in READ:
+        if number in READABLE_FORMATS:
             _HEADER.validate_python(about)
     except (OSError, ValueError, KeyError, TypeError) as error:
         if isinstance(error, ValidationError):
@@ -254,9 +254,10 @@ def read_header(folder: Path) -> dict[str, Any]:
             f"{file} is damaged ({error!r}); put a copy of it back, or remove {folder} and make "
             "the groups again"
         ) from error
-    if number not in READ:
+    if number not in READABLE_FORMATS:
         raise UserError(
-            f"{file} has format {number}, this version reads {READ[0]} and {READ[1]}; make them "
+            f"{file} has format {number}, this version reads "
+            f"{READABLE_FORMATS[0]} and {READABLE_FORMATS[1]}; generate them "
             "again"
         )
     return about

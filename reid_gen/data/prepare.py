@@ -37,9 +37,9 @@ _DAMAGE = (
 """What the readers raise on an archive that they cannot unpack."""
 
 _CHUNK = 1 << 20
-RATIO, ROOM = 10, 100_000_000
+MAX_RATIO, EXTRA_BYTES = 10, 100_000_000
 """An archive may unpack to 10 times its size and 100 MB: photographs are as large as packed."""
-PACKERS: dict[bytes, Callable[..., Any]] = {
+DECOMPRESSORS: dict[bytes, Callable[..., Any]] = {
     b"\x1f\x8b": gzip.open,
     b"BZh": bz2.open,
     b"\xfd7zXZ": lzma.open,
@@ -105,7 +105,7 @@ def _folder_or_nothing(folder: Path) -> Iterator[None]:
 
 def _top_folder(archive: Path) -> str:
     """Name of the one folder that all members lie in; refuses members that would escape."""
-    room = ROOM + RATIO * archive.stat().st_size
+    room = EXTRA_BYTES + MAX_RATIO * archive.stat().st_size
     try:
         if zipfile.is_zipfile(archive):
             with zipfile.ZipFile(archive) as file:
@@ -151,7 +151,7 @@ def _too_large(archive: Path, room: int) -> UserError:
 def _stream(archive: Path) -> IO[bytes]:
     with archive.open("rb") as file:
         head = file.read(6)
-    opener = next((open_ for mark, open_ in PACKERS.items() if head.startswith(mark)), None)
+    opener = next((open_ for mark, open_ in DECOMPRESSORS.items() if head.startswith(mark)), None)
     return archive.open("rb") if opener is None else opener(archive)
 
 

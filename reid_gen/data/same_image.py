@@ -61,9 +61,9 @@ def same_rows(query: Features, gallery: Features) -> sparse.csr_matrix:
         return same_names(query.names.tolist(), gallery.names.tolist())
     if query.source.samefile(gallery.source):
         return sparse.eye_array(len(query.features), dtype=bool, format="csr")
-    return no_pairs(len(query.features), len(gallery.features))
+    return no_matches(len(query.features), len(gallery.features))
 
 
-def no_pairs(queries: int, gallery: int) -> sparse.csr_matrix:
+def no_matches(queries: int, gallery: int) -> sparse.csr_matrix:
     """Where no query is an image of the gallery, [Q, G] of booleans."""
     return sparse.csr_matrix((queries, gallery), dtype=bool)

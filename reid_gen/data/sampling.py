@@ -99,6 +99,6 @@ def _camera_turns(cameras: Int64Array) -> Int64Array:
     return np.argsort(turn, kind="stable")
 
 
-def evenly_spread(count: int, wanted: int) -> Int64Array:
+def evenly_spaced_indices(count: int, wanted: int) -> Int64Array:
     """``wanted`` places, or all, evenly over 0..count - 1, rising."""
     return np.unique(np.linspace(0, count - 1, min(wanted, count)).round().astype(np.int64))

@@ -17,7 +17,7 @@ from reid_gen.errors import UserError, join_some
 from reid_gen.extras import need
 from reid_gen.files import write_bytes
 
-WRITTEN = (".csv", ".npz", ".parquet")
+WRITABLE_SUFFIXES = (".csv", ".npz", ".parquet")
 Column = np.ma.MaskedArray[Any, Any]
 """Values of all rows; those that are null are masked."""
 _ALWAYS, _EXPANSION = 2**26, 50
@@ -160,7 +160,7 @@ def _is_text(kind: Any) -> bool:
     return bool(types.is_string(kind) or types.is_large_string(kind))
 
 
-def check_table(target: Path, formats: Sequence[str] = WRITTEN) -> None:
+def check_table(target: Path, formats: Sequence[str] = WRITABLE_SUFFIXES) -> None:
     """Stop before any work if a table has another ending than those of ``formats``.
 
     Raises:

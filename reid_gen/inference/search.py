@@ -10,7 +10,7 @@ import numpy as np
 
 from reid_gen.cluster.knn.topk import best_matches, nearest_of
 from reid_gen.data.loaders import ImageLoader
-from reid_gen.data.same_image import no_pairs, same_files
+from reid_gen.data.same_image import no_matches, same_files
 from reid_gen.evaluation.features import extract_features
 from reid_gen.evaluation.rerank import Reranked
 from reid_gen.inference.reid_model import open_encoder
@@ -80,7 +80,7 @@ class Gallery:
         """
         asked = self._features(query)
         paths = [[image.path for image in images] for images in (query, self.images)]
-        same = no_pairs(*map(len, paths)) if keep_same_image else same_files(*paths)
+        same = no_matches(*map(len, paths)) if keep_same_image else same_files(*paths)
         if reranked:
             found = nearest_of(Reranked(asked, self.features), top, same)
         else:

@@ -16,23 +16,23 @@ from reid_gen.models.normalisation import IBN
 from reid_gen.models.osnet import OSNet
 from reid_gen.models.pretrained import (
     PACKAGES,
+    check_torchvision_reachable,
     hub_file,
-    packaged,
-    refuse_silence_of_torchvision,
-    renamed_in_order,
+    packaged_weights,
+    rename_in_order,
 )
 from reid_gen.models.transformers import (
+    MapWithClassToken,
+    MapWithPoseToken,
     TokensAsMap,
-    WithClassToken,
-    WithPoseToken,
     convolutional_stem,
 )
 from reid_gen.models.weights import load_strictly, read_weights
 
-Colour = tuple[float, float, float]
-IMAGENET_MEAN: Colour = (0.485, 0.456, 0.406)
-IMAGENET_STD: Colour = (0.229, 0.224, 0.225)
-HALF: Colour = (0.5, 0.5, 0.5)
+RGB = tuple[float, float, float]
+IMAGENET_MEAN: RGB = (0.485, 0.456, 0.406)
+IMAGENET_STD: RGB = (0.229, 0.224, 0.225)
+HALF: RGB = (0.5, 0.5, 0.5)
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,8 @@ class Backbone:
     """
 
     network: nn.Module
-    mean: Colour
-    std: Colour
+    mean: RGB
+    std: RGB
     classifier: tuple[str, ...]
 
     @property
@@ -60,7 +60,7 @@ class Backbone:
 
 
 @dataclass(frozen=True)
-class Request:
+class BackboneSpec:
     """What a backbone is built from.
 
     Attributes:
@@ -85,14 +85,14 @@ class Request:
     class_token: bool = False
 
 
-def _torchvision_resnet(request: Request) -> Backbone:
+def _torchvision_resnet(request: BackboneSpec) -> Backbone:
     weights = None
     if request.hub is not None:
         published = get_model_weights(request.name).__members__
         weights = published.get("DEFAULT" if request.hub == "imagenet" else request.hub)
         if weights is None:
             raise ValueError(f"torchvision has {', '.join(published)}")
-        refuse_silence_of_torchvision(weights.url)
+        check_torchvision_reachable(weights.url)
     network = get_model(request.name, weights=weights)
     if _stride(request) == 1:
         for module in network.layer4[0].modules():
@@ -104,7 +104,7 @@ def _torchvision_resnet(request: Request) -> Backbone:
     return Backbone(trunk, IMAGENET_MEAN, IMAGENET_STD, ("fc.",))
 
 
-def _resnet_ibn_a(request: Request) -> Backbone:
+def _resnet_ibn_a(request: BackboneSpec) -> Backbone:
     """ResNet whose blocks halve their first norm, but in the last stage (Pan et al., ECCV 2018)."""
     _refuse_hub(request)
     made = _torchvision_resnet(replace(request, name=request.name.removesuffix("_ibn_a")))
@@ -114,7 +114,7 @@ def _resnet_ibn_a(request: Request) -> Backbone:
     return made
 
 
-def _timm(request: Request, name: str, **options: object) -> Backbone:
+def _timm(request: BackboneSpec, name: str, **options: object) -> Backbone:
     full_name = name if request.hub in (None, "imagenet") else f"{name}.{request.hub}"
     if request.hub is not None:
         file = hub_file(timm.get_pretrained_cfg(full_name).hf_hub_id)
@@ -126,31 +126,31 @@ def _timm(request: Request, name: str, **options: object) -> Backbone:
     return Backbone(network, tuple(card["mean"]), tuple(card["std"]), (f"{card['classifier']}.",))
 
 
-def _timm_cnn(request: Request) -> Backbone:
+def _timm_cnn(request: BackboneSpec) -> Backbone:
     return _timm(request, request.name, output_stride=16 * _stride(request))
 
 
-def _tf_efficientnet_lite(request: Request) -> Backbone:
+def _tf_efficientnet_lite(request: BackboneSpec) -> Backbone:
     """EfficientNet-Lite as TensorFlow pads and normalises it; a package may bring its weights."""
-    file = packaged(request.name) if request.hub == "imagenet" else None
+    file = packaged_weights(request.name) if request.hub == "imagenet" else None
     if file is None:
         return _timm_cnn(request)
     backbone = _timm_cnn(replace(request, hub=None))
     tensors = read_weights(file)
     trunk = {name: value for name, value in tensors.items() if not name.startswith("_fc.")}
-    renamed = renamed_in_order(trunk, backbone.network.state_dict())
+    renamed = rename_in_order(trunk, backbone.network.state_dict())
     load_strictly(backbone.network, renamed, str(file))
     return backbone
 
 
-def _mobilenetv2_tensorflow(request: Request) -> Backbone:
+def _mobilenetv2_tensorflow(request: BackboneSpec) -> Backbone:
     """MobileNetV2 as TensorFlow pads and normalises it, for weights that come from there."""
     options = {"pad_type": "same", "bn_eps": 1e-3, "output_stride": 16 * _stride(request)}
     backbone = _timm(request, "mobilenetv2_100", **options)
     return Backbone(backbone.network, HALF, HALF, backbone.classifier)
 
 
-def _timm_vit(request: Request) -> Backbone:
+def _timm_vit(request: BackboneSpec) -> Backbone:
     if request.last_stride is not None:
         raise UserError(
             f"encoder.last_stride {request.last_stride} means nothing for the transformer "
@@ -159,13 +159,13 @@ def _timm_vit(request: Request) -> Backbone:
     made = _timm(request, request.name, img_size=(request.height, request.width))
     kind = TokensAsMap
     if request.class_token:
-        kind = WithClassToken
+        kind = MapWithClassToken
     if request.pose_token:
-        kind = WithPoseToken
+        kind = MapWithPoseToken
     return Backbone(kind(made.network), made.mean, made.std, made.classifier)
 
 
-def _vit_small_ics(request: Request) -> Backbone:
+def _vit_small_ics(request: BackboneSpec) -> Backbone:
     """ViT-S/16 with a convolutional stem, for TransReID-SSL's checkpoints."""
     _refuse_hub(request)
     made = _timm_vit(replace(request, name="vit_small_patch16_224"))
@@ -174,7 +174,7 @@ def _vit_small_ics(request: Request) -> Backbone:
     return made
 
 
-def _osnet(request: Request) -> Backbone:
+def _osnet(request: BackboneSpec) -> Backbone:
     _refuse_hub(request)
     if _stride(request) != 1:
         raise UserError(
@@ -187,7 +187,7 @@ def _osnet(request: Request) -> Backbone:
     return Backbone(network, IMAGENET_MEAN, IMAGENET_STD, ("fc.", "classifier."))
 
 
-def _refuse_hub(request: Request) -> None:
+def _refuse_hub(request: BackboneSpec) -> None:
     if request.hub is not None:
         raise UserError(
             f"{request.name} has no public weights that could be fetched; give its checkpoint as "
@@ -195,7 +195,7 @@ def _refuse_hub(request: Request) -> None:
         )
 
 
-def _stride(request: Request) -> int:
+def _stride(request: BackboneSpec) -> int:
     if request.class_token:
         raise UserError(
             f"encoder.pooling token means nothing for the convolutional network {request.name}; "
@@ -214,7 +214,7 @@ def _stride(request: Request) -> int:
     return request.last_stride
 
 
-BACKBONES: dict[str, Callable[[Request], Backbone]] = {
+BACKBONES: dict[str, Callable[[BackboneSpec], Backbone]] = {
     "resnet10t": _timm_cnn,
     "resnet18": _torchvision_resnet,
     "resnet50": _torchvision_resnet,
@@ -230,7 +230,7 @@ BACKBONES: dict[str, Callable[[Request], Backbone]] = {
 }
 
 
-def create_backbone(request: Request) -> Backbone:
+def create_backbone(request: BackboneSpec) -> Backbone:
     """Build a backbone.
 
     Args:
@@ -261,7 +261,7 @@ def create_backbone(request: Request) -> Backbone:
         ) from error
 
 
-def map_shape(network: nn.Module, height: int, width: int) -> tuple[int, int, int]:
+def feature_map_shape(network: nn.Module, height: int, width: int) -> tuple[int, int, int]:
     """Channels, rows and columns of a backbone's map, found by passing one grey image."""
     was_training, device = network.training, next(network.parameters()).device
     network.eval()

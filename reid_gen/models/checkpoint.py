@@ -17,15 +17,15 @@ from torch import Tensor, nn
 from reid_gen.errors import UserError, join_some
 from reid_gen.files import as_json, written_aside
 from reid_gen.models.encoder import EncoderCard, IdentityEncoder, create_encoder
-from reid_gen.models.weight_files import CARD, ENCODER, checkpoint_folder
+from reid_gen.models.weight_files import CARD_FILE, ENCODER_FILE, checkpoint_folder
 from reid_gen.models.weights import load_strictly, read_weights
 from reid_gen.types import Int64Array
 
 FORMAT = 1
-WEIGHTS = ".safetensors"
-BANK = f"bank{WEIGHTS}"
+WEIGHTS_SUFFIX = ".safetensors"
+BANK_FILE = f"bank{WEIGHTS_SUFFIX}"
 EMA_ENCODER = "ema_encoder"
-RESUME = "resume.pt"
+RESUME_FILE = "resume.pt"
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
@@ -75,19 +75,19 @@ def save_checkpoint(
     with written_aside(target, keep_old) as aside:
         tensors = {name: network.state_dict() for name, network in networks.items()}
         for name, state in {**tensors, "bank": bank}.items():
-            _save_tensors(state, aside / f"{name}{WEIGHTS}")
-        (aside / RESUME).write_bytes(_pickled(resume))
+            _save_tensors(state, aside / f"{name}{WEIGHTS_SUFFIX}")
+        (aside / RESUME_FILE).write_bytes(_pickled(resume))
         if save_more is not None:
             save_more(aside)
         files = _digests(aside)
         described = {
             "format": FORMAT,
             "encoder": card.as_dict(),
-            "sha256": files[ENCODER],
+            "sha256": files[ENCODER_FILE],
             "files": files,
             **about,
         }
-        (aside / CARD).write_text(as_json(described) + "\n", encoding="utf-8")
+        (aside / CARD_FILE).write_text(as_json(described) + "\n", encoding="utf-8")
 
 
 def _digests(folder: Path) -> dict[str, str]:
@@ -95,7 +95,7 @@ def _digests(folder: Path) -> dict[str, str]:
     return {
         file.relative_to(folder).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()
         for file in sorted(folder.rglob("*"))
-        if file.is_file() and file != folder / CARD
+        if file.is_file() and file != folder / CARD_FILE
     }
 
 
@@ -108,7 +108,7 @@ def check_files(folder: Path) -> None:
     files, actual = read_card(folder).get("files"), _digests(folder)
     if not files:
         raise UserError(
-            f"{folder / CARD} has no checksums of files, so an earlier version of reid-gen wrote "
+            f"{folder / CARD_FILE} has no checksums of files, so an earlier version of reid-gen wrote "
             f"it; use that version, or start a new run with start_from: {folder}"
         )
     differing = [name for name, sha256 in files.items() if actual.get(name) != sha256]
@@ -144,7 +144,7 @@ def load_networks(path: Path, networks: Mapping[str, nn.Module], *, if_there: bo
     """
     folder = find_checkpoint(path)
     for name, network in networks.items():
-        file = folder / f"{name}{WEIGHTS}"
+        file = folder / f"{name}{WEIGHTS_SUFFIX}"
         if file.is_file() or not if_there:
             load_strictly(network, read_weights(file), str(file))
 
@@ -166,7 +166,7 @@ def read_card(folder: Path) -> dict[str, Any]:
     Raises:
         UserError: If it is missing, damaged or of another format.
     """
-    file = folder / CARD
+    file = folder / CARD_FILE
     try:
         text = file.read_bytes()
         card = from_json(text)
@@ -197,7 +197,7 @@ def load_encoder(path: Path) -> tuple[IdentityEncoder, EncoderCard]:
     """
     folder = find_checkpoint(path)
     described = read_card(folder)
-    file = folder / ENCODER
+    file = folder / ENCODER_FILE
     if hashlib.sha256(file.read_bytes()).hexdigest() != described["sha256"]:
         raise UserError(f"{file} does not match the checksum on its card; copy or train it again")
     card = EncoderCard(**described["encoder"])
@@ -212,7 +212,7 @@ def load_labels(path: Path) -> Int64Array:
     Raises:
         UserError: If there is no checkpoint, or its last epoch clustered nothing.
     """
-    file = find_checkpoint(path) / BANK
+    file = find_checkpoint(path) / BANK_FILE
     bank = read_weights(file)
     if "labels" not in bank:
         raise UserError(

@@ -12,36 +12,36 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from reid_gen.errors import UserError
-from reid_gen.models.backbone import Backbone, Request, create_backbone, map_shape
+from reid_gen.models.backbone import Backbone, BackboneSpec, create_backbone, feature_map_shape
 from reid_gen.models.normalisation import use_ghost_batches
 from reid_gen.models.pooling import POOLINGS
-from reid_gen.models.weight_files import ENCODER, weight_file
-from reid_gen.models.weights import load_strictly, read_backbone
+from reid_gen.models.weight_files import ENCODER_FILE, weight_file
+from reid_gen.models.weights import load_strictly, read_backbone_weights
 
-STRIPES = 4
-"""Of the part features."""
-TOKEN = "token"
+PART_STRIPES = 4
+"""Number of horizontal stripes of the part features (as in PCB)."""
+TOKEN_POOLING = "token"
 Side = Annotated[int, Field(ge=1, le=4096)]
-"""Pixels, where a card is read from a file."""
+"""Image height or width in pixels, as a checkpoint card may state it."""
 
 
 FeatureExtractor = Callable[[Tensor], Tensor]
-"""Images in 0..1, [B, 3, H, W], to unit features [B, D]; in evaluation mode."""
+"""Maps images in 0..1, [B, 3, H, W], to L2-normalised features [B, D]; in evaluation mode."""
 
 
 @dataclass(frozen=True)
 class EncoderCard:
-    """All that is needed to build the same encoder again around its weights.
+    """Architecture and input size of an encoder: all that is needed to rebuild it from its weights.
 
     Attributes:
         backbone: A key of ``BACKBONES``.
-        pooling: A key of ``POOLINGS``, or ``token``: a transformer's class token.
-        height: Rows of the input images.
-        width: Columns of the input images.
-        last_stride: 1 or 2 for convolutional backbones, None for transformers.
-        embedding: Length that a linear layer brings features to; None has none.
-        pose_token: Whether a transformer has one more token, for poses.
-        rectified: Whether negative values of features are cut off (OSNet).
+        pooling: A key of ``POOLINGS``, or ``token`` for a transformer's class token.
+        height: Height of the input images in pixels.
+        width: Width of the input images in pixels.
+        last_stride: Stride of the last stage, 1 or 2, of a CNN; None for a transformer.
+        embedding: Output size of a linear layer between pooling and neck; None has no such layer.
+        pose_token: Whether a transformer has an additional learned token for poses.
+        rectified: Whether a ReLU follows the neck (OSNet).
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
@@ -61,42 +61,42 @@ class EncoderCard:
 
 
 @dataclass(frozen=True)
-class Encoded:
-    """What the identity encoder says of images.
+class EncoderOutput:
+    """Features of a batch of images.
 
     Attributes:
-        feature: Unit features for re-ID, [B, D] float32.
-        parts: Mean of the backbone's map in horizontal stripes, top first, for a generator,
-            [B, C, STRIPES].
-        token: What a transformer's pose token has become, [B, C]; None if it has none.
+        feature: L2-normalised re-ID features, [B, D] float32.
+        parts: Mean of the backbone's feature map in horizontal stripes, top first, which condition
+            a generator, [B, C, PART_STRIPES].
+        token: Output of a transformer's pose token, [B, C]; None if it has none.
     """
 
     feature: Tensor
     parts: Tensor
     token: Tensor | None = None
 
-    def at(self, places: Tensor | slice) -> Encoded:
-        """Those of some of the images."""
-        token = None if self.token is None else self.token[places]
-        return Encoded(self.feature[places], self.parts[places], token)
+    def select(self, index: Tensor | slice) -> EncoderOutput:
+        """Features of the images at these positions of the batch."""
+        token = None if self.token is None else self.token[index]
+        return EncoderOutput(self.feature[index], self.parts[index], token)
 
     @property
     def pose(self) -> Tensor:
-        """What a pose head reads: the pose token, or the mean of the map, [B, C]."""
+        """Input of a pose head, [B, C]: the pose token, or the mean of the feature map."""
         return self.parts.mean(dim=2) if self.token is None else self.token
 
 
 class IdentityEncoder(nn.Module):
     """Maps images to L2-normalised features.
 
-    The batch-norm neck (Luo et al., CVPRW 2019) has no bias; in evaluation mode of an untrained
-    encoder it changes nothing, so the features are the backbone's pooled ones.
+    The batch-norm neck (BNNeck, Luo et al., CVPRW 2019) has no bias. Untrained and in evaluation
+    mode it is the identity, so that features are the pooled features of the backbone.
     """
 
     mean: Tensor
     std: Tensor
     channels: int
-    """C, of the backbone's map."""
+    """Number of channels C of the backbone's feature map."""
 
     def __init__(
         self,
@@ -110,7 +110,7 @@ class IdentityEncoder(nn.Module):
         self.channels = channels
         self.rectified = rectified
         self.backbone = backbone.network
-        self.pooling = None if pooling == TOKEN else POOLINGS[pooling]()
+        self.pooling = None if pooling == TOKEN_POOLING else POOLINGS[pooling]()
         self.embedding = nn.Linear(channels, embedding) if embedding else nn.Identity()
         self.neck = nn.BatchNorm1d(embedding or channels)
         self.neck.bias.requires_grad_(False)
@@ -119,32 +119,32 @@ class IdentityEncoder(nn.Module):
 
     @property
     def feature_size(self) -> int:
-        """D, the length of a feature."""
+        """Feature dimension D."""
         return self.neck.num_features
 
     def forward(self, images: Tensor) -> Tensor:
-        """Encode RGB images in 0..1, [B, 3, H, W], to unit features [B, D] in float32."""
+        """Encode RGB images in 0..1, [B, 3, H, W], to L2-normalised features [B, D], float32."""
         return self._feature(*self.forward_features(images))
 
-    def encode(self, images: Tensor) -> Encoded:
-        """Encode RGB images in 0..1, [B, 3, H, W], for re-ID and for a generator."""
+    def encode(self, images: Tensor) -> EncoderOutput:
+        """Encode RGB images in 0..1, [B, 3, H, W], to re-ID, part and pose features."""
         return self.forward_head(*self.forward_features(images))
 
     def forward_features(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
-        """The backbone's map [B, C, h, w] of RGB images in 0..1, and tokens if it gives any."""
+        """Compute the feature map [B, C, h, w] of RGB images in 0..1, and any tokens [B, T, C]."""
         x = (images - self.mean) / self.std
-        found = self.backbone(x.contiguous(memory_format=torch.channels_last))
-        return found if isinstance(found, tuple) else (found, None)
+        output = self.backbone(x.contiguous(memory_format=torch.channels_last))
+        return output if isinstance(output, tuple) else (output, None)
 
-    def forward_head(self, found: Tensor, tokens: Tensor | None = None) -> Encoded:
-        """What a map [B, C, h, w] and tokens [B, T, C] say, for re-ID, generator and pose head."""
-        stripes = F.adaptive_avg_pool2d(found, (STRIPES, 1)).flatten(2)
-        pose = tokens[:, 1] if tokens is not None and tokens.shape[1] > 1 else None
-        return Encoded(self._feature(found, tokens), stripes, pose)
+    def forward_head(self, feature_map: Tensor, tokens: Tensor | None = None) -> EncoderOutput:
+        """Compute features from a feature map [B, C, h, w] and any tokens [B, T, C]."""
+        parts = F.adaptive_avg_pool2d(feature_map, (PART_STRIPES, 1)).flatten(2)
+        pose_token = tokens[:, 1] if tokens is not None and tokens.shape[1] > 1 else None
+        return EncoderOutput(self._feature(feature_map, tokens), parts, pose_token)
 
-    def _feature(self, found: Tensor, tokens: Tensor | None) -> Tensor:
+    def _feature(self, feature_map: Tensor, tokens: Tensor | None) -> Tensor:
         if self.pooling is not None:
-            pooled = self.pooling(found)
+            pooled = self.pooling(feature_map)
         else:
             assert tokens is not None
             pooled = tokens[:, 0]
@@ -159,9 +159,9 @@ def create_encoder(
 
     Args:
         card: Architecture and input size.
-        weights: Where the backbone starts: None (random), a weight file (by suffix) of a backbone
-            or of an encoder, one of ``weights.BUILT_IN``, or a hub name.
-        ghost_batch: Images per batch-norm group in training; None takes the whole batch.
+        weights: Initial weights of the backbone: None (random), a weight file of a backbone or an
+            encoder (recognised by its suffix), one of ``weight_files.BUILT_IN``, or a hub name.
+        ghost_batch: Images per batch-norm group in training; None uses the whole batch.
 
     Returns:
         The encoder, in training mode.
@@ -169,29 +169,31 @@ def create_encoder(
     Raises:
         UserError: If the backbone or its weights are unknown or do not fit.
     """
-    if card.pooling not in (*POOLINGS, TOKEN):
-        raise UserError(f"unknown pooling {card.pooling!r}; known: {', '.join((*POOLINGS, TOKEN))}")
+    if card.pooling not in (*POOLINGS, TOKEN_POOLING):
+        raise UserError(
+            f"unknown pooling {card.pooling!r}; known: {', '.join((*POOLINGS, TOKEN_POOLING))}"
+        )
     file = weight_file(weights)
-    request = Request(
+    spec = BackboneSpec(
         name=card.backbone,
         height=card.height,
         width=card.width,
         last_stride=card.last_stride,
         hub=None if file else weights,
         pose_token=card.pose_token,
-        class_token=card.pooling == TOKEN,
+        class_token=card.pooling == TOKEN_POOLING,
     )
-    backbone = create_backbone(request)
+    backbone = create_backbone(spec)
     if file:
         load_strictly(
             backbone.trunk,
-            read_backbone(file),
+            read_backbone_weights(file),
             str(file),
             left_out=backbone.classifier,
             way_out=f"give weights made for {card.backbone}; if another toolbox wrote the file, "
-            f"make a model of it: reid-gen zoo import {file} --out DIR, and give DIR/{ENCODER}",
+            f"import it with: reid-gen zoo import {file} --out DIR, and give DIR/{ENCODER_FILE}",
         )
-    channels, *_ = map_shape(backbone.network, card.height, card.width)
+    channels, *_ = feature_map_shape(backbone.network, card.height, card.width)
     encoder = IdentityEncoder(backbone, card.pooling, channels, card.embedding, card.rectified)
     if ghost_batch is not None:
         use_ghost_batches(encoder, ghost_batch)

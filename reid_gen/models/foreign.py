@@ -12,17 +12,17 @@ from torch import Tensor
 from reid_gen.errors import UserError, join_some
 from reid_gen.models.backbone import HALF, IMAGENET_MEAN, IMAGENET_STD
 from reid_gen.models.encoder import EncoderCard, IdentityEncoder, create_encoder
-from reid_gen.models.layouts import LAYOUTS, Layout, Tensors
+from reid_gen.models.layouts import STATE_DICT_LAYOUTS, StateDictLayout, Tensors
 from reid_gen.models.weights import load_strictly, read_weights
 
-COLOURS = {"imagenet": (IMAGENET_MEAN, IMAGENET_STD), "half": (HALF, HALF)}
+INPUT_STATISTICS = {"imagenet": (IMAGENET_MEAN, IMAGENET_STD), "half": (HALF, HALF)}
 """Mean and standard deviation of the input's colours."""
 HEIGHT, WIDTH = 256, 128
 """Of the images that most were trained on."""
 
 
 @dataclass(frozen=True)
-class Imported:
+class ImportedEncoder:
     """An encoder, and where it comes from.
 
     Attributes:
@@ -42,7 +42,7 @@ class Imported:
 
 def import_encoder(
     path: Path, height: int | None = None, width: int | None = None, colours: str | None = None
-) -> Imported:
+) -> ImportedEncoder:
     """Read an encoder of another toolbox; every name and shape must have its place.
 
     Args:
@@ -90,30 +90,30 @@ def import_encoder(
     encoder = create_encoder(card)
     load_strictly(encoder, {**_given(encoder, layout), **ours}, str(path))
     if colours is not None:
-        for own, wanted in zip((encoder.mean, encoder.std), COLOURS[colours], strict=True):
+        for own, wanted in zip((encoder.mean, encoder.std), INPUT_STATISTICS[colours], strict=True):
             own.copy_(torch.tensor(wanted).view_as(own))
-    return Imported(encoder.eval(), card, layout.name, len(ours), tuple(dropped))
+    return ImportedEncoder(encoder.eval(), card, layout.name, len(ours), tuple(dropped))
 
 
-def _layout_of(tensors: Tensors, path: Path) -> Layout:
-    for layout in LAYOUTS:
+def _layout_of(tensors: Tensors, path: Path) -> StateDictLayout:
+    for layout in STATE_DICT_LAYOUTS:
         if all(mark in tensors for mark in layout.marks):
             return layout
-    known = "; ".join(dict.fromkeys(layout.name for layout in LAYOUTS))
+    known = "; ".join(dict.fromkeys(layout.name for layout in STATE_DICT_LAYOUTS))
     raise UserError(
         f"{path} is of no toolbox that is known ({known}); its first weights are "
         f"{join_some(list(tensors))}"
     )
 
 
-def _renamed(name: str, layout: Layout) -> str | None:
+def _renamed(name: str, layout: StateDictLayout) -> str | None:
     for pattern, new in layout.renamed.items():
         if re.match(pattern, name):
             return re.sub(f"^{pattern}", new, name)
     return None
 
 
-def _given(encoder: IdentityEncoder, layout: Layout) -> dict[str, Tensor]:
+def _given(encoder: IdentityEncoder, layout: StateDictLayout) -> dict[str, Tensor]:
     """What the file need not have: the colours of the input, and a neck that changes nothing."""
     own = encoder.state_dict()
     prefixes = ("mean", "std") if layout.neck else ("mean", "std", "neck.")

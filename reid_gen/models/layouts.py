@@ -9,16 +9,16 @@ from functools import partial
 from torch import Tensor
 
 Tensors = Mapping[str, Tensor]
-RESNETS = {(2, False): "resnet18", (6, True): "resnet50"}
+RESNET_NAMES = {(2, False): "resnet18", (6, True): "resnet50"}
 """Blocks of the third stage, and whether they have a third convolution -> network."""
-OSNETS = {64: "osnet_x1_0", 48: "osnet_x0_75", 32: "osnet_x0_5", 16: "osnet_x0_25"}
+OSNET_NAMES = {64: "osnet_x1_0", 48: "osnet_x0_75", 32: "osnet_x0_5", 16: "osnet_x0_25"}
 """Channels of the stem -> network."""
-SMALL = 384
+VIT_SMALL_WIDTH = 384
 """Width of ViT-S."""
 
 
 @dataclass(frozen=True)
-class Layout:
+class StateDictLayout:
     """How a toolbox names the weights of a network.
 
     Attributes:
@@ -47,24 +47,24 @@ class Layout:
 
 def _resnet(tensors: Tensors) -> str | None:
     blocks = {name.split(".")[2] for name in tensors if name.startswith("backbone.layer3.")}
-    found = RESNETS.get((len(blocks), "backbone.layer1.0.conv3.weight" in tensors))
+    found = RESNET_NAMES.get((len(blocks), "backbone.layer1.0.conv3.weight" in tensors))
     halved = "backbone.layer1.0.bn1.IN.weight" in tensors
     return f"{found}_ibn_a" if found and halved else found
 
 
 def _osnet(tensors: Tensors) -> str | None:
-    return OSNETS.get(len(tensors["backbone.conv1.conv.weight"]))
+    return OSNET_NAMES.get(len(tensors["backbone.conv1.conv.weight"]))
 
 
 def _vit(tensors: Tensors, small: str = "vit_small_patch16_224") -> str | None:
-    return small if tensors["backbone.network.cls_token"].shape[2] == SMALL else None
+    return small if tensors["backbone.network.cls_token"].shape[2] == VIT_SMALL_WIDTH else None
 
 
 TRUNK = r"(conv1|bn1|layer[1-4])\."
 STAGES = {0: "conv1", 1: "bn1", 4: "layer1", 5: "layer2", 6: "layer3", 7: "layer4"}
 CLASSIFIER = (r"classifier\.",)
 BASE = r"(?:base\.|backbone\.)?"
-VIT = Layout(
+VIT = StateDictLayout(
     "TransReID-SSL (ViT)",
     ("cls_token", "bottleneck.weight"),
     _vit,
@@ -82,7 +82,7 @@ VIT_WITH_STEM = replace(
     network=partial(_vit, small="vit_small_ics"),
     renamed={rf"{BASE}patch_embed\.": "backbone.network.patch_embed.proj.", **VIT.renamed},
 )
-RESNET = Layout(
+RESNET = StateDictLayout(
     "torchvision (ResNet)",
     ("conv1.weight", "layer4.0.conv1.weight"),
     _resnet,
@@ -92,8 +92,8 @@ RESNET = Layout(
     neck=False,
 )
 HEAD = (r"head\.",)
-LAYOUTS = (
-    Layout(
+STATE_DICT_LAYOUTS = (
+    StateDictLayout(
         "fast-reid",
         ("backbone.conv1.weight", "heads.bottleneck.0.weight"),
         _resnet,
@@ -104,7 +104,7 @@ LAYOUTS = (
         },
         (r"heads\.(weight|classifier|cls_layer)", r"pixel_(mean|std)$"),
     ),
-    Layout(
+    StateDictLayout(
         "SpCL, Cluster Contrast or OpenUnReID",
         ("base.0.weight", "feat_bn.weight"),
         _resnet,
@@ -116,7 +116,7 @@ LAYOUTS = (
         },
         CLASSIFIER,
     ),
-    Layout(
+    StateDictLayout(
         "TransReID-SSL or the strong baseline",
         ("base.conv1.weight", "bottleneck.weight"),
         _resnet,
@@ -139,7 +139,7 @@ LAYOUTS = (
         for layout in (VIT_WITH_STEM, VIT)
         for base in ("", "backbone.")
     ),
-    Layout(
+    StateDictLayout(
         "GCL or JVTC",
         ("conv1.weight", "feat.weight", "feat_bn.weight"),
         _resnet,
@@ -164,7 +164,7 @@ LAYOUTS = (
         renamed={rf"encoder_q\.{TRUNK}": r"backbone.\1."},
         dropped=(r"encoder_q\.fc\.", r"encoder_k\.", r"queue"),
     ),
-    Layout(
+    StateDictLayout(
         "torchreid (OSNet)",
         ("conv2.0.conv2a.conv1.weight", "fc.0.weight"),
         _osnet,

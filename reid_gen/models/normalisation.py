@@ -70,7 +70,7 @@ def use_ghost_batches(module: nn.Module, size: int) -> None:
 
 
 @contextmanager
-def keeping_statistics(module: nn.Module) -> Iterator[None]:
+def frozen_running_stats(module: nn.Module) -> Iterator[None]:
     """Leave the running statistics of every batch norm as they are; batches still use their own.
 
     So that what a generator draws does not decide how real images are normalised in the end.

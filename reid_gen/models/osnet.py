@@ -40,7 +40,7 @@ def _light(channels: int) -> nn.Sequential:
     return made
 
 
-class Gate(nn.Module):
+class AggregationGate(nn.Module):
     """Weighs channels by what the whole map says (eq. 4)."""
 
     def __init__(self, channels: int) -> None:
@@ -66,7 +66,7 @@ class OmniScaleBlock(nn.Module):
         for length, name in enumerate(STREAMS[1:], start=2):
             stream = nn.Sequential(*(_light(middle) for _ in range(length)))
             self.add_module(f"conv2{name}", stream)
-        self.gate = Gate(middle)
+        self.gate = AggregationGate(middle)
         self.conv3 = _normed(middle, channels)
         same = channels_in == channels
         self.downsample = nn.Identity() if same else _normed(channels_in, channels)

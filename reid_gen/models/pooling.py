@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-class GeneralisedMean(nn.Module):
+class GlobalGeMPool(nn.Module):
     """Generalised mean ``(mean over h, w of x^p)^(1/p)`` (Radenovic et al., TPAMI 2019, eq. 3).
 
     p = 1 is the average, p -> infinity the maximum; p is learned from ``power`` on.
@@ -43,5 +43,5 @@ class GlobalMaxPool(nn.Module):
 POOLINGS: dict[str, type[nn.Module]] = {
     "avg": GlobalAvgPool,
     "max": GlobalMaxPool,
-    "gem": GeneralisedMean,
+    "gem": GlobalGeMPool,
 }

@@ -35,7 +35,7 @@ class PoseHead(nn.Module):
         return F.normalize(self.layers(pose).float(), dim=1)
 
 
-class PatchPainter(nn.Module):
+class PatchReconstructionHead(nn.Module):
     """Draws the patch of the image that lies under each place of the encoder's map, by one layer.
 
     Reconstruction of masked patches as in SimMIM (Xie et al., CVPR 2022), which asks for a map and
@@ -69,13 +69,13 @@ class PoseHeads(nn.Module):
         painter: Of masked patches.
     """
 
-    def __init__(self, head: PoseHead, painter: PatchPainter) -> None:
+    def __init__(self, head: PoseHead, painter: PatchReconstructionHead) -> None:
         super().__init__()
         self.head = head
         self.painter = painter
 
 
-def draw_masks(count: int, grid: tuple[int, int], share: float) -> Tensor:
+def random_patch_masks(count: int, grid: tuple[int, int], share: float) -> Tensor:
     """Which places of a grid are hidden, [B, h, w] bool: the same number in every image."""
     rows, columns = grid
     hidden = round(share * rows * columns)
@@ -83,6 +83,6 @@ def draw_masks(count: int, grid: tuple[int, int], share: float) -> Tensor:
     return (order < hidden).view(count, rows, columns)
 
 
-def over_pixels(masks: Tensor, height: int, width: int) -> Tensor:
+def upsample_masks(masks: Tensor, height: int, width: int) -> Tensor:
     """The same masks for pixels, [B, h, w] -> [B, 1, H, W] float."""
     return F.interpolate(masks.unsqueeze(1).float(), (height, width), mode="nearest")

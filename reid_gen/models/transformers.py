@@ -30,7 +30,7 @@ class TokensAsMap(nn.Module):
         return tokens.transpose(1, 2).reshape(len(tokens), -1, int(height), int(width))
 
 
-class WithClassToken(TokensAsMap):
+class MapWithClassToken(TokensAsMap):
     """Gives the class token beside the map."""
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
@@ -39,7 +39,7 @@ class WithClassToken(TokensAsMap):
         return self._as_map(tokens[:, self._prefix :]), tokens[:, :1]
 
 
-class WithPoseToken(TokensAsMap):
+class MapWithPoseToken(TokensAsMap):
     """A vision transformer with one more learned token (GenPoCCL), given after the class token.
 
     The token goes in before the first block and has no place of its own in the image.

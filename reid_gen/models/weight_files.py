@@ -11,9 +11,9 @@ ASSETS = Path(__file__).parent / "assets"
 """Encoders that come with the program, a checkpoint folder each."""
 BUILT_IN = {"rendered": "resnet10t.rendered"}
 """Start weights by name -> whose backbone they are."""
-ENCODER = "encoder.safetensors"
-CARD = "card.json"
-LAST = "last"
+ENCODER_FILE = "encoder.safetensors"
+CARD_FILE = "card.json"
+LAST_FOLDER = "last"
 """The checkpoint of the last epoch in a run folder."""
 
 
@@ -26,7 +26,7 @@ def built_in(name: str) -> Path | None:
 def weight_file(weights: str | None) -> Path | None:
     """The file that ``weights`` names: built-in ones, or a path with a known suffix; else None."""
     if weights in BUILT_IN:
-        return ASSETS / BUILT_IN[weights] / ENCODER
+        return ASSETS / BUILT_IN[weights] / ENCODER_FILE
     return Path(weights) if weights and Path(weights).suffix.lower() in WEIGHT_SUFFIXES else None
 
 
@@ -36,22 +36,26 @@ def checkpoint_folder(path: Path) -> Path:
     Raises:
         UserError: If there is none.
     """
-    last = path / LAST
+    last = path / LAST_FOLDER
     # A program that was killed while it replaced the folder left only the one before.
     places = [path, last if exists(last) else old_of(last)]
-    if path.name == ENCODER:
+    if path.name == ENCODER_FILE:
         places.append(path.parent)
     if (own := built_in(str(path))) is not None:
         places.append(own)
     for folder in places:
-        if is_file(folder / CARD) and is_file(folder / ENCODER):
+        if is_file(folder / CARD_FILE) and is_file(folder / ENCODER_FILE):
             return folder
     if is_foreign(path):
         raise UserError(
             f"{path} is a checkpoint of another program; make a model of it: "
             f"reid-gen zoo import {path} --out DIR"
         )
-    fault = f"holds no checkpoint ({CARD} and {ENCODER})" if exists(path) else "does not exist"
+    fault = (
+        f"holds no checkpoint ({CARD_FILE} and {ENCODER_FILE})"
+        if exists(path)
+        else "does not exist"
+    )
     raise UserError(
         f"{path} {fault}; give a run folder such as runs/NAME, its last/ folder, or a name that "
         "`reid-gen zoo list` shows"
@@ -60,5 +64,5 @@ def checkpoint_folder(path: Path) -> Path:
 
 def is_foreign(path: Path) -> bool:
     """Whether a path is a weight file beside which no card of ours lies."""
-    ours = path.name == ENCODER and is_file(path.parent / CARD)
+    ours = path.name == ENCODER_FILE and is_file(path.parent / CARD_FILE)
     return is_file(path) and path.suffix.lower() in WEIGHT_SUFFIXES and not ours

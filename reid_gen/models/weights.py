@@ -12,7 +12,7 @@ from reid_gen.tensors import read_weights as read_weights
 TRUNK = "backbone."
 
 
-def read_backbone(path: Path) -> dict[str, Tensor]:
+def read_backbone_weights(path: Path) -> dict[str, Tensor]:
     """Read the weights of a backbone, or those of the backbone of one of our encoders.
 
     Raises:

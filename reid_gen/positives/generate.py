@@ -16,7 +16,7 @@ from reid_gen.data.positive_groups import (
     start_groups,
     write_part,
 )
-from reid_gen.data.transforms import as_sheet
+from reid_gen.data.transforms import image_grid
 from reid_gen.errors import UserError
 from reid_gen.pedestrians.compositing import as_jpeg
 from reid_gen.positives.scores import Scorer, Scores
@@ -101,7 +101,7 @@ def _files(
         scores = scorer(keys, made)
         for row, key in enumerate(keys):
             for n, view in enumerate(made.views[row]):
-                content = as_jpeg(as_sheet(view[None, None]), QUALITY)
+                content = as_jpeg(image_grid(view[None, None]), QUALITY)
                 file = str(place / f"{done + row:04d}_{n}.jpg")
                 yield _member(made, scores, (row, n), key, file, seed), content
         done += len(keys)

@@ -11,7 +11,7 @@ from reid_gen.body.render.rasterise import Rasteriser, rasterise
 from reid_gen.body.render.structure_maps import StructureMaps
 from reid_gen.body.table import BodyTable
 from reid_gen.data.images import decode
-from reid_gen.data.sampling import evenly_spread
+from reid_gen.data.sampling import evenly_spaced_indices
 from reid_gen.types import Float32Array, Image, Uint8Array
 
 HEIGHT, WIDTH = 128, 64
@@ -37,7 +37,7 @@ def bodies_sheet(
     Raises:
         UserError: If the table has no row for an image.
     """
-    places = evenly_spread(len(images), rows)
+    places = evenly_spaced_indices(len(images), rows)
     maps = StructureMaps(table, model, HEIGHT, WIDTH, rasteriser)
     return np.concatenate([_row(images[place], maps) for place in places])
 

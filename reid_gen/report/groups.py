@@ -8,7 +8,7 @@ import numpy as np
 
 from reid_gen.data.images import decode
 from reid_gen.data.positive_groups import Groups
-from reid_gen.data.sampling import evenly_spread
+from reid_gen.data.sampling import evenly_spaced_indices
 from reid_gen.types import Uint8Array
 
 HEIGHT, WIDTH = 128, 64
@@ -22,7 +22,7 @@ def groups_sheet(groups: Groups) -> Uint8Array:
         UnreadableImage: If a file does not decode.
     """
     rows = [list(members) for _, members in groupby(groups.members, key=lambda m: m.group)]
-    picked = evenly_spread(len(rows), ROWS)
+    picked = evenly_spaced_indices(len(rows), ROWS)
     columns = min(COLUMNS, max(len(row) for row in rows))
     sheet = np.full((len(picked) * HEIGHT, columns * WIDTH, 3), 255, np.uint8)
     for down, place in enumerate(picked):

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import sparse
 
 from reid_gen.data.images import UnreadableImage, decode, unreadable_error
-from reid_gen.data.sampling import evenly_spread
+from reid_gen.data.sampling import evenly_spaced_indices
 from reid_gen.types import UNKNOWN, Float32Array, Image, Int64Array, LabelledSplit, Uint8Array
 
 HEIGHT, WIDTH = 128, 64
@@ -33,10 +33,10 @@ def people_sheet(split: LabelledSplit, people: int = 10, columns: int = 12) -> U
     """
     pids = np.unique(split.pids[split.pids > 0])
     rows = []
-    for pid in pids[evenly_spread(len(pids), people)]:
+    for pid in pids[evenly_spaced_indices(len(pids), people)]:
         own = [split.images[row] for row in np.flatnonzero(split.pids == pid)]
         own.sort(key=lambda image: (-1 if image.camid is None else image.camid, image.key))
-        rows.append([(own[place], WHITE) for place in evenly_spread(len(own), columns)])
+        rows.append([(own[place], WHITE) for place in evenly_spaced_indices(len(own), columns)])
     return frame_rows(rows)
 
 
@@ -71,7 +71,7 @@ def ranked_sheet(
         UserError: If an image does not decode.
     """
     rows = []
-    for row in evenly_spread(len(query.images), queries):
+    for row in evenly_spaced_indices(len(query.images), queries):
         same = gallery.pids == query.pids[row]
         seen = same & (gallery.camids == query.camids[row]) & (gallery.camids != UNKNOWN)
         seen |= gallery.pids == UNKNOWN
@@ -101,7 +101,7 @@ def clusters_sheet(
     rows = []
     for cluster in clusters:
         own = np.flatnonzero(labels == cluster)
-        rows.append([(images[row], WHITE) for row in own[evenly_spread(len(own), columns)]])
+        rows.append([(images[row], WHITE) for row in own[evenly_spaced_indices(len(own), columns)]])
     return frame_rows(rows)
 
 

@@ -11,8 +11,8 @@ import torch
 from PIL import Image as Pillow
 
 from reid_gen.body.table import BodyTable
-from reid_gen.data.images import save_picture
-from reid_gen.data.transforms import as_sheet
+from reid_gen.data.images import save_image
+from reid_gen.data.transforms import image_grid
 from reid_gen.files import write_bytes
 from reid_gen.generators.renderer import ViewRenderer
 from reid_gen.types import Float32Array, Image, Uint8Array
@@ -37,15 +37,15 @@ def draw_turns(
     """
     if out.suffix.lower() in STILL:
         rows = [
-            as_sheet(torch.cat([pictures.unsqueeze(1), views], dim=1))
+            image_grid(torch.cat([pictures.unsqueeze(1), views], dim=1))
             for pictures, views in renderer.views(images, table, degrees)
         ]
-        save_picture(np.concatenate(rows), out)
+        save_image(np.concatenate(rows), out)
         return
     turns = np.linspace(0, 360, FRAMES, endpoint=False, dtype=np.float32)
     shown = [views for _, views in renderer.views(images, table, turns)]
     side_by_side = torch.cat(shown).transpose(0, 1)
-    frames = [as_sheet(frame.unsqueeze(0)) for frame in side_by_side]
+    frames = [image_grid(frame.unsqueeze(0)) for frame in side_by_side]
     write_bytes(out, _gif(frames) if out.suffix.lower() == ".gif" else _mp4(frames))
 
 

@@ -6,7 +6,7 @@ import hashlib
 
 from reid_gen.errors import UserError
 from reid_gen.models.checkpoint import load_encoder
-from reid_gen.models.weight_files import ENCODER, built_in
+from reid_gen.models.weight_files import ENCODER_FILE, built_in
 from reid_gen.zoo.cards import Card
 
 CLOSE = 1e-4
@@ -16,9 +16,9 @@ CLOSE = 1e-4
 def verify_weights(card: Card) -> str | None:
     """What is wrong with an encoder that comes with the program; None if nothing is."""
     folder = built_in(card.name)
-    if folder is None or not (folder / ENCODER).is_file():
+    if folder is None or not (folder / ENCODER_FILE).is_file():
         return "its weights are missing"
-    content = (folder / ENCODER).read_bytes()
+    content = (folder / ENCODER_FILE).read_bytes()
     if len(content) != card.weights.bytes:
         return f"{len(content)} bytes, and its card says {card.weights.bytes}"
     digest = hashlib.sha256(content).hexdigest()

@@ -227,4 +227,4 @@ def test_results_draw_says_what_is_where(tmp_path, capsys):
 
 def test_commands_draw_by_results_alone():
     modules = [file for file in (PACKAGE / "cli").glob("*.py") if file.name != "results.py"]
-    assert not [file.name for file in modules if "save_picture" in file.read_text()]
+    assert not [file.name for file in modules if "save_image" in file.read_text()]

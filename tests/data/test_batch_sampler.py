@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from reid_gen.data.batch_sampler import Pool, steps
+from reid_gen.data.batch_sampler import BatchSampler, steps_per_epoch
 from reid_gen.data.sampling import shuffled_batches
 
 LABELS = np.array([0, -1, 1, 0, -1, 1, 0, 1, -1, 0])
@@ -9,23 +9,23 @@ LABELS = np.array([0, -1, 1, 0, -1, 1, 0, 1, -1, 0])
 
 @pytest.mark.parametrize("instances", [None, 2])
 def test_pool_draws_no_outlier(instances):
-    pool = Pool(None, batch=4, instances=instances)
-    rows = np.concatenate(list(pool.by_label(LABELS, 6, np.random.default_rng(0))))
+    pool = BatchSampler(None, batch=4, instances=instances)
+    rows = np.concatenate(list(pool.clustered_batches(LABELS, 6, np.random.default_rng(0))))
     assert set(rows) <= set(np.flatnonzero(LABELS != -1))
 
 
 def test_pool_passes_once_over_what_is_clustered():
-    pool = Pool(None, batch=3, instances=None)
-    batches = list(pool.by_label(LABELS, None, np.random.default_rng(0)))
+    pool = BatchSampler(None, batch=3, instances=None)
+    batches = list(pool.clustered_batches(LABELS, None, np.random.default_rng(0)))
     assert [len(rows) for rows in batches] == [3, 3]
     assert len(set(np.concatenate(batches))) == 6
-    assert (steps(7, 3), steps(2, 3)) == (2, 1)
+    assert (steps_per_epoch(7, 3), steps_per_epoch(2, 3)) == (2, 1)
 
 
 def test_pool_spreads_a_cluster_over_its_cameras():
     camids = np.array([0] * 8 + [1, 2])
-    pool = Pool(None, batch=3, instances=3, camids=camids)
-    (rows,) = pool.by_label(np.zeros(10, np.int64), 1, np.random.default_rng(0))
+    pool = BatchSampler(None, batch=3, instances=3, camids=camids)
+    (rows,) = pool.clustered_batches(np.zeros(10, np.int64), 1, np.random.default_rng(0))
     assert set(camids[rows]) == {0, 1, 2}
 
 

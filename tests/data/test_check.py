@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from reid_gen.cli.data import data
 from reid_gen.data import check as module
 from reid_gen.data.check import check_dataset
-from reid_gen.data.datasets import DATASETS, Counts, Entry
+from reid_gen.data.datasets import DATASETS, Counts, DatasetSpec
 from tests.data.real_format import make_folder, make_market, make_msmt17
 
 
@@ -27,7 +27,7 @@ def test_a_data_set_with_the_official_counts_agrees(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counts = {"train": Counts(8, 4, 2), "query": Counts(4, 4, 1), "gallery": Counts(4, 4, 1)}
-    table = {"msmt17": Entry(DATASETS["msmt17"].read, counts)}
+    table = {"msmt17": DatasetSpec(DATASETS["msmt17"].read, counts)}
     monkeypatch.setattr(module, "DATASETS", table)
     assert check_dataset("msmt17", make_msmt17(tmp_path)).agrees
 

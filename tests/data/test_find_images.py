@@ -9,7 +9,7 @@ import pytest
 from reid_gen.data.check import check_dataset
 from reid_gen.data.datasets import load_dataset
 from reid_gen.data.find_images import find_images, image_files
-from reid_gen.data.images import SUFFIXES
+from reid_gen.data.images import IMAGE_SUFFIXES
 from reid_gen.errors import UserError
 from tests.data.real_format import draw_person
 
@@ -100,7 +100,7 @@ def test_find_images_prefers_a_folder_to_a_link_to_it(tmp_path):
     assert keys(tmp_path) == ["z/a.jpg"]
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("suffix", IMAGE_SUFFIXES)
 def test_find_images_takes_every_stated_ending(tmp_path, suffix):
     for ending in (suffix, suffix.upper()):
         (tmp_path / f"x{ending}").write_bytes(b"")

@@ -15,11 +15,11 @@ from PIL import Image as Pillow
 
 from reid_gen.data.images import (
     FORMATS,
-    MOST_PIXELS,
-    SUFFIXES,
+    IMAGE_SUFFIXES,
+    MAX_PIXELS,
     UnreadableImage,
     decode,
-    size_of,
+    image_size,
     upright_rgb,
 )
 
@@ -139,7 +139,7 @@ def test_decode_sets_every_exif_orientation_upright(tmp_path, orientation, kind)
     with Pillow.open(path) as file:
         turned = np.asarray(ImageOps.exif_transpose(file).convert("RGB"))
     wide = orientation in (5, 6, 7, 8)
-    assert size_of(path) == turned.shape[:2] == ((32, 64) if wide else (64, 32))
+    assert image_size(path) == turned.shape[:2] == ((32, 64) if wide else (64, 32))
     assert (decode(path) == turned).all()
     assert decode(path, 64, 32).shape == (64, 32, 3)
 
@@ -157,7 +157,7 @@ def test_decode_turns_deep_and_transparent_pictures_too(tmp_path):
 def test_decode_reads_a_picture_with_damaged_exif(tmp_path, exif):
     ramp_in("RGB").save(tmp_path / "a.jpg", quality=95, exif=exif)
     assert decode(tmp_path / "a.jpg").shape == (16, 16, 3)
-    assert size_of(tmp_path / "a.jpg") == (16, 16)
+    assert image_size(tmp_path / "a.jpg") == (16, 16)
 
 
 HIDDEN = np.array([[[200, 10, 30, 0], [200, 10, 30, 255], [200, 10, 30, 128]]], np.uint8)
@@ -203,8 +203,8 @@ def test_decode_refuses_more_pixels_before_reading_them(tmp_path, size):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         warnings.filterwarnings("ignore", category=Pillow.DecompressionBombWarning)
-        for read in (decode, size_of):
-            with pytest.raises(UnreadableImage, match=f"more than {MOST_PIXELS:,} pixels"):
+        for read in (decode, image_size):
+            with pytest.raises(UnreadableImage, match=f"more than {MAX_PIXELS:,} pixels"):
                 read(path)
 
 
@@ -212,7 +212,7 @@ def test_decode_refuses_more_pixels_before_reading_them(tmp_path, size):
 def test_decode_reads_tiny_and_long_pictures(tmp_path, size):
     Pillow.new("RGB", size, (9, 90, 200)).save(tmp_path / "a.png")
     assert (decode(tmp_path / "a.png", 128, 64) == [9, 90, 200]).all()
-    assert size_of(tmp_path / "a.png") == size[::-1]
+    assert image_size(tmp_path / "a.png") == size[::-1]
 
 
 def test_decode_refuses_a_picture_without_pixels(tmp_path):
@@ -225,7 +225,7 @@ def test_decode_refuses_a_picture_without_pixels(tmp_path):
         decode(tmp_path / "a.gif", 8, 4)
 
 
-@pytest.mark.parametrize("read", [decode, size_of])
+@pytest.mark.parametrize("read", [decode, image_size])
 def test_decode_opens_only_regular_files(tmp_path, read):
     os.mkfifo(tmp_path / "pipe.jpg")
     (tmp_path / "null.jpg").symlink_to("/dev/zero")
@@ -275,7 +275,7 @@ def test_decode_knows_damage_of_any_kind(tmp_path):
             for place in rng.integers(0, min(len(damaged), 300), 4):
                 damaged[place] = rng.integers(0, 256)
             (tmp_path / "damaged").write_bytes(damaged)
-            for read in (decode, size_of):
+            for read in (decode, image_size):
                 with contextlib.suppress(UnreadableImage):
                     read(tmp_path / "damaged")
 
@@ -283,5 +283,5 @@ def test_decode_knows_damage_of_any_kind(tmp_path):
 def test_suffixes_are_those_that_the_documents_name():
     faq = (Path(__file__).parents[2] / "docs" / "faq.md").read_text(encoding="utf-8")
     section = faq.split("## Which image files are read?")[1].split("\n\n")[1]
-    assert tuple(re.findall(r"`(\.\w+)`", section)) == SUFFIXES
-    assert f"{MOST_PIXELS // 1_000_000} million pixels" in section
+    assert tuple(re.findall(r"`(\.\w+)`", section)) == IMAGE_SUFFIXES
+    assert f"{MAX_PIXELS // 1_000_000} million pixels" in section

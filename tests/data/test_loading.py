@@ -4,7 +4,7 @@ import torch
 
 from reid_gen.data.images import UnreadableImage, decode
 from reid_gen.data.loaders import ImageLoader
-from reid_gen.data.sampling import evenly_spread, identity_batches
+from reid_gen.data.sampling import evenly_spaced_indices, identity_batches
 from reid_gen.data.transforms import Augmentation, to_images, to_pixels
 from reid_gen.types import Image
 from tests.data.real_format import draw_person, make_folder
@@ -89,7 +89,7 @@ def test_fewer_clusters_than_p_make_a_smaller_batch():
 
 def augment(pixels, seed=0, flip=0.0, pad=0, erase=0.0):
     change = Augmentation(flip=flip, pad=pad, erase=erase, fill=(0.5, 0.0, 1.0))
-    changes = change.draw(*pixels.shape[:3], np.random.default_rng(seed))
+    changes = change.sample(*pixels.shape[:3], np.random.default_rng(seed))
     return to_images(changes.apply(pixels))
 
 
@@ -145,6 +145,6 @@ def test_augmentation_depends_on_the_seed_alone():
 
 
 def test_some_are_picked_evenly_and_all_if_there_are_few():
-    assert evenly_spread(100, 3).tolist() == [0, 50, 99]
-    assert evenly_spread(4, 9).tolist() == [0, 1, 2, 3]
-    assert evenly_spread(5, 1).tolist() == [0]
+    assert evenly_spaced_indices(100, 3).tolist() == [0, 50, 99]
+    assert evenly_spaced_indices(4, 9).tolist() == [0, 1, 2, 3]
+    assert evenly_spaced_indices(5, 1).tolist() == [0]

@@ -12,7 +12,7 @@ from reid_gen.cluster.algorithms import RULES
 from reid_gen.data.check import check_dataset
 from reid_gen.data.datasets import DATASETS, Counts
 from reid_gen.errors import UserError
-from reid_gen.models.backbone import BACKBONES, Request
+from reid_gen.models.backbone import BACKBONES, BackboneSpec
 from tests.cluster.features import people
 from tests.data.real_format import draw_person
 from tests.documents.pages import ROOT, blocks, text_of
@@ -65,10 +65,12 @@ def test_a_backbone_gives_unit_features_at_either_stride(tables):
     torch.testing.assert_close(names["features"].norm(dim=1), torch.ones(2))
     assert names["features"].shape == (2, names["encoder"].feature_size) == (2, 256)
     for stride, rows in ((1, 8), (2, 4)):
-        made = BACKBONES["four_convolutions"](Request("four_convolutions", 64, 32, stride))
+        made = BACKBONES["four_convolutions"](BackboneSpec("four_convolutions", 64, 32, stride))
         assert made.network(torch.rand(2, 3, 64, 32)).shape == (2, 256, rows, rows // 2)
     for wrong in ({"last_stride": None}, {"hub": "imagenet"}, {"class_token": True}):
-        request = Request(**{"name": "x", "height": 64, "width": 32, "last_stride": 1, **wrong})
+        request = BackboneSpec(
+            **{"name": "x", "height": 64, "width": 32, "last_stride": 1, **wrong}
+        )
         with pytest.raises(UserError):
             BACKBONES["four_convolutions"](request)
 

@@ -272,7 +272,7 @@ def test_it_can_learn_from_some_and_draw_views_of_all():
         return views, {**judged, **gan.generator_terms(sources, views, encoded)}
 
     views, found = terms(batch.sources, seen, 2)
-    alone, wanted = terms(some, seen.at(slice(2)), None)
+    alone, wanted = terms(some, seen.select(slice(2)), None)
     assert found.keys() == wanted.keys()
     for name, value in wanted.items():
         torch.testing.assert_close(found[name], value, rtol=1e-4, atol=1e-6)

@@ -8,10 +8,10 @@ from torch import nn
 from torchvision.models import resnet18
 
 from reid_gen.errors import UserError
-from reid_gen.models.backbone import BACKBONES, Request, create_backbone
+from reid_gen.models.backbone import BACKBONES, BackboneSpec, create_backbone
 from reid_gen.models.encoder import EncoderCard, create_encoder
 from reid_gen.models.normalisation import use_ghost_batches
-from reid_gen.models.pooling import GeneralisedMean, GlobalAvgPool, GlobalMaxPool
+from reid_gen.models.pooling import GlobalAvgPool, GlobalGeMPool, GlobalMaxPool
 
 SHARED = Path(__file__).parents[3] / "shared" / "weights"
 MOBILENET = SHARED / "mobilenetv2_100.imagenet1k_from_int8.safetensors"
@@ -33,7 +33,7 @@ def test_every_backbone_gives_unit_features(name):
 @pytest.mark.parametrize("name", ["resnet18", "resnet50", "mobilenetv2_100"])
 def test_last_stride_1_doubles_the_map(name):
     fine, coarse = (
-        create_backbone(Request(name, 64, 32, stride)).network.eval() for stride in (1, 2)
+        create_backbone(BackboneSpec(name, 64, 32, stride)).network.eval() for stride in (1, 2)
     )
     image = torch.rand(1, 3, 64, 32)
     assert fine(image).shape[2:] == (4, 2)
@@ -104,7 +104,7 @@ def test_poolings_equal_their_definitions():
         for b in range(2):
             for c in range(3):
                 slow[b, c] = sum(float(v) ** power for v in x[b, c].flatten()) / 20
-        torch.testing.assert_close(GeneralisedMean(power)(x), slow ** (1 / power))
+        torch.testing.assert_close(GlobalGeMPool(power)(x), slow ** (1 / power))
 
 
 def block():

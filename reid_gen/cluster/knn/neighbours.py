@@ -12,7 +12,7 @@ import torch
 from reid_gen.cluster.knn.exact_cpu import nearest_among, nearest_certified
 from reid_gen.cluster.knn.exact_gpu import nearest_on
 from reid_gen.cluster.knn.topk import best_matches
-from reid_gen.data.sampling import evenly_spread
+from reid_gen.data.sampling import evenly_spaced_indices
 from reid_gen.errors import UserError
 from reid_gen.types import Float32Array, Float64Array, Int64Array
 
@@ -152,7 +152,7 @@ def _search(index: Any, features: Float32Array, count: int) -> tuple[Int64Array,
 
 def _recall(features: Float32Array, index: Int64Array) -> float:
     """Share of the true neighbours that were found, on rows evenly spread over all."""
-    rows = evenly_spread(len(features), _SAMPLE)
+    rows = evenly_spaced_indices(len(features), _SAMPLE)
     count = index.shape[1]
     true = best_matches(features[rows], features, count).index
     hits = [len(np.intersect1d(a, b)) for a, b in zip(true, index[rows], strict=True)]

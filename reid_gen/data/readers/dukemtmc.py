@@ -5,18 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 from reid_gen.data.readers.layout import (
-    BOX_FOLDERS,
+    MARKET_SPLIT_FOLDERS,
     NameRule,
-    Parsed,
-    assemble,
-    first_folder,
+    ParsedName,
+    build_dataset,
+    find_dataset_folder,
     name_pattern,
-    read_boxes,
+    read_market_splits,
 )
 from reid_gen.types import Dataset
 
 NAME = "dukemtmcreid"
-LAYOUTS = (
+DATASET_FOLDERS = (
     "dukemtmcreid/DukeMTMC-reID",
     "dukemtmc-reid/DukeMTMC-reID",
     "dukemtmc/DukeMTMC-reID",
@@ -42,11 +42,13 @@ def read(root: Path) -> Dataset:
     Raises:
         UserError: If a folder is missing or empty, or a file name does not fit.
     """
-    folder = first_folder(root, LAYOUTS, BOX_FOLDERS, "DukeMTMC-reID")
-    return assemble(NAME, folder, read_boxes(folder, "DukeMTMC-reID", _RULE), WITHDRAWN)
+    folder = find_dataset_folder(root, DATASET_FOLDERS, MARKET_SPLIT_FOLDERS, "DukeMTMC-reID")
+    return build_dataset(
+        NAME, folder, read_market_splits(folder, "DukeMTMC-reID", _RULE), WITHDRAWN
+    )
 
 
-def _parse(pid: str, camera: str, frame: str) -> Parsed:
+def _parse(pid: str, camera: str, frame: str) -> ParsedName:
     return int(pid), int(camera) - 1, int(frame), 1
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from reid_gen.data.find_images import image_files, readable_name
-from reid_gen.data.ids import id_of
-from reid_gen.data.images import SUFFIXES
+from reid_gen.data.ids import parse_id
+from reid_gen.data.images import IMAGE_SUFFIXES
 from reid_gen.data.readers.layout import NO_TRAIN
 from reid_gen.data.text_lists import read_text
 from reid_gen.errors import UserError, join_some
@@ -55,7 +55,7 @@ def read(root: Path) -> Dataset:
         raise UserError(f"{root} is no folder; give a folder of images or a .csv manifest")
     images = [Image(readable_name(path.relative_to(root)), path) for path in image_files(root)]
     if not images:
-        raise UserError(f"{root} holds no images ({', '.join(SUFFIXES)})")
+        raise UserError(f"{root} holds no images ({', '.join(IMAGE_SUFFIXES)})")
     return Dataset(name=NAME, root=root, train=tuple(sorted(images, key=lambda image: image.key)))
 
 
@@ -130,7 +130,7 @@ def _count(file: Path, line: int, fields: dict[str, str], name: str) -> int:
     """The number; ``UNKNOWN`` where there is none."""
     text = fields.get(name) or ""
     try:
-        return id_of(text)
+        return parse_id(text)
     except ValueError as error:
         raise UserError(
             f"{file}:{line}: {name} {text!r} is not an integer from 0 up; correct it, or "

@@ -16,14 +16,14 @@ from reid_gen.types import Dataset, Image, LabelledSplit
 JUNK = -1
 """pid of a detection that is neither person nor distractor; dropped when read."""
 
-BOX_FOLDERS = ("bounding_box_train", "query", "bounding_box_test")
+MARKET_SPLIT_FOLDERS = ("bounding_box_train", "query", "bounding_box_test")
 """Folders of train, query and gallery in the layout of Market-1501."""
 NO_TRAIN = "there are no training images: query and gallery can be measured, nothing can be learnt"
 
 Splits = tuple[LabelledSplit, LabelledSplit, LabelledSplit]
 """Train, query and gallery."""
 
-Parsed = tuple[int, int, int | None, int]
+ParsedName = tuple[int, int, int | None, int]
 """pid, camid counted from 0, frame, recording."""
 
 
@@ -39,7 +39,7 @@ class NameRule:
 
     pattern: re.Pattern[str]
     example: str
-    parse: Callable[..., Parsed]
+    parse: Callable[..., ParsedName]
 
 
 def name_pattern(pid: str, after_camera: str) -> re.Pattern[str]:
@@ -52,7 +52,9 @@ def name_pattern(pid: str, after_camera: str) -> re.Pattern[str]:
     return re.compile(rf"({pid})_c0*([1-9]\d*){after_camera}\D.*", re.IGNORECASE | re.ASCII)
 
 
-def first_folder(root: Path, wanted: Iterable[str], markers: Sequence[str], name: str) -> Path:
+def find_dataset_folder(
+    root: Path, wanted: Iterable[str], markers: Sequence[str], name: str
+) -> Path:
     """The first of some folders below a root that holds one of the markers.
 
     Args:
@@ -78,7 +80,7 @@ def first_folder(root: Path, wanted: Iterable[str], markers: Sequence[str], name
     )
 
 
-def assemble(name: str, folder: Path, splits: Splits, *notes: str) -> Dataset:
+def build_dataset(name: str, folder: Path, splits: Splits, *notes: str) -> Dataset:
     """Make a data set of three splits; the pids of the first are set apart from its images.
 
     Args:
@@ -96,7 +98,7 @@ def assemble(name: str, folder: Path, splits: Splits, *notes: str) -> Dataset:
     return Dataset(name, folder, train.images, train.pids, query, gallery, notes)
 
 
-def read_boxes(folder: Path, name: str, rule: NameRule) -> Splits:
+def read_market_splits(folder: Path, name: str, rule: NameRule) -> Splits:
     """Read train, query and gallery from ``BOX_FOLDERS``.
 
     Args:
@@ -110,8 +112,10 @@ def read_boxes(folder: Path, name: str, rule: NameRule) -> Splits:
     Raises:
         UserError: If query or gallery are missing or hold no images, or a name does not fit.
     """
-    train, query, gallery = (_box_split(folder, folder / part, rule) for part in BOX_FOLDERS)
-    for part, split in zip(BOX_FOLDERS[1:], (query, gallery), strict=True):
+    train, query, gallery = (
+        _box_split(folder, folder / part, rule) for part in MARKET_SPLIT_FOLDERS
+    )
+    for part, split in zip(MARKET_SPLIT_FOLDERS[1:], (query, gallery), strict=True):
         if not split.images:
             raise UserError(
                 f"{name}: {folder / part} is missing or holds no images; unpack the whole archive "
@@ -123,10 +127,10 @@ def read_boxes(folder: Path, name: str, rule: NameRule) -> Splits:
 def _box_split(root: Path, folder: Path, rule: NameRule) -> LabelledSplit:
     """The images directly in a folder; none if there is no folder."""
     files = image_files(folder, deep=False) if folder.is_dir() else []
-    return labelled(root, parse_names(files, rule))
+    return build_split(root, parse_file_names(files, rule))
 
 
-def parse_names(paths: Iterable[Path], rule: NameRule) -> list[tuple[Path, Parsed]]:
+def parse_file_names(paths: Iterable[Path], rule: NameRule) -> list[tuple[Path, ParsedName]]:
     """Match every basename as a whole; the folders above it say nothing.
 
     Args:
@@ -149,7 +153,7 @@ def parse_names(paths: Iterable[Path], rule: NameRule) -> list[tuple[Path, Parse
     return [(path, rule.parse(*match.groups())) for path, match in matched if match is not None]
 
 
-def labelled(root: Path, files: Iterable[tuple[Path, Parsed]]) -> LabelledSplit:
+def build_split(root: Path, files: Iterable[tuple[Path, ParsedName]]) -> LabelledSplit:
     """Build a split in order of the keys, which are paths relative to ``root``; junk is dropped."""
     kept = sorted(
         (readable_name(path.relative_to(root)), path, parsed)

@@ -5,18 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 from reid_gen.data.readers.layout import (
-    BOX_FOLDERS,
+    MARKET_SPLIT_FOLDERS,
     NameRule,
-    Parsed,
-    assemble,
-    first_folder,
+    ParsedName,
+    build_dataset,
+    find_dataset_folder,
     name_pattern,
-    read_boxes,
+    read_market_splits,
 )
 from reid_gen.types import Dataset
 
 NAME = "market1501"
-LAYOUTS = (
+DATASET_FOLDERS = (
     "market1501/Market-1501-v15.09.15",
     "Market-1501-v15.09.15",
     "market1501",
@@ -42,12 +42,12 @@ def read(root: Path) -> Dataset:
     Raises:
         UserError: If a folder is missing or empty, or a file name does not fit.
     """
-    folder = first_folder(root, LAYOUTS, BOX_FOLDERS, "Market-1501")
-    splits = read_boxes(folder, "Market-1501", RULE)
-    return assemble(NAME, folder, splits, JUNK_AND_DISTRACTORS)
+    folder = find_dataset_folder(root, DATASET_FOLDERS, MARKET_SPLIT_FOLDERS, "Market-1501")
+    splits = read_market_splits(folder, "Market-1501", RULE)
+    return build_dataset(NAME, folder, splits, JUNK_AND_DISTRACTORS)
 
 
-def _parse(pid: str, camera: str, sequence: str | None, frame: str | None) -> Parsed:
+def _parse(pid: str, camera: str, sequence: str | None, frame: str | None) -> ParsedName:
     return (
         int(pid),
         int(camera) - 1,

@@ -7,23 +7,23 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from reid_gen.data.readers.layout import (
-    BOX_FOLDERS,
+    MARKET_SPLIT_FOLDERS,
     NameRule,
-    Parsed,
+    ParsedName,
     Splits,
-    assemble,
-    first_folder,
-    labelled,
+    build_dataset,
+    build_split,
+    find_dataset_folder,
     name_pattern,
-    parse_names,
-    read_boxes,
+    parse_file_names,
+    read_market_splits,
 )
 from reid_gen.data.text_lists import read_lines
 from reid_gen.errors import UserError, join_some
 from reid_gen.types import Dataset, LabelledSplit
 
 NAME = "msmt17"
-LAYOUTS = (
+DATASET_FOLDERS = (
     "msmt17/MSMT17_V1",
     "msmt17/MSMT17_V2",
     "MSMT17_V1",
@@ -38,7 +38,7 @@ VERSIONS = {
     "V2": ("mask_train_v2", "mask_test_v2"),
 }
 """Version -> folders of the training images (train and val) and the test images."""
-BOXES = f"version unknown: the copy sorted into {join_some(BOX_FOLDERS)}"
+BOXES = f"version unknown: the copy sorted into {join_some(MARKET_SPLIT_FOLDERS)}"
 TRAIN_AND_VAL = "training split: train and val together"
 
 
@@ -58,12 +58,14 @@ def read(root: Path) -> Dataset:
         UserError: If a list or folder is missing, a list names a missing file, or a line or file
             name does not fit.
     """
-    folder = first_folder(root, LAYOUTS, (LIST_TRAIN, *BOX_FOLDERS), "MSMT17")
+    folder = find_dataset_folder(
+        root, DATASET_FOLDERS, (LIST_TRAIN, *MARKET_SPLIT_FOLDERS), "MSMT17"
+    )
     if (folder / LIST_TRAIN).exists():
         version, splits = _read_lists(folder)
     else:
-        version, splits = BOXES, read_boxes(folder, "MSMT17", _BOX_RULE)
-    return assemble(NAME, folder, splits, f"MSMT17 {version}", TRAIN_AND_VAL)
+        version, splits = BOXES, read_market_splits(folder, "MSMT17", _BOX_RULE)
+    return build_dataset(NAME, folder, splits, f"MSMT17 {version}", TRAIN_AND_VAL)
 
 
 def _read_lists(folder: Path) -> tuple[str, Splits]:
@@ -91,7 +93,7 @@ def _split(folder: Path, lists: tuple[str, ...], images: Path) -> LabelledSplit:
             f"MSMT17: {len(missing)} listed image(s) are missing: {join_some(missing)}; "
             "unpack the whole archive again"
         )
-    return labelled(folder, parse_names(paths, _LIST_RULE))
+    return build_split(folder, parse_file_names(paths, _LIST_RULE))
 
 
 def _listed(file: Path, images: Path) -> Iterator[Path]:
@@ -108,7 +110,7 @@ def _listed(file: Path, images: Path) -> Iterator[Path]:
             )
 
 
-def _parse(pid: str, camera: str) -> Parsed:
+def _parse(pid: str, camera: str) -> ParsedName:
     # No frame: its number restarts in each of a camera's recordings, so it orders nothing.
     return int(pid), int(camera) - 1, None, 1
 

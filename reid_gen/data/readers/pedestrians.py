@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from reid_gen.data.readers.layout import BOX_FOLDERS, assemble, first_folder, read_boxes
+from reid_gen.data.readers.layout import (
+    MARKET_SPLIT_FOLDERS,
+    build_dataset,
+    find_dataset_folder,
+    read_market_splits,
+)
 from reid_gen.data.readers.market1501 import RULE
 from reid_gen.types import Dataset
 
@@ -25,6 +30,6 @@ def read(root: Path) -> Dataset:
     Raises:
         UserError: If a folder is missing or empty, or a file name does not fit.
     """
-    folder = first_folder(root, (".", NAME), BOX_FOLDERS, "rendered pedestrians")
-    splits = read_boxes(folder, "pedestrians", RULE)
-    return assemble(NAME, folder, splits, "rendered people: nobody in these images is real")
+    folder = find_dataset_folder(root, (".", NAME), MARKET_SPLIT_FOLDERS, "rendered pedestrians")
+    splits = read_market_splits(folder, "pedestrians", RULE)
+    return build_dataset(NAME, folder, splits, "rendered people: nobody in these images is real")
