@@ -1,0 +1,68 @@
+"""The library face: what `import reid_gen` gives, how fast, and how it is typed."""
+
+import subprocess
+import sys
+from importlib import import_module
+
+import pytest
+
+import reid_gen
+
+PROGRAM = """\
+from pathlib import Path
+
+import numpy as np
+from reid_gen import FixedEps, ReidModel, evaluate_ranking, load_dataset, pseudo_labels
+
+dataset = load_dataset("market1501", Path("data"))
+model = ReidModel("resnet10t.rendered", device="cpu")
+features = model([np.zeros((128, 64, 3), np.uint8)])
+labels = pseudo_labels(features, eps=FixedEps(0.5)).labels
+people: int = labels.max() + 1
+paths: list[Path] = [image.path for image in dataset.train]
+"""
+WRONG = PROGRAM + "people.append(1)\n"
+OTHERS = "torch.*,faiss.*,sklearn.*,scipy.*,numba.*,timm.*,torchvision.*,accelerate.*,onnxruntime.*"
+
+
+def python(*arguments, cwd=None):
+    return subprocess.run(
+        [sys.executable, *arguments], capture_output=True, text=True, check=False, cwd=cwd
+    )
+
+
+@pytest.mark.parametrize("name", [n for n in reid_gen.__all__ if n != "__version__"])
+def test_library_exports_the_object_of_its_module(name):
+    module = import_module(f"reid_gen.{reid_gen._MODULES[name]}")
+    assert getattr(reid_gen, name) is getattr(module, name)
+    assert name in dir(reid_gen)
+
+
+def test_library_names_an_unknown_attribute():
+    with pytest.raises(AttributeError, match="no attribute 'train'"):
+        reid_gen.train  # noqa: B018
+
+
+def test_library_import_loads_no_torch_or_numpy():
+    code = (
+        "import sys; before = set(sys.modules); import reid_gen; "
+        "print(sorted({'torch', 'numpy'} & set(sys.modules)), len(set(sys.modules) - before))"
+    )
+    heavy, count = python("-c", code).stdout.rsplit(maxsplit=1)
+    assert heavy == "[]"
+    assert int(count) < 50
+
+
+def test_library_types_reach_a_users_program(tmp_path):
+    (tmp_path / "right.py").write_text(PROGRAM)
+    (tmp_path / "wrong.py").write_text(WRONG)
+    # Only our own types are looked at; those of torch take minutes.
+    (tmp_path / "mypy.ini").write_text(
+        f"[mypy]\nstrict = True\n[mypy-{OTHERS}]\nignore_missing_imports = True\n"
+        "follow_imports = skip\n"
+    )
+    cache = str(tmp_path / "cache")
+    result = python("-m", "mypy", "--cache-dir", cache, "right.py", "wrong.py", cwd=tmp_path)
+    errors = [line for line in result.stdout.splitlines() if ": error:" in line]
+    assert len(errors) == 1, result.stdout + result.stderr
+    assert errors[0].startswith('wrong.py:12: error: "int" has no attribute "append"')
