@@ -102,7 +102,7 @@ class Scene:
         networks: tuple[nn.Module, ...] = (painter, judge)
         for network in networks:
             network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        maps = TurnedMaps(None, "parts", AnyAngle(), min_score=0, most=None)  # type: ignore[arg-type]
+        maps = TurnedMaps(None, "parts", AnyAngle(), min_score=0, max_sources=None)  # type: ignore[arg-type]
         self.gan = MeshGan(painter, judge, maps, penalty_every=10**9)
         self.trainable = {
             name: TrainableNetwork(network, torch.optim.Adam(_trained(network), fused=True))
@@ -142,7 +142,7 @@ class Scene:
         """The same passes, one network at a time."""
         images, sources = self.batch.images, self.batch.sources
         assert sources is not None
-        map_ = sources.conditions["here"]
+        map_ = sources.conditions["unturned"]
         painter = self.gan.painter
         with torch.no_grad():
             structure = painter.structure(map_)
@@ -197,7 +197,7 @@ def _batch(count: int, size: tuple[int, int], device: torch.device) -> Batch:
     images = torch.rand(count, 3, *size, device=device)
     images = images.contiguous(memory_format=torch.channels_last)
     rows = torch.arange(count, device=device)
-    maps = {"here": 2 * images - 1, "turned": 1 - 2 * images}
+    maps = {"unturned": 2 * images - 1, "turned": 1 - 2 * images}
     return Batch(images, rows, ViewInputs(rows, images, maps))
 
 

@@ -22,14 +22,13 @@ from sklearn.linear_model import RidgeCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from reid_gen.body.estimate.regressor import seen_joints
-from reid_gen.body.model import built_in
+from reid_gen.body.estimate.regressor import project_joints
+from reid_gen.body.model import built_in_body
 from reid_gen.body.table import load_table
 from reid_gen.data.datasets import load_dataset
 from reid_gen.data.loaders import ImageLoader
 from reid_gen.data.transforms import to_images
 from reid_gen.files import as_json
-from reid_gen.generators.renderer import whole_batches
 from reid_gen.models.checkpoint import load_encoder
 from reid_gen.training.run import environment
 from reid_gen.types import Float32Array, Image
@@ -80,10 +79,11 @@ def people_of(root: Path) -> dict[str, list[Image]]:
 
 def joints(root: Path, split: str, images: list[Image]) -> Float32Array:
     """Where the joints of limbs are seen, as shares of the height, [N, 12, 2]."""
-    bodies = load_table(root / "bodies" / f"{split}.npz").of([image.key for image in images])
+    bodies = load_table(root / "bodies" / f"{split}.npz").select([image.key for image in images])
     rotation = Rotation.from_rotvec(bodies.pose.reshape(-1, 3)).as_matrix().reshape(-1, 24, 3, 3)
-    posed = built_in().joints(torch.from_numpy(rotation).float(), torch.from_numpy(bodies.shape))
-    seen = seen_joints(posed, torch.from_numpy(bodies.camera))[:, LIMBS]
+    matrices, shape = torch.from_numpy(rotation).float(), torch.from_numpy(bodies.shape)
+    posed = built_in_body().forward_joints(matrices, shape)
+    seen = project_joints(posed, torch.from_numpy(bodies.camera))[:, LIMBS]
     return (seen / 2).numpy()
 
 
@@ -93,7 +93,7 @@ def features(run: Path, images: list[Image]) -> dict[str, Float32Array]:
     found: dict[str, list[Float32Array]] = {"stripes": [], "pose": []}
     loader = ImageLoader(images, card.height, card.width, 2)
     with torch.no_grad():
-        for batch in whole_batches(loader):
+        for batch in loader.complete_batches():
             seen = encoder.encode(to_images(batch.pixels))
             found["stripes"].append(seen.parts.flatten(1).numpy())
             found["pose"].append(seen.pose.numpy())

@@ -53,7 +53,7 @@ def _render(root: Path, out: Path, keys: list[str], members: int, part: int) -> 
     album, rng = Album(root), np.random.default_rng([SEED, part])
     made = []
     for row, key in enumerate(keys[part * PART : (part + 1) * PART]):
-        for n, degrees in enumerate(AnyAngle().draw(rng, members)):
+        for n, degrees in enumerate(AnyAngle().sample(rng, members)):
             content = as_jpeg(album.view(key, float(degrees)), QUALITY)
             file = f"{part_folder(Path(), part)}/{row:04d}_{n}.jpg"
             made.append((Member(file, key, SEED, key, round(float(degrees), 3)), content))

@@ -1,30 +1,52 @@
-"""Reading batches of images ahead of their use."""
+"""Multi-threaded loading of image batches, with prefetching and generator inputs."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 import numpy as np
 
 from reid_gen.data.images import UnreadableImage, decode, unreadable_error
-from reid_gen.data.sidecar import ConditionInputs, MakeConditions
-from reid_gen.types import Image, Int64Array, Uint8Array
+from reid_gen.types import Float32Array, Image, Int64Array, Uint8Array
 
-_AHEAD = 3
+BATCH_SIZE = 32
+"""Images per batch of :meth:`ImageLoader.complete_batches`."""
+_PREFETCH = 3
+
+
+@dataclass(frozen=True)
+class ConditionInputs:
+    """Generator inputs for the images of a batch that get views.
+
+    Attributes:
+        batch_index: Positions of these images in the batch, [b].
+        conditions: Condition images (such as body maps) by name, [b, H, W, C] each.
+        sample_weight: Sample weights of the V views of each image in 0..1, [b, V]; None weighs
+            all by 1.
+    """
+
+    batch_index: Int64Array
+    conditions: Mapping[str, Float32Array]
+    sample_weight: Float32Array | None = None
+
+
+MakeConditions = Callable[[Sequence[Image], Uint8Array, int], ConditionInputs]
+"""Makes generator inputs from the images of a batch, their pixels [B, H, W, 3] and the batch
+number; called in a loader thread."""
 
 
 @dataclass(frozen=True)
 class DecodedBatch:
-    """A batch as it comes from disk.
+    """A batch of decoded images.
 
     Attributes:
-        index: Row of each image in the list of images, [B].
-        pixels: RGB in 0..255, [B, H, W, 3]; black where an image does not decode.
-        failures: The images that do not decode. Whoever reads the batch must not pass over them.
-        condition_inputs: What comes beside the images, if that was asked for.
+        index: Row of each image in the loader's list of images, [B].
+        pixels: RGB in 0..255, [B, H, W, 3]; black where an image could not be decoded.
+        failures: Images that could not be decoded; readers of the batch must report them.
+        condition_inputs: Generator inputs; None unless requested.
     """
 
     index: Int64Array
@@ -33,10 +55,10 @@ class DecodedBatch:
     condition_inputs: ConditionInputs | None = None
 
     def complete(self) -> DecodedBatch:
-        """The batch, if every image decoded.
+        """Return the batch itself if every image was decoded.
 
         Raises:
-            UserError: Listing every image that does not decode by its path.
+            UserError: Listing the paths of all images that could not be decoded.
         """
         if self.failures:
             raise unreadable_error(list(self.failures))
@@ -44,13 +66,13 @@ class DecodedBatch:
 
 
 class ImageLoader:
-    """Decodes images with threads, a few batches ahead. The order is that of the request.
+    """Decodes images in threads, a few batches ahead, and yields them in the requested order.
 
     Args:
-        images: What indices refer to, N images.
-        height: Rows of a decoded image.
-        width: Columns of a decoded image.
-        workers: Decoding threads (decoding releases Python's lock).
+        images: The N images that row indices refer to.
+        height: Height of the decoded images in pixels.
+        width: Width of the decoded images in pixels.
+        workers: Number of decoding threads (decoding releases the GIL).
     """
 
     def __init__(self, images: Sequence[Image], height: int, width: int, workers: int) -> None:
@@ -59,60 +81,72 @@ class ImageLoader:
         self.width = width
         self.workers = workers
 
-    def part(self, rows: Int64Array) -> ImageLoader:
-        """A loader of some of the images."""
+    def subset(self, rows: Int64Array) -> ImageLoader:
+        """Return a loader of the images in the given rows."""
         images = [self.images[row] for row in rows]
         return ImageLoader(images, self.height, self.width, self.workers)
 
-    def in_order(self, batch: int) -> Iterator[DecodedBatch]:
-        """Read all images once, ``batch`` at a time."""
+    def in_order(self, batch_size: int) -> Iterator[DecodedBatch]:
+        """Read all images once, ``batch_size`` at a time."""
         rows = np.arange(len(self.images))
-        return self.read(rows[start : start + batch] for start in range(0, len(rows), batch))
+        return self.read(
+            rows[start : start + batch_size] for start in range(0, len(rows), batch_size)
+        )
+
+    def complete_batches(self) -> Iterator[DecodedBatch]:
+        """Read all images once and fail on the first batch with an undecodable image.
+
+        Raises:
+            UserError: Listing the images of the batch that could not be decoded.
+        """
+        return (batch.complete() for batch in self.in_order(BATCH_SIZE))
 
     def read(
         self, batches: Iterable[Int64Array], make_conditions: MakeConditions | None = None
     ) -> Iterator[DecodedBatch]:
-        """Read the images of each batch of rows [B], in the order asked for.
+        """Read batches of images in the requested order.
 
         Args:
-            batches: Rows of each batch.
-            make_conditions: Makes what comes beside the images.
+            batches: Row indices of the images of each batch, [B] each.
+            make_conditions: Makes the generator inputs of a batch; None makes none.
         """
         with ThreadPoolExecutor(self.workers, thread_name_prefix="decode") as pool:
-            waiting: deque[_Started] = deque()
+            pending: deque[_PendingBatch] = deque()
             for number, index in enumerate(batches):
-                waiting.append(self._start(pool, index))
+                pending.append(self._submit(pool, index))
                 if make_conditions is not None:
                     images = [self.images[row] for row in index]
-                    waiting[-1].condition_inputs = pool.submit(
-                        waiting[-1].make_conditions, make_conditions, images, number
+                    pending[-1].condition_inputs = pool.submit(
+                        pending[-1].make_conditions, make_conditions, images, number
                     )
-                if len(waiting) > _AHEAD:
-                    yield waiting.popleft().finish()
-            while waiting:
-                yield waiting.popleft().finish()
+                if len(pending) > _PREFETCH:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
 
-    def _start(self, pool: ThreadPoolExecutor, index: Int64Array) -> _Started:
+    def _submit(self, pool: ThreadPoolExecutor, index: Int64Array) -> _PendingBatch:
         pixels = np.zeros((len(index), self.height, self.width, 3), dtype=np.uint8)
-        shares = np.array_split(np.arange(len(index)), self.workers)
-        tasks = [pool.submit(self._fill, pixels, index, share) for share in shares]
-        return _Started(index, pixels, tasks)
+        chunks = np.array_split(np.arange(len(index)), self.workers)
+        tasks = [pool.submit(self._decode_into, pixels, index, chunk) for chunk in chunks]
+        return _PendingBatch(index, pixels, tasks)
 
-    def _fill(
-        self, pixels: Uint8Array, index: Int64Array, share: Int64Array
+    def _decode_into(
+        self, pixels: Uint8Array, index: Int64Array, positions: Int64Array
     ) -> list[UnreadableImage]:
+        """Decode the images at some positions of a batch; return those that failed."""
         failures = []
-        for place in share:
+        for position in positions:
+            path = self.images[index[position]].path
             try:
-                pixels[place] = decode(self.images[index[place]].path, self.height, self.width)
+                pixels[position] = decode(path, self.height, self.width)
             except UnreadableImage as failure:
                 failures.append(failure)
         return failures
 
 
 @dataclass
-class _Started:
-    """A batch that is being read."""
+class _PendingBatch:
+    """A batch that threads are decoding."""
 
     index: Int64Array
     pixels: Uint8Array
@@ -122,11 +156,14 @@ class _Started:
     def make_conditions(
         self, make_conditions: MakeConditions, images: Sequence[Image], number: int
     ) -> ConditionInputs:
-        """Waits for the pixels; threads take them up first."""
+        """Make generator inputs once the pixels are there.
+
+        The pool starts tasks in order, so the decoding tasks it waits for are already running.
+        """
         wait(self.tasks)
         return make_conditions(images, self.pixels, number)
 
-    def finish(self) -> DecodedBatch:
+    def result(self) -> DecodedBatch:
         failures = tuple(failure for task in self.tasks for failure in task.result())
         condition_inputs = self.condition_inputs.result() if self.condition_inputs else None
         return DecodedBatch(self.index, self.pixels, failures, condition_inputs)

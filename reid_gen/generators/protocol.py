@@ -1,4 +1,4 @@
-"""What a source of new views offers to the training step, whatever it is."""
+"""The interface between view generators and the training step."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from reid_gen.data.sidecar import ConditionInputs
+from reid_gen.data.loaders import ConditionInputs
 from reid_gen.models.encoder import EncoderOutput
 from reid_gen.types import Image, Uint8Array
 
@@ -22,30 +22,32 @@ Terms = Mapping[str, Tensor]
 
 @dataclass(frozen=True)
 class ViewInputs:
-    """The images that get views.
+    """Source images of a batch, from which views are generated.
 
     Attributes:
-        batch_index: Where in the batch they stand, [b].
-        images: Whole ones, mirrored at most, in 0..1, [b, 3, H, W].
-        conditions: What the loader brought, mirrored as they are, [b, C, H, W] each.
-        unaugmented: Whether the batch has these very images, so that they are encoded already.
+        batch_index: Positions of the source images in the batch, [b].
+        images: Source images, flipped at most, in 0..1, [b, 3, H, W].
+        conditions: Condition images by name, flipped as the source images, [b, C, H, W] each.
+        unaugmented: Whether the batch holds exactly these images, so that their features are
+            already computed.
+        sample_weight: Sample weights of the views in 0..1, [b, V]; None weighs all by 1.
     """
 
     batch_index: Tensor
     images: Tensor
     conditions: Mapping[str, Tensor]
     unaugmented: bool = True
+    sample_weight: Tensor | None = None
 
 
 @dataclass(frozen=True)
 class MixupImages:
-    """Pictures of two people at once.
+    """Generated images that mix the identity features of two source images each (GCL+).
 
     Attributes:
-        images: Not bounded, about 0..1, [b, 3, H, W].
-        partners: The image whose features were mixed into each one's, [b] in 0..b-1; these are the
-            first b of those that get views.
-        share: How much of each picture is its own image, [b] in 0.5..1.
+        images: Generated images, about 0..1, not clipped, [b, 3, H, W].
+        partners: Index of the second source image of each, [b] in 0..b-1.
+        share: Share of the first source image, which is at the same position, [b] in 0.5..1.
     """
 
     images: Tensor
@@ -55,57 +57,81 @@ class MixupImages:
 
 @dataclass(frozen=True)
 class Views:
-    """New views of images.
+    """Generated views and the by-products that the generator's losses need.
 
     Attributes:
-        images: Not bounded, about 0..1, [b, V, 3, H, W].
-        encoded: What the generator was given to encode with says of them, [b * V], if wanted.
-        sample_weight: How much each counts as a positive, [b * V] in 0..1; None is 1.
-        others: More drawn pictures by name, [b, 3, H, W] each, that the generator's terms need.
-        others_encoded: What the identity encoder says of those.
-        mixup: Pictures that mix people, if the generator makes them.
+        images: V views of each source image, about 0..1, not clipped, [b, V, 3, H, W].
+        encoded: Encoder output of the views, [b * V]; None unless features were requested.
+        sample_weight: Weight of each view as a positive in 0..1, [b * V]; None weighs all by 1.
+        auxiliary: Further generated images by name (such as reconstructions), [b, 3, H, W] each.
+        auxiliary_encoded: Encoder outputs that the generator's losses need, by name.
+        mixup: Mixup images; None if the generator makes none.
     """
 
     images: Tensor
     encoded: EncoderOutput | None = None
     sample_weight: Tensor | None = None
-    others: Mapping[str, Tensor] = field(default_factory=dict)
-    others_encoded: Mapping[str, EncoderOutput] = field(default_factory=dict)
+    auxiliary: Mapping[str, Tensor] = field(default_factory=dict)
+    auxiliary_encoded: Mapping[str, EncoderOutput] = field(default_factory=dict)
     mixup: MixupImages | None = None
 
 
 class Painter(Protocol):
-    """Draws people from any side, outside training."""
+    """Generates people from identity features and body maps, outside training."""
 
-    def turned(self, encoded: EncoderOutput, maps: Tensor) -> Tensor:
-        """Draw B people on V maps each, [B, V, C, H, W]; constants [B, V, 3, H, W], about 0..1."""
+    def render(self, encoded: EncoderOutput, maps: Tensor) -> Tensor:
+        """Render B people on V body maps each, without gradient.
+
+        Args:
+            encoded: Encoder output of the source images, [B].
+            maps: Body maps, [B, V, C, H, W].
+
+        Returns:
+            Images, about 0..1, [B, V, 3, H, W].
+        """
         ...
 
 
 @runtime_checkable
 class ContentPainter(Painter, Protocol):
-    """Draws bodies with the content of an image, too."""
+    """A painter that can also transfer the content of an image (CLSP)."""
 
-    def anchored(
-        self, images: Tensor, encoded: EncoderOutput, here: Tensor, maps: Tensor, share: float
+    def render_anchored(
+        self,
+        images: Tensor,
+        encoded: EncoderOutput,
+        anchor_maps: Tensor,
+        maps: Tensor,
+        share: float,
     ) -> Tensor:
-        """Draw V maps each with the content of B images, [B, V, 3, H, W], about 0..1 (CLSP)."""
+        """Render V body maps with the content of each of B anchor images, without gradient.
+
+        Args:
+            images: Anchor images in 0..1, [B, 3, H, W].
+            encoded: Encoder output of the anchor images, [B].
+            anchor_maps: Body maps of the anchor images, [B, C, H, W].
+            maps: Body maps to render, [B, V, C, H, W].
+            share: Share of the rendered image's own bottleneck features, in 0..1.
+
+        Returns:
+            Images, about 0..1, [B, V, 3, H, W].
+        """
         ...
 
 
 class ViewOutput(Enum):
-    """What contrast takes from a generator."""
+    """What the contrastive loss needs from a generator."""
 
-    NONE = "nothing"
-    """Nothing is contrasted: draw what the generator's own terms need."""
-    IMAGES = "pictures"
-    """Views, which are then encoded otherwise."""
+    NONE = "none"
+    """Nothing: generate only what the generator's own losses need."""
+    IMAGES = "images"
+    """Views; the training step encodes them itself."""
     FEATURES = "features"
-    """Views and what they are encoded to."""
+    """Views and their encoder output."""
 
 
 class EncodeFn(Protocol):
-    """The identity encoder as the step has set it, frozen or learning, or its slow mean."""
+    """The identity encoder as the training step configured it: frozen, trained, or its EMA."""
 
     def __call__(self, *images: Tensor) -> Sequence[EncoderOutput]:
         """Encode one or more batches [b, 3, H, W], each with its own batch statistics."""
@@ -113,29 +139,29 @@ class EncodeFn(Protocol):
 
 
 class ViewGenerator(Protocol):
-    """Makes views, and the losses that train what makes them.
+    """Generates views and computes the losses that train the generator.
 
     Attributes:
-        networks: What the generator's optimiser trains; empty for one that reads views from disk.
-        discriminator: What the discriminator's optimiser trains; likewise.
+        networks: Module that the generator's optimiser trains; empty for views read from disk.
+        discriminator: Module that the discriminator's optimiser trains; empty if there is none.
     """
 
     networks: nn.Module
     discriminator: nn.Module
 
     def usable(self, images: Sequence[Image]) -> NDArray[np.bool_]:
-        """Which images can get views, [N]."""
+        """Mark the images for which views can be generated, [N]."""
         ...
 
     def make_conditions(
         self, images: Sequence[Image], pixels: Uint8Array, rng: np.random.Generator
     ) -> ConditionInputs:
-        """Choose which images of a batch get views, and make what that needs; runs in a thread.
+        """Choose the source images of a batch and prepare their inputs; runs in a loader thread.
 
         Args:
-            images: Of the batch.
-            pixels: RGB of them, [B, H, W, 3] uint8.
-            rng: Source of what is random.
+            images: Images of the batch.
+            pixels: Decoded images, RGB in 0..255, [B, H, W, 3].
+            rng: Random number generator.
         """
         ...
 
@@ -144,36 +170,42 @@ class ViewGenerator(Protocol):
         sources: ViewInputs,
         encoded: EncoderOutput,
         encode: EncodeFn,
-        learning: bool,
-        wanted: ViewOutput,
+        requires_grad: bool,
+        output: ViewOutput,
     ) -> Views:
-        """Draw views of images that are encoded already.
+        """Generate views of source images that are already encoded.
 
         Args:
-            sources: The images.
-            encoded: What the encoder says of them.
-            encode: The same encoder, for what is drawn.
-            learning: Whether the generator learns, so that ``others`` are drawn where its terms
-                need them; else the pictures are constants.
-            wanted: By contrast.
+            sources: Source images and their conditions.
+            encoded: Encoder output of the source images.
+            encode: The same encoder, for generated images.
+            requires_grad: Whether the generator is trained, so that its auxiliary images are
+                generated as well; otherwise all generated images are constants.
+            output: What the contrastive loss needs.
         """
         ...
 
-    def show(self, images: Tensor, keys: Sequence[str], encode: EncodeFn) -> Tensor:
-        """Columns of a contact sheet for images [B, 3, H, W] of the training set: [B, n, 3, H, W].
+    def preview(self, images: Tensor, keys: Sequence[str], encode: EncodeFn) -> Tensor:
+        """Generate the columns of a contact sheet, without gradient.
 
-        Constants, not bounded, about 0..1.
+        Args:
+            images: Training images in 0..1, [B, 3, H, W].
+            keys: Keys of these images.
+            encode: The identity encoder.
+
+        Returns:
+            n columns, about 0..1, not clipped, [B, n, 3, H, W].
         """
         ...
 
     def save(self, folder: Path) -> None:
-        """Write what other programs read into a checkpoint, beside the networks' own files."""
+        """Add files for other programs to a checkpoint, beside the networks' own files."""
         ...
 
     def discriminator_terms(self, sources: ViewInputs, views: Views, step: int) -> Terms:
-        """Losses of the discriminator at step ``step`` of the epoch; none if there is none."""
+        """Compute the discriminator's losses at step ``step`` of the epoch; empty without one."""
         ...
 
     def generator_terms(self, sources: ViewInputs, views: Views, encoded: EncoderOutput) -> Terms:
-        """Losses of generator and, when it learns, identity encoder; none if nothing is trained."""
+        """Compute the generator's losses, which may reach the encoder; empty if not trained."""
         ...

@@ -1,4 +1,4 @@
-"""The people of any images, drawn from any side with the networks of a run."""
+"""Offline generation of views with a trained generator."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reid_gen.body.estimate.estimator import Recovery
+from reid_gen.body.estimate.estimator import BodyEstimator
 from reid_gen.body.model import BodyModel
 from reid_gen.body.render.rasterise import Rasteriser
-from reid_gen.body.render.structure_maps import StructureMaps
+from reid_gen.body.render.structure_maps import BodyMapRenderer
 from reid_gen.body.table import BodyTable, join_tables
-from reid_gen.data.loaders import DecodedBatch, ImageLoader
+from reid_gen.data.loaders import ImageLoader
 from reid_gen.data.transforms import to_images
 from reid_gen.errors import UserError, join_some
 from reid_gen.generators.protocol import Painter
@@ -23,38 +23,36 @@ from reid_gen.models.encoder import EncoderOutput, IdentityEncoder
 from reid_gen.runtime.devices import Runtime
 from reid_gen.types import Float32Array, Image
 
-BATCH = 32
-
 
 @dataclass(frozen=True)
 class RenderInputs:
-    """People who are drawn.
+    """Inputs of a painter for a batch of source images.
 
     Attributes:
-        pictures: Of them, in 0..1, [b, 3, H, W].
-        seen: What the identity encoder says of these.
-        maps: Of the bodies to draw, [b, V, C, H, W].
+        images: Source images in 0..1, [b, 3, H, W].
+        encoded: Encoder output of the source images, [b].
+        maps: Body maps to render, [b, V, C, H, W].
     """
 
-    pictures: Tensor
-    seen: EncoderOutput
+    images: Tensor
+    encoded: EncoderOutput
     maps: Tensor
 
 
 @dataclass(frozen=True)
 class ViewRenderer:
-    """Draws views.
+    """Generates views of images with the encoder and the painter of a run.
 
     Attributes:
-        encoder: E_id.
-        painter: Of a generator.
-        kind: Of the body maps, a key of ``structure.KINDS``.
-        body: What the parameters of bodies are of.
-        height: Of images.
-        width: Of images.
+        encoder: Identity encoder E_id.
+        painter: Painter of the run's generator.
+        kind: Kind of body map, a key of ``map_kinds.MAP_KINDS``.
+        body: Body model of the body parameters.
+        height: Image height in pixels.
+        width: Image width in pixels.
         runtime: Device and precision.
-        rasteriser: Draws bodies.
-        axis: What they turn about, as :class:`StructureMaps` has it.
+        rasteriser: Rasteriser for the body maps.
+        axis: Rotation axis of the bodies, see :class:`BodyMapRenderer`.
     """
 
     encoder: IdentityEncoder
@@ -67,92 +65,95 @@ class ViewRenderer:
     rasteriser: Rasteriser
     axis: str
 
-    def maps(self, table: BodyTable) -> StructureMaps:
-        """What the painter is shown of the bodies of a table."""
+    def maps(self, table: BodyTable) -> BodyMapRenderer:
+        """Return a renderer of body maps for the bodies of a table."""
         size = self.height, self.width
-        return StructureMaps(table, self.body, *size, self.rasteriser, self.axis)
+        return BodyMapRenderer(table, self.body, *size, self.rasteriser, self.axis)
 
     def views(
         self, images: Sequence[Image], table: BodyTable, degrees: Float32Array
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Draw all images turned by V angles each, a batch at a time.
+        """Generate V views of each image, turned by the given angles, a batch at a time.
 
         Args:
-            images: N in all.
+            images: N source images.
             table: Their bodies.
-            degrees: V angles, [V], or those of each image, [N, V].
+            degrees: Angles in degrees, the same for all images [V] or per image [N, V].
 
         Yields:
-            Images in 0..1, [b, 3, H, W], and their views in 0..1, [b, V, 3, H, W].
+            Source images in 0..1, [b, 3, H, W], and their views in 0..1, [b, V, 3, H, W].
 
         Raises:
-            UserError: If an image does not decode or has no body.
+            UserError: If an image cannot be decoded or has no body.
         """
-        for sitting in self.sittings(images, table, degrees):
+        for inputs in self.render_inputs(images, table, degrees):
             with self.runtime.generator_autocast():
-                views = self.painter.turned(sitting.seen, sitting.maps)
-            yield sitting.pictures.cpu(), views.float().clamp(0, 1).cpu()
+                views = self.painter.render(inputs.encoded, inputs.maps)
+            yield inputs.images.cpu(), views.float().clamp(0, 1).cpu()
 
-    def sittings(
+    def render_inputs(
         self, images: Sequence[Image], table: BodyTable, degrees: Float32Array
     ) -> Iterator[RenderInputs]:
-        """What pictures of the images are drawn from, a batch at a time.
+        """Prepare the painter's inputs for views of images, a batch at a time.
 
         Args:
-            images: N in all.
+            images: N source images.
             table: Their bodies.
-            degrees: V angles, [V], or those of each image, [N, V].
+            degrees: Angles in degrees, the same for all images [V] or per image [N, V].
 
         Raises:
-            UserError: If an image does not decode or has no body.
+            UserError: If an image cannot be decoded or has no body.
         """
-        maps = self.maps(table)
+        structure_maps = self.maps(table)
         self.encoder.eval()
-        turns = np.broadcast_to(degrees, (len(images), np.shape(degrees)[-1]))
-        for batch in whole_batches(ImageLoader(images, self.height, self.width, 2)):
-            keys = [images[row].key for row in batch.index for _ in range(turns.shape[1])]
-            shown = np.repeat(batch.pixels, turns.shape[1], axis=0)
-            drawn = torch.from_numpy(maps(self.kind, keys, turns[batch.index].ravel(), shown))
-            drawn = drawn.view(len(batch.index), turns.shape[1], *drawn.shape[1:])
+        degrees = np.broadcast_to(degrees, (len(images), np.shape(degrees)[-1]))  # [N, V]
+        views = degrees.shape[1]
+        for batch in ImageLoader(images, self.height, self.width, 2).complete_batches():
+            keys = [images[row].key for row in batch.index for _ in range(views)]
+            pixels = np.repeat(batch.pixels, views, axis=0)
+            maps = torch.from_numpy(
+                structure_maps(self.kind, keys, degrees[batch.index].ravel(), pixels)
+            )
+            maps = maps.view(len(batch.index), views, *maps.shape[1:])
             device = self.runtime.device
-            pictures = to_images(batch.pixels).to(device)
+            sources = to_images(batch.pixels).to(device)
             with torch.no_grad(), self.runtime.autocast():
-                seen = self.encoder.encode(pictures)
-            yield RenderInputs(pictures, seen, drawn.to(device))
+                encoded = self.encoder.encode(sources)
+            yield RenderInputs(sources, encoded, maps.to(device))
 
     def features(
         self, images: Sequence[Image], table: BodyTable, degrees: Float32Array
     ) -> Float32Array:
-        """Unit features of the views, [N, V, D].
+        """Extract unit features of V views of each image, [N, V, D].
 
         Raises:
-            UserError: If an image does not decode or has no body.
+            UserError: If an image cannot be decoded or has no body.
         """
         encode = self.runtime.encoder(self.encoder)
-        found = [
+        batches = [
             encode(views.flatten(0, 1)).view(*views.shape[:2], -1).float().cpu().numpy()
             for _, views in self.views(images, table, degrees)
         ]
-        return np.concatenate(found)
+        return np.concatenate(batches)
 
 
-def recover_bodies(images: Sequence[Image], recovery: Recovery) -> BodyTable:
-    """Bodies of a few images.
+def estimate_bodies(images: Sequence[Image], recovery: BodyEstimator) -> BodyTable:
+    """Estimate the bodies in a few images.
 
     Raises:
-        UserError: If an image does not decode.
+        UserError: If an image cannot be decoded.
     """
     loader = ImageLoader(images, recovery.height, recovery.width, 2)
     return join_tables(
         [
             recovery(tuple(images[row].key for row in batch.index), batch.pixels)
-            for batch in whole_batches(loader)
+            for batch in loader.complete_batches()
         ]
     )
 
 
-def named_as_in(table: BodyTable, images: Sequence[Image]) -> tuple[Image, ...]:
-    """The images under the keys of a table that end in their file names.
+def match_by_file_name(table: BodyTable, images: Sequence[Image]) -> tuple[Image, ...]:
+    """Give images the keys under which a table holds their file names.
 
     Raises:
         UserError: If the table has no body for an image.
@@ -162,15 +163,6 @@ def named_as_in(table: BodyTable, images: Sequence[Image]) -> tuple[Image, ...]:
     if missing:
         raise UserError(
             f"the table has no body for {len(missing)} of {len(images)} images: "
-            f"{join_some(missing)}; give the table of their split, or leave --bodies out"
+            f"{join_some(missing)}; give the table of their split, or omit --bodies"
         )
     return tuple(replace(image, key=keys[image.path.name]) for image in images)
-
-
-def whole_batches(loader: ImageLoader) -> Iterator[DecodedBatch]:
-    """All batches of a loader.
-
-    Raises:
-        UserError: If an image does not decode.
-    """
-    return (batch.complete() for batch in loader.in_order(BATCH))

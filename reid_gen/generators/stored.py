@@ -1,4 +1,4 @@
-"""Views that were made before and lie on disk: nothing to train, whatever made them."""
+"""Views that were generated before training and are read from disk."""
 
 from __future__ import annotations
 
@@ -12,27 +12,26 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from reid_gen.data.images import decode
+from reid_gen.data.loaders import ConditionInputs
 from reid_gen.data.positive_groups import SAME_IDENTITY, Groups, Member
-from reid_gen.data.sidecar import ConditionInputs
 from reid_gen.errors import UserError
 from reid_gen.files import as_json
 from reid_gen.generators.protocol import EncodeFn, Terms, ViewInputs, ViewOutput, Views
 from reid_gen.models.encoder import EncoderOutput
 from reid_gen.types import Float32Array, Image, Uint8Array
 
-VIEW, SAMPLE_WEIGHT = "view_", "worth_"
-"""Names of what is brought, with a number."""
+SCORES = ("identity", "structure", "difference")
 
 
 @dataclass(frozen=True)
 class ViewFilter:
-    """Which views are good enough, and how much they count.
+    """Minimum scores of the views that are used, and how views are weighted.
 
     Attributes:
-        identity: Least identity score.
-        structure: Least overlap with the body that was asked for; views without a body pass.
-        difference: Least difference from the image and from other views.
-        weight_by_identity: Whether a view counts as much as its identity score says.
+        identity: Minimum identity score.
+        structure: Minimum overlap with the requested body; views without this score pass.
+        difference: Minimum difference from the source image and from its other views.
+        weight_by_identity: Whether the identity score is the sample weight of a view.
     """
 
     identity: float = -1.0
@@ -40,37 +39,37 @@ class ViewFilter:
     difference: float = 0.0
     weight_by_identity: bool = False
 
-    def refuses(self, member: Member) -> str | None:
-        """The score that is too low; None if the view is good enough."""
-        for name in ("identity", "structure", "difference"):
+    def failed_score(self, member: Member) -> str | None:
+        """Return the name of the first score below its minimum; None if the view passes."""
+        for name in SCORES:
             score = getattr(member, name)
             if score is not None and score < getattr(self, name):
                 return name
         return None
 
     def sample_weight(self, member: Member) -> float:
-        """How much a view counts, 0..1."""
+        """Return the sample weight of a view, in 0..1."""
         if not self.weight_by_identity or member.identity is None:
             return 1.0
         return min(1.0, max(0.0, member.identity))
 
 
 class StoredViews:
-    """Draws members of each image's group.
+    """Samples views from each image's group of stored positives.
 
     Args:
-        groups: PositiveBatch from the training images.
-        height: Of images.
-        width: Of images.
-        members: Views per image in a step; images with fewer get none.
-        most: Images of a batch that get views.
-        view_filter: Which views are left out.
+        groups: Stored positives of the training images.
+        height: Image height in pixels.
+        width: Image width in pixels.
+        members: Views per image and step; images with fewer views get none.
+        most: Maximum number of source images per batch.
+        view_filter: Minimum scores and weighting of the views.
 
     Raises:
-        UserError: If the groups share something else than a person, or no view is left.
+        UserError: If group members do not share an identity, or no image has enough views left.
 
     Attributes:
-        counts: Views that are kept, and those left out by each score.
+        counts: Number of views that passed (``kept``), and that failed each score.
     """
 
     def __init__(
@@ -94,14 +93,14 @@ class StoredViews:
         self.most = most
         self.folder = groups.folder
         self.view_filter = view_filter
-        self.counts = dict.fromkeys(("kept", "identity", "structure", "difference"), 0)
-        self.kept: dict[str, list[Member]] = {}
+        self.counts = dict.fromkeys(("kept", *SCORES), 0)
+        self.members_of: dict[str, list[Member]] = {}
         for member in groups.members:
-            refused = view_filter.refuses(member)
-            self.counts[refused or "kept"] += 1
-            if refused is None:
-                self.kept.setdefault(member.source, []).append(member)
-        if not any(len(some) >= members for some in self.kept.values()):
+            failed = view_filter.failed_score(member)
+            self.counts[failed or "kept"] += 1
+            if failed is None:
+                self.members_of.setdefault(member.source, []).append(member)
+        if not any(len(group) >= members for group in self.members_of.values()):
             raise UserError(
                 f"{groups.folder} has no image with {members} view(s) that are good enough "
                 f"({self.counts}); lower generator.min_identity, min_structure, "
@@ -109,27 +108,30 @@ class StoredViews:
             )
 
     def usable(self, images: Sequence[Image]) -> NDArray[np.bool_]:
-        """Which images have enough views, [N]."""
-        return np.array([len(self.kept.get(i.key, ())) >= self.members for i in images])
+        """Mark the images that have enough views, [N]."""
+        counts = [len(self.members_of.get(image.key, ())) for image in images]
+        return np.array([count >= self.members for count in counts])
 
     def make_conditions(
         self, images: Sequence[Image], pixels: Uint8Array, rng: np.random.Generator
     ) -> ConditionInputs:
-        """Random members of the groups of some images."""
+        """Read random members of the groups of random images of the batch."""
         batch_index = rng.permutation(np.flatnonzero(self.usable(images)))[: self.most]
-        chosen = [self._choose(images[place].key, rng) for place in batch_index]
+        chosen = [self._choose(images[position].key, rng) for position in batch_index]
         conditions: dict[str, Float32Array] = {}
         for number, members in enumerate(zip(*chosen, strict=True)):
             views = np.stack([self._read(member) for member in members]).astype(np.float32)
-            conditions[f"{VIEW}{number}"] = views / np.float32(255)
+            conditions[_view_name(number)] = views / np.float32(255)
+        sample_weight = None
+        if self.view_filter.weight_by_identity:
             sample_weight = np.array(
-                [self.view_filter.sample_weight(member) for member in members], np.float32
+                [[self.view_filter.sample_weight(view) for view in group] for group in chosen],
+                np.float32,
             )
-            conditions[f"{SAMPLE_WEIGHT}{number}"] = sample_weight[:, None, None, None]
-        return ConditionInputs(batch_index, conditions)
+        return ConditionInputs(batch_index, conditions, sample_weight)
 
     def _choose(self, key: str, rng: np.random.Generator) -> list[Member]:
-        members = self.kept[key]
+        members = self.members_of[key]
         return [members[n] for n in rng.permutation(len(members))[: self.members]]
 
     def views(
@@ -137,40 +139,40 @@ class StoredViews:
         sources: ViewInputs,
         encoded: EncoderOutput,
         encode: EncodeFn,
-        learning: bool,
-        wanted: ViewOutput,
+        requires_grad: bool,
+        output: ViewOutput,
     ) -> Views:
-        """The pictures that were brought."""
-        numbers = range(self.members)
-        images = torch.stack([sources.conditions[f"{VIEW}{n}"] for n in numbers], dim=1)
-        sample_weight = torch.stack(
-            [sources.conditions[f"{SAMPLE_WEIGHT}{n}"].flatten() for n in numbers], dim=1
+        """Return the views that the loader read."""
+        images = torch.stack(
+            [sources.conditions[_view_name(n)] for n in range(self.members)], dim=1
         )
-        of_views = encode(images.flatten(0, 1))[0] if wanted is ViewOutput.FEATURES else None
-        return Views(
-            images,
-            of_views,
-            sample_weight.flatten() if self.view_filter.weight_by_identity else None,
-        )
+        view_encoded = encode(images.flatten(0, 1))[0] if output is ViewOutput.FEATURES else None
+        weight = sources.sample_weight
+        return Views(images, view_encoded, None if weight is None else weight.flatten())
 
-    def show(self, images: Tensor, keys: Sequence[str], encode: EncodeFn) -> Tensor:
-        """All members of the smallest group, of each image as many."""
-        rows = [self.kept[key] for key in keys]
-        columns = min(len(members) for members in rows)
-        pixels = np.stack([[self._read(one) for one in members[:columns]] for members in rows])
+    def preview(self, images: Tensor, keys: Sequence[str], encode: EncodeFn) -> Tensor:
+        """Show stored views of each image: as many as the smallest group has."""
+        groups = [self.members_of[key] for key in keys]
+        columns = min(len(members) for members in groups)
+        pixels = np.stack([[self._read(view) for view in members[:columns]] for members in groups])
         return torch.from_numpy(pixels).permute(0, 1, 4, 2, 3).float().to(images.device) / 255
 
     def save(self, folder: Path) -> None:
-        """How many views were kept, and how many left out for what, as ``views.json``."""
+        """Write the number of views that passed and that failed each score to ``views.json``."""
         (folder / "views.json").write_text(as_json(self.counts, None) + "\n", encoding="utf-8")
 
     def discriminator_terms(self, sources: ViewInputs, views: Views, step: int) -> Terms:
-        """None: there is no discriminator."""
+        """Return no terms: there is no discriminator."""
         return {}
 
     def generator_terms(self, sources: ViewInputs, views: Views, encoded: EncoderOutput) -> Terms:
-        """None: nothing learns to draw."""
+        """Return no terms: stored views are not trained."""
         return {}
 
     def _read(self, member: Member) -> Uint8Array:
         return decode(self.folder / member.file, self.height, self.width)
+
+
+def _view_name(number: int) -> str:
+    """Name of the n-th view of every source image among the condition inputs."""
+    return f"view_{number}"

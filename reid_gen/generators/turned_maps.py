@@ -1,4 +1,4 @@
-"""Body maps for a batch: as the images show the people, and turned by random angles."""
+"""Body maps of a batch's source images: as the images show the people, and turned."""
 
 from __future__ import annotations
 
@@ -11,40 +11,40 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from reid_gen.body.render.map_kinds import MAP_KINDS, PAINTED
-from reid_gen.body.render.structure_maps import StructureMaps
-from reid_gen.data.sidecar import ConditionInputs
+from reid_gen.body.render.structure_maps import BodyMapRenderer
+from reid_gen.data.loaders import ConditionInputs
 from reid_gen.data.transforms import to_pixels
 from reid_gen.types import Float32Array, Image, Uint8Array
 
-TURNS = np.arange(0, 360, 45, dtype=np.float32)
-"""Degrees that contact sheets show."""
-HERE, TURNED = "here", "turned"
-"""Names of the two maps that are brought."""
+VIEW_ANGLES = np.arange(0, 360, 45, dtype=np.float32)
+"""Angles in degrees of the eight views around a person."""
+UNTURNED, TURNED = "unturned", "turned"
+"""Names of the two body maps among the condition inputs."""
 
 
 @dataclass(frozen=True)
 class Steps:
-    """Turns by a multiple of ``every`` degrees, up to ``last``.
+    """Random rotation by a multiple of ``every`` degrees, at most ``last``.
 
-    GCL's figures show 45 to 315 degrees; its release draws up to 270.
+    GCL's figures show 45 to 315 degrees; its release samples up to 270.
     """
 
     every: int = 45
     last: int = 315
 
-    def draw(self, rng: np.random.Generator, count: int) -> Float32Array:
-        """Degrees, [count]."""
+    def sample(self, rng: np.random.Generator, count: int) -> Float32Array:
+        """Sample angles in degrees, [count]."""
         return (rng.integers(1, self.last // self.every + 1, count) * self.every).astype(np.float32)
 
 
 @dataclass(frozen=True)
 class AnyAngle:
-    """Turns by any angle that is at least ``least`` degrees away from none."""
+    """Random rotation by at least ``min_angle`` degrees in either direction, uniform."""
 
     min_angle: float = 20.0
 
-    def draw(self, rng: np.random.Generator, count: int) -> Float32Array:
-        """Degrees, [count]."""
+    def sample(self, rng: np.random.Generator, count: int) -> Float32Array:
+        """Sample angles in degrees, [count]."""
         return rng.uniform(self.min_angle, 360 - self.min_angle, count).astype(np.float32)
 
 
@@ -52,61 +52,74 @@ Angles = Steps | AnyAngle
 
 
 class TurnedMaps:
-    """Draws the maps that a batch needs.
+    """Renders the body maps of a batch's source images.
 
     Args:
-        maps: Bodies of the training images.
-        kind: A key of ``structure.KINDS``.
-        angles: How far bodies are turned.
-        min_score: Images with less confident bodies get no views.
-        most: Images of a batch that get views, drawn at random; None takes all that can.
+        maps: Renderer of body maps for the training images.
+        kind: Kind of body map, a key of ``map_kinds.MAP_KINDS``.
+        angles: Distribution of the rotation angles.
+        min_score: Minimum confidence of a body; images below it get no views.
+        max_sources: Maximum number of random source images per batch; None sets no limit.
     """
 
     def __init__(
         self,
-        maps: StructureMaps,
+        maps: BodyMapRenderer,
         kind: str,
         angles: Angles,
         min_score: float,
-        most: int | None,
+        max_sources: int | None,
     ) -> None:
         self.maps = maps
         self.kind = kind
         self.angles = angles
         self.min_score = min_score
-        self.most = most
+        self.max_sources = max_sources
 
     def usable(self, images: Sequence[Image]) -> NDArray[np.bool_]:
-        """Which images have a body to trust, [N].
+        """Mark the images whose body has at least the minimum confidence, [N].
 
         Raises:
             UserError: If the table lacks an image.
         """
-        return self.maps.table.trusts([image.key for image in images], self.min_score)
+        return self.maps.table.confidence_mask([image.key for image in images], self.min_score)
 
-    def shows_body(self, maps: Tensor) -> Tensor:
-        """1 where maps [b, C, H, W] show a body, else 0, [b, 1, H, W]."""
+    def body_mask(self, maps: Tensor) -> Tensor:
+        """Return 1 where body maps [b, C, H, W] show the body, else 0, [b, 1, H, W]."""
         return (maps != MAP_KINDS[self.kind].background).any(dim=1, keepdim=True).float()
 
     def around(self, images: Tensor, keys: Sequence[str]) -> Tensor:
-        """Maps of B images [B, 3, H, W] in 0..1 from all sides, at ``TURNS``: [B, 8, C, H, W]."""
-        every = [key for key in keys for _ in TURNS]
-        shown = np.repeat(to_pixels(images), len(TURNS), axis=0)
-        maps = torch.from_numpy(self.maps(self.kind, every, np.tile(TURNS, len(keys)), shown))
-        return maps.view(len(keys), len(TURNS), *maps.shape[1:]).to(images.device)
+        """Render the bodies of B images at ``VIEW_ANGLES``.
+
+        Args:
+            images: Images in 0..1, [B, 3, H, W].
+            keys: Keys of the images.
+
+        Returns:
+            Body maps, [B, 8, C, H, W].
+        """
+        views = len(VIEW_ANGLES)
+        repeated_keys = [key for key in keys for _ in VIEW_ANGLES]
+        pixels = np.repeat(to_pixels(images), views, axis=0)
+        degrees = np.tile(VIEW_ANGLES, len(keys))
+        maps = torch.from_numpy(self.maps(self.kind, repeated_keys, degrees, pixels))
+        return maps.view(len(keys), views, *maps.shape[1:]).to(images.device)
 
     def __call__(
         self, images: Sequence[Image], pixels: Uint8Array, rng: np.random.Generator
     ) -> ConditionInputs:
-        """Maps of some of the images, in -1..1; painted ones with their pixels."""
-        batch_index = rng.permutation(np.flatnonzero(self.usable(images)))[: self.most]
+        """Render the unturned and the turned body maps of random usable images, in -1..1.
+
+        Maps of kind ``painted`` take their colours from ``pixels``, [B, H, W, 3].
+        """
+        batch_index = rng.permutation(np.flatnonzero(self.usable(images)))[: self.max_sources]
         degrees = np.concatenate(
-            [np.zeros(len(batch_index), np.float32), self.angles.draw(rng, len(batch_index))]
+            [np.zeros(len(batch_index), np.float32), self.angles.sample(rng, len(batch_index))]
         )
         if not len(batch_index):
             return ConditionInputs(batch_index, {})
-        keys = [images[place].key for place in batch_index] * 2
-        shown = np.tile(pixels[batch_index], (2, 1, 1, 1)) if self.kind == PAINTED else None
-        both = np.moveaxis(self.maps(self.kind, keys, degrees, shown), 1, -1)
-        here, turned = np.split(both, 2)
-        return ConditionInputs(batch_index, {HERE: here, TURNED: turned})
+        keys = [images[position].key for position in batch_index] * 2
+        colours = np.tile(pixels[batch_index], (2, 1, 1, 1)) if self.kind == PAINTED else None
+        maps = np.moveaxis(self.maps(self.kind, keys, degrees, colours), 1, -1)
+        unturned, turned = np.split(maps, 2)
+        return ConditionInputs(batch_index, {UNTURNED: unturned, TURNED: turned})

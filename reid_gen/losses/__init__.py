@@ -1,1 +1,1 @@
-"""Losses: pure functions of tensors."""
+"""Loss functions: pure functions of tensors."""

@@ -1,4 +1,4 @@
-"""The contrastive head: one loss for one or many positives."""
+"""Contrastive losses with one or many positives."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def multi_positive_nce(
     denominator: Literal["own", "shared"] = "own",
     sample_weight: Tensor | None = None,
 ) -> Tensor:
-    """Noise-contrastive estimation with any number of weighted positives.
+    """InfoNCE with any number of weighted positives.
 
     With target ``t_n = positive_n / sum_m positive_m`` and ``s_n = similarity_n / temperature``:
 
@@ -28,16 +28,16 @@ def multi_positive_nce(
     - ``shared``: soft target over all candidates,
       ``-sum_p t_p log(exp s_p / sum_n exp s_n)`` (SupCon L_out, StableRep eq. 3).
 
-    With one positive both are InfoNCE. Computed in float32 or better.
+    With one positive both are InfoNCE. Computed in at least float32.
 
     Args:
-        similarity: Cosine similarities, [Q, N].
+        similarity: Cosine similarities of Q queries and N columns, [Q, N].
         positive: Weight of column n as a positive of query q, [Q, N], bool or not negative; 0 is
-            none.
-        candidate: True where column n may enter the denominator, [Q, N] bool; None means all.
+            not a positive.
+        candidate: Columns that may enter the denominator, [Q, N] bool; None means all.
         temperature: Divides the similarities; above 0.
-        denominator: See above.
-        sample_weight: What each query's loss is multiplied by, [Q]; None is 1.
+        denominator: ``own`` or ``shared``.
+        sample_weight: Factor of each query's loss, [Q]; None is 1.
 
     Returns:
         Scalar: mean over all queries; a query without positives adds 0.
@@ -47,32 +47,32 @@ def multi_positive_nce(
     """
     if temperature <= 0:
         raise ValueError(f"temperature must be above 0, got {temperature}")
-    logits = at_least_float32(similarity) / temperature
-    nothing = torch.finfo(logits.dtype).min / 4  # -inf would make NaN gradients of an empty sum
-    target = _target(positive, candidate, logits.dtype)
+    logits = at_least_float32(similarity) / temperature  # [Q, N]
+    masked = torch.finfo(logits.dtype).min / 4  # -inf would make NaN gradients of an empty sum
+    target = _target(positive, candidate, logits.dtype)  # [Q, N]
     if candidate is not None:
-        logits = logits.masked_fill(~candidate, nothing)
+        logits = logits.masked_fill(~candidate, masked)
     is_positive = target > 0
     match denominator:
         case "own":
-            negatives = logits.masked_fill(is_positive, nothing)
-            log_all = torch.logaddexp(logits, negatives.logsumexp(dim=1, keepdim=True))
+            negatives = logits.masked_fill(is_positive, masked)
+            log_sum = torch.logaddexp(logits, negatives.logsumexp(dim=1, keepdim=True))
         case "shared":
-            log_all = logits.logsumexp(dim=1, keepdim=True)
-    log_share = torch.where(is_positive, logits - log_all, 0.0)
-    loss = -(target * log_share).sum(dim=1)
+            log_sum = logits.logsumexp(dim=1, keepdim=True)
+    log_probability = torch.where(is_positive, logits - log_sum, 0.0)
+    loss = -(target * log_probability).sum(dim=1)  # [Q]
     return (loss if sample_weight is None else loss * sample_weight).mean()
 
 
 def target_entropy(positive: Tensor, candidate: Tensor | None = None) -> Tensor:
-    """The least that :func:`multi_positive_nce` with ``shared`` can be.
+    """Lower bound of :func:`multi_positive_nce` with ``shared``, without gradient.
 
-    Without it the loss is ``KL(target || softmax)`` (SynCLR, section 3), whose values compare
-    whatever the number of positives. It has no gradient.
+    The loss minus this bound is ``KL(target || softmax)`` (SynCLR, section 3), whose values do not
+    depend on the number of positives.
 
     Args:
-        positive: As there, [Q, N].
-        candidate: As there.
+        positive: Weights of the positives, [Q, N], as for :func:`multi_positive_nce`.
+        candidate: Columns that may enter the denominator, [Q, N] bool; None means all.
 
     Returns:
         Scalar: mean over all queries.
@@ -83,7 +83,7 @@ def target_entropy(positive: Tensor, candidate: Tensor | None = None) -> Tensor:
 
 
 def _target(positive: Tensor, candidate: Tensor | None, dtype: torch.dtype) -> Tensor:
-    """Weights of positives that sum to 1 per query, or to 0 if it has none."""
+    """Normalise the weights of positives to a sum of 1 per query, or 0 for one without any."""
     weight = positive.to(dtype)
     if candidate is not None:
         weight = weight * candidate
@@ -91,19 +91,19 @@ def _target(positive: Tensor, candidate: Tensor | None, dtype: torch.dtype) -> T
     return weight / total.clamp(min=torch.finfo(dtype).tiny)
 
 
-def alignment(one: Tensor, other: Tensor) -> Tensor:
-    """``2 - 2 cos``, the squared distance of unit features that belong together (CLSP, eq. 7).
+def alignment(first: Tensor, second: Tensor) -> Tensor:
+    """``2 - 2 cos``, the squared distance of pairs of unit features (CLSP, eq. 7).
 
-    It only pulls: a picture of doubtful identity never pushes anybody away.
+    It has no negatives, so a view of doubtful identity never pushes other people away.
 
     Args:
-        one: Unit features, [B, D].
-        other: Likewise.
+        first: Unit features, [B, D].
+        second: Unit features of their positives, [B, D].
 
     Returns:
-        [B] in 0..4.
+        Squared distances, [B] in 0..4.
     """
-    return 2 - 2 * (at_least_float32(one) * at_least_float32(other)).sum(dim=1)
+    return 2 - 2 * (at_least_float32(first) * at_least_float32(second)).sum(dim=1)
 
 
 def pair_nce(
@@ -114,27 +114,27 @@ def pair_nce(
     temperature: float,
     sample_weight: Tensor | None = None,
 ) -> Tensor:
-    """InfoNCE of one positive each, which need not be among the negatives' columns (GCL, eq. 6-8).
+    """InfoNCE with one positive per query that is not among the columns (GCL, eq. 6-8).
 
-    ``-log(exp s / (exp s + sum_neg exp a_n))``, everything divided by the temperature.
+    ``-log(exp s / (exp s + sum_neg exp a_n))``, with s and a divided by the temperature.
 
     Args:
-        similarity: Of each query with its positive, [Q].
-        against: Of each query with all rows, [Q, N].
-        negative: Which of these are its negatives, [Q, N] bool.
+        similarity: Cosine similarity s of each query and its positive, [Q].
+        against: Cosine similarities a of each query and N memory rows, [Q, N].
+        negative: Rows that are negatives of the query, [Q, N] bool.
         temperature: Divides the similarities; above 0.
-        sample_weight: As there.
+        sample_weight: Factor of each query's loss, [Q]; None is 1.
 
     Returns:
-        Scalar: mean over the queries.
+        Scalar: mean over all queries.
 
     Raises:
         ValueError: If the temperature is not above 0.
     """
-    joined = torch.cat([similarity.unsqueeze(1), against], dim=1)
+    logits = torch.cat([similarity.unsqueeze(1), against], dim=1)  # [Q, 1 + N]
     first = torch.ones_like(negative[:, :1])
     positive = torch.cat([first, torch.zeros_like(negative)], dim=1)
     candidate = torch.cat([first, negative], dim=1)
     return multi_positive_nce(
-        joined, positive, candidate, temperature=temperature, sample_weight=sample_weight
+        logits, positive, candidate, temperature=temperature, sample_weight=sample_weight
     )

@@ -1,4 +1,4 @@
-"""Groups of pictures that are each other's positives within a batch."""
+"""Contrastive loss of groups of images that are each other's positives within a batch."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from reid_gen.losses.contrast import multi_positive_nce, target_entropy
 
 
 @dataclass(frozen=True)
-class Members:
-    """Pictures in groups.
+class GroupedFeatures:
+    """Features of images in groups.
 
     Attributes:
         feature: Unit features, [B, D].
-        group: Pictures with the same number here are positives of each other, [B] int64.
-        image: Pictures with the same number here are of one image and never compared, [B] int64.
+        group: Group number; images of one group are positives of each other, [B] int64.
+        image: Image number; features of the same image are never compared, [B] int64.
     """
 
     feature: Tensor
@@ -24,28 +24,31 @@ class Members:
     image: Tensor
 
 
-def group_nce(anchors: Members, candidates: Members, *, temperature: float) -> Tensor:
+def group_nce(
+    anchors: GroupedFeatures, candidates: GroupedFeatures, *, temperature: float
+) -> Tensor:
     """Multi-positive contrast within a batch (StableRep, section 3.2; SynCLR; GenPoCCL's L_mp).
 
-    ``KL(p || q)`` with ``q`` the softmax of cosines over all candidates but the anchor's own image,
-    and ``p`` uniform over those of its group: StableRep's loss less its floor ``log |group|``, so
-    that values compare whatever the size of groups. SupCon's L_out has the same gradient.
+    ``KL(p || q)``, where ``q`` is the softmax of cosines over all candidates but the anchor's own
+    image and ``p`` is uniform over those of its group: StableRep's loss minus its lower bound
+    ``log |group|``, so that values do not depend on the group size. The gradient is that of
+    SupCon's L_out.
 
     Args:
-        anchors: Of this process.
-        candidates: Of all processes, the anchors among them.
+        anchors: Features of this process.
+        candidates: Features of all processes, including the anchors.
         temperature: Divides the cosines; above 0.
 
     Returns:
-        Scalar: mean over the anchors; one that is alone in its group adds 0.
+        Scalar: mean over the anchors; an anchor without positives adds 0.
 
     Raises:
         ValueError: If the temperature is not above 0.
     """
-    others = anchors.image.unsqueeze(1) != candidates.image
-    positive = (anchors.group.unsqueeze(1) == candidates.group) & others
+    other_image = anchors.image.unsqueeze(1) != candidates.image  # [B, N]
+    positive = (anchors.group.unsqueeze(1) == candidates.group) & other_image
     similarity = anchors.feature @ candidates.feature.T
     loss = multi_positive_nce(
-        similarity, positive, others, temperature=temperature, denominator="shared"
+        similarity, positive, other_image, temperature=temperature, denominator="shared"
     )
-    return loss - target_entropy(positive, others).to(loss.dtype)
+    return loss - target_entropy(positive, other_image).to(loss.dtype)

@@ -7,5 +7,5 @@ from torch import Tensor
 
 
 def at_least_float32(values: Tensor) -> Tensor:
-    """The same values in float32, or in their own type if that is finer."""
+    """Cast to float32 unless the values have a higher precision."""
     return values.to(torch.promote_types(values.dtype, torch.float32))

@@ -1,1 +1,1 @@
-"""Memory: the only contrastive state."""
+"""The memory bank: the only state of the contrastive loss."""

@@ -1,4 +1,4 @@
-"""The memory bank: a feature per image, a prototype per cluster. The only contrastive state."""
+"""The memory bank: one feature per image, prototypes per cluster, camera proxies."""
 
 from __future__ import annotations
 
@@ -12,23 +12,24 @@ from reid_gen.types import OUTLIER
 
 
 class MemoryBank:
-    """Running features that a batch is contrasted with.
+    """Momentum-updated features that a batch is contrasted with.
 
     Args:
         features: Unit features of all training images, [N, D].
-        labels: Their pseudo labels, [N] int64; -1 is an outlier.
-        instance_momentum: Share of the old value kept in an image's row, in [0, 1).
-        prototype_momentum: The same for a cluster's prototype.
-        proxy_momentum: The same for a camera proxy.
+        labels: Pseudo labels of the images, [N] int64; -1 is an outlier.
+        instance_momentum: Share of the old value that an update of an image's feature keeps, in
+            [0, 1).
+        prototype_momentum: Share of the old value that an update of a prototype keeps, in [0, 1).
+        proxy_momentum: Share of the old value that an update of a camera proxy keeps, in [0, 1).
         camids: Cameras of the images, [N] int64; None makes no camera proxies.
 
     Attributes:
-        features: One running feature per image, [N, D].
+        features: One feature per image, [N, D].
         labels: Pseudo labels, [N].
-        prototypes: One running feature per cluster, [C, D], started from the cluster's mean.
-        hard_prototypes: Another one per cluster, [C, D], started alike; of every batch it follows
-            only the cluster's image that is least like it (HHCL).
-        proxies: One running feature per cluster and camera, if there are cameras.
+        prototypes: One prototype per cluster, [C, D], initialised with the cluster mean.
+        hard_prototypes: A second prototype per cluster, [C, D], with the same initialisation; each
+            batch updates it with the cluster's least similar image only (HHCL).
+        proxies: Camera proxies; None without cameras.
     """
 
     def __init__(
@@ -62,7 +63,7 @@ class MemoryBank:
         return (index.unsqueeze(1) == rows) | ((labels == self.labels) & (labels != OUTLIER))
 
     def update(self, index: Tensor, feature: Tensor) -> None:
-        """Blend features [B, D] of images ``index`` [B] in (GCL eq. 5, Cluster Contrast eq. 4)."""
+        """Update with features [B, D] of images ``index`` (GCL eq. 5, Cluster Contrast eq. 4)."""
         feature = feature.detach()
         blend_in_order(self.features, index, feature, self.instance_momentum)
         if self.proxies is not None:
@@ -78,19 +79,19 @@ class MemoryBank:
 
 
 def least_similar(features: Tensor, labels: Tensor, prototypes: Tensor) -> Tensor:
-    """The image of each cluster in a batch that is least like the cluster's prototype.
+    """Find the image of each cluster in a batch that is least similar to the prototype.
 
     Args:
         features: Unit features, [B, D].
-        labels: Their clusters, [B], none an outlier.
-        prototypes: One per cluster, [C, D].
+        labels: Pseudo labels, [B], without outliers.
+        prototypes: One prototype per cluster, [C, D].
 
     Returns:
-        A place in 0..B-1 for every cluster that occurs, in the order of the clusters.
+        Position in 0..B-1 for every cluster in the batch, in the order of the clusters.
     """
     similarity = (features * prototypes[labels]).sum(dim=1)
-    rising = similarity.argsort(stable=True)
-    by_cluster = rising[labels[rising].argsort(stable=True)]
+    ascending = similarity.argsort(stable=True)
+    by_cluster = ascending[labels[ascending].argsort(stable=True)]
     counts = labels.bincount(minlength=1)
     starts = counts.cumsum(0) - counts
     return by_cluster[starts[counts > 0]]

@@ -1,4 +1,4 @@
-"""What clusters start from: the means of their images."""
+"""Cluster means, from which prototypes are initialised."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from reid_gen.types import OUTLIER
 
 
 def cluster_means(features: Tensor, labels: Tensor) -> Tensor:
-    """Unit mean feature of every cluster.
+    """Compute the L2-normalised mean feature of every cluster.
 
     Args:
-        features: [N, D].
+        features: Features, [N, D].
         labels: Pseudo labels, [N] int64, clusters numbered from 0 without gaps; -1 is an outlier.
 
     Returns:
-        [C, D] in float32.
+        Unit features, [C, D] float32.
     """
     clustered = labels != OUTLIER
     count = int(labels.max()) + 1 if len(labels) else 0

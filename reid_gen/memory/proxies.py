@@ -1,4 +1,4 @@
-"""Camera proxies: a running feature per cluster and camera."""
+"""Camera proxies: one momentum-updated feature per cluster and camera."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from reid_gen.types import OUTLIER
 
 
 class CameraProxies:
-    """What a cluster looks like in each of its cameras (CAP, Wang et al., AAAI 2021).
+    """Features of each cluster in each of its cameras (CAP, Wang et al., AAAI 2021).
 
     Args:
         features: Unit features of all training images, [N, D].
-        labels: Their pseudo labels, [N] int64; -1 is an outlier.
-        camids: Their cameras, [N] int64.
+        labels: Pseudo labels of the images, [N] int64; -1 is an outlier.
+        camids: Cameras of the images, [N] int64.
         momentum: Share of the old value that an update keeps, in [0, 1).
 
     Attributes:
-        features: One running feature per proxy, [P, D], started from the mean of its images.
-        clusters: The cluster of each proxy, [P].
-        of_image: The proxy of each image, [N]; -1 for an outlier.
+        features: Proxy features, [P, D], initialised with the mean of their images.
+        clusters: Cluster of each proxy, [P].
+        of_image: Proxy of each image, [N]; -1 for an outlier.
     """
 
     def __init__(self, features: Tensor, labels: Tensor, camids: Tensor, momentum: float) -> None:
@@ -37,11 +37,11 @@ class CameraProxies:
 
     def positives(self, index: Tensor) -> Tensor:
         """Mark all proxies of each image's cluster, [B] -> [B, P] bool; outliers have none."""
-        own: Tensor = self.labels[index].unsqueeze(1) == self.clusters
-        return own
+        positives: Tensor = self.labels[index].unsqueeze(1) == self.clusters
+        return positives
 
     def update(self, index: Tensor, feature: Tensor) -> None:
-        """Blend features [B, D] of images ``index`` [B] into their proxies."""
+        """Update the proxies of images ``index`` [B] with their features [B, D]."""
         rows = self.of_image[index]
         clustered = rows != OUTLIER
         blend_in_order(self.features, rows[clustered], feature.detach()[clustered], self.momentum)

@@ -9,10 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from reid_gen.body.render.structure_maps import StructureMaps
+from reid_gen.body.render.structure_maps import BodyMapRenderer
 from reid_gen.data.loaders import ImageLoader
 from reid_gen.data.transforms import to_images
-from reid_gen.generators.renderer import whole_batches
 from reid_gen.generators.stable_diffusion.control_images import CONDITIONS
 from reid_gen.generators.stable_diffusion.painter import StablePainter
 from reid_gen.generators.turned_maps import Angles
@@ -45,7 +44,7 @@ class Prompted:
     def __init__(
         self,
         painter: StablePainter,
-        maps: StructureMaps,
+        maps: BodyMapRenderer,
         conditions: Sequence[str],
         prompts: Prompts,
         angles: Angles | None,
@@ -69,7 +68,7 @@ class Prompted:
     ) -> Iterator[PositiveBatch]:
         """Make ``members`` positives of each image, an image at a time."""
         size = (self.height, self.width)
-        for batch in whole_batches(ImageLoader(images, *size, 2)):
+        for batch in ImageLoader(images, *size, 2).complete_batches():
             pictures = to_images(batch.pixels)
             known: Sequence[Tensor | None] = [None] * len(pictures)
             if self.person is not None:
@@ -78,7 +77,7 @@ class Prompted:
                 prompt = "" if not self.prompts else str(rng.choice(self.prompts))
                 degrees = np.zeros(members, np.float32)
                 if self.angles is not None:
-                    degrees = self.angles.draw(rng, members)
+                    degrees = self.angles.sample(rng, members)
                 seeds = rng.integers(2**31, size=members)
                 asked = known[row] if known[row] is not None else prompt
                 assert asked is not None

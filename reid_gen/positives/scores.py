@@ -9,9 +9,9 @@ import numpy as np
 from torch import Tensor
 from torch.nn import functional as F
 
-from reid_gen.body.estimate.estimator import MeshRecovery, Recovery
+from reid_gen.body.estimate.estimator import BodyEstimator, RegressorEstimator
 from reid_gen.body.model import load_body
-from reid_gen.body.render.structure_maps import StructureMaps
+from reid_gen.body.render.structure_maps import BodyMapRenderer
 from reid_gen.data.transforms import to_pixels
 from reid_gen.evaluation.view_checks import min_difference, overlap
 from reid_gen.models.encoder import FeatureExtractor
@@ -67,9 +67,9 @@ class SilhouetteScorer:
         recovery: Sees bodies.
     """
 
-    def __init__(self, asked: StructureMaps, recovery: Recovery | None = None) -> None:
+    def __init__(self, asked: BodyMapRenderer, recovery: BodyEstimator | None = None) -> None:
         self.asked = asked
-        self.recovery = recovery or MeshRecovery()
+        self.recovery = recovery or RegressorEstimator()
         self.own = load_body(None)
 
     def __call__(self, keys: Sequence[str], degrees: Float32Array, views: Tensor) -> Float32Array:
@@ -81,7 +81,7 @@ class SilhouetteScorer:
         shown = F.interpolate(views.flatten(0, 1), size, mode="bilinear", antialias=True)
         pixels = to_pixels(shown)
         names = tuple(str(n) for n in range(len(every)))
-        seen = StructureMaps(
+        seen = BodyMapRenderer(
             self.recovery(names, pixels),
             self.own,
             self.asked.height,

@@ -16,7 +16,7 @@ from reid_gen.data.positive_groups import SAME_IDENTITY
 from reid_gen.data.transforms import to_images
 from reid_gen.errors import UserError
 from reid_gen.generators.protocol import ContentPainter
-from reid_gen.generators.renderer import ViewRenderer, whole_batches
+from reid_gen.generators.renderer import ViewRenderer
 from reid_gen.generators.turned_maps import Angles
 from reid_gen.positives.mosaic import mosaic
 from reid_gen.types import Float32Array, Image, Int64Array
@@ -158,7 +158,7 @@ class Mosaics:
         self, images: Sequence[Image], members: int, rng: np.random.Generator
     ) -> Iterator[PositiveBatch]:
         """Make ``members`` positives of each image."""
-        for batch in whole_batches(ImageLoader(images, self.height, self.width, 2)):
+        for batch in ImageLoader(images, self.height, self.width, 2).complete_batches():
             made = [mosaic(pixels, rng) for pixels in batch.pixels for _ in range(members)]
             views = to_images(np.stack(made)).view(
                 len(batch.pixels), members, 3, *made[0].shape[:2]
@@ -168,4 +168,4 @@ class Mosaics:
 
 def _degrees(angles: Angles, rng: np.random.Generator, images: int, members: int) -> Float32Array:
     torch.manual_seed(int(rng.integers(2**31)))  # for the noise of diffusion models
-    return np.stack([angles.draw(rng, members) for _ in range(images)])
+    return np.stack([angles.sample(rng, members) for _ in range(images)])

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from reid_gen.body.model import load_body
-from reid_gen.body.render.structure_maps import StructureMaps
+from reid_gen.body.render.structure_maps import BodyMapRenderer
 from reid_gen.body.table import BodyTable
 from reid_gen.generators.gan.decoder import Decoder
 from reid_gen.generators.gan.discriminator import MultiScaleDiscriminator
@@ -54,9 +54,9 @@ def bodies(images, score=None):
     return BodyTable(tuple(i.key for i in images), pose, shape, camera, score, size, "test")
 
 
-def turned_maps(images, score=None, most=None, kind="parts", angles=None):
-    maps = StructureMaps(bodies(images, score), load_body(None), HEIGHT, WIDTH)
-    return TurnedMaps(maps, kind, angles or AnyAngle(), 0.3, most)
+def turned_maps(images, score=None, max_sources=None, kind="parts", angles=None):
+    maps = BodyMapRenderer(bodies(images, score), load_body(None), HEIGHT, WIDTH)
+    return TurnedMaps(maps, kind, angles or AnyAngle(), 0.3, max_sources)
 
 
 def blank(images):
@@ -98,7 +98,7 @@ def make_batch(images, seed=0):
     pictures = torch.rand(count, 3, HEIGHT, WIDTH, generator=source)
     maps = torch.rand(2, count, 3, HEIGHT, WIDTH, generator=source) * 2 - 1
     rows = torch.arange(count)
-    named = {"here": maps[0], "turned": maps[1]}
+    named = {"unturned": maps[0], "turned": maps[1]}
     return Batch(pictures, rows, ViewInputs(rows, pictures, named))
 
 

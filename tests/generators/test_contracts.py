@@ -149,7 +149,7 @@ def test_it_says_which_images_can_get_views_and_shows_those(scene):
     keys = [image.key for image in IMAGES[:2]]
     encoder.eval()
     images = torch.rand(2, 3, HEIGHT, WIDTH)
-    shown = generator.show(images, keys, each_by(encoder))
+    shown = generator.preview(images, keys, each_by(encoder))
     assert shown.shape[0] == 2
     assert shown.shape[2:] == (3, HEIGHT, WIDTH)
     assert not shown.requires_grad

@@ -3,8 +3,8 @@ import pytest
 import torch
 from torch import nn
 
-from reid_gen.generators.pixel_diffusion.clsp import anchored
-from reid_gen.generators.pixel_diffusion.conditioning import Looks, looks_of
+from reid_gen.generators.pixel_diffusion.clsp import anchor_prediction
+from reid_gen.generators.pixel_diffusion.conditioning import Conditioning, expand_to_views
 from reid_gen.generators.pixel_diffusion.pipeline import PersonPipeline
 from reid_gen.generators.pixel_diffusion.sampler import Guidance, make_schedule, sample
 from reid_gen.models.encoder import EncoderOutput
@@ -16,7 +16,7 @@ HALVES = slice(4), slice(4, None)
 
 def looks(count=4):
     torch.manual_seed(1)
-    return Looks(torch.rand(count, 3, 16, 8), torch.rand(count, 5, 4), torch.rand(count, 6))
+    return Conditioning(torch.rand(count, 3, 16, 8), torch.rand(count, 5, 4), torch.rand(count, 6))
 
 
 class Recording(nn.Module):
@@ -87,14 +87,14 @@ def test_guidance_equals_its_formula_with_as_few_passes_as_it_needs(body, person
     assert len(made) == calls
     both, alone, nothing = (
         predict(noisy, time, asked)
-        for asked in (whole, whole.without(False, True), whole.without(True, True))
+        for asked in (whole, whole.drop(False, True), whole.drop(True, True))
     )
     wanted = nothing + body * (alone - nothing) + person * (both - alone)
     torch.testing.assert_close(found, wanted)
 
 
 def test_body_and_person_are_hidden_apart_from_each_other():
-    hidden = looks().without(
+    hidden = looks().drop(
         torch.tensor([True, False, False, True]), torch.tensor([False, True, False, True])
     )
     assert (hidden.maps == 0).flatten(1).all(1).tolist() == [True, False, False, True]
@@ -152,7 +152,7 @@ def test_turned_draws_with_the_average_alone():
 
     def drawn():
         torch.manual_seed(1)
-        return painter.turned(seen, maps)
+        return painter.render(seen, maps)
 
     before = drawn()
     for parameter in painter.unet.parameters():
@@ -188,7 +188,7 @@ def test_another_person_and_another_body_change_what_is_drawn():
 
     def drawn(who, where):
         torch.manual_seed(3)
-        return painter.turned(who, where)
+        return painter.render(who, where)
 
     plain = drawn(seen, maps)
     assert plain.shape == (2, 1, 3, 64, 32)
@@ -210,9 +210,9 @@ def test_diffusers_reads_what_is_saved_and_draws_the_same(tmp_path, painted):
     seen = encoder.encode(torch.rand(2, 3, 64, 32))
     maps = torch.rand(2, 1, 4 if painted else 3, 64, 32)
     torch.manual_seed(3)
-    own = diffusion.painter.turned(seen, maps)[:, 0]
+    own = diffusion.painter.render(seen, maps)[:, 0]
     torch.manual_seed(3)
-    theirs = pipeline(looks_of(seen, maps), Guidance(1, 2), steps=2)
+    theirs = pipeline(expand_to_views(seen, maps), Guidance(1, 2), steps=2)
     torch.testing.assert_close(own, theirs)
 
 
@@ -223,14 +223,16 @@ def test_a_network_on_painted_bodies_adds_to_their_colours():
     for parameter in unet.parameters():
         torch.nn.init.zeros_(parameter)
     maps = 2 * torch.rand(2, 4, 64, 32) - 1
-    said = Looks(maps, torch.zeros(2, encoder.channels, 4), torch.zeros(2, encoder.feature_size))
+    said = Conditioning(
+        maps, torch.zeros(2, encoder.channels, 4), torch.zeros(2, encoder.feature_size)
+    )
     found = unet(torch.randn(2, 3, 64, 32), torch.zeros(2), said)
     for pixel in ((0, 3, 5), (1, 40, 20)):
         n, y, x = pixel
         wanted = maps[n, :3, y, x] if maps[n, 3, y, x] > 0 else torch.zeros(3)
         torch.testing.assert_close(found[n, :, y, x], wanted)
     assert (found == 0).all(1).any()
-    assert (unet(torch.randn(2, 3, 64, 32), torch.zeros(2), said.without(True, False)) == 0).all()
+    assert (unet(torch.randn(2, 3, 64, 32), torch.zeros(2), said.drop(True, False)) == 0).all()
 
 
 def test_anchored_pictures_take_the_bottleneck_of_the_image_as_the_definition_says():
@@ -246,7 +248,7 @@ def test_anchored_pictures_take_the_bottleneck_of_the_image_as_the_definition_sa
     schedule, image, own, asked = make_schedule(), torch.rand(4, 3, 16, 8), looks(), looks()
     time, noisy = torch.full((4,), 400), torch.rand(4, 3, 16, 8)
     torch.manual_seed(5)
-    found = anchored(predict, network[1], schedule, image, own, 0.3)(noisy, time, asked)
+    found = anchor_prediction(predict, network[1], schedule, image, own, 0.3)(noisy, time, asked)
     torch.manual_seed(5)
     beside = schedule.add_noise(2 * image - 1, torch.randn(image.shape), time)
     skip, other = (
@@ -254,7 +256,7 @@ def test_anchored_pictures_take_the_bottleneck_of_the_image_as_the_definition_sa
         for x, told in ((noisy, asked), (beside, own))
     )
     torch.testing.assert_close(found, decoder_half(0.3 * middle(skip) + 0.7 * middle(other) + skip))
-    whole = anchored(predict, network[1], schedule, image, own, 1.0)(noisy, time, asked)
+    whole = anchor_prediction(predict, network[1], schedule, image, own, 1.0)(noisy, time, asked)
     torch.testing.assert_close(whole, predict(noisy, time, asked))
     assert not network[1]._forward_hooks
 
@@ -267,11 +269,11 @@ def test_anchored_pictures_are_asked_for_without_the_person(monkeypatch):
     network.module = painter.unet
     batch = make_batch(IMAGES)
     maps = torch.stack(
-        [batch.sources.conditions["turned"], batch.sources.conditions["here"]], dim=1
+        [batch.sources.conditions["turned"], batch.sources.conditions["unturned"]], dim=1
     )
     here, seen = torch.rand_like(maps[:, 0]), encoder.encode(batch.images)
     monkeypatch.setattr(painter.unet.unet.mid_block, "register_forward_hook", lambda _: Unhooked())
-    drawn = painter.anchored(batch.images, seen, here, maps, 0.1)
+    drawn = painter.render_anchored(batch.images, seen, here, maps, 0.1)
     assert drawn.shape == (4, 2, 3, 64, 32)
     for call, (_, _, asked) in enumerate(network.asked):
         own, anchor = ((asked.maps[n], asked.parts[n], asked.feature[n]) for n in HALVES)

@@ -7,7 +7,7 @@ import torch
 
 from reid_gen.generators.gan.mixup import Mixup
 from reid_gen.generators.protocol import ViewOutput
-from reid_gen.generators.turned_maps import HERE, TURNED, AnyAngle, Steps
+from reid_gen.generators.turned_maps import TURNED, UNTURNED, AnyAngle, Steps
 from reid_gen.losses.adversarial import fake_loss, gradient_penalty, real_loss
 from reid_gen.runtime.devices import Runtime
 from reid_gen.training.step import DISCRIMINATOR, GENERATOR, IDENTITY
@@ -69,7 +69,7 @@ def test_the_discriminators_loss_equals_the_releases_with_its_nine_passes():
     ours = gan.discriminator_terms(batch.sources, views, 0)
     total = ours["fake"] + ours["real"] + 0.01 * ours["penalty"]
     theirs = 0.0
-    for fake in (views.others["rebuilt"], views.images[:, 0], views.others["cycled"]):
+    for fake in (views.auxiliary["reconstruction"], views.images[:, 0], views.auxiliary["cycle"]):
         real = ((batch.images - encoder.mean) / encoder.std).requires_grad_()
         judged = gan.discriminator(real)
         theirs = theirs + fake_loss(gan.discriminator((fake - encoder.mean) / encoder.std))
@@ -98,9 +98,9 @@ def test_stripes_of_the_body_or_interleaved_channels_as_in_the_release():
     given = []
     painter.decoder.forward = lambda structure, parts: given.append(parts) or torch.zeros(1)
     parts = torch.arange(2 * 6 * 4.0).view(2, 6, 4)
-    painter.draw(torch.zeros(2), parts)
+    painter.decode(torch.zeros(2), parts)
     painter.stripes = "interleaved"
-    painter.draw(torch.zeros(2), parts)
+    painter.decode(torch.zeros(2), parts)
     body, interleaved = given
     assert torch.equal(body[:, 1], parts[:, :, 1])
     flat = parts.reshape(2, 24)  # the release cuts the flattened features into four
@@ -128,7 +128,7 @@ def test_maps_show_people_as_they_are_and_turned_and_are_the_same_for_the_same_s
         maps(images, blank(images), np.random.default_rng(3)) for _ in range(2)
     )
     assert sorted(condition_inputs.batch_index) == list(range(5))
-    here, turned = condition_inputs.conditions[HERE], condition_inputs.conditions[TURNED]
+    here, turned = condition_inputs.conditions[UNTURNED], condition_inputs.conditions[TURNED]
     assert here.shape == turned.shape == (5, HEIGHT, WIDTH, 3)
     assert not np.array_equal(here, turned)
     np.testing.assert_array_equal(turned, again.conditions[TURNED])
@@ -149,7 +149,7 @@ def test_images_without_a_body_to_trust_get_no_views():
 
 def test_only_some_images_of_a_large_batch_get_views_others_each_time():
     images = people(12)
-    maps = turned_maps(images, most=4)
+    maps = turned_maps(images, max_sources=4)
     draws = [maps(images, blank(images), np.random.default_rng(s)) for s in range(4)]
     chosen = [tuple(sorted(draw.batch_index)) for draw in draws]
     assert all(len(batch_index) == 4 for batch_index in chosen)
@@ -158,10 +158,10 @@ def test_only_some_images_of_a_large_batch_get_views_others_each_time():
 
 def test_angles_are_steps_or_any():
     rng = np.random.default_rng(0)
-    steps = Steps(45, 315).draw(rng, 1000)
+    steps = Steps(45, 315).sample(rng, 1000)
     assert set(steps) == {45, 90, 135, 180, 225, 270, 315}
-    assert 315 not in Steps(45, 270).draw(rng, 1000)
-    some = AnyAngle(20).draw(rng, 1000)
+    assert 315 not in Steps(45, 270).sample(rng, 1000)
+    some = AnyAngle(20).sample(rng, 1000)
     assert some.min() >= 20
     assert some.max() <= 340
     assert len(set(some)) > 900
@@ -191,11 +191,11 @@ def test_mixing_draws_two_people_in_the_pose_of_the_first():
     assert ((mixed.share >= 0.5) & (mixed.share <= 1)).all()
     own = mixed.share.view(-1, 1, 1)
     parts = own * seen.parts + (1 - own) * seen.parts[mixed.partners]
-    here = gan.painter.structure(batch.sources.conditions[HERE])
-    torch.testing.assert_close(views.others["mixup"], gan.painter.draw(here, parts))
+    here = gan.painter.structure(batch.sources.conditions[UNTURNED])
+    torch.testing.assert_close(views.auxiliary["mixup"], gan.painter.decode(here, parts))
     # A fourth kind of drawn picture, so everything adversarial counts four times.
     terms = gan.discriminator_terms(batch.sources, views, 1)
-    judged = gan.discriminator(gan.painter.normalised(batch.images))
+    judged = gan.discriminator(gan.painter.normalise(batch.images))
     assert terms["real"].item() == pytest.approx(4 * real_loss(judged).item(), rel=1e-5)
 
 
@@ -242,7 +242,7 @@ def test_similarities_keep_their_digits_when_networks_run_in_bf16(monkeypatch):
         bank = plain.bank
 
         def __call__(self, anchors):
-            states.append((torch.is_autocast_enabled("cpu"), anchors.real.dtype))
+            states.append((torch.is_autocast_enabled("cpu"), anchors.image.dtype))
             return plain(anchors)
 
     step.contrast = Spy()

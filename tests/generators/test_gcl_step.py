@@ -39,7 +39,7 @@ def scene():
     batch = make_batch(images)
     small = batch.images[:, :, :32, :16]
     pictures = {name: maps[:, :, :32, :16] for name, maps in batch.sources.conditions.items()}
-    pictures["here"][:, :, :, :6] = -1
+    pictures["unturned"][:, :, :, :6] = -1
     pictures["turned"][:, :, :20] = -1
     sources = replace(batch.sources, images=small, conditions=pictures)
     return make_encoder(), images, replace(batch, images=small, sources=sources)
@@ -79,7 +79,13 @@ def both(scene, names, monkeypatch, *, pairs=None, mean=None, release=False, **o
     assert min(found.values()) > 1e-3
     maps = batch.sources.conditions
     wanted = slow(
-        batch.images, maps["here"], maps["turned"], MATES, MATES_OF_VIEW, -1.0, IDENTITY in names
+        batch.images,
+        maps["unturned"],
+        maps["turned"],
+        MATES,
+        MATES_OF_VIEW,
+        -1.0,
+        IDENTITY in names,
     )
     assert found == pytest.approx({k: v.item() for k, v in wanted.items()}, rel=1e-9, abs=0)
     for name, network in parts.items():

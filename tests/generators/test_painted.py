@@ -39,7 +39,7 @@ def test_what_is_drawn_begins_with_the_colours_on_the_body():
         torch.nn.init.zeros_(parameter)  # the decoder adds nothing
     maps = torch.rand(2, 4, HEIGHT, WIDTH) * 2 - 1
     maps[:, 3] = torch.where(torch.rand(2, HEIGHT, WIDTH) > 0.5, 1.0, -1.0)
-    drawn = painter.draw(painter.sketch(maps), torch.randn(2, encoder.channels, 4))
+    drawn = painter.decode(painter.encode_maps(maps), torch.randn(2, encoder.channels, 4))
     body = (maps[:, 3:] > 0).expand(-1, 3, -1, -1)
     torch.testing.assert_close(drawn[body], ((maps[:, :3] + 1) / 2)[body], atol=1e-5, rtol=1e-4)
     nothing = encoder.mean.expand_as(drawn)
@@ -59,7 +59,7 @@ def test_maps_bring_the_colours_of_the_images_and_the_generator_learns_on_them()
     condition_inputs = gan.make_conditions(images, pixels, np.random.default_rng(0))
     for place, here, turned in zip(
         condition_inputs.batch_index,
-        condition_inputs.conditions["here"],
+        condition_inputs.conditions["unturned"],
         condition_inputs.conditions["turned"],
         strict=True,
     ):
@@ -79,7 +79,7 @@ def test_maps_bring_the_colours_of_the_images_and_the_generator_learns_on_them()
     total = sum(gan.generator_terms(sources, views, seen).values())
     total.backward()
     assert all(p.grad is not None for p in gan.painter.structure.parameters())
-    shown = gan.show(batch.images, [image.key for image in images], each_by(encoder))
+    shown = gan.preview(batch.images, [image.key for image in images], each_by(encoder))
     assert shown.shape == (4, 9, 3, HEIGHT, WIDTH)
 
 
@@ -94,7 +94,9 @@ def test_painted_maps_bear_the_colours_of_their_own_side():
     for flip in (0, 1):
         changes = Augmentation(flip, pad=0, erase=0, fill=(0, 0, 0))
         batch = prepare(decoded, changes, np.random.default_rng(0), torch.device("cpu"))
-        for image, here in zip(batch.sources.images, batch.sources.conditions["here"], strict=True):
+        for image, here in zip(
+            batch.sources.images, batch.sources.conditions["unturned"], strict=True
+        ):
             body = here[3] > 0
             body[:, WIDTH // 2 - 2 : WIDTH // 2 + 2] = False  # colours meet there
             for side in (slice(None, WIDTH // 2), slice(WIDTH // 2, None)):

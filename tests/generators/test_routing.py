@@ -109,7 +109,7 @@ def test_pictures_follow_the_mean_encoder_and_not_the_one_that_learns():
 
     def drawn():
         (seen,) = step.encode(batch.images)
-        return step._draw(batch.sources, seen).views.images.detach().clone()
+        return step._generate(batch.sources, seen).views.images.detach().clone()
 
     before = drawn()
     with torch.no_grad():

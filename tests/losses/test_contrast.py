@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reid_gen.losses.contrast import alignment, multi_positive_nce, target_entropy
-from reid_gen.losses.groups import Members, group_nce
+from reid_gen.losses.groups import GroupedFeatures, group_nce
 from tests.reference.losses import info_nce, multi_positive, stable_rep, supcon_out
 
 
@@ -81,7 +81,7 @@ def members(seed, sizes=(1, 4, 2, 3)):
     group = torch.tensor([number for number, size in enumerate(sizes) for _ in range(size)])
     features = torch.randn(len(group), 6, generator=source, dtype=torch.float64)
     image = torch.randint(0, 8, (len(group),), generator=source)  # some show the same image
-    return Members(torch.nn.functional.normalize(features, dim=1), group, image)
+    return GroupedFeatures(torch.nn.functional.normalize(features, dim=1), group, image)
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -1,4 +1,4 @@
-"""Layers that the generator's networks share."""
+"""Layers shared by the networks of the GAN."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from reid_gen.choices import Padding
+
 SLOPE = 0.2
-"""Of every LeakyReLU."""
+"""Negative slope of every LeakyReLU."""
 Norm = Literal["none", "instance", "layer"]
-Padding = Literal["reflect", "zeros"]
-"""At the borders: GCL reflects, which on CPU costs a fifth of a step."""
+"""Padding mode of convolutions: GCL reflects, which on CPU costs a fifth of a step."""
 
 
 def conv_block(
-    before: int,
-    after: int,
+    in_channels: int,
+    out_channels: int,
     kernel: int = 3,
     stride: int = 1,
     dilation: int = 1,
@@ -25,49 +26,50 @@ def conv_block(
     activate: bool = True,
     padding: Padding = "reflect",
 ) -> nn.Sequential:
-    """Padded convolution, normalisation, LeakyReLU.
+    """Build a padded convolution, followed by normalisation and LeakyReLU.
 
     Args:
-        before: Channels in.
-        after: Channels out.
-        kernel: Side of the convolution, odd.
-        stride: Of the convolution.
-        dilation: Of the convolution.
-        norm: ``instance`` has no parameters; ``layer`` is taken over channels and positions, with a
-            scale (at first uniform in 0..1) and a shift per channel.
-        activate: Whether LeakyReLU comes last.
-        padding: At the borders.
+        in_channels: Input channels.
+        out_channels: Output channels.
+        kernel: Kernel size, odd.
+        stride: Stride of the convolution.
+        dilation: Dilation of the convolution.
+        norm: ``instance`` has no parameters; ``layer`` normalises over channels and positions and
+            has a scale (initialised uniformly in 0..1) and a shift per channel.
+        activate: Whether a LeakyReLU follows.
+        padding: Padding mode.
     """
     pad = dilation * (kernel // 2)
     layers: list[nn.Module] = [
-        nn.Conv2d(before, after, kernel, stride, pad, dilation, padding_mode=padding)
+        nn.Conv2d(in_channels, out_channels, kernel, stride, pad, dilation, padding_mode=padding)
     ]
     match norm:
         case "instance":
-            layers.append(nn.InstanceNorm2d(after))
+            layers.append(nn.InstanceNorm2d(out_channels))
         case "layer":
-            whole = nn.GroupNorm(1, after)
-            nn.init.uniform_(whole.weight)
-            layers.append(whole)
+            layer_norm = nn.GroupNorm(1, out_channels)
+            nn.init.uniform_(layer_norm.weight)
+            layers.append(layer_norm)
         case "none":
             pass
     if activate:
-        # In place, because neither convolution nor normalisation needs what it gave to go back.
+        # In place: neither convolution nor normalisation needs its output in the backward pass.
         layers.append(nn.LeakyReLU(SLOPE, inplace=True))
     return nn.Sequential(*layers)
 
 
-def pass_through(module: nn.Module, x: Tensor, gradient_checkpointing: bool) -> Tensor:
-    """Apply a module, with gradient checkpointing if asked for."""
-    if not gradient_checkpointing:
-        result: Tensor = module(x)
-        return result
-    again: Tensor = checkpoint(module, x, use_reentrant=False, preserve_rng_state=False)
-    return again
+def maybe_checkpoint(module: nn.Module, x: Tensor, gradient_checkpointing: bool) -> Tensor:
+    """Apply a module, with gradient checkpointing if requested."""
+    output: Tensor
+    if gradient_checkpointing:
+        output = checkpoint(module, x, use_reentrant=False, preserve_rng_state=False)
+    else:
+        output = module(x)
+    return output
 
 
 class ResidualBlock(nn.Module):
-    """Two convolutions around which the input passes; the second is not activated."""
+    """Residual block of two convolutions, the second without activation."""
 
     def __init__(self, channels: int, norm: Norm, padding: Padding = "reflect") -> None:
         super().__init__()
@@ -77,13 +79,13 @@ class ResidualBlock(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """From [B, C, H, W] to the same."""
+        """Map features [B, C, H, W] to features of the same shape."""
         result: Tensor = x + self.body(x)
         return result
 
 
 class AdaINResBlock(nn.Module):
-    """A residual block whose normalisations take scale and shift from outside."""
+    """Residual block of two convolutions, each followed by AdaIN."""
 
     def __init__(self, channels: int, padding: Padding = "reflect") -> None:
         super().__init__()
@@ -91,22 +93,22 @@ class AdaINResBlock(nn.Module):
         self.second = conv_block(channels, channels, activate=False, padding=padding)
 
     def forward(self, x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-        """Pass x [B, C, H, W] with scale and shift [B, 2, C] of the two normalisations."""
+        """Map features [B, C, H, W], given scale and shift [B, 2, C] of the two AdaIN layers."""
         y = adaptive_instance_norm(self.first(x), scale[:, 0], shift[:, 0])
         y = self.second(F.leaky_relu(y, SLOPE, inplace=True))
         return x + adaptive_instance_norm(y, scale[:, 1], shift[:, 1])
 
 
 def adaptive_instance_norm(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-    """``scale (x - mean(x)) / std(x) + shift`` per image and channel (Huang and Belongie, 2017).
+    """Apply AdaIN: ``scale (x - mean(x)) / std(x) + shift`` (Huang and Belongie, 2017).
 
     Args:
-        x: [B, C, H, W].
-        scale: Multiplies as it is, without an added 1, [B, C].
-        shift: [B, C].
+        x: Features, [B, C, H, W].
+        scale: Factor per image and channel, without an added 1, [B, C].
+        shift: Shift per image and channel, [B, C].
 
     Returns:
-        [B, C, H, W].
+        Features, [B, C, H, W].
     """
     normalised = F.instance_norm(x)
     return normalised * scale[..., None, None] + shift[..., None, None]

@@ -1,21 +1,22 @@
-"""The decoder G: draws a person from structure and part features."""
+"""The decoder G: generates an image from structure features and part features."""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 
-from reid_gen.generators.gan.blocks import SLOPE, AdaINResBlock, Padding, conv_block, pass_through
+from reid_gen.choices import Padding
+from reid_gen.generators.gan.blocks import SLOPE, AdaINResBlock, conv_block, maybe_checkpoint
 
 
 class Decoder(nn.Module):
-    """Draws pictures; stripe j of the part features drives block j through AdaIN.
+    """Decodes structure features to images; part feature j modulates AdaIN block j.
 
     Args:
-        channels: Of the structure; GCL has 128.
-        part: Length of one stripe's feature; GCL has 2,048.
-        stripes: Stripes, and so styled blocks; GCL has 4.
-        hidden: Width of the networks from part feature to scale and shift; GCL has 512.
-        padding: At the borders; GCL reflects.
+        channels: Channels of the structure features; GCL has 128.
+        part: Length of a part feature; GCL has 2,048.
+        stripes: Number of part features, and so of AdaIN blocks; GCL has 4.
+        hidden: Width of the MLPs from part features to scales and shifts; GCL has 512.
+        padding: Padding mode; GCL reflects.
         gradient_checkpointing: Whether activations above the structure's size are recomputed in the
             backward pass instead of stored.
     """
@@ -46,31 +47,36 @@ class Decoder(nn.Module):
         )
 
     def forward(self, structure: Tensor, parts: Tensor) -> Tensor:
-        """Draw structure [B, C, h, w] of part features [B, stripes, part] as [B, 3, 4 h, 4 w].
+        """Generate images, unbounded and normalised as the identity encoder's input.
 
-        Values are not bounded: they are colours normalised as the identity encoder's input is.
+        Args:
+            structure: Structure features, [B, C, h, w].
+            parts: Part features, [B, stripes, part].
+
+        Returns:
+            Images, [B, 3, 4 h, 4 w].
         """
         x = structure
         for j, block in enumerate(self.blocks):
-            scale, shift = (
+            scale, shift = (  # [B, 2, C] each
                 mlp[j](parts[:, j]).unflatten(1, (2, -1)) for mlp in (self.scales, self.shifts)
             )
             x = block(x, scale, shift)
-        return pass_through(self.out, x, self.gradient_checkpointing)
+        return maybe_checkpoint(self.out, x, self.gradient_checkpointing)
 
 
-def _mlp(before: int, hidden: int, after: int) -> nn.Sequential:
+def _mlp(in_features: int, hidden: int, out_features: int) -> nn.Sequential:
     return nn.Sequential(
-        nn.Linear(before, hidden),
+        nn.Linear(in_features, hidden),
         nn.LeakyReLU(SLOPE),
         nn.Linear(hidden, hidden),
         nn.LeakyReLU(SLOPE),
-        nn.Linear(hidden, after),
+        nn.Linear(hidden, out_features),
     )
 
 
 def initialise_generator(module: nn.Module) -> None:
-    """Kaiming normal weights by fan-in and biases of 0, for structure encoder and decoder."""
+    """Initialise weights Kaiming normal by fan-in and biases with 0."""
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
             nn.init.kaiming_normal_(layer.weight, a=0, mode="fan_in")

@@ -1,4 +1,4 @@
-"""The discriminator D: judges pictures at several scales."""
+"""The discriminator D: a patch discriminator at several scales."""
 
 from __future__ import annotations
 
@@ -7,20 +7,22 @@ from functools import partial
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from reid_gen.generators.gan.blocks import Padding, ResidualBlock, conv_block, pass_through
+from reid_gen.choices import Padding
+from reid_gen.generators.gan.blocks import ResidualBlock, conv_block, maybe_checkpoint
 
 
 class MultiScaleDiscriminator(nn.Module):
-    """Independent copies that see the picture at full, half, quarter ... size.
+    """Independent patch discriminators on the image at full, half, quarter ... size.
 
-    There is no normalisation, so that pictures of several kinds may share a batch.
+    It has no normalisation layers, so generated images of several kinds may share a batch.
 
     Args:
         width: Channels of the first layers; GCL has 32.
-        blocks: Residual blocks of a copy; GCL has 4.
-        scales: Copies; GCL has 3.
-        padding: At the borders; GCL reflects.
-        gradient_checkpointing: Whether all is computed again for the way back instead of kept.
+        blocks: Residual blocks per scale; GCL has 4.
+        scales: Number of scales; GCL has 3.
+        padding: Padding mode; GCL reflects.
+        gradient_checkpointing: Whether activations are recomputed in the backward pass instead of
+            stored.
     """
 
     def __init__(
@@ -33,22 +35,22 @@ class MultiScaleDiscriminator(nn.Module):
     ) -> None:
         super().__init__()
         self.gradient_checkpointing = gradient_checkpointing
-        self.scales = nn.ModuleList(_one_scale(width, blocks, padding) for _ in range(scales))
+        self.scales = nn.ModuleList(_patch_network(width, blocks, padding) for _ in range(scales))
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d):
                 nn.init.normal_(layer.weight, std=0.02)
                 nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
 
-    def forward(self, pictures: Tensor) -> list[Tensor]:
-        """Judge pictures [B, 3, H, W]: one map [B, 1, h, w] per scale, about 1 where real."""
-        maps = []
-        for judge in self.scales:
-            maps.append(pass_through(judge, pictures, self.gradient_checkpointing))
-            pictures = F.avg_pool2d(pictures, 3, 2, 1, count_include_pad=False)
-        return maps
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Score patches of images [B, 3, H, W]: a map [B, 1, h, w] per scale, towards 1 if real."""
+        score_maps = []
+        for network in self.scales:
+            score_maps.append(maybe_checkpoint(network, images, self.gradient_checkpointing))
+            images = F.avg_pool2d(images, 3, 2, 1, count_include_pad=False)
+        return score_maps
 
 
-def _one_scale(width: int, blocks: int, padding: Padding) -> nn.Sequential:
+def _patch_network(width: int, blocks: int, padding: Padding) -> nn.Sequential:
     padded = partial(conv_block, padding=padding)
     return nn.Sequential(
         padded(3, width, 1),

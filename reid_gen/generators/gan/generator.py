@@ -1,4 +1,4 @@
-"""GCL's generator: the person of an image drawn on the body turned to another viewpoint."""
+"""GCL's generator: renders the person of an image in a rotated body pose."""
 
 from __future__ import annotations
 
@@ -10,39 +10,40 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from reid_gen.data.sidecar import ConditionInputs
+from reid_gen.data.loaders import ConditionInputs
 from reid_gen.generators.gan.discriminator import MultiScaleDiscriminator
 from reid_gen.generators.gan.mixup import Mixup, mix_parts
 from reid_gen.generators.gan.painter import MeshPainter
 from reid_gen.generators.protocol import EncodeFn, MixupImages, Terms, ViewInputs, ViewOutput, Views
-from reid_gen.generators.turned_maps import HERE, TURNED, TURNS, TurnedMaps
+from reid_gen.generators.turned_maps import TURNED, UNTURNED, VIEW_ANGLES, TurnedMaps
 from reid_gen.losses.adversarial import fake_loss, gradient_penalty, real_loss
 from reid_gen.losses.reconstruction import mean_absolute, weighted_absolute
 from reid_gen.models.encoder import EncoderOutput
 from reid_gen.types import Image, Uint8Array
 
-REBUILT, CYCLED, MIXED, VIEW = "rebuilt", "cycled", "mixup", "view"
+RECONSTRUCTION, CYCLE, MIXUP, VIEW = "reconstruction", "cycle", "mixup", "view"
+"""Names of generated images."""
 
 
 class MeshGan:
-    """The losses that train painter and discriminator.
+    """The GAN and its losses.
 
-    With x an image, m its body map and m' the turned one, F its part features (GCL, section 3)::
+    With x an image, m its body map, m' the turned body map and F its part features (GCL, section
+    3)::
 
-        x_rebuilt = G(E_str(m), F)    x_view = G(E_str(m'), F)    x_cycled = G(E_str(m), F_view)
+        x_rec = G(E_str(m), F)    x' = G(E_str(m'), F)    F' = E_id(x')    x_cyc = G(E_str(m), F')
 
     Args:
-        painter: E_str and G.
-        discriminator: D.
-        maps: What the loader brings.
-        feature_of_view: Whether the view's part features must equal the image's too (the paper
-            ties them; the release does not).
-        penalty_every: Steps between gradient penalties, which then count as much more.
-        mixing: GCL+'s identity-side augmentation; None has none.
-        body_weight: How much a pixel on the body counts in the image and cycle terms beside one
-            elsewhere (GCL: 1).
-        learn: Images of a step that generator and discriminator learn from, the first of those that
-            get views; None takes all. Views are cheap beside what is rebuilt, cycled and judged.
+        painter: Structure encoder E_str and decoder G.
+        discriminator: Discriminator D.
+        maps: Renderer of body maps.
+        feature_of_view: Whether the feature loss includes the view (the paper; not the release).
+        penalty_every: Steps between gradient penalties, whose weight is multiplied by this number.
+        mixup: GCL+'s D-Mixup; None disables it.
+        body_weight: Weight of a pixel on the body in the image and cycle losses, relative to the
+            background (GCL: 1).
+        train_batch: Source images per step that generator and discriminator are trained on, the
+            first of those with views; None takes all. A view alone is much cheaper than training.
     """
 
     def __init__(
@@ -68,13 +69,13 @@ class MeshGan:
         self.train_batch = train_batch
 
     def usable(self, images: Sequence[Image]) -> NDArray[np.bool_]:
-        """Which images have a body to trust, [N]."""
+        """Mark the images with a confident body, [N]."""
         return self.maps.usable(images)
 
     def make_conditions(
         self, images: Sequence[Image], pixels: Uint8Array, rng: np.random.Generator
     ) -> ConditionInputs:
-        """Maps of bodies as they are and turned."""
+        """Render unturned and turned body maps."""
         return self.maps(images, pixels, rng)
 
     def views(
@@ -82,97 +83,106 @@ class MeshGan:
         sources: ViewInputs,
         encoded: EncoderOutput,
         encode: EncodeFn,
-        learning: bool,
-        wanted: ViewOutput,
+        requires_grad: bool,
+        output: ViewOutput,
     ) -> Views:
-        """One view per image, at a random angle; when learning, what is rebuilt and cycled too."""
-        turned = sources.conditions[TURNED]
-        if not learning:
-            view = self._constant(turned, encoded.parts)
-            of_view = encode(view)[0] if wanted is ViewOutput.FEATURES else None
-            return Views(view.unsqueeze(1), of_view)
-        first, rest = self._learnt(len(turned)), slice(self.train_batch, None)
-        own = encoded.parts[first]
-        sketch = self.painter.sketch(torch.cat([sources.conditions[HERE][first], turned[first]]))
-        rebuilt, view = self.painter.draw(sketch, torch.cat([own, own])).chunk(2)
-        if self.train_batch is not None and self.train_batch < len(turned):
-            view = torch.cat([view, self._constant(turned[rest], encoded.parts[rest])])
-        shared = wanted is ViewOutput.FEATURES
-        of_rebuilt, of_view = encode(rebuilt, view if shared else view[first])
-        here, _ = sketch.chunk(2)
-        cycled = self.painter.draw(here, of_view.parts[first])
-        (of_cycled,) = encode(cycled)
-        others, mixed = {REBUILT: rebuilt, CYCLED: cycled}, None
+        """Generate one view per image; in training also reconstructions, cycles and mixup."""
+        turned_maps = sources.conditions[TURNED]
+        if not requires_grad:
+            view = self._decode_constant(turned_maps, encoded.parts)
+            view_encoded = encode(view)[0] if output is ViewOutput.FEATURES else None
+            return Views(view.unsqueeze(1), view_encoded)
+        trained, rest = self._trained(len(turned_maps)), slice(self.train_batch, None)
+        parts = encoded.parts[trained]  # F, [b, C, 4]
+        maps = torch.cat([sources.conditions[UNTURNED][trained], turned_maps[trained]])
+        structure = self.painter.encode_maps(maps)
+        rec, view = self.painter.decode(structure, torch.cat([parts, parts])).chunk(2)
+        if self.train_batch is not None and self.train_batch < len(turned_maps):
+            constant = self._decode_constant(turned_maps[rest], encoded.parts[rest])
+            view = torch.cat([view, constant])
+        encode_all = output is ViewOutput.FEATURES
+        rec_encoded, view_encoded = encode(rec, view if encode_all else view[trained])
+        unturned, _ = structure.chunk(2)
+        cycle = self.painter.decode(unturned, view_encoded.parts[trained])
+        (cycle_encoded,) = encode(cycle)
+        auxiliary, mixup = {RECONSTRUCTION: rec, CYCLE: cycle}, None
         if self.mixup is not None:
-            partners, share = self.mixup(len(here), here.device)
-            others[MIXED] = self.painter.draw(here, mix_parts(own, partners, share))
-            mixed = MixupImages(others[MIXED], partners, share)
+            partners, share = self.mixup(len(unturned), unturned.device)
+            images = self.painter.decode(unturned, mix_parts(parts, partners, share))
+            auxiliary[MIXUP] = images
+            mixup = MixupImages(images, partners, share)
         return Views(
             images=view.unsqueeze(1),
-            encoded=of_view if shared else None,
-            others=others,
-            others_encoded={REBUILT: of_rebuilt, CYCLED: of_cycled, VIEW: of_view.at(first)},
-            mixup=mixed,
+            encoded=view_encoded if encode_all else None,
+            auxiliary=auxiliary,
+            auxiliary_encoded={
+                RECONSTRUCTION: rec_encoded,
+                CYCLE: cycle_encoded,
+                VIEW: view_encoded.select(trained),
+            },
+            mixup=mixup,
         )
 
     @torch.no_grad()
-    def _constant(self, maps: Tensor, parts: Tensor) -> Tensor:
-        return self.painter.draw(self.painter.sketch(maps), parts)
+    def _decode_constant(self, maps: Tensor, parts: Tensor) -> Tensor:
+        return self.painter.decode(self.painter.encode_maps(maps), parts)
 
-    def _learnt(self, count: int) -> slice:
-        """Which of so many images the networks learn from."""
+    def _trained(self, count: int) -> slice:
+        """Return the slice of ``count`` source images that the networks are trained on."""
         return slice(count if self.train_batch is None else min(self.train_batch, count))
 
     @torch.no_grad()
-    def show(self, images: Tensor, keys: Sequence[str], encode: EncodeFn) -> Tensor:
-        """What is rebuilt, seven turns by 45 degrees, and what comes back from half a turn."""
+    def preview(self, images: Tensor, keys: Sequence[str], encode: EncodeFn) -> Tensor:
+        """Show the reconstruction, seven views, and the cycle by way of the half turn."""
         maps = self.maps.around(images, keys)
-        (seen,) = encode(images)
-        turns = self.painter.turned(seen, maps)
-        (of_back,) = encode(turns[:, len(TURNS) // 2])
-        return torch.cat([turns, self.painter.turned(of_back, maps[:, :1])], dim=1)
+        (encoded,) = encode(images)
+        views = self.painter.render(encoded, maps)
+        (back_encoded,) = encode(views[:, len(VIEW_ANGLES) // 2])
+        return torch.cat([views, self.painter.render(back_encoded, maps[:, :1])], dim=1)
 
     def save(self, folder: Path) -> None:
-        """Nothing: the networks' own files say all."""
+        """Write nothing: the networks' own files are complete."""
 
     def discriminator_terms(self, sources: ViewInputs, views: Views, step: int) -> Terms:
-        """Least squares for real pictures and for every kind drawn; the penalty now and then.
+        """Least-squares losses of real and generated images, and a lazy gradient penalty.
 
-        Real pictures are judged once and count as if once per kind.
+        Real images are passed once and weighted by the number of kinds of generated images.
         """
-        kinds = self._kinds(views)
-        fakes = self.painter.normalised(torch.cat(kinds).detach())
-        real = self.painter.normalised(sources.images[self._learnt(len(sources.images))])
+        kinds = self._generated_kinds(views)
+        fakes = self.painter.normalise(torch.cat(kinds).detach())
+        real = self.painter.normalise(sources.images[self._trained(len(sources.images))])
         penalised = step % self.penalty_every == 0
-        judged = self.discriminator(real.requires_grad_(penalised))
-        terms = {"fake": fake_loss(self.discriminator(fakes)), "real": real_loss(judged)}
+        real_scores = self.discriminator(real.requires_grad_(penalised))
+        terms = {"fake": fake_loss(self.discriminator(fakes)), "real": real_loss(real_scores)}
         if penalised:
-            terms["penalty"] = self.penalty_every * gradient_penalty(judged, real)
+            terms["penalty"] = self.penalty_every * gradient_penalty(real_scores, real)
         return {name: len(kinds) * value for name, value in terms.items()}
 
     def generator_terms(self, sources: ViewInputs, views: Views, encoded: EncoderOutput) -> Terms:
-        """Image, cycle, feature and adversarial terms (GCL, section 3.2)."""
-        kinds = self._kinds(views)
-        first = self._learnt(len(sources.images))
-        judged = self.discriminator(self.painter.normalised(torch.cat(kinds)))
-        real = self.painter.normalised(sources.images[first])
-        body = self.maps.shows_body(sources.conditions[HERE][first])
-        weight = 1 + (self.body_weight - 1) * body
-        rebuilt, cycled = (
-            weighted_absolute(self.painter.normalised(views.others[name]), real, weight)
-            for name in (REBUILT, CYCLED)
+        """Image, cycle, feature and adversarial losses (GCL, section 3.2)."""
+        kinds = self._generated_kinds(views)
+        trained = self._trained(len(sources.images))
+        fake_scores = self.discriminator(self.painter.normalise(torch.cat(kinds)))
+        real = self.painter.normalise(sources.images[trained])
+        body = self.maps.body_mask(sources.conditions[UNTURNED][trained])
+        weight = 1 + (self.body_weight - 1) * body  # [b, 1, H, W]
+        image, cycle = (
+            weighted_absolute(self.painter.normalise(views.auxiliary[name]), real, weight)
+            for name in (RECONSTRUCTION, CYCLE)
         )
-        tied = [REBUILT, CYCLED, VIEW] if self.feature_of_view else [REBUILT, CYCLED]
-        features = [
-            mean_absolute(views.others_encoded[name].parts, encoded.parts[first]) for name in tied
+        names = [RECONSTRUCTION, CYCLE, VIEW] if self.feature_of_view else [RECONSTRUCTION, CYCLE]
+        feature = [
+            mean_absolute(views.auxiliary_encoded[name].parts, encoded.parts[trained])
+            for name in names
         ]
         return {
-            "image": rebuilt,
-            "cycle": cycled,
-            "feature": torch.stack(features).sum(),
-            "adversarial": 2 * len(kinds) * real_loss(judged),
+            "image": image,
+            "cycle": cycle,
+            "feature": torch.stack(feature).sum(),
+            "adversarial": 2 * len(kinds) * real_loss(fake_scores),
         }
 
-    def _kinds(self, views: Views) -> list[Tensor]:
+    def _generated_kinds(self, views: Views) -> list[Tensor]:
+        """All generated images that the discriminator sees, [b, 3, H, W] per kind."""
         view = views.images[:, 0]
-        return [view[self._learnt(len(view))], *views.others.values()]
+        return [view[self._trained(len(view))], *views.auxiliary.values()]

@@ -1,35 +1,33 @@
-"""What draws: structure encoder and decoder."""
+"""The painter of the GAN: structure encoder and decoder."""
 
 from __future__ import annotations
-
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from reid_gen.choices import Stripes
 from reid_gen.generators.gan.decoder import Decoder, initialise_generator
 from reid_gen.generators.gan.structure_encoder import StructureEncoder
 from reid_gen.models.encoder import EncoderOutput
 
-Stripes = Literal["body", "interleaved"]
-SIDE = 4
-"""Pixels of an image along one of its structure."""
+STRIDE = 4
+"""Stride of the structure features in pixels."""
 
 
 class MeshPainter(nn.Module):
-    """Draws a person with given part features on a given body map.
+    """Generates images of people from part features and body maps.
 
     Args:
-        structure: E_str.
-        decoder: G.
-        mean: Of the identity encoder's input colours, [1, 3, 1, 1]; the decoder draws in colours
-            normalised so.
-        std: Likewise.
-        painted: Whether maps bear colours and a silhouette (``structure.PAINTED``), which what is
-            drawn then begins with.
-        stripes: ``body`` gives the decoder's block j the j-th stripe of the body; ``interleaved``
-            what GCL's release gives: the j-th quarter of the channels, in all stripes.
+        structure: Structure encoder E_str.
+        decoder: Decoder G.
+        mean: Mean of the identity encoder's input, [1, 3, 1, 1]; the decoder's output is
+            normalised in the same way.
+        std: Standard deviation of the identity encoder's input, [1, 3, 1, 1].
+        painted: Whether body maps hold colours and a silhouette (``map_kinds.PAINTED``), to which
+            the decoder's output is added.
+        stripes: Part features of decoder block j: ``body`` takes the j-th stripe of the body,
+            ``interleaved`` the j-th quarter of the channels of all stripes, as GCL's release does.
     """
 
     mean: Tensor
@@ -54,40 +52,40 @@ class MeshPainter(nn.Module):
         for network in (structure, decoder):
             initialise_generator(network)
 
-    def sketch(self, maps: Tensor) -> Tensor:
-        """What is drawn on: the structure of maps [B, C, H, W], and their colours if they bear any.
+    def encode_maps(self, maps: Tensor) -> Tensor:
+        """Encode body maps [B, C, H, W] to structure features, [B, C' (+ 48), H / 4, W / 4].
 
-        Colours lie beside the structure, a block of pixels in the channels of each place:
-        [B, C' (+ 48), H / 4, W / 4].
+        The last 48 channels are there for painted maps only: their colours, pixel-unshuffled.
         """
         structure: Tensor = self.structure(maps)
         if not self.painted:
             return structure
-        colours = self.normalised((maps[:, :3] + 1) / 2) * (maps[:, 3:] > 0)
-        return torch.cat([structure, F.pixel_unshuffle(colours, SIDE).to(structure.dtype)], dim=1)
+        colours = self.normalise((maps[:, :3] + 1) / 2) * (maps[:, 3:] > 0)
+        return torch.cat([structure, F.pixel_unshuffle(colours, STRIDE).to(structure.dtype)], dim=1)
 
-    def draw(self, sketch: Tensor, parts: Tensor) -> Tensor:
-        """Draw on sketches [B, C, h, w] with part features [B, C', 4], to images about 0..1."""
-        structure, colours = sketch, None
+    def decode(self, structure: Tensor, parts: Tensor) -> Tensor:
+        """Generate images about 0..1 from structure [B, C, h, w] and part features [B, C', 4]."""
+        colours = None
         if self.painted:
-            structure, blocks = sketch.tensor_split([sketch.shape[1] - 3 * SIDE**2], dim=1)
-            colours = F.pixel_shuffle(blocks, SIDE)
+            channels = structure.shape[1] - 3 * STRIDE**2
+            structure, unshuffled = structure.tensor_split([channels], dim=1)
+            colours = F.pixel_shuffle(unshuffled, STRIDE)
         if self.stripes == "body":
-            per_block = parts.transpose(1, 2)
+            block_features = parts.transpose(1, 2)
         else:
-            per_block = parts.reshape(len(parts), parts.shape[2], parts.shape[1])
-        picture: Tensor = self.decoder(structure, per_block)
+            block_features = parts.reshape(len(parts), parts.shape[2], parts.shape[1])
+        images: Tensor = self.decoder(structure, block_features)
         if colours is not None:
-            picture = picture + colours
-        return picture.float() * self.std + self.mean
+            images = images + colours
+        return images.float() * self.std + self.mean
 
     @torch.no_grad()
-    def turned(self, encoded: EncoderOutput, maps: Tensor) -> Tensor:
-        """Draw B people on V maps each, [B, V, C, H, W]; constants [B, V, 3, H, W], about 0..1."""
+    def render(self, encoded: EncoderOutput, maps: Tensor) -> Tensor:
+        """Render B people on V body maps each, [B, V, C, H, W]: about 0..1, [B, V, 3, H, W]."""
         parts = encoded.parts.repeat_interleave(maps.shape[1], 0)
-        drawn = self.draw(self.sketch(maps.flatten(0, 1)), parts)
-        return drawn.view(*maps.shape[:2], *drawn.shape[1:])
+        images = self.decode(self.encode_maps(maps.flatten(0, 1)), parts)
+        return images.view(*maps.shape[:2], *images.shape[1:])
 
-    def normalised(self, images: Tensor) -> Tensor:
-        """Images about 0..1 as the decoder draws and the discriminator sees them."""
+    def normalise(self, images: Tensor) -> Tensor:
+        """Normalise images as the identity encoder's input, for decoder and discriminator."""
         return (images - self.mean) / self.std

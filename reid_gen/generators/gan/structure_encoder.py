@@ -1,4 +1,4 @@
-"""The structure encoder E_str: what a body map says of pose and viewpoint."""
+"""The structure encoder E_str: pose and viewpoint features of a body map."""
 
 from __future__ import annotations
 
@@ -7,20 +7,21 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from reid_gen.generators.gan.blocks import Padding, ResidualBlock, conv_block
+from reid_gen.choices import Padding
+from reid_gen.generators.gan.blocks import ResidualBlock, conv_block
 
 _RATES = (3, 6, 9)
 
 
 class StructureEncoder(nn.Module):
-    """Maps body pictures [B, C, H, W] in -1..1 to structure [B, 8 width, H / 4, W / 4].
+    """Encodes body maps [B, C, H, W] in -1..1 to structure [B, 8 width, H / 4, W / 4].
 
     Args:
-        channels: C of the pictures.
+        channels: Channels C of the body maps.
         width: Channels of the first layer; GCL has 16.
         blocks: Residual blocks; GCL has 4.
-        pyramid: Whether dilated convolutions see far at the end, as in GCL; else one 1 x 1 does.
-        padding: At the borders; GCL reflects.
+        pyramid: Whether the last layer is an ASPP, as in GCL; otherwise a 1 x 1 convolution.
+        padding: Padding mode; GCL reflects.
     """
 
     def __init__(
@@ -44,27 +45,27 @@ class StructureEncoder(nn.Module):
             _ASPP(inner, padding) if pyramid else normed(inner, self.out_channels, 1),
         )
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        """Encode pictures."""
-        structure: Tensor = self.layers(pictures)
+    def forward(self, maps: Tensor) -> Tensor:
+        """Encode body maps."""
+        structure: Tensor = self.layers(maps)
         return structure
 
 
 class _ASPP(nn.Module):
-    """Views of one map at growing distances, side by side (ASPP, Chen et al., 2017)."""
+    """Parallel dilated convolutions of several rates, fused (ASPP, Chen et al., 2017)."""
 
-    def __init__(self, inner: int, padding: Padding) -> None:
+    def __init__(self, channels: int, padding: Padding) -> None:
         super().__init__()
-        quarter = inner // 2
+        branch = channels // 2
         normed = partial(conv_block, norm="instance", padding=padding)
-        self.near = normed(inner, quarter, 1)
+        self.near = normed(channels, branch, 1)
         self.far = nn.ModuleList(
-            nn.Sequential(normed(inner, quarter, 1), normed(quarter, quarter, dilation=rate))
+            nn.Sequential(normed(channels, branch, 1), normed(branch, branch, dilation=rate))
             for rate in _RATES
         )
-        self.fuse = normed(4 * quarter, 2 * inner, 1)
+        self.fuse = normed(4 * branch, 2 * channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        joined = torch.cat([self.near(x), *(branch(x) for branch in self.far)], dim=1)
-        fused: Tensor = self.fuse(joined)
+        branches = torch.cat([self.near(x), *(branch(x) for branch in self.far)], dim=1)
+        fused: Tensor = self.fuse(branches)
         return fused

@@ -1,4 +1,4 @@
-"""Pictures that have an image's content and a layout of their own (CLSP, ECCV 2024)."""
+"""Content transfer of CLSP (ECCV 2024): an anchor image's content in another layout."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ import torch
 from diffusers import DDPMScheduler
 from torch import Tensor, nn
 
-from reid_gen.generators.pixel_diffusion.conditioning import Looks
-from reid_gen.generators.pixel_diffusion.sampler import Predict
+from reid_gen.generators.pixel_diffusion.conditioning import Conditioning
+from reid_gen.generators.pixel_diffusion.sampler import PredictX0
 
 
 @contextmanager
-def interpolated(bottleneck: nn.Module, share: float) -> Iterator[None]:
-    """Within, the first half of a batch takes its bottleneck from the second half.
+def interpolate_bottleneck(bottleneck: nn.Module, share: float) -> Iterator[None]:
+    """Blend the bottleneck of a batch's first half with that of its second half, the anchors.
 
-    ``h <- share h + (1 - share) h_anchor`` (CLSP, eq. 5). Skip connections stay the picture's own,
-    so that layout is its own and content the anchor's.
+    ``h <- share h + (1 - share) h_anchor`` (CLSP, eq. 5). Skip connections are not blended, so
+    the layout stays that of the first half while the content comes from the anchors.
 
     Args:
-        bottleneck: Of a U-Net: what lies between its encoder and its decoder.
-        share: Of the picture's own, in 0..1; 1 changes nothing.
+        bottleneck: Module between the U-Net's encoder and decoder.
+        share: Share of the first half's own features, in 0..1; 1 changes nothing.
     """
 
     def blend(_: nn.Module, __: object, output: Tensor) -> Tensor:
-        own, anchor = output.chunk(2)
-        return torch.cat([share * own + (1 - share) * anchor, anchor])
+        h, h_anchor = output.chunk(2)
+        return torch.cat([share * h + (1 - share) * h_anchor, h_anchor])
 
     handle = bottleneck.register_forward_hook(blend)
     try:
@@ -36,35 +36,37 @@ def interpolated(bottleneck: nn.Module, share: float) -> Iterator[None]:
         handle.remove()
 
 
-def anchored(
-    predict: Predict,
+def anchor_prediction(
+    predict: PredictX0,
     bottleneck: nn.Module,
     schedule: DDPMScheduler,
     anchor: Tensor,
-    looks: Looks,
+    anchor_condition: Conditioning,
     share: float,
-) -> Predict:
-    """A network that draws from the content of other images.
+) -> PredictX0:
+    """Make the denoising network take the content of anchor images.
 
-    At every step the anchor gets as much fresh noise as the picture has.
+    At every step the anchors get fresh noise of the same level as the sampled images.
 
     Args:
-        predict: The network.
-        bottleneck: Inside it.
-        schedule: That it was trained on.
-        anchor: Images whose content is taken, in 0..1, [B, 3, H, W].
-        looks: What the network is told of these.
-        share: As in :func:`interpolated`; the authors take 0.1.
+        predict: The denoising network.
+        bottleneck: Bottleneck module of the network.
+        schedule: Noise schedule that the network was trained on.
+        anchor: Anchor images in 0..1, [B, 3, H, W].
+        anchor_condition: Conditioning of the anchor images.
+        share: As in :func:`interpolate_bottleneck`; the authors use 0.1.
 
     Returns:
-        The same network, so anchored, for B pictures.
+        The network for B images, one per anchor.
     """
 
-    def predict_anchored(noisy: Tensor, time: Tensor, asked: Looks) -> Tensor:
-        noise = torch.randn(anchor.shape).to(noisy.device)
-        beside = schedule.add_noise(2 * anchor - 1, noise, time.long())
-        with interpolated(bottleneck, share):
-            both = predict(torch.cat([noisy, beside]), time.repeat(2), asked.beside(looks))
-        return both[: len(noisy)]
+    def predict_anchored(x_t: Tensor, t: Tensor, condition: Conditioning) -> Tensor:
+        noise = torch.randn(anchor.shape).to(x_t.device)
+        anchor_t = schedule.add_noise(2 * anchor - 1, noise, t.long())
+        with interpolate_bottleneck(bottleneck, share):
+            x0_hat = predict(
+                torch.cat([x_t, anchor_t]), t.repeat(2), condition.concatenate(anchor_condition)
+            )  # [2 B, 3, H, W]
+        return x0_hat[: len(x_t)]
 
     return predict_anchored

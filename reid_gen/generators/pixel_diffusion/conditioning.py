@@ -1,4 +1,4 @@
-"""What a picture of a person is drawn from."""
+"""Conditioning of the diffusion model: body maps and identity features."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from reid_gen.models.encoder import EncoderOutput
 
 
 @dataclass(frozen=True)
-class Looks:
-    """Bodies and people.
+class Conditioning:
+    """Body maps and identity features of B images.
 
     Attributes:
         maps: Body maps in -1..1, [B, C, H, W].
@@ -24,31 +24,37 @@ class Looks:
     parts: Tensor
     feature: Tensor
 
-    def without(self, body: Tensor | bool, person: Tensor | bool) -> Looks:
-        """Zeros in place of the map or the person, of all (bool) or some images ([B] bool)."""
-        keep_body, keep_person = (
+    def drop(self, body: Tensor | bool, person: Tensor | bool) -> Conditioning:
+        """Replace body maps or identity features by zeros.
+
+        Args:
+            body: Whether to drop the body map, of all images (bool) or of each, [B] bool.
+            person: Whether to drop the identity features, of all images (bool) or of each, [B]
+                bool.
+        """
+        keep_body, keep_person = (  # [B, 1, 1, 1] or [1, 1, 1, 1]
             1 - torch.as_tensor(drop, device=self.maps.device).float().view(-1, 1, 1, 1)
             for drop in (body, person)
         )
-        return Looks(
+        return Conditioning(
             self.maps * keep_body,
             self.parts * keep_person[:, 0],
             self.feature * keep_person[:, 0, 0],
         )
 
-    def beside(self, others: Looks) -> Looks:
-        """These and others in one batch."""
-        return Looks(
-            torch.cat([self.maps, others.maps]),
-            torch.cat([self.parts, others.parts]),
-            torch.cat([self.feature, others.feature]),
+    def concatenate(self, other: Conditioning) -> Conditioning:
+        """Concatenate with another conditioning along the batch."""
+        return Conditioning(
+            torch.cat([self.maps, other.maps]),
+            torch.cat([self.parts, other.parts]),
+            torch.cat([self.feature, other.feature]),
         )
 
 
-def looks_of(encoded: EncoderOutput, maps: Tensor) -> Looks:
-    """Looks of V maps for each of B people: [B, V, C, H, W] -> B V pictures."""
+def expand_to_views(encoded: EncoderOutput, maps: Tensor) -> Conditioning:
+    """Condition V body maps of each of B people, [B, V, C, H, W], in one batch of B * V images."""
     views = maps.shape[1]
-    return Looks(
+    return Conditioning(
         maps.flatten(0, 1),
         encoded.parts.float().repeat_interleave(views, 0),
         encoded.feature.float().repeat_interleave(views, 0),

@@ -1,4 +1,4 @@
-"""A small diffusion model on pixels that draws the person of an image on the body turned."""
+"""A small pixel-space diffusion model that renders people in rotated body poses."""
 
 from __future__ import annotations
 
@@ -11,101 +11,111 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from reid_gen.data.sidecar import ConditionInputs
-from reid_gen.generators.pixel_diffusion.clsp import anchored
-from reid_gen.generators.pixel_diffusion.conditioning import Looks, looks_of
+from reid_gen.data.loaders import ConditionInputs
+from reid_gen.generators.pixel_diffusion.clsp import anchor_prediction
+from reid_gen.generators.pixel_diffusion.conditioning import Conditioning, expand_to_views
 from reid_gen.generators.pixel_diffusion.pipeline import PersonPipeline
 from reid_gen.generators.pixel_diffusion.sampler import (
-    STEPS,
+    TRAIN_TIMESTEPS,
     Guidance,
     make_schedule,
     sample,
 )
 from reid_gen.generators.pixel_diffusion.unet import PersonUNet
 from reid_gen.generators.protocol import EncodeFn, Terms, ViewInputs, ViewOutput, Views
-from reid_gen.generators.turned_maps import HERE, TURNED, TurnedMaps
+from reid_gen.generators.turned_maps import TURNED, UNTURNED, TurnedMaps
 from reid_gen.models.encoder import EncoderOutput
 from reid_gen.types import Image, Uint8Array
 
 Tensors = list[Tensor] | tuple[Tensor, ...]
-MOST_SNR = 5.0
-"""Ratio of signal to noise beyond which an error counts no more."""
-AT_ONCE = 64
-"""Pictures that are drawn together."""
+MAX_SNR = 5.0
+"""Signal-to-noise ratio at which the loss weight is clipped."""
+MAX_BATCH = 64
+"""Images that are sampled together."""
 
 
 class DiffusionPainter(nn.Module):
-    """Draws people from noise with the running average of a trained network.
+    """Samples images with the EMA of the denoising network.
 
     Args:
-        unet: What is trained.
-        decay: Of the average; it is less in the first ``9 decay / (1 - decay)`` steps.
+        unet: The denoising network that is trained.
+        decay: Decay of the EMA; it warms up over the first ``9 decay / (1 - decay)`` steps.
         guidance: Classifier-free guidance.
-        steps: Of the sampler.
+        steps: Steps of the sampler.
     """
 
     def __init__(self, unet: PersonUNet, decay: float, guidance: Guidance, steps: int) -> None:
         super().__init__()
         self.unet = unet
-        self.average = AveragedModel(unet, multi_avg_fn=_running(decay))
+        self.average = AveragedModel(unet, multi_avg_fn=_warmed_up_ema(decay))
         self.average.requires_grad_(False)
         self.schedule = make_schedule()
         self.guidance = guidance
         self.steps = steps
 
     @torch.no_grad()
-    def turned(self, encoded: EncoderOutput, maps: Tensor) -> Tensor:
-        """Draw B people on V maps each, [B, V, C, H, W]; constants [B, V, 3, H, W], about 0..1."""
-        looks = looks_of(encoded, maps)
-        drawn = [
-            sample(self._predict, self.schedule, part, self.guidance, self.steps)
-            for part in _in_parts(looks)
+    def render(self, encoded: EncoderOutput, maps: Tensor) -> Tensor:
+        """Render B people on V body maps each, [B, V, C, H, W]: about 0..1, [B, V, 3, H, W]."""
+        condition = expand_to_views(encoded, maps)
+        images = [
+            sample(self._predict, self.schedule, chunk, self.guidance, self.steps)
+            for chunk in _split(condition)
         ]
-        return torch.cat(drawn).view(*maps.shape[:2], 3, *maps.shape[3:])
+        return torch.cat(images).view(*maps.shape[:2], 3, *maps.shape[3:])
 
     @torch.no_grad()
-    def anchored(
-        self, images: Tensor, encoded: EncoderOutput, here: Tensor, maps: Tensor, share: float
+    def render_anchored(
+        self,
+        images: Tensor,
+        encoded: EncoderOutput,
+        anchor_maps: Tensor,
+        maps: Tensor,
+        share: float,
     ) -> Tensor:
-        """Draw bodies with the content of images and no other word of the person (CLSP).
+        """Render body maps with the content of anchor images (CLSP).
+
+        The identity features condition the anchors alone; the rendered images are conditioned on
+        their body maps and take the person from the anchors' bottleneck.
 
         Args:
-            images: In 0..1, [B, 3, H, W].
-            encoded: Of these.
-            here: Their body maps, [B, C, H, W].
-            maps: To draw, [B, V, C, H, W].
-            share: Of a picture's own content, in 0..1.
+            images: Anchor images in 0..1, [B, 3, H, W].
+            encoded: Encoder output of the anchor images, [B].
+            anchor_maps: Body maps of the anchor images, [B, C, H, W].
+            maps: Body maps to render, [B, V, C, H, W].
+            share: Share of the rendered image's own bottleneck features, in 0..1.
 
         Returns:
-            Constants, about 0..1, [B, V, 3, H, W].
+            Images, about 0..1, [B, V, 3, H, W].
         """
-        drawn = []
+        views = []
         network = self.average.module
         assert isinstance(network, PersonUNet)
-        own = looks_of(encoded, here.unsqueeze(1))
-        for view in maps.unbind(1):
-            asked = Looks(view, own.parts, own.feature).without(False, True)
-            middle = network.unet.mid_block
-            predict = anchored(self._predict, middle, self.schedule, images, own, share)
-            drawn.append(sample(predict, self.schedule, asked, Guidance(), self.steps))
-        return torch.stack(drawn, dim=1)
+        anchor = expand_to_views(encoded, anchor_maps.unsqueeze(1))
+        for view_maps in maps.unbind(1):
+            condition = Conditioning(view_maps, anchor.parts, anchor.feature).drop(False, True)
+            bottleneck = network.unet.mid_block
+            predict = anchor_prediction(
+                self._predict, bottleneck, self.schedule, images, anchor, share
+            )
+            views.append(sample(predict, self.schedule, condition, Guidance(), self.steps))
+        return torch.stack(views, dim=1)
 
-    def _predict(self, noisy: Tensor, time: Tensor, looks: Looks) -> Tensor:
-        clean: Tensor = self.average(noisy, time, looks)
-        return clean
+    def _predict(self, x_t: Tensor, t: Tensor, condition: Conditioning) -> Tensor:
+        x0_hat: Tensor = self.average(x_t, t, condition)
+        return x0_hat
 
 
 class PixelDiffusion:
-    """Trains a network to remove noise from images, given their bodies and looks.
+    """Trains the denoising network, and generates views with its EMA.
 
-    Its views are drawn without gradient, and only where they are contrasted, because drawing takes
-    many passes: the cheap way is to let it learn in a stage of its own.
+    Views are sampled without gradient, and only where they are contrasted, because sampling takes
+    many network passes; it is cheaper to train the model in a stage of its own.
 
     Args:
-        painter: What draws.
-        maps: What the loader brings.
-        drop: How often the body, and how often the person, is hidden in training, which guidance
-            needs.
+        painter: Denoising network and sampler.
+        maps: Renderer of body maps.
+        condition_dropout: Probability that the body map, and independently the identity features,
+            are dropped in training; classifier-free guidance needs it.
     """
 
     def __init__(
@@ -118,13 +128,13 @@ class PixelDiffusion:
         self.condition_dropout = condition_dropout
 
     def usable(self, images: Sequence[Image]) -> NDArray[np.bool_]:
-        """Which images have a body to trust, [N]."""
+        """Mark the images with a confident body, [N]."""
         return self.maps.usable(images)
 
     def make_conditions(
         self, images: Sequence[Image], pixels: Uint8Array, rng: np.random.Generator
     ) -> ConditionInputs:
-        """Maps of bodies as they are and turned."""
+        """Render unturned and turned body maps."""
         return self.maps(images, pixels, rng)
 
     def views(
@@ -132,68 +142,69 @@ class PixelDiffusion:
         sources: ViewInputs,
         encoded: EncoderOutput,
         encode: EncodeFn,
-        learning: bool,
-        wanted: ViewOutput,
+        requires_grad: bool,
+        output: ViewOutput,
     ) -> Views:
-        """One view per image at a random angle, or none if it would not be contrasted."""
-        if wanted is ViewOutput.NONE:
-            return Views(sources.images[:, None][:, :0])
-        view = self.painter.turned(encoded, sources.conditions[TURNED].unsqueeze(1))
-        return Views(view, encode(view[:, 0])[0] if wanted is ViewOutput.FEATURES else None)
+        """Sample one view per image; none if the contrastive loss needs none."""
+        if output is ViewOutput.NONE:
+            return Views(sources.images[:, None][:, :0])  # [b, 0, 3, H, W]
+        view = self.painter.render(encoded, sources.conditions[TURNED].unsqueeze(1))
+        return Views(view, encode(view[:, 0])[0] if output is ViewOutput.FEATURES else None)
 
     @torch.no_grad()
-    def show(self, images: Tensor, keys: Sequence[str], encode: EncodeFn) -> Tensor:
-        """Eight turns by 45 degrees, the first as the image is."""
-        (seen,) = encode(images)
-        return self.painter.turned(seen, self.maps.around(images, keys))
+    def preview(self, images: Tensor, keys: Sequence[str], encode: EncodeFn) -> Tensor:
+        """Show eight views, 45 degrees apart; the first is in the pose of the image."""
+        (encoded,) = encode(images)
+        return self.painter.render(encoded, self.maps.around(images, keys))
 
     def save(self, folder: Path) -> None:
-        """Write the average as ``pipeline/``, which diffusers reads."""
-        average = self.painter.average.module
-        assert isinstance(average, PersonUNet)
+        """Write the EMA network to ``pipeline/`` in diffusers' format."""
+        network = self.painter.average.module
+        assert isinstance(network, PersonUNet)
         schedule = self.painter.schedule
-        pipeline = PersonPipeline(average.unet, schedule, average.patch_size, average.painted)
+        pipeline = PersonPipeline(network.unet, schedule, network.patch_size, network.painted)
         pipeline.save_pretrained(str(folder / "pipeline"))
 
     def discriminator_terms(self, sources: ViewInputs, views: Views, step: int) -> Terms:
-        """None: there is no discriminator."""
+        """Return no terms: there is no discriminator."""
         return {}
 
     def generator_terms(self, sources: ViewInputs, views: Views, encoded: EncoderOutput) -> Terms:
-        """``(1 + min(SNR, 5)) |x - x(x_t, t)|^2`` at a random time.
+        """Compute ``(1 + min(SNR, 5)) |x0 - x0_hat(x_t, t)|^2`` at a random timestep t.
 
-        Without the cut it would be the squared error of v (Salimans and Ho, ICLR 2022); the cut is
-        that of Min-SNR (Hang et al., ICCV 2023). The average takes in the network as the step
-        before left it.
+        Unclipped it is the squared error of v (Salimans and Ho, ICLR 2022); the clipping is
+        Min-SNR's (Hang et al., ICCV 2023). Also updates the EMA, before the optimiser step.
         """
         painter = self.painter
         painter.average.update_parameters(painter.unet)
-        clean = 2 * sources.images - 1
-        count, device = len(clean), clean.device
-        time = torch.randint(0, STEPS, (count,)).to(device)
-        noise = torch.randn(clean.shape).to(device)
-        noisy = painter.schedule.add_noise(clean, noise, time)
-        hidden = (torch.rand(2, count) < self.condition_dropout).to(device)
-        looks = Looks(sources.conditions[HERE], encoded.parts.float(), encoded.feature).without(
-            *hidden
-        )
-        found = painter.unet(noisy, time, looks)
-        wrong = (found.float() - clean).square().mean(dim=(1, 2, 3))
-        kept = painter.schedule.alphas_cumprod.to(device)[time]
-        return {"noise": ((1 + (kept / (1 - kept)).clamp(max=MOST_SNR)) * wrong).mean()}
+        x0 = 2 * sources.images - 1  # [b, 3, H, W]
+        count, device = len(x0), x0.device
+        t = torch.randint(0, TRAIN_TIMESTEPS, (count,)).to(device)
+        noise = torch.randn(x0.shape).to(device)
+        x_t = painter.schedule.add_noise(x0, noise, t)
+        drop_body, drop_person = (torch.rand(2, count) < self.condition_dropout).to(device)
+        condition = Conditioning(
+            sources.conditions[UNTURNED], encoded.parts.float(), encoded.feature
+        ).drop(drop_body, drop_person)
+        x0_hat = painter.unet(x_t, t, condition)
+        error = (x0_hat.float() - x0).square().mean(dim=(1, 2, 3))  # [b]
+        alpha_bar = painter.schedule.alphas_cumprod.to(device)[t]  # [b]
+        snr = alpha_bar / (1 - alpha_bar)
+        return {"noise": ((1 + snr.clamp(max=MAX_SNR)) * error).mean()}
 
 
-def _running(decay: float) -> Callable[[Tensors, Tensors, Tensor | int], None]:
-    """An exponential average that at first is short, so that it forgets the untrained network."""
+def _warmed_up_ema(decay: float) -> Callable[[Tensors, Tensors, Tensor | int], None]:
+    """EMA update for ``AveragedModel`` whose decay warms up, to forget the untrained network."""
 
-    def take_in(average: Tensors, current: Tensors, count: Tensor | int) -> None:
-        keep = min(decay, float((1 + count) / (10 + count)))
-        torch._foreach_lerp_(average, current, 1 - keep)
+    def update(average: Tensors, current: Tensors, count: Tensor | int) -> None:
+        warmed_up = min(decay, float((1 + count) / (10 + count)))
+        torch._foreach_lerp_(average, current, 1 - warmed_up)
 
-    return take_in
+    return update
 
 
-def _in_parts(looks: Looks) -> list[Looks]:
-    every = (looks.maps, looks.parts, looks.feature)
-    triples = zip(*(torch.split(values, AT_ONCE) for values in every), strict=True)
-    return [Looks(*triple) for triple in triples]
+def _split(condition: Conditioning) -> list[Conditioning]:
+    """Split a conditioning into chunks of at most ``MAX_BATCH`` images."""
+    tensors = (condition.maps, condition.parts, condition.feature)
+    chunks = zip(*(torch.split(values, MAX_BATCH) for values in tensors), strict=True)
+    return [Conditioning(*chunk) for chunk in chunks]

@@ -1,4 +1,4 @@
-"""From noise to pictures of people in a few steps."""
+"""Noise schedule, classifier-free guidance and sampling of the diffusion model."""
 
 from __future__ import annotations
 
@@ -9,56 +9,59 @@ import torch
 from diffusers import DDPMScheduler, DPMSolverMultistepScheduler
 from torch import Tensor
 
-from reid_gen.generators.pixel_diffusion.conditioning import Looks
+from reid_gen.generators.pixel_diffusion.conditioning import Conditioning
 
-STEPS = 1000
-"""Of the schedule that is trained on."""
+TRAIN_TIMESTEPS = 1000
+"""Timesteps of the training schedule."""
 
 
-Predict = Callable[[Tensor, Tensor, Looks], Tensor]
-"""From noisy pictures, times [B] and looks to pictures without noise."""
+PredictX0 = Callable[[Tensor, Tensor, Conditioning], Tensor]
+"""Predicts x0 [B, 3, H, W] from x_t [B, 3, H, W], timesteps t [B] and conditioning."""
 
 
 @dataclass(frozen=True)
 class Guidance:
-    """How much more than by chance a picture shows what it was asked for.
+    """Classifier-free guidance by body and person.
 
     Attributes:
-        body: Weight of the map; 1 is none.
-        person: Weight of the looks; 1 is none.
+        body: Guidance scale of the body map; 1 disables it.
+        person: Guidance scale of the identity features; 1 disables it.
     """
 
     body: float = 1.0
     person: float = 1.0
 
-    def __call__(self, predict: Predict, noisy: Tensor, time: Tensor, looks: Looks) -> Tensor:
-        """``e(0) + w_b (e(b) - e(0)) + w_p (e(b, p) - e(b))`` (Ho and Salimans; PIDM, eq. 7).
+    def __call__(
+        self, predict: PredictX0, x_t: Tensor, t: Tensor, condition: Conditioning
+    ) -> Tensor:
+        """Predict ``e(0) + w_b (e(b) - e(0)) + w_p (e(b, p) - e(b))`` (PIDM, eq. 7).
 
-        Predictions whose weight is 0 are not made.
+        Classifier-free guidance is by Ho and Salimans (2022). Predictions with coefficient 0 are
+        skipped.
         """
-        both = predict(noisy, time, looks)
+        e_bp = predict(x_t, t, condition)  # [B, 3, H, W]
         if self.body == self.person == 1:
-            return both
+            return e_bp
         if self.body == self.person:
-            nothing = predict(noisy, time, looks.without(True, True))
-            return nothing + self.person * (both - nothing)
-        body = predict(noisy, time, looks.without(False, True))
-        guided = body + self.person * (both - body)
+            e_0 = predict(x_t, t, condition.drop(True, True))
+            return e_0 + self.person * (e_bp - e_0)
+        e_b = predict(x_t, t, condition.drop(False, True))
+        guided = e_b + self.person * (e_bp - e_b)
         if self.body == 1:
             return guided
-        nothing = predict(noisy, time, looks.without(True, True))
-        return guided + (self.body - 1) * (body - nothing)
+        e_0 = predict(x_t, t, condition.drop(True, True))
+        return guided + (self.body - 1) * (e_b - e_0)
 
 
 def make_schedule() -> DDPMScheduler:
-    """Noise up to pure noise (Lin et al., WACV 2024), as training adds it.
+    """Build the noise schedule of training, with zero terminal SNR (Lin et al., WACV 2024).
 
-    The network says the picture itself: to say its noise, or v, it would have to carry a block of
-    noisy pixels through every layer, which small networks on such blocks learn late, and pictures
-    come out noisy (Li and He, 2025, on patches and narrow transformers).
+    The network predicts x0. To predict the noise or v, it would have to carry noisy patches
+    through all layers, which small networks on patches learn late, and samples stay noisy (Li and
+    He, 2025, on patches and narrow transformers).
     """
     return DDPMScheduler(
-        num_train_timesteps=STEPS,
+        num_train_timesteps=TRAIN_TIMESTEPS,
         beta_schedule="scaled_linear",
         prediction_type="sample",
         rescale_betas_zero_snr=True,
@@ -68,29 +71,33 @@ def make_schedule() -> DDPMScheduler:
 
 @torch.no_grad()
 def sample(
-    predict: Predict, schedule: DDPMScheduler, looks: Looks, guidance: Guidance, steps: int
+    predict: PredictX0,
+    schedule: DDPMScheduler,
+    condition: Conditioning,
+    guidance: Guidance,
+    steps: int,
 ) -> Tensor:
-    """Draw pictures by DPM-Solver++ (Lu et al., 2022).
+    """Sample images with DPM-Solver++ (Lu et al., 2022).
 
     Args:
-        predict: The network.
-        schedule: That it was trained on.
-        looks: Of B pictures.
+        predict: The denoising network.
+        schedule: Noise schedule that the network was trained on.
+        condition: Conditioning of the B images.
         guidance: Classifier-free guidance.
-        steps: Calls of the network, per prediction that the guidance needs.
+        steps: Solver steps; each calls the network once per prediction that the guidance needs.
 
     Returns:
-        Pictures about 0..1, [B, 3, H, W].
+        Images, about 0..1, [B, 3, H, W].
     """
     solver = DPMSolverMultistepScheduler.from_config(
         schedule.config, algorithm_type="dpmsolver++", final_sigmas_type="zero"
     )
     solver.set_timesteps(steps)
-    count, _, height, width = looks.maps.shape
-    device = looks.maps.device
-    noisy = torch.randn(count, 3, height, width).to(device)
-    for time in solver.timesteps:
-        times = time.to(device).expand(count)
-        clean = guidance(predict, noisy, times, looks)
-        noisy = solver.step(clean.float(), time, noisy).prev_sample
-    return (noisy + 1) / 2
+    count, _, height, width = condition.maps.shape
+    device = condition.maps.device
+    x_t = torch.randn(count, 3, height, width).to(device)
+    for timestep in solver.timesteps:
+        t = timestep.to(device).expand(count)  # [B]
+        x0_hat = guidance(predict, x_t, t, condition)
+        x_t = solver.step(x0_hat.float(), timestep, x_t).prev_sample
+    return (x_t + 1) / 2

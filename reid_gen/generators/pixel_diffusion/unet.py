@@ -1,4 +1,4 @@
-"""A small network that removes noise from pictures of people, on diffusers' U-Net."""
+"""The denoising network: diffusers' U-Net on patches, conditioned on body and person."""
 
 from __future__ import annotations
 
@@ -9,32 +9,33 @@ from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from reid_gen.generators.pixel_diffusion.conditioning import Looks
+from reid_gen.generators.pixel_diffusion.conditioning import Conditioning
 
 GROUPS = 8
-"""Of every group norm; all channels are multiples of it."""
+"""Groups of every group norm; all widths are multiples of it."""
 
 
 class PersonUNet(nn.Module):
-    """Predicts noisy pictures without their noise, given body maps and a person's looks.
+    """Predicts x0 from noisy images, given body maps and identity features.
 
-    The map is laid beside the picture's channels; part features are attended to at the lowest
-    level; the re-ID feature joins the time embedding. Blocks of pixels become channels first,
-    because a network at full resolution costs two to four times as much for as many parameters.
+    The body map is concatenated to the image's channels; part features enter by cross-attention at
+    the lowest level; the re-ID feature is added to the time embedding. Pixel unshuffling comes
+    first, because a network at full resolution costs two to four times as much for as many
+    parameters.
 
     Args:
-        height: Of the pictures.
-        width: Of the pictures.
+        height: Image height in pixels.
+        width: Image width in pixels.
         maps: Channels of the body maps.
-        part: Length of one stripe's feature.
+        part: Length of a part feature.
         feature: Length of the re-ID feature.
         widths: Channels of each level, multiples of 8.
         layers: Residual blocks per level.
-        patch_size: Side of the blocks of pixels.
-        heads: Of every attention.
-        cross: Width of the tokens that are attended to.
-        painted: Whether maps bear colours and a silhouette (``structure.PAINTED``), to which the
-            network then adds what is missing.
+        patch_size: Side of the unshuffled patches in pixels.
+        heads: Attention heads.
+        cross_attention_dim: Width of the cross-attention tokens.
+        painted: Whether body maps hold colours and a silhouette (``map_kinds.PAINTED``), to which
+            the network's output is added.
     """
 
     def __init__(
@@ -54,15 +55,15 @@ class PersonUNet(nn.Module):
         super().__init__()
         self.patch_size = patch_size
         self.painted = painted
-        plain = len(widths) - 1
+        plain_levels = len(widths) - 1
         self.unet = UNet2DConditionModel(
             sample_size=(height // patch_size, width // patch_size),
             in_channels=(3 + maps) * patch_size**2,
             out_channels=3 * patch_size**2,
             block_out_channels=tuple(widths),
             layers_per_block=layers,
-            down_block_types=("DownBlock2D",) * plain + ("CrossAttnDownBlock2D",),
-            up_block_types=("CrossAttnUpBlock2D",) + ("UpBlock2D",) * plain,
+            down_block_types=("DownBlock2D",) * plain_levels + ("CrossAttnDownBlock2D",),
+            up_block_types=("CrossAttnUpBlock2D",) + ("UpBlock2D",) * plain_levels,
             norm_num_groups=GROUPS,
             cross_attention_dim=cross_attention_dim,
             encoder_hid_dim=part,
@@ -72,37 +73,38 @@ class PersonUNet(nn.Module):
             resnet_time_scale_shift="scale_shift",
         )
 
-    def forward(self, noisy: Tensor, time: Tensor, looks: Looks) -> Tensor:
-        """Predict the pictures without noise, [B, 3, H, W]; see :func:`denoise`."""
-        return denoise(self.unet, self.patch_size, self.painted, noisy, time, looks)
+    def forward(self, x_t: Tensor, t: Tensor, condition: Conditioning) -> Tensor:
+        """Predict x0, [B, 3, H, W]; see :func:`predict_x0`."""
+        return predict_x0(self.unet, self.patch_size, self.painted, x_t, t, condition)
 
 
-def denoise(
+def predict_x0(
     unet: UNet2DConditionModel,
     patch_size: int,
     painted: bool,
-    noisy: Tensor,
-    time: Tensor,
-    looks: Looks,
+    x_t: Tensor,
+    t: Tensor,
+    condition: Conditioning,
 ) -> Tensor:
-    """Predict pictures without noise with the network of a :class:`PersonUNet`.
+    """Predict x0 with the U-Net of a :class:`PersonUNet`.
 
     Args:
-        unet: The network.
-        patch_size: Side of the blocks of pixels that are its channels.
-        painted: Whether the first three channels of maps are colours where the fourth is positive.
-        noisy: Pictures in about -1..1 with noise, [B, 3, H, W].
-        time: Steps of the schedule, [B] int64.
-        looks: Of the B pictures.
+        unet: The U-Net.
+        patch_size: Side of the unshuffled patches in pixels.
+        painted: Whether the first three channels of body maps are colours where the fourth is
+            positive.
+        x_t: Noisy images, about -1..1, [B, 3, H, W].
+        t: Timesteps of the schedule, [B] int64.
+        condition: Conditioning of the B images.
 
     Returns:
-        [B, 3, H, W].
+        x0 in about -1..1, [B, 3, H, W].
     """
-    beside = torch.cat([noisy, looks.maps.to(noisy.dtype)], dim=1)
-    tokens = looks.parts.transpose(1, 2)
-    found = unet(
-        F.pixel_unshuffle(beside, patch_size), time,
-        encoder_hidden_states=tokens, class_labels=looks.feature,
+    inputs = torch.cat([x_t, condition.maps.to(x_t.dtype)], dim=1)  # [B, 3 + C, H, W]
+    tokens = condition.parts.transpose(1, 2)  # [B, stripes, C']
+    output = unet(
+        F.pixel_unshuffle(inputs, patch_size), t,
+        encoder_hidden_states=tokens, class_labels=condition.feature,
     ).sample  # fmt: skip
-    clean = F.pixel_shuffle(found, patch_size)
-    return clean + looks.maps[:, :3] * (looks.maps[:, 3:] > 0) if painted else clean
+    x0_hat = F.pixel_shuffle(output, patch_size)
+    return x0_hat + condition.maps[:, :3] * (condition.maps[:, 3:] > 0) if painted else x0_hat

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 from diffusers import AutoencoderKL, ControlNetModel, T2IAdapter, UNet2DConditionModel
 
+from reid_gen.choices import ControlKind, DiffusionFamily
 from reid_gen.errors import UserError
 from reid_gen.generators.stable_diffusion.hub import settings_of
 
-Family = Literal["sd", "sdxl"]
 CONTROL_MODELS = {"controlnet": ControlNetModel, "adapter": T2IAdapter}
 SHARED = ("cross_attention_dim", "block_out_channels")
 """What a ControlNet, a copy of half a U-Net, has in common with the base that it controls."""
 
 
-def refuse_base(family: Family, base: str, height: int, width: int) -> dict[str, Any]:
+def refuse_base(family: DiffusionFamily, base: str, height: int, width: int) -> dict[str, Any]:
     """Stop if the base is of another family, or cannot draw a size.
 
     Returns:
@@ -50,9 +50,7 @@ def width_of_words(base: str) -> int:
     return int(settings_of(UNet2DConditionModel, base, "unet")["cross_attention_dim"])
 
 
-def refuse_controls(
-    control: Literal["controlnet", "adapter"], controls: Sequence[str], base: str, unet: Any
-) -> None:
+def refuse_controls(control: ControlKind, controls: Sequence[str], base: str, unet: Any) -> None:
     """Stop if something that is to control a base is of another kind, or made for another base.
 
     Args:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from reid_gen.body.arrays import BodyArrays
-from reid_gen.body.render.map_kinds import Mesh, draw_structure
+from reid_gen.body.render.map_kinds import Mesh, render_body_maps
 from reid_gen.body.render.openpose import draw_skeletons
 from reid_gen.types import Uint8Array
 
@@ -17,13 +17,13 @@ Condition = Callable[[Mesh, BodyArrays, int, int], Uint8Array]
 
 def _depth(mesh: Mesh, arrays: BodyArrays, height: int, width: int) -> Uint8Array:
     """Near is white, far dark, as MiDaS draws it; the background is black."""
-    drawn = draw_structure(mesh, "depth", height, width)
+    drawn = render_body_maps(mesh, "depth", height, width)
     return _pixels(np.repeat(drawn, 3, axis=1))
 
 
 def _normal(mesh: Mesh, arrays: BodyArrays, height: int, width: int) -> Uint8Array:
     """Red is left, green up and blue towards the camera, as NormalBae draws it; no body, no red."""
-    drawn = draw_structure(mesh, "normals", height, width) * np.array([-1, 1, 1])[:, None, None]
+    drawn = render_body_maps(mesh, "normals", height, width) * np.array([-1, 1, 1])[:, None, None]
     there = np.abs(drawn).sum(1, keepdims=True) > 0
     return _pixels(np.where(there, drawn, -1))
 

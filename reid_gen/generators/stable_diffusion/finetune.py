@@ -15,14 +15,15 @@ from peft.utils import get_peft_model_state_dict
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from reid_gen.choices import DiffusionFamily, Precision
 from reid_gen.data.images import decode
 from reid_gen.data.transforms import to_images
 from reid_gen.errors import UserError
-from reid_gen.generators.stable_diffusion.compatibility import Family, refuse_base
+from reid_gen.generators.stable_diffusion.compatibility import refuse_base
 from reid_gen.generators.stable_diffusion.hub import load
 from reid_gen.generators.stable_diffusion.identity_prompt import IdentityPrompt, save_identity
 from reid_gen.models.encoder import FeatureExtractor
-from reid_gen.runtime.precision import Precision, resolve_dtype
+from reid_gen.runtime.precision import resolve_dtype
 from reid_gen.runtime.progress import Advance
 from reid_gen.types import Image
 
@@ -65,7 +66,12 @@ class Base:
 
 
 def load_base(
-    family: Family, source: str, height: int, width: int, precision: Precision, device: torch.device
+    family: DiffusionFamily,
+    source: str,
+    height: int,
+    width: int,
+    precision: Precision,
+    device: torch.device,
 ) -> Base:
     """Load what is tuned.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from diffusers import (
@@ -19,15 +19,15 @@ from diffusers.loaders.lora_pipeline import StableDiffusionLoraLoaderMixin
 from PIL import Image
 from torch import Tensor
 
+from reid_gen.choices import ControlKind, DiffusionFamily, Precision
 from reid_gen.errors import UserError
 from reid_gen.generators.stable_diffusion.compatibility import (
     CONTROL_MODELS,
-    Family,
     refuse_base,
     refuse_controls,
 )
 from reid_gen.generators.stable_diffusion.hub import load, loading, locate
-from reid_gen.runtime.precision import Precision, resolve_dtype
+from reid_gen.runtime.precision import resolve_dtype
 from reid_gen.types import Uint8Array
 
 
@@ -71,9 +71,9 @@ class Controlled:
         precision: Of all networks; float32 where the device has no instructions for bfloat16.
     """
 
-    family: Family
+    family: DiffusionFamily
     base: str
-    control: Literal["controlnet", "adapter"]
+    control: ControlKind
     controls: tuple[str, ...]
     scales: tuple[float, ...]
     control_end: tuple[float, ...]
