@@ -6,7 +6,7 @@ from functools import partial
 
 import torch
 
-from reid_gen.body.render.map_kinds import MAP_KINDS, PAINTED
+from reid_gen.body.render.map_kinds import MAP_KINDS
 from reid_gen.builders.protocol import BuiltGenerator
 from reid_gen.builders.turned_maps import build_turned_maps
 from reid_gen.config import generators, schema
@@ -50,7 +50,7 @@ def build_painter(
         padding=padding,
         gradient_checkpointing=settings.gradient_checkpointing,
     )
-    painted = settings.map == PAINTED
+    painted = MAP_KINDS[settings.map].textured
     return MeshPainter(structure, decoder, encoder.mean, encoder.std, painted, settings.stripes)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from reid_gen.body.render.map_kinds import MAP_KINDS, PAINTED
+from reid_gen.body.render.map_kinds import MAP_KINDS
 from reid_gen.builders.protocol import BuiltGenerator
 from reid_gen.builders.turned_maps import build_turned_maps
 from reid_gen.config import generators, schema
@@ -43,7 +43,7 @@ def build_painter(
         settings.patch_size,
         settings.heads,
         settings.cross_attention_dim,
-        settings.map == PAINTED,
+        MAP_KINDS[settings.map].textured,
     )
     guidance = Guidance(settings.body_guidance, settings.person_guidance)
     return DiffusionPainter(unet, settings.ema_decay, guidance, settings.steps)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from reid_gen.body.model import load_body
 from reid_gen.body.render.rasterisers import load_rasteriser
-from reid_gen.body.render.structure_maps import StructureMaps
+from reid_gen.body.render.structure_maps import BodyMapRenderer
 from reid_gen.body.table import load_table
 from reid_gen.builders.turned_maps import build_angles
 from reid_gen.config import pipelines
@@ -48,7 +48,7 @@ def build_groups(settings: pipelines.Groups) -> tuple[Prompted, Scorer, list[Ima
     body, rasteriser = load_body(settings.body), load_rasteriser(settings.rasteriser)
     maker = Prompted(
         build_painter(model, runtime.device),
-        StructureMaps(table, body, model.height, model.width, rasteriser),
+        BodyMapRenderer(table, body, model.height, model.width, rasteriser),
         [control.condition for control in model.controls],
         prompts,
         None if settings.angles is None else build_angles(settings.angles),
@@ -57,7 +57,7 @@ def build_groups(settings: pipelines.Groups) -> tuple[Prompted, Scorer, list[Ima
         settings.data.width,
         person=person,
     )
-    asked = StructureMaps(table, body, settings.data.height, settings.data.width, rasteriser)
+    asked = BodyMapRenderer(table, body, settings.data.height, settings.data.width, rasteriser)
     return maker, Scorer(encode, SilhouetteScorer(asked)), chosen
 
 

@@ -10,7 +10,7 @@ from typing_extensions import assert_never
 
 from reid_gen.builders.loaders import build_loader
 from reid_gen.cluster.pseudo_labels import EpsRule, FixedEps, PseudoLabels, ShareEps, pseudo_labels
-from reid_gen.config import generators, schema
+from reid_gen.config import clustering, generators, schema
 from reid_gen.data.batch_sampler import BatchSampler
 from reid_gen.data.datasets import load_dataset, training_images
 from reid_gen.data.transforms import Augmentation
@@ -96,11 +96,11 @@ def _load_source(settings: schema.Source) -> Dataset:
 
 
 def _clustering(
-    settings: schema.Clustering, dataset: Dataset
+    settings: clustering.Clustering, dataset: Dataset
 ) -> Callable[[Float32Array], PseudoLabels]:
     return partial(
         pseudo_labels,
-        eps=None if settings.algorithm == "hdbscan" else _eps(settings.eps),
+        eps=None if settings.eps is None else _eps(settings.eps),
         k1=settings.k1,
         k1_counts_self=settings.k1_counts_self,
         k2=settings.k2,
@@ -111,11 +111,11 @@ def _clustering(
     )
 
 
-def _eps(rule: schema.FixedEps | schema.ShareEps) -> EpsRule:
+def _eps(rule: clustering.FixedEps | clustering.ShareEps) -> EpsRule:
     match rule:
-        case schema.FixedEps():
+        case clustering.FixedEps():
             return FixedEps(rule.value)
-        case schema.ShareEps():
+        case clustering.ShareEps():
             return ShareEps(rule.share, rule.copies)
         case _:
             assert_never(rule)

@@ -6,7 +6,7 @@ from typing_extensions import assert_never
 
 from reid_gen.body.model import load_body
 from reid_gen.body.render.rasterisers import load_rasteriser
-from reid_gen.body.render.structure_maps import StructureMaps
+from reid_gen.body.render.structure_maps import BodyMapRenderer
 from reid_gen.body.table import load_table
 from reid_gen.config import generators, schema
 from reid_gen.errors import UserError
@@ -33,7 +33,7 @@ def build_turned_maps(
         )
     size = config.data.height, config.data.width
     return TurnedMaps(
-        StructureMaps(table, load_body(settings.body), *size, rasteriser, settings.axis),
+        BodyMapRenderer(table, load_body(settings.body), *size, rasteriser, settings.axis),
         settings.map,
         build_angles(settings.angles),
         settings.min_score,

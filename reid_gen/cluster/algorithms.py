@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
@@ -11,6 +12,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial.distance import squareform
 from sklearn.cluster import HDBSCAN
 
+from reid_gen.choices import ClusteringName
 from reid_gen.types import OUTLIER, Int64Array
 
 _TINY = 1e-9
@@ -109,12 +111,25 @@ def agglomerative(distance: sparse.csr_matrix, eps: float, min_samples: int) -> 
     return _in_order(labels)
 
 
-ALGORITHMS: dict[str, Callable[[sparse.csr_matrix, float, int], Int64Array]] = {
-    "dbscan": dbscan,
-    "hdbscan": hdbscan,
-    "agglomerative": agglomerative,
+@dataclass(frozen=True)
+class ClusteringAlgorithm:
+    """A clustering algorithm on sparse distances.
+
+    Attributes:
+        run: Function from distances [N, N], radius and ``min_samples`` to labels [N].
+        needs_radius: Whether it takes a radius; one that takes none gets 1 and ignores it.
+    """
+
+    run: Callable[[sparse.csr_matrix, float, int], Int64Array]
+    needs_radius: bool = True
+
+
+ALGORITHMS: dict[ClusteringName, ClusteringAlgorithm] = {
+    "dbscan": ClusteringAlgorithm(dbscan),
+    "hdbscan": ClusteringAlgorithm(hdbscan, needs_radius=False),
+    "agglomerative": ClusteringAlgorithm(agglomerative),
 }
-"""Names that ``clustering.algorithm`` may have."""
+"""Algorithms by their name in ``clustering.algorithm``."""
 
 
 def _closer_than(distance: sparse.csr_matrix, eps: float) -> sparse.csr_matrix:

@@ -8,6 +8,7 @@ import numpy as np
 from scipy import sparse
 from typing_extensions import assert_never
 
+from reid_gen.choices import ClusteringName, KnnName
 from reid_gen.cluster.algorithms import ALGORITHMS
 from reid_gen.cluster.camera_norm import camera_normalised
 from reid_gen.cluster.jaccard import jaccard_distances
@@ -106,8 +107,8 @@ def pseudo_labels(
     k1_counts_self: bool = True,
     k2: int | None = None,
     min_samples: int = 4,
-    neighbours: str = "exact",
-    algorithm: str = "dbscan",
+    neighbours: KnnName = "exact",
+    algorithm: ClusteringName = "dbscan",
     camids: Int64Array | None = None,
 ) -> PseudoLabels:
     """Cluster features without labels, whatever they come from.
@@ -141,7 +142,7 @@ def pseudo_labels(
         raise UserError(
             f"unknown clustering algorithm {algorithm!r}; known: {', '.join(ALGORITHMS)}"
         )
-    if (eps is None) != (algorithm == "hdbscan"):
+    if (eps is None) == ALGORITHMS[algorithm].needs_radius:
         lack = "needs an eps" if eps is None else "has no eps; leave it out"
         raise UserError(f"clustering algorithm {algorithm} {lack}")
     if camids is not None:
@@ -153,7 +154,7 @@ def pseudo_labels(
         features, found, k1=k1, k2=k2, counts_self=k1_counts_self, most=most
     )
     radius = None if eps is None else choose_eps(distance, eps)
-    labels = ALGORITHMS[algorithm](distance, 1.0 if radius is None else radius, min_samples)
+    labels = ALGORITHMS[algorithm].run(distance, 1.0 if radius is None else radius, min_samples)
     return PseudoLabels(labels, radius, k1, k2, found.recall)
 
 

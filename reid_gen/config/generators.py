@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from reid_gen.choices import MapName, Padding, Precision, Stripes, TurnAxis
 from reid_gen.config.section import (
     Batch,
     Channels,
@@ -83,16 +84,16 @@ class Drawn(Section):
     """Folder that `reid-gen meshes` made."""
     body: Annotated[Path | None, Field(strict=False)] = None
     """SMPL model if the bodies are SMPL's; null for the built-in one."""
-    map: Literal["grey", "depth", "normals", "parts", "silhouette", "painted"] = "parts"
+    map: MapName = "parts"
     """``painted`` bodies bear the colours that the image shows of them (own; GCL: ``grey``)."""
     angles: Annotated[StepTurns | AnyTurn, Field(discriminator="kind")] = AnyTurn(kind="any")
-    axis: Literal["body", "picture"] = "body"
+    axis: TurnAxis = "body"
     """What bodies turn about: the upright axis of each, or the picture's vertical (GCL)."""
     min_score: Share = 0.3
     """Images with less confident bodies are trained without views."""
     batch: ViewBatch = 16
     """Images per step that get views; one alone has no batch statistics."""
-    precision: Literal["bf16", "fp32"] = "bf16"
+    precision: Precision = "bf16"
     ema_momentum: Share | None = None
     """Momentum of a slow mean of the identity encoder that views are drawn by while it learns: it
     then learns from contrast alone, and the generator from its own terms alone. null draws by the
@@ -103,11 +104,11 @@ class MeshGan(Drawn):
     """GCL's generator: people drawn on their bodies turned."""
 
     kind: Literal["mesh_gan"]
-    stripes: Literal["body", "interleaved"] = "body"
+    stripes: Stripes = "body"
     """What drives one block of the decoder: a stripe of the body, or channels of all (release)."""
     feature_of_view: bool = True
     """Tie the view's part features to the image's too (paper, not release)."""
-    padding: Literal["reflect", "zeros"] = "reflect"
+    padding: Padding = "reflect"
     """Of its convolutions; ``zeros`` saves a fifth of a step on CPU."""
     gradient_checkpointing: bool = False
     """Compute what decoder and discriminator made again on the way back instead of keeping it: less

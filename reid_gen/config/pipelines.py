@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from reid_gen.choices import ControlKind, DatasetName, DiffusionFamily, Precision, RasteriserName
 from reid_gen.config.generators import AnyTurn, StepTurns
-from reid_gen.config.section import Count, NotNegative, RasteriserName, Section, Share, Side
+from reid_gen.config.section import Count, NotNegative, Section, Share, Side
 
 Size = Annotated[Side, Field(multiple_of=8)]
 
@@ -40,10 +41,10 @@ class ImagePrompt(Section):
 class StableDiffusion(Section):
     """A public model, what controls it, and how it draws."""
 
-    family: Literal["sd", "sdxl"] = "sd"
+    family: DiffusionFamily = "sd"
     base: str
     """Hub id or folder."""
-    control: Literal["controlnet", "adapter"] = "controlnet"
+    control: ControlKind = "controlnet"
     controls: Annotated[tuple[Control, ...], Field(min_length=1, strict=False)]
     image_prompt: ImagePrompt | None = None
     lora: Annotated[Path | None, Field(strict=False)] = None
@@ -55,7 +56,7 @@ class StableDiffusion(Section):
     guidance: NotNegative = 5.0
     negative: str = ""
     """What must not be seen."""
-    precision: Literal["bf16", "fp32"] = "bf16"
+    precision: Precision = "bf16"
 
     @model_validator(mode="after")
     def _fits_together(self) -> StableDiffusion:
@@ -78,7 +79,7 @@ class StableDiffusion(Section):
 class Images(Section):
     """Which images lend their bodies, and the size of the pictures that are kept."""
 
-    name: Literal["market1501", "dukemtmcreid", "msmt17", "pedestrians", "folder"]
+    name: DatasetName
     root: Annotated[Path, Field(strict=False)]
     height: Side = 256
     width: Side = 128

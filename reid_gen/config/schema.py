@@ -9,6 +9,15 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from reid_gen.choices import (
+    DatasetName,
+    LabelledDatasetName,
+    OptimizerName,
+    PoolingName,
+    Precision,
+    RasteriserName,
+)
+from reid_gen.config.clustering import Clustering
 from reid_gen.config.consistency import contradictions
 from reid_gen.config.generators import MeshGan, PixelDiffusion, Stored
 from reid_gen.config.section import (
@@ -17,11 +26,9 @@ from reid_gen.config.section import (
     Count,
     CountOrZero,
     Momentum,
-    Neighbours,
     NormBatch,
     NotNegative,
     Positive,
-    RasteriserName,
     Section,
     Seed,
     Share,
@@ -33,7 +40,7 @@ from reid_gen.config.section import (
 class Data(Section):
     """Which images, at which size."""
 
-    name: Literal["market1501", "dukemtmcreid", "msmt17", "pedestrians", "folder"]
+    name: DatasetName
     root: Annotated[Path, Field(strict=False)]
     height: Annotated[Side, Field(ge=32)] = 256
     width: Side = 128
@@ -47,13 +54,13 @@ class Encoder(Section):
     weights: str | None = None
     """``imagenet`` for the backbone's public weights, ``rendered`` for resnet10t's built-in ones,
     a .safetensors or .pth file, or null."""
-    pooling: Literal["avg", "max", "gem", "token"] = "gem"
+    pooling: PoolingName = "gem"
     """``token`` is a transformer's class token."""
     last_stride: Literal[1, 2] | None = 1
     """1 keeps a finer map in convolutional backbones; null for transformers."""
     ghost_batch: NormBatch | None = 64
     """Images per batch-norm group in training; null takes the whole batch."""
-    precision: Literal["bf16", "fp32"] = "bf16"
+    precision: Precision = "bf16"
     embedding: Channels | None = None
     """Length that a linear layer brings features to before the neck (GCL: 512); null has none."""
     pose_token: bool = False
@@ -83,40 +90,6 @@ class Sampler(Section):
         if self.instances is not None and self.batch % self.instances:
             raise ValueError(f"batch {self.batch} must be a multiple of instances {self.instances}")
         return self
-
-
-class FixedEps(Section):
-    """DBSCAN radius as a fixed Jaccard distance in (0, 1)."""
-
-    kind: Literal["fixed"]
-    value: Annotated[float, Field(gt=0, lt=1)] = 0.6
-
-
-class ShareEps(Section):
-    """DBSCAN radius as the mean of the smallest ``share`` of all pairwise distances."""
-
-    kind: Literal["share"]
-    share: Annotated[float, Field(gt=0, lt=1)] = 1.6e-3
-    copies: bool = True
-    """False leaves pairs at distance 0 out of all pairs (release)."""
-
-
-class Clustering(Section):
-    """k-reciprocal Jaccard distance, and what makes clusters of it."""
-
-    k1: Annotated[Neighbours, Field(ge=2)] = 30
-    """Neighbours of the reciprocal sets."""
-    k1_counts_self: bool = True
-    """True: the image itself is one of the k1 (SpCL line); False: k1 others (Zhong et al.)."""
-    k2: Neighbours = 6
-    eps: Annotated[FixedEps | ShareEps, Field(discriminator="kind")] = FixedEps(kind="fixed")
-    min_samples: Count = 4
-    neighbours: Literal["exact", "flat", "ivf", "hnsw"] = "exact"
-    """``ivf`` and ``hnsw`` are approximate; the journal then says their recall."""
-    camera_norm: bool = False
-    """Features are standardised within each camera before they are clustered."""
-    algorithm: Literal["dbscan", "hdbscan", "agglomerative"] = "dbscan"
-    """HDBSCAN has no eps, whatever is set."""
 
 
 class Memory(Section):
@@ -215,7 +188,7 @@ class Pose(Section):
 class Source(Section):
     """A data set with labels, for stages with ``labels: source``."""
 
-    name: Literal["market1501", "dukemtmcreid", "msmt17", "pedestrians"]
+    name: LabelledDatasetName
     root: Annotated[Path, Field(strict=False)]
 
 
@@ -240,7 +213,7 @@ class Stage(Section):
     decay_every: Count | None = 20
     """Epochs after which the learning rate is multiplied by 0.1; null never does."""
     generator_learning_rate: Positive = 1e-4
-    optimizer: Literal["adam", "sgd"] = "adam"
+    optimizer: OptimizerName = "adam"
     """Of the identity encoder; ``sgd`` has Nesterov momentum 0.9."""
     augment: Augment | None = None
     """This and the next three replace the run's own for this stage; null keeps those."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -13,7 +13,6 @@ def _within(least: float, most: float) -> Any:
     return Field(ge=least, le=most)
 
 
-RasteriserName = Literal["numba", "torch", "pytorch3d"]
 """What draws bodies: fast on a CPU; on a GPU too; the same by another library (docs/bodies.md)."""
 Share = Annotated[float, _within(0, 1)]
 Positive = Annotated[float, Field(gt=0, le=1e6)]

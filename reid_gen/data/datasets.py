@@ -1,4 +1,4 @@
-"""The table of data sets: adding one takes a file and a line here."""
+"""The table of data sets, ``DATASETS``; a new data set takes a reader and a line here."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from reid_gen.types import Dataset, Image, LabelledSplit
 
 @dataclass(frozen=True)
 class Counts:
-    """Size of a split as the authors state it.
+    """Size of a split.
 
     Attributes:
-        images: Images, junk left out.
-        pids: Different people; distractors left out.
-        cameras: Different cameras.
+        images: Number of images, without junk.
+        pids: Number of people, without distractors.
+        cameras: Number of cameras.
     """
 
     images: int
@@ -29,22 +29,27 @@ class Counts:
 
 @dataclass(frozen=True)
 class DatasetSpec:
-    """One data set.
+    """One data set: how it is read, and what it should hold.
 
     Attributes:
-        read: From a root to its splits.
-        official: The authors' counts by split; none for own data.
+        read: Reader, from a root folder to the data set.
+        title: Name in tables.
+        official: Counts by split that the authors state; empty if there are none.
         distractor: pid of distractors, which count as images but not as a person.
+        labelled: Whether it has true pids; a folder may have none.
     """
 
     read: Callable[[Path], Dataset]
+    title: str
     official: dict[str, Counts]
     distractor: int | None = None
+    labelled: bool = True
 
 
 DATASETS: dict[str, DatasetSpec] = {
     market1501.NAME: DatasetSpec(
         market1501.read,
+        "Market-1501",
         {
             "train": Counts(12_936, 751, 6),
             "query": Counts(3_368, 750, 6),
@@ -54,6 +59,7 @@ DATASETS: dict[str, DatasetSpec] = {
     ),
     dukemtmc.NAME: DatasetSpec(
         dukemtmc.read,
+        "DukeMTMC-reID",
         {
             "train": Counts(16_522, 702, 8),
             "query": Counts(2_228, 702, 8),
@@ -62,14 +68,17 @@ DATASETS: dict[str, DatasetSpec] = {
     ),
     msmt17.NAME: DatasetSpec(
         msmt17.read,
+        "MSMT17",
         {
             "train": Counts(32_621, 1_041, 15),
             "query": Counts(11_659, 3_060, 15),
             "gallery": Counts(82_161, 3_060, 15),
         },
     ),
-    pedestrians.NAME: DatasetSpec(pedestrians.read, {}, distractor=pedestrians.DISTRACTOR),
-    folder.NAME: DatasetSpec(folder.read, {}),
+    pedestrians.NAME: DatasetSpec(
+        pedestrians.read, "built-in", {}, distractor=pedestrians.DISTRACTOR
+    ),
+    folder.NAME: DatasetSpec(folder.read, "folder", {}, labelled=False),
 }
 
 
@@ -81,10 +90,11 @@ def load_dataset(name: str, root: Path) -> Dataset:
         root: Folder that holds it, in any of its usual layouts.
 
     Returns:
-        Its splits.
+        The data set with its splits.
 
     Raises:
-        UserError: If the name is unknown, the root is missing, or the data do not fit.
+        UserError: If the name is unknown, the root does not exist, or the files are not those of
+            the data set.
     """
     if name not in DATASETS:
         close = difflib.get_close_matches(name, DATASETS, n=1)
@@ -96,10 +106,10 @@ def load_dataset(name: str, root: Path) -> Dataset:
 
 
 def labelled_splits(dataset: Dataset) -> tuple[LabelledSplit, LabelledSplit]:
-    """Query and gallery of a data set.
+    """Return query and gallery of a data set.
 
     Raises:
-        UserError: If it has none.
+        UserError: If the data set has no labelled splits.
     """
     if dataset.query is None or dataset.gallery is None:
         raise UserError(
@@ -110,14 +120,14 @@ def labelled_splits(dataset: Dataset) -> tuple[LabelledSplit, LabelledSplit]:
 
 
 def training_images(dataset: Dataset) -> tuple[Image, ...]:
-    """Images to learn from.
+    """Return the training images of a data set.
 
     Raises:
-        UserError: If there are none.
+        UserError: If it has none.
     """
     if not dataset.train:
         raise UserError(
-            f"{dataset.root} has no training images, so nothing can be learnt from it; add them "
+            f"{dataset.root} has no training images, so nothing can be trained on it; add them "
             "(in a manifest: rows of split train), or give another data set"
         )
     return dataset.train

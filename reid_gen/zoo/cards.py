@@ -9,15 +9,12 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from reid_gen.choices import LabelledDatasetName, PublicDatasetName
+from reid_gen.data.datasets import DATASETS
 from reid_gen.errors import UserError
 
-DATASETS = {
-    "market1501": "Market-1501",
-    "dukemtmcreid": "DukeMTMC-reID",
-    "msmt17": "MSMT17",
-    "pedestrians": "built-in",
-}
-"""Name on the command line -> in tables."""
+TITLES = {name: spec.title for name, spec in DATASETS.items() if spec.labelled}
+"""Data set -> its name in tables."""
 
 
 class _Strict(BaseModel):
@@ -28,7 +25,7 @@ class Measurement(_Strict):
     """One evaluation; scores in percent.
 
     Attributes:
-        dataset: A key of ``DATASETS``.
+        dataset: A key of ``TITLES``.
         ranking: ``cosine``, or what was done to it.
         m_ap: Mean average precision.
         rank1: Likewise rank5, rank10 and minp; None where it was not written down.
@@ -38,7 +35,7 @@ class Measurement(_Strict):
         machine: What kind.
     """
 
-    dataset: Literal["market1501", "dukemtmcreid", "msmt17", "pedestrians"]
+    dataset: LabelledDatasetName
     ranking: str = "cosine"
     m_ap: float = Field(alias="mAP")
     rank1: float = Field(alias="rank-1")
@@ -117,13 +114,13 @@ class Reported(_Strict):
     Attributes:
         method: With its network.
         uses: More than crops: labels of another set, cameras, large pre-training.
-        scores: By keys of ``DATASETS``.
+        scores: By keys of ``TITLES``.
         source: Where it stands.
     """
 
     method: str
     uses: str
-    scores: dict[Literal["market1501", "dukemtmcreid", "msmt17"], tuple[float, float]]
+    scores: dict[PublicDatasetName, tuple[float, float]]
     source: str
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from reid_gen.zoo.cards import DATASETS, Card, Measurement, Reported
+from reid_gen.zoo.cards import TITLES, Card, Measurement, Reported
 
 HEAD = """\
 # Model zoo
@@ -37,10 +37,10 @@ def zoo_page(cards: Sequence[Card], reported: Sequence[Reported]) -> str:
 
 
 def _overview(cards: Sequence[Card]) -> Iterable[str]:
-    yield _row("encoder", "input", "start", *DATASETS.values(), "weights")
-    yield _rule(4 + len(DATASETS))
+    yield _row("encoder", "input", "start", *TITLES.values(), "weights")
+    yield _rule(4 + len(TITLES))
     for card in cards:
-        scores = (_pair(card.on(dataset)) for dataset in DATASETS)
+        scores = (_pair(card.on(dataset)) for dataset in TITLES)
         link = f"[`{card.name}`](#{card.name.replace('.', '')})"
         kept = "in the package" if card.weights.source == "package" else "not passed on"
         yield _row(link, f"{card.height} x {card.width}", card.start, *scores, kept)
@@ -67,7 +67,7 @@ def _section(card: Card) -> Iterable[str]:
     for one in card.measured:
         scores = map(_one, (one.m_ap, one.rank1, one.rank5, one.rank10, one.minp))
         about = (str(one.seed), one.commit, one.machine)
-        yield _row(DATASETS[one.dataset], one.ranking, *scores, *about)
+        yield _row(TITLES[one.dataset], one.ranking, *scores, *about)
     yield ""
     for command in dict.fromkeys(one.command for one in card.measured):
         yield f"- `{command}`"
@@ -75,8 +75,8 @@ def _section(card: Card) -> Iterable[str]:
 
 
 def _papers(reported: Sequence[Reported]) -> Iterable[str]:
-    names = [name for name in DATASETS if name != "pedestrians"]
-    yield _row("method", "uses", *(DATASETS[name] for name in names), "source")
+    names = [name for name in TITLES if name != "pedestrians"]
+    yield _row("method", "uses", *(TITLES[name] for name in names), "source")
     yield _rule(3 + len(names))
     for one in reported:
         found = {str(name): f"{a:.1f} / {b:.1f}" for name, (a, b) in one.scores.items()}

@@ -91,7 +91,7 @@ def test_fewer_images_than_neighbours_and_half_precision_are_no_fault():
 
 @pytest.mark.parametrize("algorithm", list(ALGORITHMS))
 def test_nothing_in_common_makes_no_cluster(algorithm):
-    found = ALGORITHMS[algorithm](sparse.csr_matrix((5, 5), dtype=np.float32), 0.5, 2)
+    found = ALGORITHMS[algorithm].run(sparse.csr_matrix((5, 5), dtype=np.float32), 0.5, 2)
     assert found.tolist() == [-1] * 5
 
 

@@ -7,7 +7,7 @@ from reid_gen.cluster.knn import exact_cpu as certified
 from reid_gen.cluster.knn import neighbours
 from reid_gen.cluster.knn.exact_cpu import nearest_among, nearest_certified
 from reid_gen.cluster.knn.exact_gpu import nearest_on
-from reid_gen.cluster.knn.neighbours import EXACT, METHODS, nearest
+from reid_gen.cluster.knn.neighbours import METHODS, nearest
 from reid_gen.errors import UserError
 from tests.cluster.features import people
 
@@ -116,7 +116,7 @@ def test_every_method_puts_the_image_first_and_says_how_good_it_is(monkeypatch, 
     features = people(persons=60, each=8)[0]
     found = nearest(features, 10, method)
     np.testing.assert_array_equal(found.index[:, 0], np.arange(480))
-    assert found.recall == 1 if method in EXACT else 0.8 < found.recall <= 1
+    assert found.recall == 1 if METHODS[method].exact else 0.8 < found.recall <= 1
     exact = nearest(features, 10)
     shared = [len(np.intersect1d(a, b)) for a, b in zip(found.index, exact.index, strict=True)]
     assert np.mean(shared) / 10 == pytest.approx(found.recall, abs=0.01)

@@ -1,4 +1,4 @@
-"""Pictures of bodies that tell a generator the pose and viewpoint to draw."""
+"""Kinds of body maps: renderings that condition a generator on pose and viewpoint."""
 
 from __future__ import annotations
 
@@ -10,21 +10,22 @@ import numpy as np
 
 from reid_gen.body.render.normals import vertex_normals
 from reid_gen.body.render.rasterise import Faces, Fragments, Rasteriser, interpolate, rasterise
+from reid_gen.choices import MapName
 from reid_gen.errors import UserError
 from reid_gen.types import Float32Array
 
 
 @dataclass(frozen=True)
 class Mesh:
-    """Posed bodies before the camera.
+    """Meshes of B posed bodies, ready to be rendered.
 
     Attributes:
-        vertices: In camera coordinates (y up, +z towards the camera), [B, V, 3].
-        screen: The same in pixels and depth, [B, V, 3].
-        faces: [F, 3].
-        skinning: How far each vertex belongs to each joint, [V, 24].
-        colours: Of their surface, in -1..1, [B, V, 3]; None unless they are to be ``painted``.
-        rasteriser: What finds the faces that pixels see, one of ``backends.RASTERISERS``.
+        vertices: Vertices in camera coordinates (y up, +z towards the camera), [B, V, 3].
+        screen: Projected vertices, x and y in pixels and depth, [B, V, 3].
+        faces: Vertex indices of each triangle, [F, 3].
+        skinning: Linear blend skinning weights, [V, 24].
+        colours: Vertex colours in -1..1, [B, V, 3]; needed for ``painted`` maps only.
+        rasteriser: Function that finds the visible faces, one of ``rasterisers.RASTERISERS``.
     """
 
     vertices: Float32Array
@@ -35,26 +36,26 @@ class Mesh:
     rasteriser: Rasteriser = rasterise
 
 
-def draw_structure(mesh: Mesh, kind: str, height: int, width: int) -> Float32Array:
-    """Draw structure maps.
+def render_body_maps(mesh: Mesh, kind: MapName, height: int, width: int) -> Float32Array:
+    """Render body maps.
 
     Args:
-        mesh: The bodies.
-        kind: A key of ``KINDS``.
-        height: Of the maps in pixels.
-        width: Of the maps in pixels.
+        mesh: Meshes of B bodies.
+        kind: A key of ``MAP_KINDS``.
+        height: Map height in pixels.
+        width: Map width in pixels.
 
     Returns:
-        Values in -1..1, [B, C, H, W]; C is ``KINDS[kind].channels``.
+        Values in -1..1, [B, C, H, W]; C is ``MAP_KINDS[kind].channels``.
 
     Raises:
         UserError: If the kind is unknown.
     """
     if kind not in MAP_KINDS:
-        raise UserError(f"unknown structure map {kind!r}; known: {', '.join(MAP_KINDS)}")
+        raise UserError(f"unknown body map {kind!r}; known: {', '.join(MAP_KINDS)}")
     fragments = mesh.rasteriser(mesh.screen, mesh.faces, height, width)
-    drawn = MAP_KINDS[kind].draw(mesh, fragments)
-    return np.ascontiguousarray(np.moveaxis(drawn, -1, 1), dtype=np.float32)
+    maps = MAP_KINDS[kind].render(mesh, fragments)
+    return np.ascontiguousarray(np.moveaxis(maps, -1, 1), dtype=np.float32)
 
 
 def _silhouette(mesh: Mesh, fragments: Fragments) -> Float32Array:
@@ -62,28 +63,28 @@ def _silhouette(mesh: Mesh, fragments: Fragments) -> Float32Array:
 
 
 def _depth(mesh: Mesh, fragments: Fragments) -> Float32Array:
-    """Nearest point of each body 1, farthest -0.5, background -1."""
+    """Depth, scaled per body from 1 at its nearest point to -0.5 at its farthest; background -1."""
     inside = fragments.face >= 0
     depth = mesh.screen[..., 2]
     near, far = depth.min(1)[:, None, None], depth.max(1)[:, None, None]
-    share = (np.where(inside, fragments.depth, near) - near) / np.maximum(far - near, 1e-6)
-    return np.where(inside, 1 - 1.5 * share, -1)[..., None]
+    normalised = (np.where(inside, fragments.depth, near) - near) / np.maximum(far - near, 1e-6)
+    return np.where(inside, 1 - 1.5 * normalised, -1)[..., None]
 
 
 def _normals(mesh: Mesh, fragments: Fragments) -> Float32Array:
-    """Unit normals in camera coordinates, background 0."""
+    """Unit surface normals in camera coordinates; background 0."""
     normals = interpolate(fragments, mesh.faces, vertex_normals(mesh.vertices, mesh.faces))
     length = np.linalg.norm(normals, axis=-1, keepdims=True)
     return normals / np.maximum(length, 1e-9)
 
 
 def _parts(mesh: Mesh, fragments: Fragments) -> Float32Array:
-    """A colour per part of the body: that of the joint with the largest weight; background -1."""
+    """Body parts, coloured by the joint with the largest skinning weight; background -1."""
     batch, row, column = np.nonzero(fragments.face >= 0)
     corners = mesh.faces[fragments.face[batch, row, column]]
-    own = mesh.skinning.argmax(1)[corners]
-    part = own[:, 0]
-    on_border = (own != part[:, None]).any(1)
+    corner_parts = mesh.skinning.argmax(1)[corners]
+    part = corner_parts[:, 0]
+    on_border = (corner_parts != part[:, None]).any(1)
     weights = fragments.barycentric[batch, row, column][on_border]
     part[on_border] = np.einsum("nk,nkj->nj", weights, mesh.skinning[corners[on_border]]).argmax(1)
     colours = np.full((*fragments.face.shape, 3), -1, np.float32)
@@ -92,49 +93,49 @@ def _parts(mesh: Mesh, fragments: Fragments) -> Float32Array:
 
 
 def _grey(mesh: Mesh, fragments: Fragments) -> Float32Array:
-    """A grey matt body under three lamps before white, as GCL's meshes are."""
+    """A matt grey body lit by three lamps on a white background, as in GCL."""
     normals = _normals(mesh, fragments)
-    lit = np.clip(normals @ LAMPS.T, 0, None) @ LAMP_STRENGTHS
-    return np.where(fragments.face >= 0, 2 * (0.1 + 0.75 * lit) - 1, 1)[..., None]
+    diffuse = np.clip(normals @ LAMP_DIRECTIONS.T, 0, None) @ LAMP_STRENGTHS
+    return np.where(fragments.face >= 0, 2 * (0.1 + 0.75 * diffuse) - 1, 1)[..., None]
 
 
 def _painted(mesh: Mesh, fragments: Fragments) -> Float32Array:
-    """The colours of the surface, and a silhouette as fourth channel; background -1."""
+    """Surface colours, with the silhouette as the fourth channel; background -1."""
     assert mesh.colours is not None
     inside = (fragments.face >= 0)[..., None]
-    drawn = interpolate(fragments, mesh.faces, mesh.colours)
-    return np.where(inside, np.concatenate([drawn, np.ones_like(drawn[..., :1])], axis=-1), -1)
+    colours = interpolate(fragments, mesh.faces, mesh.colours)
+    return np.where(inside, np.concatenate([colours, np.ones_like(colours[..., :1])], axis=-1), -1)
 
 
 @dataclass(frozen=True)
-class Kind:
-    """A way to draw a body.
+class MapKind:
+    """A kind of body map.
 
     Attributes:
-        channels: Of a map.
-        draw: From meshes and what is seen of them to maps, [B, H, W, C].
-        background: All channels where there is no body.
+        channels: Number of channels, C.
+        render: Function from meshes and their fragments to maps, [B, H, W, C].
+        background: Value of every channel outside the body.
+        textured: Whether maps are coloured from images of the people.
     """
 
     channels: int
-    draw: Callable[[Mesh, Fragments], Float32Array]
+    render: Callable[[Mesh, Fragments], Float32Array]
     background: float
+    textured: bool = False
 
 
-MAP_KINDS: dict[str, Kind] = {
-    "grey": Kind(1, _grey, 1),
-    "depth": Kind(1, _depth, -1),
-    "normals": Kind(3, _normals, 0),
-    "parts": Kind(3, _parts, -1),
-    "silhouette": Kind(1, _silhouette, -1),
-    "painted": Kind(4, _painted, -1),
+MAP_KINDS: dict[MapName, MapKind] = {
+    "grey": MapKind(1, _grey, 1),
+    "depth": MapKind(1, _depth, -1),
+    "normals": MapKind(3, _normals, 0),
+    "parts": MapKind(3, _parts, -1),
+    "silhouette": MapKind(1, _silhouette, -1),
+    "painted": MapKind(4, _painted, -1, textured=True),
 }
-PAINTED = "painted"
-"""The kind whose maps need the pictures that show the bodies."""
 
 
 def _part_colours(count: int = 24) -> Float32Array:
-    """Colours far apart: hues by the golden ratio, two saturations, two brightnesses."""
+    """Return well separated colours: golden-ratio hues, two saturations, two brightnesses."""
     colours = [
         colorsys.hsv_to_rgb((n * 0.618034) % 1, (1, 0.55)[n % 2], (1, 0.65)[n // 2 % 2])
         for n in range(count)
@@ -143,6 +144,6 @@ def _part_colours(count: int = 24) -> Float32Array:
 
 
 PART_COLOURS = _part_colours()
-LAMPS = np.array([[-0.4, 0.4, 0.8], [0.7, 0.3, 0.65], [0, 0.9, -0.4]], np.float32)
-LAMPS /= np.linalg.norm(LAMPS, axis=1, keepdims=True)
+LAMP_DIRECTIONS = np.array([[-0.4, 0.4, 0.8], [0.7, 0.3, 0.65], [0, 0.9, -0.4]], np.float32)
+LAMP_DIRECTIONS /= np.linalg.norm(LAMP_DIRECTIONS, axis=1, keepdims=True)
 LAMP_STRENGTHS = np.array([0.6, 0.4, 0.2], np.float32)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from reid_gen.choices import KnnName
 from reid_gen.cluster.knn.exact_cpu import nearest_among, nearest_certified
 from reid_gen.cluster.knn.exact_gpu import nearest_on
 from reid_gen.cluster.knn.topk import best_matches
@@ -40,7 +41,7 @@ class Neighbours:
     recall: float = 1.0
 
 
-def nearest(features: Float32Array, count: int, method: str = "exact") -> Neighbours:
+def nearest(features: Float32Array, count: int, method: KnnName = "exact") -> Neighbours:
     """Find the ``count`` nearest neighbours by cosine similarity.
 
     Args:
@@ -57,8 +58,8 @@ def nearest(features: Float32Array, count: int, method: str = "exact") -> Neighb
     if method not in METHODS:
         raise UserError(f"unknown neighbours {method!r}; known: {', '.join(METHODS)}")
     wanted = min(count, len(features))
-    index, similarity = METHODS[method](features, wanted)
-    recall = 1.0 if method in EXACT else _recall(features, index)
+    index, similarity = METHODS[method].search(features, wanted)
+    recall = 1.0 if METHODS[method].exact else _recall(features, index)
     _put_self_first(index, similarity)
     return Neighbours(index, similarity, recall)
 
@@ -127,14 +128,26 @@ def _hnsw(features: Float32Array, count: int) -> tuple[Int64Array, Float64Array]
     return _search(index, features, count)
 
 
-METHODS: dict[str, Callable[[Float32Array, int], tuple[Int64Array, Float64Array]]] = {
-    "exact": _exact,
-    "flat": _flat,
-    "ivf": _ivf,
-    "hnsw": _hnsw,
+@dataclass(frozen=True)
+class KnnMethod:
+    """A search of nearest neighbours.
+
+    Attributes:
+        search: Function from features [N, D] and a count k to row indices and similarities [N, k].
+        exact: Whether it finds the true neighbours; recall is measured for the others.
+    """
+
+    search: Callable[[Float32Array, int], tuple[Int64Array, Float64Array]]
+    exact: bool
+
+
+METHODS: dict[KnnName, KnnMethod] = {
+    "exact": KnnMethod(_exact, exact=True),
+    "flat": KnnMethod(_flat, exact=True),
+    "ivf": KnnMethod(_ivf, exact=False),
+    "hnsw": KnnMethod(_hnsw, exact=False),
 }
-"""Names that ``clustering.neighbours`` may have."""
-EXACT = ("exact", "flat")
+"""Methods by their name in ``clustering.neighbours``."""
 
 
 def _search(index: Any, features: Float32Array, count: int) -> tuple[Int64Array, Float64Array]:

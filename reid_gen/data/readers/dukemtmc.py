@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 from reid_gen.data.readers.layout import (
     MARKET_SPLIT_FOLDERS,
@@ -15,7 +16,7 @@ from reid_gen.data.readers.layout import (
 )
 from reid_gen.types import Dataset
 
-NAME = "dukemtmcreid"
+NAME: Final = "dukemtmcreid"
 DATASET_FOLDERS = (
     "dukemtmcreid/DukeMTMC-reID",
     "dukemtmc-reid/DukeMTMC-reID",

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
@@ -19,7 +20,7 @@ from reid_gen.data.text_lists import read_text
 from reid_gen.errors import UserError, join_some
 from reid_gen.types import UNKNOWN, Dataset, Image, Int64Array, LabelledSplit
 
-NAME = "folder"
+NAME: Final = "folder"
 SPLITS = ("train", "query", "gallery")
 COLUMNS = ("path", "pid", "camid", "frame", "split")
 

@@ -126,7 +126,7 @@ def read_market_splits(folder: Path, name: str, rule: NameRule) -> Splits:
 
 def _box_split(root: Path, folder: Path, rule: NameRule) -> LabelledSplit:
     """The images directly in a folder; none if there is no folder."""
-    files = image_files(folder, deep=False) if folder.is_dir() else []
+    files = image_files(folder, recursive=False) if folder.is_dir() else []
     return build_split(root, parse_file_names(files, rule))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 from reid_gen.data.readers.layout import (
     MARKET_SPLIT_FOLDERS,
@@ -15,7 +16,7 @@ from reid_gen.data.readers.layout import (
 )
 from reid_gen.types import Dataset
 
-NAME = "market1501"
+NAME: Final = "market1501"
 DATASET_FOLDERS = (
     "market1501/Market-1501-v15.09.15",
     "Market-1501-v15.09.15",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 from reid_gen.data.readers.layout import (
     MARKET_SPLIT_FOLDERS,
@@ -22,7 +23,7 @@ from reid_gen.data.text_lists import read_lines
 from reid_gen.errors import UserError, join_some
 from reid_gen.types import Dataset, LabelledSplit
 
-NAME = "msmt17"
+NAME: Final = "msmt17"
 DATASET_FOLDERS = (
     "msmt17/MSMT17_V1",
     "msmt17/MSMT17_V2",

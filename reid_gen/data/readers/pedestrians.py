@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 from reid_gen.data.readers.layout import (
     MARKET_SPLIT_FOLDERS,
@@ -13,7 +14,7 @@ from reid_gen.data.readers.layout import (
 from reid_gen.data.readers.market1501 import RULE
 from reid_gen.types import Dataset
 
-NAME = "pedestrians"
+NAME: Final = "pedestrians"
 DISTRACTOR = 0
 """pid of the gallery's bad detections, which match nobody."""
 
