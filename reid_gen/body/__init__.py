@@ -1,1 +1,1 @@
-"""Human bodies as meshes: models, drawing, turning, and parameters per image."""
+"""SMPL-format bodies: body models, body parameters per image, estimation and rendering."""

@@ -1,4 +1,4 @@
-"""What a body model of the SMPL kind consists of."""
+"""Arrays of a body model in SMPL format."""
 
 from __future__ import annotations
 
@@ -19,18 +19,20 @@ JOINTS = (
 
 @dataclass(frozen=True)
 class BodyArrays:
-    """A body in SMPL format (Loper et al., SIGGRAPH Asia 2015): metres, y up, facing +z, T-pose.
+    """Arrays of an SMPL-format body model (Loper et al., SIGGRAPH Asia 2015).
+
+    Units are metres; the template stands in T-pose, y up, facing +z.
 
     Attributes:
         template: Vertices of the mean shape, [V, 3]; +x is the person's left.
-        shape_directions: How vertices move with each shape coefficient, [V, 3, S].
-        pose_directions: How they move with the 207 entries of the joints' rotation matrices less
-            the identity, [V, 3, 207].
-        joint_regressor: Joints as means of vertices, [24, V].
-        skinning: How far each vertex follows each joint, [V, 24], rows of sum 1.
-        parents: Parent of each joint, [24]; -1 for the pelvis.
-        faces: Counter-clockwise seen from outside, [F, 3].
-        shape_samples: Plausible shapes of a population, [M, S]; None where not known.
+        shape_directions: Shape blend shapes, vertex offsets per shape coefficient, [V, 3, S].
+        pose_directions: Pose blend shapes, vertex offsets per entry of the 23 body joints' rotation
+            matrices minus the identity, [V, 3, 207].
+        joint_regressor: Weights that regress the joints from the vertices, [24, V].
+        skinning: Linear blend skinning weights, [V, 24]; each row sums to 1.
+        parents: Parent of each joint in the kinematic tree, [24]; -1 for the pelvis.
+        faces: Vertex indices of each triangle, counter-clockwise seen from outside, [F, 3].
+        shape_samples: Shape coefficients sampled from a population, [M, S]; None if unknown.
     """
 
     template: Float32Array
@@ -43,21 +45,21 @@ class BodyArrays:
     shape_samples: Float32Array | None = None
 
     def __post_init__(self) -> None:
-        count, shapes = len(self.template), self.shape_directions.shape[-1]
-        wanted = {
-            "template": (count, 3),
-            "shape_directions": (count, 3, shapes),
-            "pose_directions": (count, 3, 207),
-            "joint_regressor": (24, count),
-            "skinning": (count, 24),
+        num_vertices, num_betas = len(self.template), self.shape_directions.shape[-1]
+        expected_shapes = {
+            "template": (num_vertices, 3),
+            "shape_directions": (num_vertices, 3, num_betas),
+            "pose_directions": (num_vertices, 3, 207),
+            "joint_regressor": (24, num_vertices),
+            "skinning": (num_vertices, 24),
             "parents": (24,),
             "faces": (len(self.faces), 3),
         }
-        for name, shape in wanted.items():
-            found = getattr(self, name).shape
-            if found != shape:
-                raise ValueError(f"{name}: expected {shape}, got {found}")
+        for name, expected in expected_shapes.items():
+            actual = getattr(self, name).shape
+            if actual != expected:
+                raise ValueError(f"{name}: expected {expected}, got {actual}")
         if not np.allclose(self.skinning.sum(1), 1, atol=1e-3):
             raise ValueError("skinning: rows must sum to 1")
-        if len(self.faces) and not 0 <= self.faces.min() <= self.faces.max() < count:
-            raise ValueError(f"faces: expected vertices 0..{count - 1}")
+        if len(self.faces) and not 0 <= self.faces.min() <= self.faces.max() < num_vertices:
+            raise ValueError(f"faces: expected vertices 0..{num_vertices - 1}")

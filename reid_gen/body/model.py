@@ -1,4 +1,4 @@
-"""Bodies in any pose and shape, by smplx."""
+"""Body model: vertices and joints from pose and shape, computed by smplx."""
 
 from __future__ import annotations
 
@@ -10,25 +10,22 @@ from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
-import smplx
 import torch
 from numpy.typing import NDArray
-from smplx.lbs import batch_rigid_transform
-from smplx.utils import Struct
-from smplx.vertex_ids import vertex_ids
 from torch import Tensor, nn
 
 from reid_gen.body.arrays import BodyArrays
 from reid_gen.body.smpl_file import read_smpl
+from reid_gen.extras import need
 
 
 @dataclass(frozen=True)
-class Posed:
-    """Bodies in a pose.
+class PosedBodies:
+    """Vertices and joints of posed bodies.
 
     Attributes:
-        vertices: [B, V, 3] metres, in the frame of the root's rotation.
-        joints: In SMPL's order, [B, 24, 3].
+        vertices: Vertices in metres, in the frame that the root's rotation maps to, [B, V, 3].
+        joints: Joints in SMPL's order, in the same frame, [B, 24, 3].
     """
 
     vertices: Tensor
@@ -36,16 +33,24 @@ class Posed:
 
 
 class BodyModel(nn.Module):
-    """A body model of the SMPL kind, SMPL's own file or any other in its format.
+    """A body model in SMPL format: SMPL itself or any model with the same arrays.
 
     Args:
-        arrays: What it consists of.
+        arrays: Template, blend shapes, joint regressor and skinning weights.
+
+    Raises:
+        UserError: If smplx is not installed.
     """
 
     def __init__(self, arrays: BodyArrays) -> None:
+        need("a body model", "smplx")
+        import smplx
+        from smplx.utils import Struct
+        from smplx.vertex_ids import vertex_ids
+
         super().__init__()
         self.arrays = arrays
-        content = {
+        smpl_arrays = {
             "v_template": arrays.template,
             "shapedirs": arrays.shape_directions,
             "posedirs": arrays.pose_directions,
@@ -54,60 +59,69 @@ class BodyModel(nn.Module):
             "kintree_table": np.stack([arrays.parents, np.arange(24)]),
             "f": arrays.faces.astype(np.int64),
         }
-        # smplx reads extra joints off fixed vertices that only a body of SMPL's own mesh has.
-        landmarks = dict.fromkeys(vertex_ids["smplh"], 0)
+        # smplx picks extra joints from fixed vertex indices that exist only in SMPL's own mesh.
+        extra_joint_vertices = dict.fromkeys(vertex_ids["smplh"], 0)
         with contextlib.redirect_stdout(io.StringIO()):
             self._layer = smplx.SMPLLayer(
-                "", data_struct=Struct(**content), vertex_ids=landmarks, num_betas=self.shapes
+                "",
+                data_struct=Struct(**smpl_arrays),
+                vertex_ids=extra_joint_vertices,
+                num_betas=self.num_betas,
             )
 
     @property
-    def shapes(self) -> int:
-        """S, the number of shape coefficients."""
+    def num_betas(self) -> int:
+        """Number of shape coefficients, S."""
         return int(self.arrays.shape_directions.shape[-1])
 
     @property
     def faces(self) -> NDArray[np.int32]:
-        """[F, 3]."""
+        """Vertex indices of each triangle, [F, 3]."""
         return self.arrays.faces
 
-    def joints(self, pose: Tensor, shape: Tensor) -> Tensor:
-        """Joints without vertices, which is many times as fast: [B, 24, 3].
+    def forward_joints(self, pose: Tensor, shape: Tensor) -> Tensor:
+        """Compute the joints only, which is many times faster than :meth:`forward`.
 
         Args:
             pose: Rotation matrices, root first, [B, 24, 3, 3].
-            shape: Coefficients, [B, S].
-        """
-        layer = self._layer
-        at_rest = torch.einsum("jv,bvc->bjc", layer.J_regressor, layer.v_template[None])
-        directions = torch.einsum("jv,vcs->jcs", layer.J_regressor, layer.shapedirs)
-        shaped = at_rest + torch.einsum("jcs,bs->bjc", directions, shape)
-        posed, _ = batch_rigid_transform(pose, shaped, layer.parents)
-        return posed
-
-    def forward(self, pose: Tensor, shape: Tensor) -> Posed:
-        """Pose bodies.
-
-        Args:
-            pose: Rotation matrices, root first, [B, 24, 3, 3].
-            shape: Coefficients, [B, S].
+            shape: Shape coefficients, [B, S].
 
         Returns:
-            Vertices and joints.
+            Joints in metres, [B, 24, 3].
         """
-        posed = self._layer(betas=shape, global_orient=pose[:, :1], body_pose=pose[:, 1:])
-        return Posed(posed.vertices, posed.joints[:, :24])
+        from smplx.lbs import batch_rigid_transform
+
+        layer = self._layer
+        mean_joints = torch.einsum("jv,bvc->bjc", layer.J_regressor, layer.v_template[None])
+        directions = torch.einsum("jv,vcs->jcs", layer.J_regressor, layer.shapedirs)
+        shaped_joints = mean_joints + torch.einsum("jcs,bs->bjc", directions, shape)
+        posed_joints: Tensor = batch_rigid_transform(pose, shaped_joints, layer.parents)[0]
+        return posed_joints
+
+    def forward(self, pose: Tensor, shape: Tensor) -> PosedBodies:
+        """Pose and shape the body.
+
+        Args:
+            pose: Rotation matrices, root first, [B, 24, 3, 3].
+            shape: Shape coefficients, [B, S].
+
+        Returns:
+            Vertices and joints in metres.
+        """
+        output = self._layer(betas=shape, global_orient=pose[:, :1], body_pose=pose[:, 1:])
+        return PosedBodies(output.vertices, output.joints[:, :24])
 
 
 @lru_cache(maxsize=1)
-def built_in() -> BodyModel:
-    """The body that comes with the program; licence and provenance lie beside its file."""
-    with (files("reid_gen.body") / "assets" / "body.npz").open("rb") as file, np.load(file) as body:
-        count = len(body["template"])
+def built_in_body() -> BodyModel:
+    """Return the bundled body model, cached; see ``assets/README.md`` for licence and origin."""
+    path = files("reid_gen.body") / "assets" / "body.npz"
+    with path.open("rb") as file, np.load(file) as body:
+        num_vertices = len(body["template"])
         arrays = BodyArrays(
             template=body["template"].astype(np.float32),
             shape_directions=body["shape_directions"].astype(np.float32),
-            pose_directions=np.zeros((count, 3, 207), np.float32),
+            pose_directions=np.zeros((num_vertices, 3, 207), np.float32),
             joint_regressor=body["joint_regressor"].astype(np.float32),
             skinning=body["skinning"].astype(np.float32),
             parents=body["parents"].astype(np.int64),
@@ -118,15 +132,15 @@ def built_in() -> BodyModel:
 
 
 def load_body(path: Path | None) -> BodyModel:
-    """A user's SMPL model, or the built-in body.
+    """Load an SMPL model from disk, or the built-in body.
 
     Args:
-        path: SMPL file or folder; None for the built-in body.
+        path: SMPL file, or a folder that contains one; None for the built-in body.
 
     Returns:
-        The model.
+        The body model.
 
     Raises:
-        UserError: If there is no SMPL model at ``path``.
+        UserError: If ``path`` holds no SMPL model.
     """
-    return built_in() if path is None else BodyModel(read_smpl(path))
+    return built_in_body() if path is None else BodyModel(read_smpl(path))

@@ -1,14 +1,14 @@
-"""The built-in mesh regressor on rendered people that it has not seen."""
+"""Accuracy of the bundled mesh regressor on held-out rendered people."""
 
 import numpy as np
 import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from reid_gen.body.estimate.estimator import MeshRecovery
-from reid_gen.body.estimate.regressor import HEIGHT, WIDTH, seen_joints
-from reid_gen.body.estimate.splits import LOW
-from reid_gen.body.model import built_in
+from reid_gen.body.estimate.estimator import RegressorEstimator
+from reid_gen.body.estimate.regressor import HEIGHT, WIDTH, project_joints
+from reid_gen.body.estimate.splits import LOW_SCORE
+from reid_gen.body.model import built_in_body
 from reid_gen.pedestrians.regressor_samples import draw_lessons
 from reid_gen.pedestrians.renderer import Studio
 
@@ -19,35 +19,37 @@ def lessons():
 
 
 @pytest.fixture(scope="module")
-def found(lessons):
+def table(lessons):
     keys = tuple(f"{number}.jpg" for number in range(len(lessons.pixels)))
-    return MeshRecovery()(keys, lessons.pixels)
+    return RegressorEstimator()(keys, lessons.pixels)
 
 
-def seen(rotation, shape, camera):
-    joints = built_in().joints(torch.from_numpy(rotation).float(), torch.from_numpy(shape))
-    return seen_joints(joints, torch.from_numpy(camera)).numpy()
+def joints_2d(rotation, shape, camera):
+    joints = built_in_body().forward_joints(
+        torch.from_numpy(rotation).float(), torch.from_numpy(shape)
+    )
+    return project_joints(joints, torch.from_numpy(camera)).numpy()
 
 
-def test_joints_lie_within_some_pixels_and_people_face_the_right_way(lessons, found):
-    there = lessons.person
-    rotation = Rotation.from_rotvec(found.pose.reshape(-1, 3)).as_matrix().reshape(-1, 24, 3, 3)
-    one = seen(rotation, found.shape, found.camera)
-    two = seen(lessons.rotation, lessons.shape, lessons.camera)
-    pixels = np.linalg.norm(one - two, axis=-1)[there].mean() * HEIGHT / 2
-    assert pixels < 5
-    facing = (rotation[:, 0, :, 2] * lessons.rotation[:, 0, :, 2]).sum(-1)[there]
-    assert np.median(facing) > np.cos(np.deg2rad(20))
-    assert (facing > 0).mean() > 0.9
+def test_estimator_recovers_joints_and_viewpoints(lessons, table):
+    person = lessons.person
+    rotation = Rotation.from_rotvec(table.pose.reshape(-1, 3)).as_matrix().reshape(-1, 24, 3, 3)
+    actual = joints_2d(rotation, table.shape, table.camera)
+    expected = joints_2d(lessons.rotation, lessons.shape, lessons.camera)
+    error_in_pixels = np.linalg.norm(actual - expected, axis=-1)[person].mean() * HEIGHT / 2
+    assert error_in_pixels < 5
+    cosine = (rotation[:, 0, :, 2] * lessons.rotation[:, 0, :, 2]).sum(-1)[person]
+    assert np.median(cosine) > np.cos(np.deg2rad(20))
+    assert (cosine > 0).mean() > 0.9
 
 
-def test_crops_without_a_whole_person_score_low(lessons, found):
-    there = lessons.person
-    assert not there.all()
-    assert found.score[~there].mean() < LOW < found.score[there].mean()
+def test_estimator_scores_crops_without_a_whole_person_low(lessons, table):
+    person = lessons.person
+    assert not person.all()
+    assert table.score[~person].mean() < LOW_SCORE < table.score[person].mean()
 
 
-def spoilt(people, kind):
+def corrupt(people, kind):
     rng = np.random.default_rng(0)
     half = HEIGHT // 2
     match kind:
@@ -72,7 +74,7 @@ def spoilt(people, kind):
         *("cut off below the chest", "legs alone"),
     ],
 )
-def test_nobody_two_people_or_part_of_one_score_lower_than_nearly_all_people(lessons, found, kind):
-    people = spoilt(lessons.pixels[lessons.person][:16], kind)
-    score = MeshRecovery()(tuple(map(str, range(16))), people).score
-    assert np.median(score) < np.quantile(found.score[lessons.person], 0.25)
+def test_estimator_scores_corrupted_crops_low(lessons, table, kind):
+    crops = corrupt(lessons.pixels[lessons.person][:16], kind)
+    score = RegressorEstimator()(tuple(map(str, range(16))), crops).score
+    assert np.median(score) < np.quantile(table.score[lessons.person], 0.25)

@@ -6,7 +6,7 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from reid_gen.body.camera import project
-from reid_gen.body.estimate.foreign_files import read_foreign
+from reid_gen.body.estimate.foreign_files import read_body_files
 from reid_gen.body.model import BodyModel
 from reid_gen.errors import UserError
 from tests.body.shapes import random_body
@@ -26,45 +26,47 @@ def estimate(seed=0):
     return pose, betas, np.array([0.9, 0.05, 0.1])
 
 
-def theirs(body, pose, betas, camera, side):
-    """Pixels of joints by HMR's own formula, in the enclosing square of ``side`` pixels."""
+def hmr_joints_2d(body, pose, betas, camera, side):
+    """Joints in pixels by HMR's own formula, in the enclosing square of ``side`` pixels."""
     rotation = torch.tensor(Rotation.from_rotvec(pose).as_matrix())[None].float()
-    joints = body.joints(rotation, torch.tensor(betas)[None].float())[0].numpy()
+    joints = body.forward_joints(rotation, torch.tensor(betas)[None].float())[0].numpy()
     return side / 2 + side / 2 * camera[0] * (joints[:, :2] + camera[1:])
 
 
-def ours(body, table, height, width):
+def table_joints_2d(body, table, height, width):
+    """Joints in pixels and depth by our camera convention."""
     rotation = torch.tensor(Rotation.from_rotvec(table.pose[0]).as_matrix())[None].float()
-    joints = body.joints(rotation, torch.tensor(table.shape)).numpy()
+    joints = body.forward_joints(rotation, torch.tensor(table.shape)).numpy()
     return project(joints - joints[:, :1], table.camera, height, width)[0]
 
 
 @pytest.mark.parametrize(("height", "width"), [(128, 64), (60, 100)])
-def test_joints_appear_where_the_other_program_saw_them(body, tmp_path, height, width):
+def test_read_body_files_keeps_hmr_projections(body, tmp_path, height, width):
     pose, betas, camera = estimate()
     theta = np.concatenate([camera, pose.ravel(), betas])
     np.savez(tmp_path / f"{STEM}.npz", theta=theta)
-    table = read_foreign(tmp_path, [KEY], np.array([[height, width]]), body)
+    table = read_body_files(tmp_path, [KEY], np.array([[height, width]]), body)
     side = max(height, width)
-    wanted = theirs(body, pose, betas, camera, side)
-    wanted = wanted - np.array([(side - width) / 2, (side - height) / 2])
-    np.testing.assert_allclose(ours(body, table, height, width)[:, :2], wanted, atol=1e-2)
+    margin = np.array([(side - width) / 2, (side - height) / 2])
+    expected = hmr_joints_2d(body, pose, betas, camera, side) - margin
+    actual = table_joints_2d(body, table, height, width)[:, :2]
+    np.testing.assert_allclose(actual, expected, atol=1e-2)
 
 
-def test_what_they_see_nearer_is_nearer(body, tmp_path):
+def test_read_body_files_keeps_the_depth_order(body, tmp_path):
     pose, betas, camera = estimate(1)
     np.savez(tmp_path / f"{STEM}.npz", pose=pose, betas=betas, cam=camera)
-    table = read_foreign(tmp_path, [KEY], np.array([[128, 64]]), body)
+    table = read_body_files(tmp_path, [KEY], np.array([[128, 64]]), body)
     rotation = torch.tensor(Rotation.from_rotvec(pose).as_matrix())[None].float()
-    away = body.joints(rotation, torch.tensor(betas)[None].float())[0, :, 2].numpy()
-    depth = ours(body, table, 128, 64)[:, 2]
-    np.testing.assert_allclose(depth - depth[0], away - away[0], atol=1e-5)
+    hmr_depth = body.forward_joints(rotation, torch.tensor(betas)[None].float())[0, :, 2].numpy()
+    depth = table_joints_2d(body, table, 128, 64)[:, 2]
+    np.testing.assert_allclose(depth - depth[0], hmr_depth - hmr_depth[0], atol=1e-5)
 
 
-def test_all_forms_of_a_result_give_the_same_body(body, tmp_path):
+def test_read_body_files_reads_all_known_formats_alike(body, tmp_path):
     pose, betas, camera = estimate()
     matrices = Rotation.from_rotvec(pose).as_matrix()
-    forms = {
+    formats = {
         "plain": {"pose": pose, "betas": betas, "cam": camera},
         "spin": {"pred_rotmat": matrices[None], "pred_betas": betas[None], "pred_camera": camera},
         "humans": {
@@ -76,20 +78,20 @@ def test_all_forms_of_a_result_give_the_same_body(body, tmp_path):
         "hmr": {"theta": np.concatenate([camera, pose.ravel(), betas])[None]},
     }
     tables = []
-    for name, content in forms.items():
+    for name, content in formats.items():
         folder = tmp_path / name / "query"
         folder.mkdir(parents=True)
         (folder / f"{STEM}.pkl").write_bytes(pickle.dumps(content))
-        tables.append(read_foreign(tmp_path / name, [KEY], np.array([[128, 64]]), body))
+        tables.append(read_body_files(tmp_path / name, [KEY], np.array([[128, 64]]), body))
     for table in tables[1:]:
         np.testing.assert_allclose(table.pose, tables[0].pose, atol=1e-5)
         np.testing.assert_allclose(table.shape, tables[0].shape, atol=1e-6)
         np.testing.assert_allclose(table.camera, tables[0].camera, atol=1e-6)
 
 
-def test_an_image_without_a_file_is_named(body, tmp_path):
+def test_read_body_files_names_images_without_a_file(body, tmp_path):
     with pytest.raises(UserError, match=f"has no body for 1 of 1 images: {KEY}; name each file"):
-        read_foreign(tmp_path, [KEY], np.array([[128, 64]]), body)
+        read_body_files(tmp_path, [KEY], np.array([[128, 64]]), body)
 
 
 @pytest.mark.parametrize(
@@ -105,13 +107,13 @@ def test_an_image_without_a_file_is_named(body, tmp_path):
         ),
     ],
 )
-def test_a_file_that_holds_no_body_is_named(body, tmp_path, content, message):
+def test_read_body_files_names_a_file_without_a_body(body, tmp_path, content, message):
     np.savez(tmp_path / f"{STEM}.npz", **content)
     with pytest.raises(UserError, match=message):
-        read_foreign(tmp_path, [KEY], np.array([[128, 64]]), body)
+        read_body_files(tmp_path, [KEY], np.array([[128, 64]]), body)
 
 
-def test_a_damaged_file_is_named(body, tmp_path):
+def test_read_body_files_names_a_damaged_file(body, tmp_path):
     (tmp_path / f"{STEM}.npz").write_text("hello")
     with pytest.raises(UserError, match=f"{STEM}.npz holds no body"):
-        read_foreign(tmp_path, [KEY], np.array([[128, 64]]), body)
+        read_body_files(tmp_path, [KEY], np.array([[128, 64]]), body)

@@ -1,22 +1,22 @@
 import torch
 
-from reid_gen.body.estimate.int8_weights import pack, unpack
+from reid_gen.body.estimate.int8_weights import dequantise, quantise
 
 
-def test_packed_weights_are_a_byte_each_and_off_by_half_a_step_of_their_row():
+def test_quantise_errs_by_at_most_half_a_step_per_row():
     torch.manual_seed(0)
     state = {"kernel": torch.randn(4, 3, 2, 2), "bias": torch.tensor([0.5, -2.0, 3.0, 0.0])}
     state["kernel"][1] *= 1000
     state["kernel"][2] = 0
-    packed = pack(state)
-    assert packed["kernel"].dtype == torch.int8
-    found = unpack(packed)
-    assert list(found) == list(state)
-    assert torch.equal(found["bias"], state["bias"])
-    for row, wanted in zip(found["kernel"], state["kernel"], strict=True):
-        assert (row - wanted).abs().max() <= wanted.abs().max() / 254 + 1e-6
+    quantised = quantise(state)
+    assert quantised["kernel"].dtype == torch.int8
+    restored = dequantise(quantised)
+    assert list(restored) == list(state)
+    assert torch.equal(restored["bias"], state["bias"])
+    for actual, expected in zip(restored["kernel"], state["kernel"], strict=True):
+        assert (actual - expected).abs().max() <= expected.abs().max() / 254 + 1e-6
 
 
-def test_tensors_that_were_not_packed_pass():
-    found = unpack({"weight": torch.ones(2, 2, dtype=torch.float16)})
-    assert found["weight"].dtype == torch.float32
+def test_dequantise_converts_tensors_without_scales():
+    restored = dequantise({"weight": torch.ones(2, 2, dtype=torch.float16)})
+    assert restored["weight"].dtype == torch.float32

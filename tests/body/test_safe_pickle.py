@@ -1,4 +1,4 @@
-"""Arrays in files of others, honest ones and others."""
+"""Reading arrays from third-party files, benign and malicious."""
 
 import contextlib
 import io
@@ -11,7 +11,7 @@ import pytest
 from scipy import sparse
 
 from reid_gen.body import smpl_file
-from reid_gen.body.estimate import foreign_files as foreign
+from reid_gen.body.estimate.foreign_files import read_body_files
 from reid_gen.body.model import BodyModel
 from reid_gen.body.safe_pickle import unpickle_arrays
 from reid_gen.body.table import load_table, save_table
@@ -54,20 +54,20 @@ def test_unpickle_arrays_equals_pickle(protocol, tmp_path):
     assert not isinstance(read["objects"], np.ndarray)
 
 
-class Pointer:
-    """An array of objects whose addresses stand in the file."""
+class ObjectPointer:
+    """A pickled object array whose pointers are bytes of the file."""
 
     def __reduce__(self):
         return (np.ndarray, ((1,), np.dtype("O"), b"AAAAAAAA"))
 
 
-def test_unpickle_arrays_never_takes_bytes_for_objects(tmp_path):
-    assert np.ndarray((1,), np.dtype("O"), b"AAAAAAAA").shape == (1,), "NumPy would"
-    (tmp_path / "x.pkl").write_bytes(pickle.dumps({"f": Pointer()}, 2))
+def test_unpickle_arrays_never_takes_bytes_for_pointers(tmp_path):
+    assert np.ndarray((1,), np.dtype("O"), b"AAAAAAAA").shape == (1,), "NumPy itself would"
+    (tmp_path / "x.pkl").write_bytes(pickle.dumps({"f": ObjectPointer()}, 2))
     assert not isinstance(unpickle_arrays(tmp_path / "x.pkl")["f"], np.ndarray)
 
 
-def test_unpickle_arrays_refuses_indices_outside_a_matrix(tmp_path):
+def test_unpickle_arrays_rejects_indices_outside_a_matrix(tmp_path):
     matrix = sparse.csc_matrix(np.eye(3))
     matrix.indices[0] = 10**6
     content = smpl_content(100) | {"J_regressor": matrix}
@@ -89,45 +89,45 @@ def test_unpickle_arrays_refuses_indices_outside_a_matrix(tmp_path):
     ],
     ids=lambda change: next(iter(change)),
 )
-def test_read_smpl_refuses_odd_arrays_in_one_line(change, tmp_path):
+def test_read_smpl_rejects_invalid_arrays_in_one_line(change, tmp_path):
     (tmp_path / "x.pkl").write_bytes(pickle.dumps(smpl_content(100) | change, 2))
     with pytest.raises(UserError, match="is no SMPL model") as error:
         smpl_file.read_smpl(tmp_path / "x.pkl")
     assert "\n" not in str(error.value)
 
 
-def bomb(path):
-    content = io.BytesIO()
-    np.lib.format.write_array(content, np.zeros(20_000_000))
+def write_zip_bomb(path):
+    array = io.BytesIO()
+    np.lib.format.write_array(array, np.zeros(20_000_000))
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("pose.npy", content.getvalue())
+        archive.writestr("pose.npy", array.getvalue())
 
 
-def test_readers_of_npz_refuse_a_bomb(tmp_path):
+def test_npz_readers_reject_a_zip_bomb(tmp_path):
     path = tmp_path / "x.npz"
-    bomb(path)
-    with pytest.raises(ValueError, match=r"it asks for 160,000,\d+ bytes"):
+    write_zip_bomb(path)
+    with pytest.raises(ValueError, match=r"it needs 160,000,\d+ bytes"):
         read_npz(path)
     body = BodyModel(random_body())
     size = np.array([[128, 64]])
     for read in (
         load_table,
         smpl_file.read_smpl,
-        lambda path: foreign.read_foreign(path.parent, ["x.jpg"], size, body),
+        lambda path: read_body_files(path.parent, ["x.jpg"], size, body),
     ):
-        with pytest.raises(UserError, match=r"it asks for 160,000,\d+ bytes"):
+        with pytest.raises(UserError, match=r"it needs 160,000,\d+ bytes"):
             read(path)
 
 
-def test_load_table_survives_any_changed_bytes(tmp_path):
+def test_load_table_raises_only_user_errors_on_corrupt_bytes(tmp_path):
     path = tmp_path / "x.npz"
     save_table(table(), path)
     raw = path.read_bytes()
     rng = np.random.default_rng(0)
     for _ in range(200):
         content = bytearray(raw)
-        for place in rng.integers(0, len(raw), 3):
-            content[place] = rng.integers(256)
+        for position in rng.integers(0, len(raw), 3):
+            content[position] = rng.integers(256)
         path.write_bytes(content)
         with contextlib.suppress(UserError):
             load_table(path)
@@ -147,7 +147,7 @@ def test_load_table_survives_any_changed_bytes(tmp_path):
     ],
     ids=str,
 )
-def test_load_table_refuses_odd_columns(change, tmp_path):
+def test_load_table_rejects_invalid_columns(change, tmp_path):
     path = tmp_path / "x.npz"
     save_table(table(), path)
     np.savez(path, **(read_npz(path) | change))
@@ -155,23 +155,23 @@ def test_load_table_refuses_odd_columns(change, tmp_path):
         load_table(path)
 
 
-def test_read_foreign_refuses_odd_values_in_one_line(tmp_path):
+def test_read_body_files_rejects_invalid_values(tmp_path):
     body, size = BodyModel(random_body()), np.array([[128, 64]])
-    good = {"pose": np.zeros(72), "betas": np.zeros(10), "pred_cam": np.ones(3)}
-    np.savez(tmp_path / "x.npz", **good)
-    foreign.read_foreign(tmp_path, ["x.jpg"], size, body)
+    valid = {"pose": np.zeros(72), "betas": np.zeros(10), "pred_cam": np.ones(3)}
+    np.savez(tmp_path / "x.npz", **valid)
+    read_body_files(tmp_path, ["x.jpg"], size, body)
     for change in (
         {"pose": np.full(72, np.nan)},
         {"betas": np.full(10, np.inf)},
         {"pose": np.full(72, "a")},
         {"score": np.zeros(0)},
     ):
-        np.savez(tmp_path / "x.npz", **(good | change))
+        np.savez(tmp_path / "x.npz", **(valid | change))
         with pytest.raises(UserError, match="holds no body"):
-            foreign.read_foreign(tmp_path, ["x.jpg"], size, body)
+            read_body_files(tmp_path, ["x.jpg"], size, body)
 
 
-def test_load_table_does_not_wait_for_a_fifo(tmp_path):
+def test_load_table_does_not_block_on_a_fifo(tmp_path):
     os.mkfifo(tmp_path / "x.npz")
     with pytest.raises(UserError, match="no body parameters at"):
         load_table(tmp_path / "x.npz")

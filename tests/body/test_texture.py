@@ -1,101 +1,98 @@
 import numpy as np
 import pytest
 
-from reid_gen.body.model import built_in
+from reid_gen.body.model import built_in_body
 from reid_gen.body.render.rasterise import Fragments, rasterise
-from reid_gen.body.render.structure_maps import StructureMaps
-from reid_gen.body.render.texture import ACROSS, NEAREST, THROUGH, look_alikes, paint
-from reid_gen.body.table import BodyTable
+from reid_gen.body.render.structure_maps import BodyMapRenderer
+from reid_gen.body.render.texture import (
+    DEPTH_WEIGHT,
+    MIRROR_PENALTY,
+    NUM_SIMILAR,
+    sample_vertex_colours,
+    similar_vertices,
+)
+from tests.body.shapes import body_table
 
 
 @pytest.fixture
-def maps():
-    """One person who stands and looks at the camera, twice."""
-    table = BodyTable(
-        keys=("a", "b"),
-        pose=np.tile(np.array([[np.pi, 0, 0]] + [[0, 0, 0]] * 23, np.float32), (2, 1, 1)),
-        shape=np.zeros((2, 10), np.float32),
-        camera=np.tile(np.array([0.95, 0, -0.1], np.float32), (2, 1)),
-        score=np.ones(2, np.float32),
-        size=np.tile([128, 64], (2, 1)),
-        source="test",
-    )
-    return StructureMaps(table, built_in(), 128, 64)
+def renderer():
+    """Two images of the same T-posed body that faces the camera."""
+    return BodyMapRenderer(body_table(np.zeros((2, 24, 3))), built_in_body(), 128, 64)
 
 
-def test_vertices_take_the_mean_of_their_pixels_by_their_weights():
+def test_sample_vertex_colours_averages_pixels_by_weight():
     rng = np.random.default_rng(0)
     screen = rng.uniform(0, 12, (2, 6, 3)).astype(np.float32)
     faces = np.array([[0, 1, 2], [3, 4, 1], [2, 4, 0]], np.int32)
     fragments = rasterise(screen, faces, 12, 10)
-    pictures = rng.integers(0, 256, (2, 12, 10, 3), dtype=np.uint8)
-    found = paint(pictures, fragments, faces, np.arange(6)[:, None])
+    images = rng.integers(0, 256, (2, 12, 10, 3), dtype=np.uint8)
+    colours = sample_vertex_colours(images, fragments, faces, np.arange(6)[:, None])
     for body in range(2):
-        for vertex in range(5):  # nothing shows the sixth
+        for vertex in range(5):  # the sixth belongs to no face
             total, weight = np.zeros(3), 0.0
             for row, column in zip(*np.nonzero(fragments.face[body] >= 0), strict=True):
                 corners = faces[fragments.face[body, row, column]].tolist()
                 if vertex in corners:
                     share = fragments.barycentric[body, row, column, corners.index(vertex)]
-                    total += share * (pictures[body, row, column] / 127.5 - 1)
+                    total += share * (images[body, row, column] / 127.5 - 1)
                     weight += share
             if weight > 0.05:
-                np.testing.assert_allclose(found[body, vertex], total / weight, atol=1e-5)
+                np.testing.assert_allclose(colours[body, vertex], total / weight, atol=1e-5)
 
 
-def test_hidden_vertices_take_the_colour_of_the_likeliest_that_is_seen():
+def test_sample_vertex_colours_fills_hidden_vertices():
     faces = np.array([[0, 1, 2]], np.int32)
     fragments = Fragments(
         np.zeros((1, 1, 3), np.int32), np.eye(3, dtype=np.float32)[None, None], np.zeros((1, 1, 3))
     )
-    pictures = np.array([[[[255, 0, 0], [0, 255, 0], [0, 0, 255]]]], np.uint8)
-    alike = np.array([[0, 0], [1, 1], [2, 2], [4, 1], [5, 3]])
-    found = paint(pictures, fragments, faces, alike)[0]
-    np.testing.assert_allclose(found[3], [-1, 1, -1])  # 4 is hidden itself
-    np.testing.assert_allclose(found[4], found[:3].mean(0))  # nothing like it is seen
+    images = np.array([[[[255, 0, 0], [0, 255, 0], [0, 0, 255]]]], np.uint8)
+    similar = np.array([[0, 0], [1, 1], [2, 2], [4, 1], [5, 3]])
+    colours = sample_vertex_colours(images, fragments, faces, similar)[0]
+    np.testing.assert_allclose(colours[3], [-1, 1, -1])  # vertex 4 is hidden too, 1 is visible
+    np.testing.assert_allclose(colours[4], colours[:3].mean(0))  # no similar vertex is visible
 
 
-def test_likeness_is_distance_with_less_depth_and_either_side():
+def test_similar_vertices_equals_the_definition():
     rng = np.random.default_rng(1)
     template = rng.normal(size=(40, 3)).astype(np.float32)
-    middle = template - [template[:, 0].mean(), 0, 0]
-    found = look_alikes(template)
-    assert found.shape == (40, min(40, NEAREST))
+    centred = template - [template[:, 0].mean(), 0, 0]
+    ranked = similar_vertices(template)
+    assert ranked.shape == (40, min(40, NUM_SIMILAR))
     for vertex in range(40):
-        apart = []
+        distances = []
         for other in range(40):
-            straight = middle[vertex] - middle[other]
-            crossed = middle[vertex] - middle[other] * [-1, 1, 1]
-            weight = np.array([1, 1, THROUGH])
-            lengths = [np.sqrt((weight * d**2).sum()) for d in (straight, crossed)]
-            apart.append(min(lengths[0], lengths[1] + ACROSS))
-        np.testing.assert_array_equal(found[vertex][:5], np.argsort(apart)[:5])
+            direct = centred[vertex] - centred[other]
+            mirrored = centred[vertex] - centred[other] * [-1, 1, 1]
+            weight = np.array([1, 1, DEPTH_WEIGHT])
+            lengths = [np.sqrt((weight * d**2).sum()) for d in (direct, mirrored)]
+            distances.append(min(lengths[0], lengths[1] + MIRROR_PENALTY))
+        np.testing.assert_array_equal(ranked[vertex][:5], np.argsort(distances)[:5])
 
 
-def test_a_body_that_is_not_seen_is_grey():
+def test_sample_vertex_colours_leaves_invisible_bodies_grey():
     fragments = Fragments(
         np.full((1, 4, 4), -1, np.int32), np.zeros((1, 4, 4, 3), np.float32), np.zeros((1, 4, 4))
     )
-    pictures = np.full((1, 4, 4, 3), 255, np.uint8)
+    images = np.full((1, 4, 4, 3), 255, np.uint8)
     faces = np.array([[0, 1, 2]], np.int32)
-    assert (paint(pictures, fragments, faces, np.zeros((3, 1), np.int64)) == 0).all()
+    similar = np.zeros((3, 1), np.int64)
+    assert (sample_vertex_colours(images, fragments, faces, similar) == 0).all()
 
 
-def test_unturned_the_map_is_the_picture_and_turned_it_keeps_its_colours(maps):
-    rows = np.linspace(0, 255, 128).astype(np.uint8)
-    picture = np.broadcast_to(rows[:, None, None], (128, 64, 3)).copy()
-    picture[..., 0] = 200
-    pictures = np.stack([picture, 255 - picture])
+def test_painted_maps_reproduce_the_image_and_keep_its_colours(renderer):
+    gradient = np.linspace(0, 255, 128).astype(np.uint8)
+    image = np.broadcast_to(gradient[:, None, None], (128, 64, 3)).copy()
+    image[..., 0] = 200
+    images = np.stack([image, 255 - image])
     degrees = np.array([0.0, 0.0], np.float32)
-    here = maps("painted", ("a", "b"), degrees, pictures)
-    body = here[:, 3] > 0
-    wanted = np.moveaxis(pictures / 127.5 - 1, -1, 1)
+    front = renderer("painted", ("a", "b"), degrees, images)
+    silhouette = front[:, 3] > 0
+    expected = np.moveaxis(images / 127.5 - 1, -1, 1)
     for row in range(2):
-        error = np.abs(here[row, :3] - wanted[row])[:, body[row]]
+        error = np.abs(front[row, :3] - expected[row])[:, silhouette[row]]
         assert error.mean() < 0.03
-    back = maps("painted", ("a", "b"), degrees + 180, pictures)
+    back = renderer("painted", ("a", "b"), degrees + 180, images)
     for row in range(2):
-        turned = back[row, 3] > 0
-        error = np.abs(back[row, :3] - wanted[row])[:, turned]
-        assert error.mean() < 0.1  # front and back are at the same height
-    assert (np.moveaxis(here, 1, -1)[~body] == -1).all()
+        error = np.abs(back[row, :3] - expected[row])[:, back[row, 3] > 0]
+        assert error.mean() < 0.1  # colours depend on height only, so front and back agree
+    assert (np.moveaxis(front, 1, -1)[~silhouette] == -1).all()

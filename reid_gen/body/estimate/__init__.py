@@ -1,1 +1,1 @@
-"""From images, or files of other programs, to bodies."""
+"""Body estimation: from images, checkpoints or files of other programs to body parameters."""

@@ -1,4 +1,4 @@
-"""Mesh recovery with the networks of others, whose checkpoints users bring with their own SMPL."""
+"""Body estimation with user-supplied checkpoints of published networks; needs SMPL."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 from torch import Tensor
 from torch.nn import functional as F
 
-from reid_gen.body.estimate.foreign_files import to_own_frame
+from reid_gen.body.estimate.foreign_files import from_hmr_convention
 from reid_gen.body.estimate.hmr2 import Hmr2Network
 from reid_gen.body.estimate.spin import SpinNetwork
 from reid_gen.body.model import BodyModel
@@ -20,11 +20,11 @@ from reid_gen.tensors import load_strictly, read_content, unwrapped
 from reid_gen.types import Uint8Array
 
 SUFFIXES = (".pt", ".pth", ".ckpt")
-LAYOUTS: dict[str, type[SpinNetwork] | type[Hmr2Network]] = {
+NETWORKS: dict[str, type[SpinNetwork] | type[Hmr2Network]] = {
     "fc1.weight": SpinNetwork,
     "smpl_head.decpose.weight": Hmr2Network,
 }
-"""A tensor that only this layout has, and the network."""
+"""Name of a tensor that only this network's checkpoints have -> network."""
 RULE = (
     "give a checkpoint of SPIN or EFT (ResNet-50, fc1 to deccam) or of 4D-Humans (backbone and "
     "smpl_head)"
@@ -32,56 +32,56 @@ RULE = (
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-class CheckpointRecovery:
-    """Estimates one body per crop with the network of a checkpoint.
+class CheckpointEstimator:
+    """Estimates bodies with a published network, loaded from a checkpoint.
 
     Args:
-        checkpoint: File with one of ``SUFFIXES``: tensors by name, alone or under ``model`` or
-            ``state_dict``.
-        body: SMPL, which such networks are trained on.
+        checkpoint: File with one of ``SUFFIXES`` that holds a state dict, bare or under ``model``
+            or ``state_dict``.
+        body: SMPL, the body model of these networks.
 
     Raises:
-        UserError: If the file is missing or holds another network.
+        UserError: If the file is missing or holds an unknown network.
     """
 
     def __init__(self, checkpoint: Path, body: BodyModel) -> None:
         self.source = f"checkpoint {checkpoint.name}"
         self.body = body
-        state = _read(checkpoint)
-        layouts = [layout for name, layout in LAYOUTS.items() if name in state]
-        if not layouts:
-            raise UserError(f"{checkpoint} holds no network of a known layout; {RULE}")
+        state = _read_state(checkpoint)
+        networks = [network for name, network in NETWORKS.items() if name in state]
+        if not networks:
+            raise UserError(f"{checkpoint} holds no known network; {RULE}")
         try:
-            self.network = layouts[0].of(state)
+            self.network = networks[0].from_state_dict(state)
         except (KeyError, ValueError) as error:
             raise UserError(f"{checkpoint} lacks {error.args[0]}; {RULE}") from error
         _load(self.network, state, checkpoint)
-        self.height, self.width = self.network.side, self.network.side // 2
+        self.height, self.width = self.network.image_size, self.network.image_size // 2
 
     def __call__(self, keys: tuple[str, ...], pixels: Uint8Array) -> BodyTable:
-        """Bodies in crops [B, height, width, 3] in 0..255; such networks give no score: it is 1."""
+        """Estimate bodies in crops [B, height, width, 3] in 0..255; the score is always 1."""
         images = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
         mean, std = (torch.tensor(value).view(1, 3, 1, 1) for value in (_MEAN, _STD))
         margin = (self.height - self.width) // 2
         with torch.no_grad():
             square = F.pad(images, (margin, margin))
             rotation, shape, camera = self.network((square - mean) / std)
-        vectors = Rotation.from_matrix(rotation.reshape(-1, 3, 3).numpy()).as_rotvec()
+        rotation_vectors = Rotation.from_matrix(rotation.reshape(-1, 3, 3).numpy()).as_rotvec()
         size = np.tile([self.height, self.width], (len(keys), 1))
-        pose, own_camera = to_own_frame(
-            vectors.reshape(-1, 24, 3), shape.numpy(), camera.numpy(), size, self.body
+        pose, camera_of_crop = from_hmr_convention(
+            rotation_vectors.reshape(-1, 24, 3), shape.numpy(), camera.numpy(), size, self.body
         )
         score = np.ones(len(keys), np.float32)
-        return BodyTable(keys, pose, shape.numpy(), own_camera, score, size, self.source)
+        return BodyTable(keys, pose, shape.numpy(), camera_of_crop, score, size, self.source)
 
 
 def _load(network: SpinNetwork | Hmr2Network, state: dict[str, Tensor], checkpoint: Path) -> None:
-    """Load what the network has; a checkpoint holds more (losses, SMPL, discriminators)."""
-    own = {name: state[name] for name in network.state_dict() if name in state}
-    load_strictly(network, own, str(checkpoint), way_out=RULE)
+    """Load the network's own tensors; checkpoints also hold losses, SMPL and discriminators."""
+    network_state = {name: state[name] for name in network.state_dict() if name in state}
+    load_strictly(network, network_state, str(checkpoint), way_out=RULE)
     network.eval()
 
 
-def _read(checkpoint: Path) -> dict[str, Tensor]:
+def _read_state(checkpoint: Path) -> dict[str, Tensor]:
     content = unwrapped(read_content(checkpoint))
     return {str(name): value for name, value in content.items() if isinstance(value, Tensor)}

@@ -1,4 +1,4 @@
-"""The network of 4D-Humans (HMR 2.0), whose checkpoints users bring."""
+"""HMR 2.0, the network of 4D-Humans, for user-supplied checkpoints."""
 
 from __future__ import annotations
 
@@ -11,75 +11,76 @@ from torch.nn import functional as F
 
 from reid_gen.body.estimate.regressor import from_6d
 
-_HEADS = {"backbone": 80, "head": 64}
-"""Length of one attention head in either part."""
-_ROWS, _COLUMNS = 256, 192
+_HEAD_DIM = {"backbone": 80, "head": 64}
+"""Dimension of one attention head in the backbone and in the SMPL head."""
+_HEIGHT, _WIDTH = 256, 192
 _POSE, _SHAPE, _CAMERA = 144, 10, 3
 
 
 class Hmr2Network(nn.Module):
-    """A vision transformer and a decoder that reads one body off its tokens (Goel et al., 2023).
+    """ViT backbone and a cross-attention decoder that regresses one body (Goel et al., ICCV 2023).
 
-    Names of parameters are those of the checkpoints, but for those that :meth:`of` explains.
+    Parameter names match the published checkpoints, except for those that
+    :meth:`from_state_dict` converts.
 
     Args:
-        width: Of the vision transformer.
-        depth: Its blocks.
-        head_width: Of the decoder.
-        head_depth: Its layers.
-        hidden: Of the decoder's feed-forward parts.
+        width: Embedding dimension of the ViT.
+        depth: Number of ViT blocks.
+        head_width: Embedding dimension of the decoder.
+        head_depth: Number of decoder layers.
+        head_hidden: Hidden dimension of the decoder's feed-forward networks.
     """
 
-    side = 256
+    image_size = 256
 
     def __init__(
-        self, width: int, depth: int, head_width: int, head_depth: int, hidden: int
+        self, width: int, depth: int, head_width: int, head_depth: int, head_hidden: int
     ) -> None:
         super().__init__()
         self.backbone = VisionTransformer(
-            img_size=(_ROWS, _COLUMNS),
+            img_size=(_HEIGHT, _WIDTH),
             patch_size=16,
             num_classes=0,
             global_pool="",
             class_token=False,
             embed_dim=width,
             depth=depth,
-            num_heads=width // _HEADS["backbone"],
+            num_heads=width // _HEAD_DIM["backbone"],
         )
         self.backbone.patch_embed.proj.padding = (2, 2)
-        self.smpl_head = _Head(width, head_width, head_depth, hidden)
+        self.smpl_head = _SmplHead(width, head_width, head_depth, head_hidden)
 
     @classmethod
-    def of(cls, state: dict[str, Tensor]) -> Hmr2Network:
-        """The network that a checkpoint's tensors belong to.
+    def from_state_dict(cls, state: dict[str, Tensor]) -> Hmr2Network:
+        """Build the network that fits a checkpoint's state dict, with untrained weights.
 
-        Changes ``state``: the position of the class token, which such networks add to every other,
-        goes into those; ``last_norm`` is called ``norm``.
+        Converts ``state`` in place: the class token's position embedding, which HMR 2.0 adds to
+        every patch, is merged into the patches' embeddings, and ``last_norm`` becomes ``norm``.
         """
-        position = state["backbone.pos_embed"]
-        state["backbone.pos_embed"] = position[:, 1:] + position[:, :1]
+        pos_embed = state["backbone.pos_embed"]
+        state["backbone.pos_embed"] = pos_embed[:, 1:] + pos_embed[:, :1]
         for part in ("weight", "bias"):
             state[f"backbone.norm.{part}"] = state.pop(f"backbone.last_norm.{part}")
         layers = "smpl_head.transformer.transformer.layers."
-        hidden, head_width = state[f"{layers}0.2.fn.net.0.weight"].shape
-        depth, head_depth = _count(state, "backbone.blocks."), _count(state, layers)
-        return cls(position.shape[-1], depth, head_width, head_depth, hidden)
+        head_hidden, head_width = state[f"{layers}0.2.fn.net.0.weight"].shape
+        depth, head_depth = _num_layers(state, "backbone.blocks."), _num_layers(state, layers)
+        return cls(pos_embed.shape[-1], depth, head_width, head_depth, head_hidden)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Rotations [B, 24, 3, 3], shape [B, 10] and camera [B, 3] of images [B, 3, 256, 256]."""
-        margin = (self.side - _COLUMNS) // 2
+        """Regress rotations [B, 24, 3, 3], shape [B, 10] and camera [B, 3] of [B, 3, 256, 256]."""
+        margin = (self.image_size - _WIDTH) // 2
         pose, shape, camera = self.smpl_head(self.backbone(images[..., margin:-margin]))
         return from_6d(pose.reshape(-1, 24, 6)), shape, camera
 
 
-def _count(state: Mapping[str, Tensor], prefix: str) -> int:
-    """Number of layers that are numbered after a prefix."""
-    numbers = (name.removeprefix(prefix) for name in state if name.startswith(prefix))
-    return 1 + max(int(name.split(".")[0]) for name in numbers)
+def _num_layers(state: Mapping[str, Tensor], prefix: str) -> int:
+    """Count the layers whose names are ``prefix`` and an index."""
+    suffixes = (name.removeprefix(prefix) for name in state if name.startswith(prefix))
+    return 1 + max(int(name.split(".")[0]) for name in suffixes)
 
 
-class _Head(nn.Module):
-    """Corrects the mean body once, by what a learned token found in the image."""
+class _SmplHead(nn.Module):
+    """Predicts one correction of the mean body from the decoder's output token."""
 
     init_body_pose: Tensor
     init_betas: Tensor
@@ -95,11 +96,11 @@ class _Head(nn.Module):
             self.register_buffer(f"init_{name}", torch.zeros(1, size))
 
     def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        found = self.transformer(tokens)
+        hidden = self.transformer(tokens)
         return (
-            self.init_body_pose + self.decpose(found),
-            self.init_betas + self.decshape(found),
-            self.init_cam + self.deccam(found),
+            self.init_body_pose + self.decpose(hidden),
+            self.init_betas + self.decshape(hidden),
+            self.init_cam + self.deccam(hidden),
         )
 
 
@@ -112,7 +113,7 @@ class _Decoder(nn.Module):
         self.transformer = nn.ModuleDict({"layers": layers})
 
     def forward(self, context: Tensor) -> Tensor:
-        """From tokens [B, T, context] to one vector [B, width]."""
+        """Decode image tokens [B, T, context] to one query's output [B, width]."""
         x: Tensor = self.to_token_embedding(context.new_zeros(len(context), 1, 1))
         x = x + self.pos_embedding
         for layer in self.transformer["layers"].children():
@@ -146,7 +147,7 @@ class _PreNorm(nn.Module):
 
 
 class _Attention(nn.Module):
-    def __init__(self, width: int, inner: int = 8 * _HEADS["head"]) -> None:
+    def __init__(self, width: int, inner: int = 8 * _HEAD_DIM["head"]) -> None:
         super().__init__()
         self.to_qkv = nn.Linear(width, 3 * inner, bias=False)
         self.to_out = nn.Sequential(nn.Linear(inner, width))
@@ -157,7 +158,7 @@ class _Attention(nn.Module):
 
 
 class _CrossAttention(nn.Module):
-    def __init__(self, width: int, context: int, inner: int = 8 * _HEADS["head"]) -> None:
+    def __init__(self, width: int, context: int, inner: int = 8 * _HEAD_DIM["head"]) -> None:
         super().__init__()
         self.to_kv = nn.Linear(context, 2 * inner, bias=False)
         self.to_q = nn.Linear(width, inner, bias=False)
@@ -171,7 +172,7 @@ class _CrossAttention(nn.Module):
 class _FeedForward(nn.Module):
     def __init__(self, width: int, hidden: int) -> None:
         super().__init__()
-        # The gap in the numbers is the checkpoints' dropout.
+        # nn.Identity stands for the checkpoints' dropout, to keep the layer numbers.
         self.net = nn.Sequential(
             nn.Linear(width, hidden), nn.GELU(), nn.Identity(), nn.Linear(hidden, width)
         )
@@ -183,6 +184,6 @@ class _FeedForward(nn.Module):
 
 def _attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     q, k, v = (
-        x.view(*x.shape[:2], -1, _HEADS["head"]).transpose(1, 2) for x in (query, key, value)
+        x.view(*x.shape[:2], -1, _HEAD_DIM["head"]).transpose(1, 2) for x in (query, key, value)
     )
     return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)

@@ -1,4 +1,4 @@
-"""Weights at a byte per value, so that those of the regressor fit into the package."""
+"""Int8 weight quantisation, which keeps the bundled regressor small."""
 
 from __future__ import annotations
 
@@ -8,49 +8,50 @@ import torch
 from torch import Tensor
 
 SCALE = ".scale"
-"""What follows the name of a packed tensor where its rows' scales are kept."""
-_MOST = 127
+"""Suffix of the tensor that holds the row scales of a quantised tensor."""
+_MAX_INT8 = 127
 
 
-def pack(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Round every matrix and kernel to 255 steps per row, all else to half precision.
+def quantise(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Quantise matrices and kernels to int8 with a scale per row, other tensors to float16.
 
     Args:
-        state: Floating-point tensors and counts by name.
+        state: State dict of a network.
 
     Returns:
-        The same names; beside each of int8 the scales of its rows, [rows] float32.
+        Quantised tensors under the same names, and for each int8 tensor its row scales, [rows]
+        float32, under ``NAME.scale``.
     """
-    packed: dict[str, Tensor] = {}
+    quantised: dict[str, Tensor] = {}
     for name, value in state.items():
         if value.ndim < 2:
-            packed[name] = value.half()
+            quantised[name] = value.half()
             continue
         rows = value.float().flatten(1)
-        scale = rows.abs().amax(1).clamp(min=1e-12) / _MOST
-        packed[name] = (rows / scale[:, None]).round().char().view(value.shape).contiguous()
-        packed[f"{name}{SCALE}"] = scale
-    return packed
+        scale = rows.abs().amax(1).clamp(min=1e-12) / _MAX_INT8
+        quantised[name] = (rows / scale[:, None]).round().char().view(value.shape).contiguous()
+        quantised[f"{name}{SCALE}"] = scale
+    return quantised
 
 
-def unpack(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The float32 tensors that :func:`pack` rounded; tensors without a scale are converted alone.
+def dequantise(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Restore float32 tensors from :func:`quantise`; tensors without scales are only converted.
 
     Args:
-        tensors: By name.
+        tensors: Quantised or floating-point tensors by name.
 
     Raises:
-        ValueError: If the scales are not those of the rows.
+        ValueError: If the number of scales differs from the number of rows.
     """
-    found = {}
+    state = {}
     for name, value in tensors.items():
         if name.endswith(SCALE):
             continue
         scale = tensors.get(f"{name}{SCALE}")
-        # A type that does not belong here stays, for the loader to refuse.
-        found[name] = value.to(torch.promote_types(value.dtype, torch.float32))
+        # promote_types keeps unexpected dtypes, such as complex, so that loading rejects them.
+        state[name] = value.to(torch.promote_types(value.dtype, torch.float32))
         if scale is not None:
             if scale.shape != value.shape[:1]:
                 raise ValueError(f"{name} has {list(value.shape)}, its scale {list(scale.shape)}")
-            found[name] *= scale.view(-1, *[1] * (value.ndim - 1))
-    return found
+            state[name] *= scale.view(-1, *[1] * (value.ndim - 1))
+    return state

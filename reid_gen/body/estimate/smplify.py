@@ -1,4 +1,4 @@
-"""Fitting estimated bodies to key points and masks (after Bogo et al., ECCV 2016, SMPLify)."""
+"""Fitting of estimated bodies to keypoints and masks (after SMPLify: Bogo et al., ECCV 2016)."""
 
 from __future__ import annotations
 
@@ -11,175 +11,183 @@ from scipy.spatial.transform import Rotation
 from torch import Tensor
 from torch.nn import functional as F
 
-from reid_gen.body.camera import project, upright
+from reid_gen.body.camera import pelvis_up_axis, project
 from reid_gen.body.estimate.keypoints_and_masks import Evidence
-from reid_gen.body.estimate.regressor import RIGHT, from_6d, seen_joints, to_6d
+from reid_gen.body.estimate.regressor import CORRECT_RADIUS, from_6d, project_joints, to_6d
 from reid_gen.body.model import BodyModel
 from reid_gen.body.render.rasterise import Rasteriser, rasterise
 from reid_gen.body.table import BodyTable
 from reid_gen.types import Float32Array
 
-COCO = [5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16]
-SMPL = [16, 17, 18, 19, 20, 21, 1, 2, 4, 5, 7, 8]
-"""The same joints in both orders; the face has none in SMPL."""
-STEPS = 120
-RATE = 0.02
-FAR = 0.15
-"""Half heights beyond which a key point counts as wrong and pulls less and less."""
-PRIOR, SHAPE = 2.0, 0.02
-COVERED = 192
-"""Pixels of each mask that are asked for a vertex nearby."""
-EVERY = 5
-"""Of the vertices that are compared with masks."""
+COCO_JOINTS = [5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16]
+SMPL_JOINTS = [16, 17, 18, 19, 20, 21, 1, 2, 4, 5, 7, 8]
+"""The same 12 joints in COCO's and in SMPL's order; SMPL has no facial joints."""
+NUM_STEPS = 120
+LEARNING_RATE = 0.02
+ROBUST_SCALE = 0.15
+"""Sigma of the Geman-McClure penalty in half heights; farther keypoints count as outliers."""
+POSE_PRIOR_WEIGHT, SHAPE_PRIOR_WEIGHT = 2.0, 0.02
+NUM_MASK_PIXELS = 192
+"""Number of pixels per mask that should have a projected vertex nearby."""
+VERTEX_STRIDE = 5
+"""Only every fifth vertex is compared with masks."""
 
 
 def refine(
     table: BodyTable, evidence: Evidence, body: BodyModel, rasteriser: Rasteriser = rasterise
 ) -> BodyTable:
-    """Bodies close to their estimates that agree better with what is known of the images.
+    """Fit estimated bodies to keypoints and masks while staying close to the estimates.
 
-    Where there are key points, the same body with its back to front is tried too: taking one for
-    the other is the commonest error of estimates, and none that small steps undo.
+    With keypoints, a fit from the body rotated by 180 degrees is tried as well: confusing front and
+    back is the most frequent error of estimators, and gradient descent cannot undo it.
 
     Args:
-        table: Estimates, B of one image size.
-        evidence: On them; images without any keep their estimate.
-        body: That the estimates are of.
-        rasteriser: Draws the bodies that are compared with masks in the end.
+        table: B estimated bodies, all of one image size.
+        evidence: Keypoints and masks; images without either keep their estimate.
+        body: Body model of the estimates.
+        rasteriser: Rasteriser for the final comparison with masks.
 
     Returns:
-        The table with pose, shape and camera fitted, and as score the agreement in 0..1: the mean
-        of the share of known key points within a tenth of half the height, and the mask's IoU.
+        The table with fitted pose, shape and camera. The score of a fitted body is its agreement in
+        0..1: the mean of the fraction of keypoints within ``CORRECT_RADIUS`` and the mask IoU.
     """
-    rows = np.flatnonzero((evidence.points[..., 2] > 0).any(1) | evidence.mask.any((1, 2)))
+    rows = np.flatnonzero((evidence.keypoints[..., 2] > 0).any(1) | evidence.mask.any((1, 2)))
     if not len(rows):
         return table
-    known = Evidence(evidence.points[rows], evidence.mask[rows])
-    start = {name: getattr(table, name)[rows] for name in ("pose", "shape", "camera")}
-    best, loss = _fit(start, known, body)
-    pointed = (known.points[..., 2] > 0).any(1)
-    if pointed.any():
-        turned, other = _fit(start | {"pose": _back_to_front(start["pose"])}, known, body)
-        better = pointed & (other < loss)
-        for name, values in turned.items():
+    evidence = Evidence(evidence.keypoints[rows], evidence.mask[rows])
+    initial = {name: getattr(table, name)[rows] for name in ("pose", "shape", "camera")}
+    best, loss = _fit(initial, evidence, body)
+    has_keypoints = (evidence.keypoints[..., 2] > 0).any(1)
+    if has_keypoints.any():
+        flipped_pose = _flip_front_back(initial["pose"])
+        flipped, flipped_loss = _fit(initial | {"pose": flipped_pose}, evidence, body)
+        better = has_keypoints & (flipped_loss < loss)
+        for name, values in flipped.items():
             best[name][better] = values[better]
-    columns = {name: getattr(table, name).copy() for name in (*start, "score")}
+    columns = {name: getattr(table, name).copy() for name in (*initial, "score")}
     for name, values in best.items():
         columns[name][rows] = values
-    columns["score"][rows] = _agreement(best, known, body, rasteriser)
+    columns["score"][rows] = _agreement(best, evidence, body, rasteriser)
     return replace(table, **columns)
 
 
-def _back_to_front(pose: Float32Array) -> Float32Array:
-    turned = pose.copy()
-    about = Rotation.from_rotvec(np.pi * upright(pose))
-    turned[:, 0] = (about * Rotation.from_rotvec(pose[:, 0])).as_rotvec()
-    return turned
+def _flip_front_back(pose: Float32Array) -> Float32Array:
+    """Rotate bodies by 180 degrees about their up axes."""
+    flipped = pose.copy()
+    half_turn = Rotation.from_rotvec(np.pi * pelvis_up_axis(pose))
+    flipped[:, 0] = (half_turn * Rotation.from_rotvec(pose[:, 0])).as_rotvec()
+    return flipped
 
 
 @dataclass(frozen=True)
 class _Targets:
-    """Evidence as tensors.
+    """Evidence in the form that the loss needs.
 
     Attributes:
-        points: [B, 12, 3].
-        outside: How far each pixel is from the mask, [B, 1, H, W] half heights; 0 without mask.
-        inside: Some pixels of the mask, [B, COVERED, 2] half heights.
-        masked: 1 where there is a mask, [B].
+        keypoints: x, y and confidence of ``COCO_JOINTS``, [B, 12, 3].
+        distance: Distance of each pixel to the mask in half heights, [B, 1, H, W]; 0 without mask.
+        mask_pixels: Sampled pixels of the mask in half heights, [B, NUM_MASK_PIXELS, 2].
+        has_mask: 1 for images with a mask, else 0, [B].
     """
 
-    points: Tensor
-    outside: Tensor
-    inside: Tensor
-    masked: Tensor
+    keypoints: Tensor
+    distance: Tensor
+    mask_pixels: Tensor
+    has_mask: Tensor
 
 
 def _targets(evidence: Evidence) -> _Targets:
-    count, height, width = evidence.mask.shape
-    outside = np.zeros((count, 1, height, width), np.float32)
-    inside = np.zeros((count, COVERED, 2), np.float32)
+    batch_size, height, width = evidence.mask.shape
+    distance = np.zeros((batch_size, 1, height, width), np.float32)
+    mask_pixels = np.zeros((batch_size, NUM_MASK_PIXELS, 2), np.float32)
     for row in np.flatnonzero(evidence.mask.any((1, 2))):
         mask = evidence.mask[row]
-        outside[row, 0] = distance_transform_edt(~mask) * 2 / height
+        distance[row, 0] = distance_transform_edt(~mask) * 2 / height
         y, x = np.nonzero(mask)
-        some = np.linspace(0, len(x) - 1, COVERED).astype(int)
-        inside[row] = np.stack([2 * x[some] + 1 - width, 2 * y[some] + 1 - height], -1) / height
-    masked = torch.from_numpy(evidence.mask.any((1, 2))).float()
-    points = torch.from_numpy(evidence.points[:, COCO])
-    return _Targets(points, torch.from_numpy(outside), torch.from_numpy(inside), masked)
+        sample = np.linspace(0, len(x) - 1, NUM_MASK_PIXELS).astype(int)
+        centred = np.stack([2 * x[sample] + 1 - width, 2 * y[sample] + 1 - height], -1)
+        mask_pixels[row] = centred / height
+    has_mask = torch.from_numpy(evidence.mask.any((1, 2))).float()
+    keypoints = torch.from_numpy(evidence.keypoints[:, COCO_JOINTS])
+    return _Targets(keypoints, torch.from_numpy(distance), torch.from_numpy(mask_pixels), has_mask)
 
 
 def _fit(
-    start: dict[str, Float32Array], evidence: Evidence, body: BodyModel
+    initial: dict[str, Float32Array], evidence: Evidence, body: BodyModel
 ) -> tuple[dict[str, Float32Array], Float32Array]:
+    """Optimise pose, shape and camera; return them with the final loss of each body, [B]."""
     targets = _targets(evidence)
-    rotation = Rotation.from_rotvec(start["pose"].reshape(-1, 3)).as_matrix()
-    begin = to_6d(torch.from_numpy(rotation).float().view(-1, 24, 3, 3))
-    pose = begin.clone().requires_grad_()
+    rotation = Rotation.from_rotvec(initial["pose"].reshape(-1, 3)).as_matrix()
+    initial_pose = to_6d(torch.from_numpy(rotation).float().view(-1, 24, 3, 3))
+    pose = initial_pose.clone().requires_grad_()
     shape, camera = (
-        torch.from_numpy(start[n]).clone().requires_grad_() for n in ("shape", "camera")
+        torch.from_numpy(initial[name]).clone().requires_grad_() for name in ("shape", "camera")
     )
-    optimizer = torch.optim.Adam([pose, shape, camera], RATE)
+    optimizer = torch.optim.Adam([pose, shape, camera], LEARNING_RATE)
     loss = torch.zeros(len(pose))
-    for _ in range(STEPS):
-        loss = _disagreement(pose, shape, camera, targets, body)
-        stay = PRIOR * ((pose - begin) ** 2).mean((1, 2)) + SHAPE * (shape**2).mean(1)
+    for _ in range(NUM_STEPS):
+        loss = _data_loss(pose, shape, camera, targets, body)
+        pose_prior = POSE_PRIOR_WEIGHT * ((pose - initial_pose) ** 2).mean((1, 2))
+        prior = pose_prior + SHAPE_PRIOR_WEIGHT * (shape**2).mean(1)
         optimizer.zero_grad()
-        torch.autograd.backward((loss + stay).sum())
+        torch.autograd.backward((loss + prior).sum())
         optimizer.step()
-    vectors = Rotation.from_matrix(from_6d(pose.detach()).reshape(-1, 3, 3).numpy()).as_rotvec()
+    matrices = from_6d(pose.detach()).reshape(-1, 3, 3).numpy()
+    rotation_vectors = Rotation.from_matrix(matrices).as_rotvec()
     fitted = {
-        "pose": vectors.reshape(-1, 24, 3).astype(np.float32),
+        "pose": rotation_vectors.reshape(-1, 24, 3).astype(np.float32),
         "shape": shape.detach().numpy(),
         "camera": camera.detach().numpy(),
     }
     return fitted, loss.detach().numpy()
 
 
-def _disagreement(
+def _data_loss(
     pose: Tensor, shape: Tensor, camera: Tensor, targets: _Targets, body: BodyModel
 ) -> Tensor:
-    """Of bodies with key points and masks, [B]."""
+    """Compute the keypoint and mask losses of each body, [B]."""
     rotation = from_6d(pose)
-    if targets.masked.any():
+    if targets.has_mask.any():
         posed = body(rotation, shape)
-        joints, vertices = posed.joints, posed.vertices[:, ::EVERY]
+        joints, vertices = posed.joints, posed.vertices[:, ::VERTEX_STRIDE]
     else:
-        joints, vertices = body.joints(rotation, shape), None
-    error = ((seen_joints(joints, camera)[:, SMPL] - targets.points[..., :2]) ** 2).sum(-1)
-    sure = targets.points[..., 2]
-    total = (sure * error / (error + FAR**2)).sum(1) / sure.sum(1).clamp_min(1e-6)
+        joints, vertices = body.forward_joints(rotation, shape), None
+    joints_2d = project_joints(joints, camera)[:, SMPL_JOINTS]
+    error = ((joints_2d - targets.keypoints[..., :2]) ** 2).sum(-1)
+    confidence = targets.keypoints[..., 2]
+    robust_error = confidence * error / (error + ROBUST_SCALE**2)
+    keypoint_loss = robust_error.sum(1) / confidence.sum(1).clamp_min(1e-6)
     if vertices is None:
-        return total
-    height, width = targets.outside.shape[2:]
-    flat = seen_joints(torch.cat([joints[:, :1], vertices], 1), camera)[:, 1:]
-    place = flat * flat.new_tensor([height / width, 1])
-    beyond = F.grid_sample(
-        targets.outside, place[:, None], padding_mode="border", align_corners=False
+        return keypoint_loss
+    height, width = targets.distance.shape[2:]
+    vertices_2d = project_joints(torch.cat([joints[:, :1], vertices], 1), camera)[:, 1:]
+    grid = vertices_2d * vertices_2d.new_tensor([height / width, 1])
+    outside = F.grid_sample(
+        targets.distance, grid[:, None], padding_mode="border", align_corners=False
     ).mean((1, 2, 3))
-    uncovered = torch.cdist(targets.inside, flat).amin(2).mean(1)
-    return total + targets.masked * 4 * (beyond + uncovered)
+    uncovered = torch.cdist(targets.mask_pixels, vertices_2d).amin(2).mean(1)
+    return keypoint_loss + targets.has_mask * 4 * (outside + uncovered)
 
 
 def _agreement(
     columns: dict[str, Float32Array], evidence: Evidence, body: BodyModel, rasteriser: Rasteriser
 ) -> Float32Array:
+    """Average the fraction of correct keypoints and the mask IoU, as available, [B]."""
     rotation = Rotation.from_rotvec(columns["pose"].reshape(-1, 3)).as_matrix()
     matrices = torch.from_numpy(rotation).float().view(-1, 24, 3, 3)
     with torch.no_grad():
         posed = body(matrices, torch.from_numpy(columns["shape"]))
-    points = evidence.points[:, COCO]
-    seen = seen_joints(posed.joints, torch.from_numpy(columns["camera"]))[:, SMPL].numpy()
-    right = np.linalg.norm(seen - points[..., :2], axis=-1) < RIGHT
-    known = points[..., 2] > 0
-    share = (right & known).sum(1) / np.maximum(known.sum(1), 1)
+    keypoints = evidence.keypoints[:, COCO_JOINTS]
+    joints_2d = project_joints(posed.joints, torch.from_numpy(columns["camera"]))
+    error = np.linalg.norm(joints_2d[:, SMPL_JOINTS].numpy() - keypoints[..., :2], axis=-1)
+    valid = keypoints[..., 2] > 0
+    correct = ((error < CORRECT_RADIUS) & valid).sum(1) / np.maximum(valid.sum(1), 1)
     height, width = evidence.mask.shape[1:]
     vertices = (posed.vertices - posed.joints[:, :1]).numpy()
-    drawn = rasteriser(
-        project(vertices, columns["camera"], height, width), body.faces, height, width
-    )
-    body_mask = drawn.face >= 0
-    union = (body_mask | evidence.mask).sum((1, 2))
-    overlap = (body_mask & evidence.mask).sum((1, 2)) / np.maximum(union, 1)
-    pointed, masked = known.any(1), evidence.mask.any((1, 2))
-    return ((share * pointed + overlap * masked) / (1.0 * pointed + masked)).astype(np.float32)
+    screen = project(vertices, columns["camera"], height, width)
+    silhouette = rasteriser(screen, body.faces, height, width).face >= 0
+    union = (silhouette | evidence.mask).sum((1, 2))
+    iou = (silhouette & evidence.mask).sum((1, 2)) / np.maximum(union, 1)
+    has_keypoints, has_mask = valid.any(1), evidence.mask.any((1, 2))
+    score = (correct * has_keypoints + iou * has_mask) / (1.0 * has_keypoints + has_mask)
+    return score.astype(np.float32)

@@ -1,1 +1,1 @@
-"""From posed bodies to body maps."""
+"""Rendering of posed bodies into body maps."""

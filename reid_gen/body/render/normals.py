@@ -1,4 +1,4 @@
-"""Normals of a mesh."""
+"""Vertex normals of a mesh."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from reid_gen.types import Float32Array
 
 
 def vertex_normals(vertices: Float32Array, faces: NDArray[np.int32]) -> Float32Array:
-    """Unit normals of vertices: the mean of the faces around, weighted by their area.
+    """Compute unit vertex normals: area-weighted means of the normals of adjacent faces.
 
     Args:
-        vertices: [B, V, 3].
-        faces: Counter-clockwise seen from outside, [F, 3].
+        vertices: Vertices of B bodies, [B, V, 3].
+        faces: Vertex indices of each triangle, counter-clockwise seen from outside, [F, 3].
 
     Returns:
-        [B, V, 3] float32; 0 where a vertex has no face.
+        Unit normals, [B, V, 3] float32; 0 for a vertex without faces.
     """
     return _normals(np.ascontiguousarray(vertices, np.float32), np.asarray(faces, np.int32))
 

@@ -1,4 +1,4 @@
-"""Z-buffer: which face of a mesh is seen in every pixel, and where on it."""
+"""Z-buffer rasterisation: the visible face of every pixel and the position on it."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ Faces = NDArray[np.int32]
 
 @dataclass(frozen=True)
 class Fragments:
-    """What every pixel sees.
+    """The visible surface point of every pixel.
 
     Attributes:
-        face: Index of the face, -1 for the background, [B, H, W] int32.
-        barycentric: Weights of the face's three vertices, 0 in the background, [B, H, W, 3].
-        depth: Of the surface, inf in the background, [B, H, W].
+        face: Index of the visible face, -1 for the background, [B, H, W] int32.
+        barycentric: Barycentric weights of the face's vertices, 0 in the background, [B, H, W, 3].
+        depth: Depth of the surface point, inf in the background, [B, H, W].
     """
 
     face: NDArray[np.int32]
@@ -30,39 +30,39 @@ class Fragments:
 
 
 Rasteriser = Callable[[Float32Array, Faces, int, int], Fragments]
-"""What draws like :func:`rasterise`."""
+"""A function with the interface of :func:`rasterise`."""
 
 
 def rasterise(screen: Float32Array, faces: Faces, height: int, width: int) -> Fragments:
-    """Find the nearest face behind the centre of every pixel.
+    """Find the nearest face at the centre of every pixel.
 
-    Exact and affine: weights are linear on the screen. Of faces at the same depth the first wins.
-    Python's lock is released, so threads of a loader run side by side.
+    Barycentric weights are linear in screen space (affine camera). Among faces at the same depth
+    the first wins. The GIL is released, so data loader threads run in parallel.
 
     Args:
-        screen: Vertices, [B, V, 3]: x and y in pixels, where the centre of pixel i lies at i + 0.5,
-            and depth, smaller is nearer.
-        faces: Vertices of each triangle, [F, 3]; both sides are drawn.
-        height: Of the picture in pixels.
-        width: Of the picture in pixels.
+        screen: Projected vertices, [B, V, 3]: x and y in pixels, where the centre of pixel i lies
+            at i + 0.5, and depth (smaller is nearer).
+        faces: Vertex indices of each triangle, [F, 3]; faces are visible from both sides.
+        height: Image height in pixels.
+        width: Image width in pixels.
 
     Returns:
-        The fragments.
+        The visible face, barycentric weights and depth of every pixel.
 
     Raises:
-        ValueError: If shapes do not fit, a vertex is not finite, or a face names no vertex.
+        ValueError: If shapes do not fit, a vertex is not finite, or a face index is out of range.
     """
     if screen.ndim != 3 or screen.shape[2] != 3 or faces.ndim != 2 or faces.shape[1] != 3:
         raise ValueError(f"expected [B, V, 3] and [F, 3], got {screen.shape} and {faces.shape}")
     if not np.isfinite(screen).all():
         raise ValueError("vertices must be finite")
     if len(faces) and not (faces.min() >= 0 and faces.max() < screen.shape[1]):
-        raise ValueError(f"faces name vertices outside 0..{screen.shape[1] - 1}")
+        raise ValueError(f"faces refer to vertices outside 0..{screen.shape[1] - 1}")
     size = (len(screen), height, width)
     face = np.full(size, -1, np.int32)
     barycentric = np.zeros((*size, 3), np.float32)
     depth = np.full(size, np.inf, np.float32)
-    _draw(
+    _rasterise(
         np.ascontiguousarray(screen, np.float32),
         np.ascontiguousarray(faces, np.int32),
         face, barycentric, depth,
@@ -71,18 +71,18 @@ def rasterise(screen: Float32Array, faces: Faces, height: int, width: int) -> Fr
 
 
 def interpolate(fragments: Fragments, faces: Faces, values: Float32Array) -> Float32Array:
-    """Values at vertices, [V, C] or [B, V, C], as seen in every pixel, [B, H, W, C]; 0 outside."""
+    """Interpolate vertex values [V, C] or [B, V, C] to pixels [B, H, W, C]; 0 in the background."""
     batch, row, column = np.nonzero(fragments.face >= 0)
     corners = faces[fragments.face[batch, row, column]]
-    at_corners = values[corners] if values.ndim == 2 else values[batch[:, None], corners]
+    corner_values = values[corners] if values.ndim == 2 else values[batch[:, None], corners]
     weights = fragments.barycentric[batch, row, column]
-    result = np.zeros((*fragments.face.shape, values.shape[-1]), np.float32)
-    result[batch, row, column] = np.einsum("nk,nkc->nc", weights, at_corners)
-    return result
+    pixels = np.zeros((*fragments.face.shape, values.shape[-1]), np.float32)
+    pixels[batch, row, column] = np.einsum("nk,nkc->nc", weights, corner_values)
+    return pixels
 
 
 @numba.njit(nogil=True, cache=True)
-def _draw(
+def _rasterise(
     screen: Float32Array,
     faces: Faces,
     face: NDArray[np.int32],

@@ -1,4 +1,4 @@
-"""Structure maps of the people in images, from any side: drawn when they are needed."""
+"""Body maps of the people in images from any viewpoint, rendered on demand."""
 
 from __future__ import annotations
 
@@ -10,30 +10,31 @@ import numpy as np
 import torch
 from scipy.spatial.transform import Rotation
 
-from reid_gen.body.camera import project, turned, upright
+from reid_gen.body.camera import pelvis_up_axis, project, rotate_bodies
 from reid_gen.body.model import BodyModel
-from reid_gen.body.render.map_kinds import PAINTED, Mesh, draw_structure
+from reid_gen.body.render.map_kinds import MAP_KINDS, Mesh, render_body_maps
 from reid_gen.body.render.rasterise import Rasteriser, rasterise
-from reid_gen.body.render.texture import look_alikes, paint
+from reid_gen.body.render.texture import sample_vertex_colours, similar_vertices
 from reid_gen.body.table import BodyTable
+from reid_gen.choices import MapName
 from reid_gen.types import Float32Array, Int64Array, Uint8Array
 
-BODY = "body"
-"""The axis that bodies turn about unless it is the picture's."""
+BODY_AXIS = "body"
+"""Rotation about each body's own up axis; the alternative is the image's vertical."""
 
 
-class StructureMaps:
-    """Draws bodies of a table as their images would show them after a turn.
+class BodyMapRenderer:
+    """Renders body maps of the images in a body table, with each body rotated by a given angle.
 
-    Threads may share one: drawing releases Python's lock.
+    Thread-safe; rendering releases the GIL.
 
     Args:
-        table: The bodies.
-        model: What their parameters are of.
-        height: Of a map in pixels.
-        width: Of a map in pixels.
-        rasteriser: One of ``backends.RASTERISERS``.
-        axis: What bodies turn about: the upright axis of each (``body``) or the picture's vertical
+        table: Body parameters of the images.
+        model: Body model that the parameters belong to.
+        height: Map height in pixels.
+        width: Map width in pixels.
+        rasteriser: One of ``rasterisers.RASTERISERS``.
+        axis: Rotation axis: each body's own up axis (``body``), or the image's vertical
             (``picture``), as in GCL.
     """
 
@@ -44,7 +45,7 @@ class StructureMaps:
         height: int,
         width: int,
         rasteriser: Rasteriser = rasterise,
-        axis: str = BODY,
+        axis: str = BODY_AXIS,
     ) -> None:
         self.table = table
         self.model = model
@@ -55,55 +56,64 @@ class StructureMaps:
 
     def __call__(
         self,
-        kind: str,
+        kind: MapName,
         keys: Sequence[str],
         degrees: Float32Array,
-        pictures: Uint8Array | None = None,
+        images: Uint8Array | None = None,
     ) -> Float32Array:
-        """Maps in -1..1, [B, C, H, W].
+        """Render the body maps of B images.
 
         Args:
-            kind: A key of ``structure.KINDS``.
-            keys: Of B images.
-            degrees: How far each is turned, in the direction of ``camera.turned``, [B].
-            pictures: The images themselves, for maps that are ``painted`` after them,
-                [B, H, W, 3] uint8.
+            kind: A key of ``map_kinds.MAP_KINDS``.
+            keys: Keys of the images.
+            degrees: Rotation angle of each body, as in ``camera.rotate_bodies``, [B].
+            images: RGB values of the images, [B, H, W, 3] uint8; needed for ``painted`` maps only.
+
+        Returns:
+            Maps in -1..1, [B, C, H, W].
 
         Raises:
             UserError: If the table lacks an image, or the kind is unknown.
         """
         mesh = self.meshes(keys, degrees)
-        if kind == PAINTED:
-            assert pictures is not None
-            mesh = replace(mesh, colours=self._colours(keys, pictures))
-        return draw_structure(mesh, kind, self.height, self.width)
+        if MAP_KINDS[kind].textured:
+            assert images is not None
+            mesh = replace(mesh, colours=self._vertex_colours(keys, images))
+        return render_body_maps(mesh, kind, self.height, self.width)
 
-    def _colours(self, keys: Sequence[str], pictures: Uint8Array) -> Float32Array:
-        """Of the bodies' surfaces, [B, V, 3]; an image that is asked for twice is painted once."""
-        names, first, row = np.unique(keys, return_index=True, return_inverse=True)
-        seen = self.meshes([str(name) for name in names], np.zeros(len(names), np.float32))
-        fragments = self.rasteriser(seen.screen, seen.faces, self.height, self.width)
-        colours = paint(pictures[first], fragments, seen.faces, self._alike)
+    def _vertex_colours(self, keys: Sequence[str], images: Uint8Array) -> Float32Array:
+        """Sample vertex colours from the images, [B, V, 3]; repeated images are sampled once."""
+        unique_keys, first, row = np.unique(keys, return_index=True, return_inverse=True)
+        degrees = np.zeros(len(unique_keys), np.float32)
+        mesh = self.meshes([str(key) for key in unique_keys], degrees)
+        fragments = self.rasteriser(mesh.screen, mesh.faces, self.height, self.width)
+        colours = sample_vertex_colours(
+            images[first], fragments, mesh.faces, self._similar_vertices
+        )
         return colours[row]
 
     @cached_property
-    def _alike(self) -> Int64Array:
-        return look_alikes(self.model.arrays.template)
+    def _similar_vertices(self) -> Int64Array:
+        return similar_vertices(self.model.arrays.template)
 
     def meshes(self, keys: Sequence[str], degrees: Float32Array) -> Mesh:
-        """The turned bodies of B images.
+        """Build the rotated meshes of B images.
+
+        Args:
+            keys: Keys of the images.
+            degrees: Rotation angle of each body, [B].
 
         Raises:
             UserError: If the table lacks an image.
         """
-        bodies = self.table.of(keys)
+        bodies = self.table.select(keys)
         rotation = Rotation.from_rotvec(bodies.pose.reshape(-1, 3)).as_matrix()
         matrices = torch.from_numpy(rotation.reshape(-1, 24, 3, 3)).float()
         with torch.no_grad():
             posed = self.model(matrices, torch.from_numpy(bodies.shape))
-        about_pelvis = (posed.vertices - posed.joints[:, :1]).numpy()
-        up = upright(bodies.pose) if self.axis == BODY else None
-        vertices = turned(about_pelvis, degrees, up)
+        relative_to_pelvis = (posed.vertices - posed.joints[:, :1]).numpy()
+        up = pelvis_up_axis(bodies.pose) if self.axis == BODY_AXIS else None
+        vertices = rotate_bodies(relative_to_pelvis, degrees, up)
         screen = project(vertices, bodies.camera, self.height, self.width, bodies.size)
         return Mesh(
             vertices,
