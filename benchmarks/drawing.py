@@ -15,14 +15,14 @@ from functools import partial
 import numpy as np
 import torch
 
-from reid_gen.body.model import built_in
-from reid_gen.body.render.map_kinds import MAP_KINDS, draw_structure
+from reid_gen.body.model import built_in_body
+from reid_gen.body.render.map_kinds import MAP_KINDS, render_body_maps
 from reid_gen.body.render.rasterisers import RASTERISERS
 from reid_gen.errors import UserError
 from reid_gen.files import as_json
 from reid_gen.pedestrians.renderer import Studio
 from reid_gen.training.run import environment
-from tests.body.shapes import walkers
+from tests.body.shapes import walking_meshes
 from tests.reference.raster import rasterise as slow_rasterise
 
 BATCH = 32
@@ -32,7 +32,7 @@ SECONDS = 2.0
 def main() -> None:
     """Measure and print one JSON object."""
     torch.set_num_threads(1)
-    result: dict[str, object] = {**environment(), "vertices": len(built_in().arrays.template)}
+    result: dict[str, object] = {**environment(), "vertices": len(built_in_body().arrays.template)}
     for height, width in ((128, 64), (256, 128)):
         result[f"{height} x {width}"] = measure(height, width)
     print(as_json(result))
@@ -40,7 +40,7 @@ def main() -> None:
 
 def measure(height: int, width: int) -> dict[str, float]:
     """Rates at one size."""
-    mesh = walkers(BATCH, height, width)
+    mesh = walking_meshes(BATCH, height, width)
     mesh = replace(mesh, colours=np.zeros_like(mesh.vertices))
     rates = {}
     for name, draw in RASTERISERS.items():
@@ -49,7 +49,7 @@ def measure(height: int, width: int) -> dict[str, float]:
             call = partial(draw, mesh.screen, mesh.faces, height, width)
             rates[f"z-buffer, {name}"] = rate(call, BATCH)
     for kind in MAP_KINDS:
-        rates[kind] = rate(partial(draw_structure, mesh, kind, height, width), BATCH)
+        rates[kind] = rate(partial(render_body_maps, mesh, kind, height, width), BATCH)
     studio = Studio(1, height, width)
     takes = [studio.take(person, 0, repeat) for person in range(4) for repeat in range(4)]
     rates["rendered crop"] = rate(lambda: [studio.photograph(take) for take in takes], len(takes))

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from reid_gen.body.model import built_in
+from reid_gen.body.model import built_in_body
 from reid_gen.body.render.map_kinds import MAP_KINDS
-from reid_gen.body.render.structure_maps import StructureMaps
+from reid_gen.body.render.structure_maps import BodyMapRenderer
 from reid_gen.body.table import BodyTable
 from reid_gen.data.images import save_image
 from reid_gen.pedestrians.renderer import Studio, Take
@@ -83,7 +83,7 @@ def structures(studio: Studio) -> Uint8Array:
         size=np.array([[studio.height, studio.width]]),
         source="truth",
     )
-    maps = StructureMaps(table, built_in(), studio.height, studio.width)
+    maps = BodyMapRenderer(table, built_in_body(), studio.height, studio.width)
     drawn = []
     for kind in MAP_KINDS:
         shown = maps(kind, table.keys * len(TURNS), np.array(TURNS, np.float32), pictures)

@@ -25,24 +25,24 @@ from torch.nn import functional as F
 from torchvision.transforms.v2 import functional as T
 
 from reid_gen.body.camera import project
-from reid_gen.body.estimate.estimator import MeshRecovery
-from reid_gen.body.estimate.int8_weights import pack
+from reid_gen.body.estimate.estimator import RegressorEstimator
+from reid_gen.body.estimate.int8_weights import quantise
 from reid_gen.body.estimate.regressor import (
     HEIGHT,
     WIDTH,
-    Estimate,
-    Lesson,
+    BodyEstimate,
+    BodyTarget,
     MeshRegressor,
-    lesson_terms,
-    seen_joints,
+    project_joints,
+    regressor_losses,
 )  # fmt: skip
-from reid_gen.body.model import BodyModel, built_in
+from reid_gen.body.model import BodyModel, built_in_body
 from reid_gen.body.render.rasterise import rasterise
 from reid_gen.files import as_json
 from reid_gen.pedestrians.regressor_samples import Lessons, draw_lessons
 from reid_gen.pedestrians.renderer import Studio
 
-WEIGHTS = {"rotation": 4.0, "joints": 20.0, "seen": 10.0, "shape": 0.03, "confidence": 0.3}
+WEIGHTS = {"rotation": 4.0, "joints": 20.0, "joints_2d": 10.0, "shape": 0.03, "confidence": 0.3}
 MIRRORED = [0, 2, 1, 3, 5, 4, 6, 8, 7, 9, 11, 10, 12, 14, 13, 15, 17, 16, 19, 18, 21, 20, 23, 22]
 CHUNK = 200
 
@@ -99,11 +99,11 @@ def load(paths: list[Path]) -> dict[str, Tensor]:
     }
 
 
-def lesson_of(body: BodyModel, columns: dict[str, Tensor]) -> Lesson:
+def lesson_of(body: BodyModel, columns: dict[str, Tensor]) -> BodyTarget:
     """What some rows show."""
-    joints = body.joints(columns["rotation"], columns["shape"])
-    seen = seen_joints(joints, columns["camera"])
-    return Lesson(columns["rotation"], columns["shape"], joints, seen, columns["person"])
+    joints = body.forward_joints(columns["rotation"], columns["shape"])
+    seen = project_joints(joints, columns["camera"])
+    return BodyTarget(columns["rotation"], columns["shape"], joints, seen, columns["person"])
 
 
 def mirror(columns: dict[str, Tensor], which: Tensor) -> dict[str, Tensor]:
@@ -161,7 +161,7 @@ def disturb(pixels: Tensor) -> Tensor:
 def train_regressor(options: argparse.Namespace) -> None:
     """Train for some minutes with a cosine schedule, then write half-precision weights."""
     torch.manual_seed(0)
-    body = built_in()
+    body = built_in_body()
     columns, held_out = load(options.lessons), load([options.held_out])
     there = columns["person"]
     if len(there) <= options.batch:
@@ -170,9 +170,10 @@ def train_regressor(options: argparse.Namespace) -> None:
             "render more with --count, or give a smaller --batch"
         )
     regressor = MeshRegressor().to(memory_format=torch.channels_last)
-    regressor.begin_at(*(columns[name][there].mean(0) for name in ("rotation", "shape", "camera")))
+    mean_body = [columns[name][there].mean(0) for name in ("rotation", "shape", "camera")]
+    regressor.set_mean_body(*mean_body)
     if options.start:
-        regressor.load_state_dict(MeshRecovery(options.start).regressor.state_dict())
+        regressor.load_state_dict(RegressorEstimator(options.start).regressor.state_dict())
     optimizer = torch.optim.AdamW(regressor.parameters(), 6e-4, weight_decay=1e-2)
     started, step, spent = time.time(), 0, 0.0
     while spent < 1:
@@ -191,8 +192,8 @@ def train_regressor(options: argparse.Namespace) -> None:
             images = disturb(batch["pixels"])
             with torch.autocast("cpu", torch.bfloat16):
                 estimate = regressor(images)
-            joints = body.joints(estimate.rotation, estimate.shape)
-            terms = lesson_terms(estimate, joints, lesson_of(body, batch))
+            joints = body.forward_joints(estimate.rotation, estimate.shape)
+            terms = regressor_losses(estimate, joints, lesson_of(body, batch))
             optimizer.zero_grad()
             torch.stack([WEIGHTS[name] * term for name, term in terms.items()]).sum().backward()
             torch.nn.utils.clip_grad_norm_(regressor.parameters(), 2.0)
@@ -207,20 +208,21 @@ def train_regressor(options: argparse.Namespace) -> None:
             if spent >= 1:
                 break
     about = {"trained_on": "rendered people", "steps": str(step)}
-    save_file(pack(regressor.state_dict()), options.out, about)
+    save_file(quantise(regressor.state_dict()), options.out, about)
 
 
 @torch.no_grad()
 def test_regressor(options: argparse.Namespace) -> None:
     """Print what :func:`measure` finds, the error of every joint, and the IoU of silhouettes."""
-    body, columns = built_in(), load([options.held_out])
-    regressor = MeshRecovery(options.weights).regressor
+    body, columns = built_in_body(), load([options.held_out])
+    regressor = RegressorEstimator(options.weights).regressor
     found = measure(regressor, body, columns)
     there = columns["person"]
     estimate = estimate_all(regressor, columns["pixels"][there])
     true = {name: columns[name][there] for name in ("rotation", "shape", "camera")}
-    joints = body.joints(estimate.rotation, estimate.shape)
-    away = (joints - joints[:, :1]) - _relative(body.joints(true["rotation"], true["shape"]))
+    joints = body.forward_joints(estimate.rotation, estimate.shape)
+    true_joints = body.forward_joints(true["rotation"], true["shape"])
+    away = (joints - joints[:, :1]) - _relative(true_joints)
     one = silhouettes(body, estimate.rotation, estimate.shape, estimate.camera)
     two = silhouettes(body, true["rotation"], true["shape"], true["camera"])
     overlap = (one & two).sum((1, 2)) / (one | two).sum((1, 2)).clip(1)
@@ -242,15 +244,15 @@ def silhouettes(body: BodyModel, rotation: Tensor, shape: Tensor, camera: Tensor
     return np.concatenate(drawn)
 
 
-def estimate_all(regressor: MeshRegressor, pixels: Tensor) -> Estimate:
+def estimate_all(regressor: MeshRegressor, pixels: Tensor) -> BodyEstimate:
     """Of crops [N, HEIGHT, WIDTH, 3] in 0..255, as ``reid-gen meshes`` gets them."""
     was_training = regressor.training
     regressor.eval()
     with torch.no_grad():
         parts = [regressor(p.permute(0, 3, 1, 2).float() / 255) for p in pixels.split(256)]
     regressor.train(was_training)
-    columns = ([getattr(part, field.name) for part in parts] for field in fields(Estimate))
-    return Estimate(*(torch.cat(column) for column in columns))
+    columns = ([getattr(part, field.name) for part in parts] for field in fields(BodyEstimate))
+    return BodyEstimate(*(torch.cat(column) for column in columns))
 
 
 @torch.no_grad()
@@ -260,10 +262,11 @@ def measure(
     """Errors on held-out crops with a person: millimetres, degrees, pixels; and of the score."""
     estimate = estimate_all(regressor, columns["pixels"])
     lesson = lesson_of(body, columns)
-    joints = body.joints(estimate.rotation, estimate.shape)
+    joints = body.forward_joints(estimate.rotation, estimate.shape)
     there = lesson.person
     found, true = _relative(joints[there]), _relative(lesson.joints[there])
-    pixel = (seen_joints(joints, estimate.camera) - lesson.seen).norm(dim=-1)[there] * HEIGHT / 2
+    error = (project_joints(joints, estimate.camera) - lesson.joints_2d).norm(dim=-1)[there]
+    pixel = error * HEIGHT / 2
     turn = _yaw(estimate.rotation[there]) - _yaw(lesson.rotation[there])
     turn = ((turn + math.pi) % (2 * math.pi) - math.pi).abs() * 180 / math.pi
     return {

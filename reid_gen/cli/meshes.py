@@ -22,7 +22,7 @@ from reid_gen.cli.options import (
 from reid_gen.cli.results import Results
 
 if TYPE_CHECKING:
-    from reid_gen.body.estimate.estimator import Recovery
+    from reid_gen.body.estimate.estimator import BodyEstimator
     from reid_gen.body.model import BodyModel
     from reid_gen.body.table import BodyTable
 
@@ -79,19 +79,19 @@ def meshes(
     _refuse_unused(rasteriser, sheet, keypoints, masks)
     dataset = load_dataset(name, root)
 
-    from reid_gen.body.estimate.splits import Refined, recover_split, splits_of
+    from reid_gen.body.estimate.splits import RefinedEstimator, estimate_split, images_by_split
     from reid_gen.body.model import load_body
     from reid_gen.body.render.rasterisers import load_rasteriser
 
     draw = load_rasteriser(rasteriser or "numba")
-    splits = splits_of(dataset)
+    splits = images_by_split(dataset)
     paths = {image.key: image.path for split in splits.values() for image in split}
     model = load_body(body)
     recovery = _recovery(weights, folder, model, paths)
     if keypoints or masks:
-        recovery = Refined(recovery, EvidenceFiles(keypoints, masks, paths), model, draw)
+        recovery = RefinedEstimator(recovery, EvidenceFiles(keypoints, masks, paths), model, draw)
     whole = [
-        recover_split(
+        estimate_split(
             split, out / f"{label}.npz", recovery,
             shard=shard, workers=workers, progress=Terminal(),
         )
@@ -114,13 +114,13 @@ def meshes(
 
 def _describe(tables: Mapping[str, BodyTable], out: Path, results: Results) -> None:
     """Say how good the bodies are, and list the doubtful ones."""
-    from reid_gen.body.estimate.splits import LISTED, LOW, list_low
+    from reid_gen.body.estimate.splits import LOW_SCORE, LOW_SCORES_FILE, write_low_scores
 
-    low = list_low(list(tables.values()), out / LISTED)
+    low = write_low_scores(list(tables.values()), out / LOW_SCORES_FILE)
     means = {split: float(table.score.mean()) for split, table in tables.items()}
     for split, table in tables.items():
         results.say(f"{split}: {len(table.keys):,} bodies, mean score {means[split]:.2f}")
-    results.say(f"{low:,} scores are below {LOW}: {out / LISTED}")
+    results.say(f"{low:,} scores are below {LOW_SCORE}: {out / LOW_SCORES_FILE}")
     splits = {
         split: {"bodies": len(table.keys), "mean_score": round(means[split], 4)}
         for split, table in tables.items()
@@ -160,13 +160,13 @@ def _is_checkpoint(weights: Path | None) -> bool:
 
 def _recovery(
     weights: Path | None, folder: Path | None, model: BodyModel, paths: Mapping[str, Path]
-) -> Recovery:
-    from reid_gen.body.estimate.estimator import MeshRecovery
-    from reid_gen.body.estimate.foreign_checkpoints import CheckpointRecovery
-    from reid_gen.body.estimate.foreign_files import ForeignFiles
+) -> BodyEstimator:
+    from reid_gen.body.estimate.estimator import RegressorEstimator
+    from reid_gen.body.estimate.foreign_checkpoints import CheckpointEstimator
+    from reid_gen.body.estimate.foreign_files import PrecomputedBodies
 
     if folder is not None:
-        return ForeignFiles(folder, paths, model)
+        return PrecomputedBodies(folder, paths, model)
     if weights is not None and _is_checkpoint(weights):
-        return CheckpointRecovery(weights, model)
-    return MeshRecovery(weights)
+        return CheckpointEstimator(weights, model)
+    return RegressorEstimator(weights)

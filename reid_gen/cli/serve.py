@@ -70,8 +70,8 @@ def _turn(run: Path) -> Callable[[str | None], Pictures]:
     """From a picture's file to its views."""
     from functools import partial
 
-    from reid_gen.body.estimate.estimator import MeshRecovery
+    from reid_gen.body.estimate.estimator import RegressorEstimator
     from reid_gen.builders.saved_run import open_run
     from reid_gen.report.app import turns
 
-    return partial(turns, open_run(run).renderer, MeshRecovery())
+    return partial(turns, open_run(run).renderer, RegressorEstimator())

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from scipy.spatial.transform import Rotation
 
-from reid_gen.body.model import BodyModel, Posed, built_in
+from reid_gen.body.model import BodyModel, PosedBodies, built_in_body
 from reid_gen.pedestrians.cameras import Camera, draw_camera
 from reid_gen.pedestrians.compositing import FINER, Shot, compose, draw_shot, expose
 from reid_gen.pedestrians.gait import walking_poses
@@ -72,7 +72,7 @@ class Studio:
         self.seed = seed
         self.height = height
         self.width = width
-        self.body = built_in().arrays
+        self.body = built_in_body().arrays
         self.marks = Landmarks(self.body)
         # People and cameras are used for many crops in a row.
         self._dressed = lru_cache(maxsize=8)(self._dress)
@@ -139,7 +139,7 @@ class Studio:
         yaw = float(np.rad2deg(take.shot.framing.yaw) % 360)
         return Truth(pose, person.shape, camera, yaw)
 
-    def _stand(self, number: int, pose: Float32Array, framing: Framing) -> tuple[Posed, View]:
+    def _stand(self, number: int, pose: Float32Array, framing: Framing) -> tuple[PosedBodies, View]:
         person, _, model = self._dressed(number)
         rotation = Rotation.from_rotvec(pose).as_matrix().astype(np.float32)
         with torch.no_grad():

@@ -8,7 +8,7 @@ import numpy as np
 
 from reid_gen.body.model import BodyModel
 from reid_gen.body.render.rasterise import Rasteriser, rasterise
-from reid_gen.body.render.structure_maps import StructureMaps
+from reid_gen.body.render.structure_maps import BodyMapRenderer
 from reid_gen.body.table import BodyTable
 from reid_gen.data.images import decode
 from reid_gen.data.sampling import evenly_spaced_indices
@@ -38,11 +38,11 @@ def bodies_sheet(
         UserError: If the table has no row for an image.
     """
     places = evenly_spaced_indices(len(images), rows)
-    maps = StructureMaps(table, model, HEIGHT, WIDTH, rasteriser)
+    maps = BodyMapRenderer(table, model, HEIGHT, WIDTH, rasteriser)
     return np.concatenate([_row(images[place], maps) for place in places])
 
 
-def _row(image: Image, maps: StructureMaps) -> Uint8Array:
+def _row(image: Image, maps: BodyMapRenderer) -> Uint8Array:
     crop = decode(image.path, HEIGHT, WIDTH)
     unturned, all_turns = ([image.key], TURNS[:1]), ([image.key] * len(TURNS), TURNS)
     body = _shown(maps("parts", *unturned))[0]

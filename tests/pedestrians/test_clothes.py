@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from reid_gen.body.model import built_in
+from reid_gen.body.model import built_in_body
 from reid_gen.pedestrians.garments import BAG, BODY, BOTTOM, HAIR, TOP, Landmarks, dress
 from reid_gen.pedestrians.people import SHARE, draw_person
 from reid_gen.pedestrians.texture import paint
@@ -13,7 +13,7 @@ PLAIN = {"pattern": "plain", "logo": "none", "bag": "none", "hair": "short", "to
 
 @pytest.fixture(scope="module")
 def body():
-    return built_in().arrays
+    return built_in_body().arrays
 
 
 def person(body, number=0, **changes):

@@ -50,7 +50,7 @@ def test_the_same_seed_gives_the_same_bytes_in_one_process_and_in_two(album, tmp
 def test_every_crop_has_its_true_body(album):
     dataset = load_dataset("pedestrians", album)
     table = load_table(album / "bodies" / "train.npz")
-    bodies = table.of([image.key for image in dataset.train])
+    bodies = table.select([image.key for image in dataset.train])
     assert bodies.keys == tuple(image.key for image in dataset.train)
     assert (bodies.score == 1).all()
     assert (bodies.size == [64, 32]).all()

@@ -14,7 +14,7 @@ from reid_gen.training import run as run_module
 from reid_gen.training.metrics_log import read_metrics
 from reid_gen.training.run import resume_run
 from tests.data.real_format import make_market
-from tests.generators.scenes import bodies
+from tests.generators.scenes import make_body_table
 from tests.training.joint import write_joint_config
 from tests.training.small import experiment, stop_after, train, write_config
 
@@ -97,10 +97,10 @@ def test_a_stage_learns_from_the_labels_of_a_source_data_set(config, tmp_path):
 
 
 def test_missing_bodies_and_bodies_of_other_images_are_named(config, tmp_path):
-    with pytest.raises(UserError, match=r"no body parameters at .*train.npz; make them with"):
+    with pytest.raises(UserError, match=r"no body parameters at .*train.npz; create them with"):
         experiment(config, f"generator.bodies={tmp_path / 'nowhere'}")
     other = load_dataset("market1501", make_market(tmp_path / "other", people=3)).train
-    save_table(bodies(other), tmp_path / "others" / "train.npz")
+    save_table(make_body_table(other), tmp_path / "others" / "train.npz")
     with pytest.raises(UserError, match=r"no body parameters for .* the file belongs to other"):
         experiment(config, f"generator.bodies={tmp_path / 'others'}")
 
