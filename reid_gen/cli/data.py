@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, get_args
 
 import click
 
+from reid_gen.choices import GroupShare
 from reid_gen.cli.command import Group
 from reid_gen.cli.options import (
     COUNT_RANGE,
@@ -157,7 +158,7 @@ def render(
 @data.command()
 @click.option(
     "--share",
-    type=click.Choice(["pose", "looks"]),
+    type=click.Choice(get_args(GroupShare)),
     required=True,
     help="Of a group: one pose of different people, or one person in different poses.",
 )
@@ -175,7 +176,7 @@ def render(
 @click.option("--sheet", type=PICTURE, help="Draw some into a .png or .jpg.")
 @FILES_FORCE
 def groups(
-    share: Literal["pose", "looks"],
+    share: GroupShare,
     count: int,
     members: int,
     seed: int,
@@ -226,7 +227,7 @@ def _print(report: CheckReport, on_stderr: bool) -> None:
 
     rows = []
     for split in report.splits:
-        found, official = split.found, split.official
+        found, official = split.actual, split.official
         expected = (
             "-"
             if official is None

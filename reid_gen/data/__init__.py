@@ -1,1 +1,1 @@
-"""Data sets on disk, decoding, augmentation and sampling."""
+"""Data sets: readers, image decoding, augmentation, batch sampling and files of features."""

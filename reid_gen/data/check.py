@@ -1,4 +1,4 @@
-"""Comparing a data set on disk with its official counts."""
+"""Check of a data set on disk: counts per split against the official ones, and decoding."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from reid_gen.types import UNKNOWN, Image, Int64Array
 
 @dataclass(frozen=True)
 class SplitCheck:
-    """One split: what is there, and what should be (None for own data).
+    """Counts of one split.
 
     Attributes:
         name: train, query or gallery.
-        found: Counts on disk; pids is 0 for unlabelled images.
-        official: Counts of the authors.
+        actual: Counts on disk; ``pids`` is 0 for unlabelled images.
+        official: Counts that the authors of the data set state; None if there are none.
     """
 
     name: str
-    found: Counts
+    actual: Counts
     official: Counts | None
 
     @property
     def agrees(self) -> bool:
-        """Whether nothing differs from the official counts."""
-        return self.official is None or self.found == self.official
+        """Whether the counts are the official ones, or there are no official ones."""
+        return self.official is None or self.actual == self.official
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,9 @@ class CheckReport:
     """Result of :func:`check_dataset`.
 
     Attributes:
-        splits: Every split there is.
+        splits: Checks of the splits that the data set has.
         unreadable: Files that do not decode.
-        notes: What the reader of the data set has to say.
+        notes: Notes of the data set's reader, such as its version.
     """
 
     splits: tuple[SplitCheck, ...]
@@ -56,11 +56,11 @@ class CheckReport:
         return not self.unreadable and all(split.agrees for split in self.splits)
 
     def as_dict(self) -> dict[str, Any]:
-        """The findings as plain values, for JSON."""
+        """The report as plain values, for JSON."""
         return {
             "splits": {
                 split.name: {
-                    "found": asdict(split.found),
+                    "found": asdict(split.actual),
                     "official": None if split.official is None else asdict(split.official),
                 }
                 for split in self.splits
@@ -76,49 +76,47 @@ def check_dataset(name: str, root: Path) -> CheckReport:
     """Count images, ids and cameras per split, and decode every file.
 
     Args:
-        name: A key of the table of data sets.
-        root: Folder that holds it.
+        name: A key of ``DATASETS``.
+        root: Root folder of the data set.
 
     Returns:
-        The findings.
+        The counts per split and the files that do not decode.
 
     Raises:
         UserError: If the data set cannot be read at all.
     """
     dataset = load_dataset(name, root)
     official = DATASETS[name].official
-    parts: list[tuple[str, Sequence[Image], Int64Array | None]] = [
+    splits: list[tuple[str, Sequence[Image], Int64Array | None]] = [
         ("train", dataset.train, dataset.train_pids)
     ]
     if dataset.query is not None:
-        parts.append(("query", dataset.query.images, dataset.query.pids))
+        splits.append(("query", dataset.query.images, dataset.query.pids))
     if dataset.gallery is not None:
-        parts.append(("gallery", dataset.gallery.images, dataset.gallery.pids))
-    images = [image for _, split, _ in parts for image in split]
+        splits.append(("gallery", dataset.gallery.images, dataset.gallery.pids))
     return CheckReport(
         splits=tuple(
-            SplitCheck(split, _count(members, pids, DATASETS[name].distractor), official.get(split))
-            for split, members, pids in parts
+            SplitCheck(split, _count(images, pids, DATASETS[name].distractor), official.get(split))
+            for split, images, pids in splits
         ),
-        unreadable=_unreadable(images),
+        unreadable=_unreadable([image for _, images, _ in splits for image in images]),
         notes=dataset.notes,
     )
 
 
 def _count(images: Sequence[Image], pids: Int64Array | None, distractor: int | None) -> Counts:
-    people = set() if pids is None else set(np.unique(pids).tolist())
+    distinct_pids = set() if pids is None else set(np.unique(pids).tolist())
     cameras = {image.camid for image in images}
-    return Counts(len(images), len(people - {distractor, UNKNOWN}), len(cameras - {None}))
+    return Counts(len(images), len(distinct_pids - {distractor, UNKNOWN}), len(cameras - {None}))
 
 
 def _unreadable(images: Sequence[Image]) -> tuple[UnreadableImage, ...]:
-    def fault(image: Image) -> UnreadableImage | None:
+    def decoding_error(image: Image) -> UnreadableImage | None:
         try:
             decode(image.path)
-        except UnreadableImage as failure:
-            return failure
+        except UnreadableImage as error:
+            return error
         return None
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        faults = pool.map(fault, images)
-        return tuple(found for found in faults if found is not None)
+        return tuple(error for error in pool.map(decoding_error, images) if error is not None)

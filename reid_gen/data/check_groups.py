@@ -1,4 +1,4 @@
-"""Groups on disk against what is said of them."""
+"""Check of positive groups on disk: number of images, and files against their checksums."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from reid_gen.errors import UserError, join_some
 
 
 def check_groups(groups: Groups) -> None:
-    """Compare files with lines, and their numbers with the header.
+    """Compare the image files with the manifests, and their number with the header.
 
     Raises:
         UserError: Naming groups with too few or too many members, and files that are missing,
-            differ or have no line.
+            differ from their checksum or have no manifest line.
     """
     members, sources = groups.about.get("members"), groups.about["sources"]
     if members is None:
@@ -23,34 +23,34 @@ def check_groups(groups: Groups) -> None:
             f"{groups.folder / HEADER} does not say how many members a group has, so they cannot "
             'be counted; add "members" to it'
         )
-    uncounted = list(_uncounted(groups, members, sources))
-    if uncounted:
+    miscounts = list(_miscounts(groups, members, sources))
+    if miscounts:
         raise UserError(
             f"{groups.folder} lists {len(groups.members)} images, and its {HEADER} says {members} "
-            f"in each of {sources} groups: {join_some(uncounted)}; remove the part-* folders of "
-            "these and go on with the command that made them"
+            f"in each of {sources} groups: {join_some(miscounts)}; remove their part-* folders and "
+            "run the command that generated them again"
         )
-    bad = []
+    damaged = []
     for member in groups.members:
         file = groups.folder / member.file
         if not file.is_file():
-            bad.append(f"{member.file} is missing")
+            damaged.append(f"{member.file} is missing")
         elif hashlib.sha256(file.read_bytes()).hexdigest() != member.sha256:
-            bad.append(f"{member.file} differs from its checksum")
-    if bad:
+            damaged.append(f"{member.file} differs from its checksum")
+    if damaged:
         raise UserError(
-            f"{groups.folder}: {len(bad)} of {len(groups.members)} images are damaged: "
-            f"{join_some(bad)}; remove their part-* folders and generate again"
+            f"{groups.folder}: {len(damaged)} of {len(groups.members)} images are damaged: "
+            f"{join_some(damaged)}; remove their part-* folders and generate again"
         )
 
 
-def _uncounted(groups: Groups, members: object, sources: object) -> Iterator[str]:
-    """What is too few or too many."""
+def _miscounts(groups: Groups, members: object, sources: object) -> Iterator[str]:
+    """Describe unlisted images, groups of the wrong size and a wrong number of groups."""
     listed = {member.file for member in groups.members}
     for file in sorted(groups.folder.glob("part-*/*.jpg")):
         name = file.relative_to(groups.folder).as_posix()
         if name not in listed:
-            yield f"{name} has no line"
+            yield f"{name} has no manifest line"
     counts = Counter(member.group for member in groups.members)
     yield from (f"group '{name}' has {n}" for name, n in counts.items() if n != members)
     if len(counts) != sources:

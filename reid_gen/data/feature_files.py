@@ -1,4 +1,4 @@
-"""Files of features from anywhere."""
+"""Reading features from .npy, .npz and .parquet files, with or without keys and labels."""
 
 from __future__ import annotations
 
@@ -18,19 +18,20 @@ READABLE_SUFFIXES = (".npy", ".npz", ".parquet")
 FEATURE_TABLE_SUFFIXES = (".npz", ".parquet")
 FEATURE, KEY, PATH, PID, CAMID = "feature", "key", "path", "pid", "camid"
 _BLOCK = 65536
+"""Rows that are normalised at once."""
 
 
 @dataclass(frozen=True)
 class Features:
-    """What a file holds.
+    """Content of a feature file.
 
     Attributes:
         source: The file.
-        features: [N, D] float32 or float16; of a ``.npy`` file, mapped and not read.
+        features: Features, [N, D] float32 or float16; memory-mapped if the file is ``.npy``.
         names: Keys of the images, [N]; None if the file has none.
-        paths: Where the images lay, [N]; None if the file does not say.
-        pids: [N], ``UNKNOWN`` where unknown or junk; None if none is known.
-        camids: [N], ``UNKNOWN`` where unknown.
+        paths: Paths of the images at extraction, [N]; None if the file has none.
+        pids: Person ids, [N], ``UNKNOWN`` where unknown or junk; None if all are.
+        camids: Cameras, [N], ``UNKNOWN`` where unknown.
     """
 
     source: Path
@@ -42,20 +43,20 @@ class Features:
 
     @property
     def keys(self) -> NDArray[np.str_]:
-        """Names of the images, [N]; their numbers if the file has none."""
+        """Keys of the images, [N]; row numbers if the file has no keys."""
         return np.arange(len(self.features)).astype(str) if self.names is None else self.names
 
 
 def read_features(path: Path, normalise: bool = False) -> Features:
-    """Read features.
+    """Read a feature file.
 
     Args:
-        path: ``.npy`` with [N, D]; ``.npz`` or ``.parquet`` with ``feature`` and, if they are
-            there, ``key``, ``path``, ``pid`` and ``camid``, as `reid-gen extract` writes them.
-        normalise: Whether to divide each row by its length, which needs memory for all of them.
+        path: ``.npy`` with [N, D]; ``.npz`` or ``.parquet`` with ``feature`` and optionally
+            ``key``, ``path``, ``pid`` and ``camid``, as `reid-gen extract` writes them.
+        normalise: Whether to L2-normalise each row; the file is then held in memory.
 
     Raises:
-        UserError: If there is no such file, or it holds something else.
+        UserError: If the file does not exist or is no valid feature file.
     """
     if path.suffix not in READABLE_SUFFIXES:
         raise UserError(f"{path} must end in {', '.join(READABLE_SUFFIXES)}")
@@ -63,23 +64,23 @@ def read_features(path: Path, normalise: bool = False) -> Features:
         raise UserError(f"no features at {path}; check the path")
     try:
         try:
-            features, columns = _contents(path)
+            features, columns = _read_columns(path)
         except (OSError, UserError):
             raise
         except Exception as error:  # a damaged file raises almost anything
             raise ValueError(str(error) or type(error).__name__) from error
         if features.ndim != 2 or features.dtype.kind != "f":
             raise ValueError(
-                f"{FEATURE} holds {features.dtype} {list(features.shape)}; floating-point "
-                "numbers [N, D] are wanted"
+                f"{FEATURE} holds {features.dtype} {list(features.shape)}; it must hold "
+                "floating-point numbers [N, D]"
             )
         for name, values in columns.items():
             if len(values) != len(features):
                 raise ValueError(f"{name} has {len(values)} rows and {FEATURE} has {len(features)}")
         if normalise:
-            features = _unit_rows(features)
+            features = _l2_normalise(features)
         elif features.dtype not in (np.float32, np.float16):
-            with np.errstate(over="ignore"):  # `check_features` refuses infinity by row
+            with np.errstate(over="ignore"):  # `check_features` reports infinity by row
                 features = features.astype(np.float32)
         pids, camids = (
             parse_ids(columns[name], name) if name in columns else np.full(len(features), UNKNOWN)
@@ -90,71 +91,78 @@ def read_features(path: Path, normalise: bool = False) -> Features:
         )
     except (OSError, ValueError) as error:
         reason = str(error).split("\n")[0]
-        raise UserError(f"{path} is no readable file of features: {reason}") from error
+        raise UserError(f"{path} is not a readable feature file: {reason}") from error
     return Features(path, features, names, paths, pids if (pids >= 0).any() else None, camids)
 
 
-def _contents(path: Path) -> tuple[NDArray[Any], dict[str, Column]]:
-    """Features, and the other columns."""
-    wanted = (FEATURE, KEY, PATH, PID, CAMID)
+def _read_columns(path: Path) -> tuple[NDArray[Any], dict[str, Column]]:
+    """Read the features and the other columns of a file."""
+    names = (FEATURE, KEY, PATH, PID, CAMID)
     if path.suffix == ".npy":
         return np.load(path, mmap_mode="r", allow_pickle=False), {}
     if path.suffix == ".npz":
-        arrays = read_npz(path, wanted)
+        arrays = read_npz(path, names)
         features = arrays.pop(FEATURE)
         columns = {name: np.ma.MaskedArray(np.atleast_1d(a)) for name, a in arrays.items()}
     else:
-        found = read_parquet(path, wanted)
-        features = _lists(found.pop(FEATURE))
-        columns = {name: arrow_column(values, name) for name, values in found.items()}
+        arrow_arrays = read_parquet(path, names)
+        features = _stack_lists(arrow_arrays.pop(FEATURE))
+        columns = {name: arrow_column(values, name) for name, values in arrow_arrays.items()}
     return features, columns
 
 
-def _lists(values: Any) -> NDArray[Any]:
-    """Rows [N, D] of an arrow array of lists.
+def _stack_lists(values: Any) -> NDArray[Any]:
+    """Stack an arrow array of lists to rows [N, D].
 
     Raises:
-        ValueError: Naming the rows that are null, hold a null, or have another length than most.
+        ValueError: Naming the rows that are null, contain a null, or differ in length from most.
     """
     from pyarrow import compute, types
 
     kind = values.type
     if not (types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)):
-        raise ValueError(f"{FEATURE} holds {kind}; lists of numbers are wanted")
+        raise ValueError(f"{FEATURE} holds {kind}; it must hold lists of numbers")
     flat = values.flatten()
     if not types.is_floating(flat.type):
-        raise ValueError(f"{FEATURE} holds {kind}; floating-point numbers are wanted")
+        raise ValueError(f"{FEATURE} holds {kind}; it must hold floating-point numbers")
     lengths = compute.list_value_length(values).fill_null(-1).to_numpy(zero_copy_only=False)
-    _refuse(lengths < 0, "null")
-    usual = int(np.bincount(lengths).argmax()) if len(lengths) else 0
-    _refuse(lengths != usual, f"not of the length of most, {usual}")
-    width = max(usual, 1)
-    null = flat.is_null().to_numpy(zero_copy_only=False).reshape(-1, width)
-    _refuse(null.any(axis=1), "null in part")
-    return np.asarray(flat.to_numpy(zero_copy_only=False)).reshape(len(lengths), usual)
+    _check_rows(lengths < 0, "null")
+    dimension = int(np.bincount(lengths).argmax()) if len(lengths) else 0
+    _check_rows(lengths != dimension, f"not of the length of most, {dimension}")
+    is_null = flat.is_null().to_numpy(zero_copy_only=False).reshape(-1, max(dimension, 1))
+    _check_rows(is_null.any(axis=1), "null in part")
+    return np.asarray(flat.to_numpy(zero_copy_only=False)).reshape(len(lengths), dimension)
 
 
-def _unit_rows(features: NDArray[Any]) -> Float32Array:
-    """Rows of length 1, [N, D] float32, in float64 so that no large or small number is lost."""
+def _l2_normalise(features: NDArray[Any]) -> Float32Array:
+    """L2-normalise rows to [N, D] float32; in float64, scaled by each row's maximum.
+
+    Squares of large or small values would overflow or underflow otherwise.
+    """
     result = np.empty(features.shape, np.float32)
     for start in range(0, len(features), _BLOCK):
         block = np.asarray(features[start : start + _BLOCK], np.float64)
-        largest = np.abs(block).max(axis=1, keepdims=True, initial=0)
-        _refuse(~np.isfinite(largest[:, 0]), "not finite", start)
-        _refuse(largest[:, 0] == 0, "all 0, which have no direction", start)
-        block = block / largest
+        maximum = np.abs(block).max(axis=1, keepdims=True, initial=0)
+        _check_rows(~np.isfinite(maximum[:, 0]), "not finite", start)
+        _check_rows(maximum[:, 0] == 0, "all 0, which have no direction", start)
+        block = block / maximum
         result[start : start + _BLOCK] = block / np.linalg.norm(block, axis=1, keepdims=True)
     return result
 
 
-def _refuse(bad: NDArray[np.bool_], what: str, start: int = 0) -> None:
-    """Stop if a row is bad.
+def _check_rows(invalid: NDArray[np.bool_], fault: str, start: int = 0) -> None:
+    """Check that no row is invalid.
+
+    Args:
+        invalid: Whether each row is invalid, [B].
+        fault: What is wrong with invalid rows.
+        start: Number of the first row.
 
     Raises:
-        ValueError: Naming the first rows.
+        ValueError: Naming the first invalid rows.
     """
-    rows = np.flatnonzero(bad) + start
+    rows = np.flatnonzero(invalid) + start
     if len(rows):
         raise ValueError(
-            f"{len(rows)} rows of {FEATURE} are {what}: {join_some(rows)}; leave them out"
+            f"{len(rows)} rows of {FEATURE} are {fault}: {join_some(rows)}; leave them out"
         )

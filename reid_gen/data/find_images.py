@@ -1,4 +1,4 @@
-"""The images that folders, files, globs and lists name: one finder for all commands."""
+"""Search for image files by folder, file, glob or list; shared by all commands and readers."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from reid_gen.errors import UserError
 from reid_gen.types import Image
 
 _LOG = logging.getLogger(__name__)
-_ARCHIVED = "__MACOSX"
-"""Folder of file attributes, named like the files, in archives that macOS makes."""
+_MACOS_ATTRIBUTES = "__MACOSX"
+"""Folder in archives made by macOS; it holds file attributes under the names of the files."""
 
 DirectoryEntry = os.DirEntry[str] | Path
 
 
 def find_images(sources: Sequence[str]) -> tuple[Image, ...]:
-    """Images meant by folders, files, globs and ``@list.txt`` files.
+    """Find the images that folders, files, globs and ``@list.txt`` files name.
 
-    A folder gives all images below it, sorted, with keys relative to it; a list file gives one path
-    a line, relative to the list; a glob gives its matches, sorted. The sources keep their order.
+    A folder yields all images below it, sorted, with keys relative to it. A list file has one path
+    per line, relative to the list. A glob yields its matches, sorted. Sources keep their order.
 
     Raises:
-        UserError: If a source matches nothing, or two images would have the same key.
+        UserError: If a source matches no image, or two images would have the same key.
     """
-    images = [image for source in sources for image in _source(source)]
+    images = [image for source in sources for image in _images_of(source)]
     counts = Counter(image.key for image in images)
     for key, count in counts.most_common(1):
         if count > 1:
@@ -43,45 +43,45 @@ def find_images(sources: Sequence[str]) -> tuple[Image, ...]:
     return tuple(images)
 
 
-def image_files(folder: Path, *, deep: bool = True) -> list[Path]:
-    """Image files in a folder, sorted by their names as text.
+def image_files(folder: Path, *, recursive: bool = True) -> list[Path]:
+    """List the image files in a folder, sorted by path.
 
-    Links are followed and each folder is read once. Hidden files, broken links and files with other
-    endings are passed over, and a warning counts them.
+    Links are followed, and each folder is read once. Hidden files, broken links and files with
+    other suffixes are skipped; a warning gives their number.
 
     Args:
-        folder: Where they lie.
-        deep: Whether to read the folders in it too.
+        folder: Folder to search.
+        recursive: Whether to search its subfolders too.
 
     Raises:
         UserError: If a folder cannot be read.
     """
-    passed: Counter[str] = Counter()
+    skipped: Counter[str] = Counter()
     images = [
-        here / entry.name
-        for here, entries in _walk(folder, passed, deep=deep)
+        parent / entry.name
+        for parent, entries in _walk(folder, skipped, recursive=recursive)
         for entry in entries
-        if _is_image(entry, passed)
+        if _is_image(entry, skipped)
     ]
-    _report(str(folder), passed)
+    _report(str(folder), skipped)
     return sorted(images, key=Path.as_posix)
 
 
 def readable_name(path: PurePath) -> str:
-    r"""A path with slashes; bytes that are not UTF-8 become ``\xb5``, which any file can hold."""
+    r"""Format a path with slashes, as valid UTF-8: other bytes are escaped, as in ``\xb5``."""
     return os.fsencode(path.as_posix()).decode("utf-8", "backslashreplace")
 
 
-def _source(source: str) -> list[Image]:
+def _images_of(source: str) -> list[Image]:
     path = Path(source)
     if source.startswith("@"):
-        return _listed(Path(source[1:]))
+        return _listed_images(Path(source[1:]))
     if path.is_dir():
         images = [Image(readable_name(p.relative_to(path)), p) for p in image_files(path)]
     elif path.exists():
         images = [Image(readable_name(path), path)]
     else:
-        images = [Image(readable_name(p), p) for p in _matches(source)]
+        images = [Image(readable_name(p), p) for p in _glob_images(source)]
     if not images:
         raise UserError(
             f"{source} matches no image; give a folder, a file, a quoted glob or @list.txt "
@@ -90,25 +90,25 @@ def _source(source: str) -> list[Image]:
     return images
 
 
-def _listed(file: Path) -> list[Image]:
+def _listed_images(file: Path) -> list[Image]:
     images = [Image(name, file.parent / name) for name in read_lines(file) if name]
     if not images:
-        raise UserError(f"the list {file} names no image")
+        raise UserError(f"the list {file} names no image; write one path per line")
     return images
 
 
-def _matches(pattern: str) -> list[Path]:
-    passed: Counter[str] = Counter()
-    paths = map(Path, dict.fromkeys(_expand(pattern, passed)))
-    images = [path for path in paths if _is_image(path, passed)]
-    _report(pattern, passed)
+def _glob_images(pattern: str) -> list[Path]:
+    skipped: Counter[str] = Counter()
+    paths = map(Path, dict.fromkeys(_expand_glob(pattern, skipped)))
+    images = [path for path in paths if _is_image(path, skipped)]
+    _report(pattern, skipped)
     return sorted(images, key=Path.as_posix)
 
 
-def _expand(pattern: str, passed: Counter[str]) -> list[str]:
-    """Matches of a glob; ``**`` are the folders of :func:`_walk`, as Python's follows loops."""
-    whole = f"{pattern}/*" if Path(pattern).name == "**" else pattern
-    head, *tail = re.split(r"(?:^|(?<=/))\*\*/", whole, maxsplit=1)
+def _expand_glob(pattern: str, skipped: Counter[str]) -> list[str]:
+    """Expand a glob; ``**`` uses :func:`_walk`, because Python's follows loops of links."""
+    files_pattern = f"{pattern}/*" if Path(pattern).name == "**" else pattern
+    head, *tail = re.split(r"(?:^|(?<=/))\*\*/", files_pattern, maxsplit=1)
     # Path.glob takes no absolute pattern.
     starts = glob.glob(head) if head else ["."]  # noqa: PTH207
     if not tail:
@@ -117,62 +117,64 @@ def _expand(pattern: str, passed: Counter[str]) -> list[str]:
         match
         for start in map(Path, starts)
         if start.is_dir()
-        for folder, _ in _walk(start, passed)
-        for match in _expand(f"{glob.escape(str(folder))}/{tail[0]}", passed)
+        for folder, _ in _walk(start, skipped)
+        for match in _expand_glob(f"{glob.escape(str(folder))}/{tail[0]}", skipped)
     ]
 
 
 def _walk(
-    folder: Path, passed: Counter[str], *, deep: bool = True
+    folder: Path, skipped: Counter[str], *, recursive: bool = True
 ) -> Iterator[tuple[Path, list[DirectoryEntry]]]:
-    """Each folder once, by its own name rather than by a link's, with the files in it."""
+    """Yield each folder once, with its files; by its own path rather than by that of a link."""
     folders, links = [folder], list[Path]()
-    seen: set[tuple[int, int]] = set()
+    visited: set[tuple[int, int]] = set()
     while folders or links:
-        here = folders.pop() if folders else links.pop(0)
+        current = folders.pop() if folders else links.pop(0)
         try:
-            about = here.stat()
-            with os.scandir(here) as listing:
-                # A Path, as an entry fails at a link that leads to itself.
+            status = current.stat()
+            with os.scandir(current) as listing:
+                # DirEntry.is_dir raises for a link to itself, Path.is_dir does not.
                 entries = [Path(e) if e.is_symlink() else e for e in listing]
         except OSError as error:
-            raise UserError(f"cannot read the folder {here}: {error.strerror}") from error
-        if (about.st_dev, about.st_ino) in seen:
-            passed["links to a folder that is read already"] += 1
+            raise UserError(
+                f"cannot read the folder {current}: {error.strerror}; check the path"
+            ) from error
+        if (status.st_dev, status.st_ino) in visited:
+            skipped["links to a folder that was read already"] += 1
             continue
-        seen.add((about.st_dev, about.st_ino))
-        inside = {e.name: e for e in entries if deep and e.is_dir() and not _hidden(e)}
-        for name in sorted(inside):
-            (links if inside[name].is_symlink() else folders).append(here / name)
-        yield here, [entry for entry in entries if entry.name not in inside]
+        visited.add((status.st_dev, status.st_ino))
+        subfolders = {e.name: e for e in entries if recursive and e.is_dir() and not _is_hidden(e)}
+        for name in sorted(subfolders):
+            (links if subfolders[name].is_symlink() else folders).append(current / name)
+        yield current, [entry for entry in entries if entry.name not in subfolders]
 
 
-def _hidden(entry: DirectoryEntry) -> bool:
-    return entry.name.startswith(".") or entry.name == _ARCHIVED
+def _is_hidden(entry: DirectoryEntry) -> bool:
+    return entry.name.startswith(".") or entry.name == _MACOS_ATTRIBUTES
 
 
-def _is_image(entry: DirectoryEntry, passed: Counter[str]) -> bool:
-    """Whether a file counts as an image; if not, it is counted by the reason."""
+def _is_image(entry: DirectoryEntry, skipped: Counter[str]) -> bool:
+    """Whether a file is an image by its name; if not, count it in ``skipped`` by the reason."""
     suffix = Path(entry.name).suffix.lower()
-    if _hidden(entry):
-        passed["hidden"] += 1
+    if _is_hidden(entry):
+        skipped["hidden"] += 1
     elif entry.is_dir():
-        passed["folders"] += 1
+        skipped["folders"] += 1
     elif not entry.is_file():
-        passed["broken links" if entry.is_symlink() else "no regular files"] += 1
+        skipped["broken links" if entry.is_symlink() else "not regular files"] += 1
     elif suffix not in IMAGE_SUFFIXES:
-        passed[f"ending in {suffix}" if suffix else "without an ending"] += 1
+        skipped[f"with suffix {suffix}" if suffix else "without a suffix"] += 1
     else:
         return True
     return False
 
 
-@cache  # A data set is read more than once in a run.
+@cache  # A run reads a data set more than once; the user should see each warning once.
 def _warn(note: str) -> None:
     _LOG.warning(note)
 
 
-def _report(source: str, passed: Counter[str]) -> None:
-    if passed:
-        counts = ", ".join(f"{count:,} {reason}" for reason, count in sorted(passed.items()))
-        _warn(f"note: passed over in {source}: {counts}")
+def _report(source: str, skipped: Counter[str]) -> None:
+    if skipped:
+        counts = ", ".join(f"{count:,} {reason}" for reason, count in sorted(skipped.items()))
+        _warn(f"note: skipped in {source}: {counts}")

@@ -1,4 +1,4 @@
-"""Pids, cameras and names as they stand in tables, read in one way whatever the file."""
+"""Parsing and checking of pids, cameras, frames and image names in columns of tables."""
 
 from __future__ import annotations
 
@@ -12,81 +12,87 @@ from reid_gen.data.tables import Column
 from reid_gen.errors import join_some
 from reid_gen.types import UNKNOWN, Int64Array
 
-_TEXT = re.compile(r"(-?[0-9]+)(\.0*)?|nan|", re.IGNORECASE | re.ASCII)
+_ID_TEXT = re.compile(r"(-?[0-9]+)(\.0*)?|nan|", re.IGNORECASE | re.ASCII)
 
 
 def parse_id(value: object) -> int:
-    """A pid, camera or frame from what stands in a table; nothing and NaN are ``UNKNOWN``.
+    """Parse a pid, camera or frame of a table; empty text and NaN are ``UNKNOWN``.
 
     Args:
         value: A number, or its text.
 
     Raises:
-        ValueError: If it is no whole number from -1 up, or so large that numbers beside it fall
-            together in its type.
+        ValueError: If the value is not an integer from -1 up, or is too large for its type to tell
+            it from the next integer.
     """
     if isinstance(value, str | bytes):
         text = value if isinstance(value, str) else value.decode()
-        parts = _TEXT.fullmatch(text.strip())
-        if parts is None:
-            raise ValueError(f"{text!r} is no whole number")
-        value = int(parts[1]) if parts[1] else math.nan
+        match = _ID_TEXT.fullmatch(text.strip())
+        if match is None:
+            raise ValueError(f"{text!r} is not an integer")
+        value = int(match[1]) if match[1] else math.nan
     if isinstance(value, bool) or not isinstance(value, int | float | np.number):
-        raise ValueError(f"{value!r} is no number")
+        raise ValueError(f"{value!r} is not a number")
     if value != value:
         return UNKNOWN
-    most = 2**63 - 1 if isinstance(value, int | np.integer) else 2**53
-    if not -1 <= value <= most or value != int(value):
-        raise ValueError(f"{value!r} is no whole number from -1 up")
+    maximum = 2**63 - 1 if isinstance(value, int | np.integer) else 2**53
+    if not -1 <= value <= maximum or value != int(value):
+        raise ValueError(f"{value!r} is not an integer from -1 up")
     return int(value)
 
 
 def parse_ids(values: Column, name: str) -> Int64Array:
-    """Pids, cameras or frames of all rows, [N]; ``UNKNOWN`` where there is nothing.
+    """Parse a column of pids, cameras or frames to [N] int64; ``UNKNOWN`` where it is empty.
+
+    Args:
+        values: The column.
+        name: Its name, for messages.
 
     Raises:
-        ValueError: Naming the rows where something else stands.
+        ValueError: Naming the rows with invalid values.
     """
     if values.ndim != 1 or values.dtype.kind not in "iufUS":
         raise ValueError(
-            f"{name} holds {values.dtype} {list(values.shape)}; whole numbers [N] are wanted"
+            f"{name} holds {values.dtype} {list(values.shape)}; it must hold integers [N]"
         )
-    distinct, place = np.unique(values.data, return_inverse=True)
+    distinct, inverse = np.unique(values.data, return_inverse=True)
     numbers = np.full(len(distinct), UNKNOWN, np.int64)
-    refused = np.zeros(len(distinct), bool)
-    for row, value in enumerate(distinct.tolist()):
+    is_invalid = np.zeros(len(distinct), bool)
+    for position, value in enumerate(distinct.tolist()):
         try:
-            numbers[row] = parse_id(value)
+            numbers[position] = parse_id(value)
         except ValueError:
-            refused[row] = True
+            is_invalid[position] = True
     mask = np.ma.getmaskarray(values)
-    bad = np.flatnonzero(refused[place] & ~mask)
-    if len(bad):
-        rows = join_some(f"{values.data[row]!s} in row {row}" for row in bad)
-        raise ValueError(
-            f"{name} must be whole numbers from 0 up, or nothing where it is unknown: {rows}"
-        )
-    return np.where(mask, UNKNOWN, numbers[place])
+    invalid_rows = np.flatnonzero(is_invalid[inverse] & ~mask)
+    if len(invalid_rows):
+        rows = join_some(f"{values.data[row]!s} in row {row}" for row in invalid_rows)
+        raise ValueError(f"{name} must be integers from 0 up, or empty where unknown: {rows}")
+    return np.where(mask, UNKNOWN, numbers[inverse])
 
 
 def unique_names(values: Column, name: str) -> NDArray[np.str_]:
-    """Names of images, [N], each once.
+    """Return a column of image names as text, [N], after a check that they are unique.
+
+    Args:
+        values: The column.
+        name: Its name, for messages.
 
     Raises:
-        ValueError: Naming the rows that have none, or the same.
+        ValueError: Naming the rows that have no name, or the same name.
     """
     if values.ndim != 1 or values.dtype.kind not in "iufUS":
-        raise ValueError(f"{name} holds {values.dtype} {list(values.shape)}; text [N] is wanted")
-    lacking = np.flatnonzero(np.ma.getmaskarray(values))
-    if len(lacking):
-        raise ValueError(f"{name} is null in row {join_some(lacking)}; name every image")
+        raise ValueError(f"{name} holds {values.dtype} {list(values.shape)}; it must hold text [N]")
+    null_rows = np.flatnonzero(np.ma.getmaskarray(values))
+    if len(null_rows):
+        raise ValueError(f"{name} is null in row {join_some(null_rows)}; name every image")
     texts = values.data.astype(str)
-    _, first, place = np.unique(texts, return_index=True, return_inverse=True)
-    again = np.flatnonzero(first[place] != np.arange(len(texts)))
-    if len(again):
-        row = again[0]
+    _, first_row, inverse = np.unique(texts, return_index=True, return_inverse=True)
+    duplicates = np.flatnonzero(first_row[inverse] != np.arange(len(texts)))
+    if len(duplicates):
+        row = duplicates[0]
         raise ValueError(
-            f"{name} {str(texts[row])!r} stands in rows {first[place[row]]} and {row}, and "
-            f"{len(again)} rows repeat one in all; name every image once"
+            f"{name} {str(texts[row])!r} is in rows {first_row[inverse[row]]} and {row}, and "
+            f"{len(duplicates)} rows are duplicates in all; name every image once"
         )
     return texts

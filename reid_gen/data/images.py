@@ -1,4 +1,4 @@
-"""Image files: the only place that opens or writes one."""
+"""Decoding and writing of image files; no other module opens one."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ FORMATS = {
     "PPM": (".ppm", ".pgm"),
     "AVIF": (".avif",),
 }
-"""Formats that are read, by Pillow's names, with the file-name endings that are theirs."""
+"""Supported formats by Pillow's name, with their file suffixes."""
 IMAGE_SUFFIXES = tuple(suffix for suffixes in FORMATS.values() for suffix in suffixes)
-"""File-name endings, in lower case, that count as images."""
+"""File suffixes of images, in lower case."""
 MAX_PIXELS = 64_000_000
-"""Of one image. A larger one would take half a gigabyte in each decoding thread."""
+"""Largest image in pixels; a larger one would take half a gigabyte in each decoding thread."""
 BACKGROUND = 255
-"""Transparent pixels show white, as in a viewer."""
+"""Value of the white that transparent pixels are blended with, as in an image viewer."""
 
 _Result = TypeVar("_Result")
-_TURNS = {
+_EXIF_TRANSPOSE = {
     2: Pillow.Transpose.FLIP_LEFT_RIGHT,
     3: Pillow.Transpose.ROTATE_180,
     4: Pillow.Transpose.FLIP_TOP_BOTTOM,
@@ -46,19 +46,25 @@ _TURNS = {
     7: Pillow.Transpose.TRANSVERSE,
     8: Pillow.Transpose.ROTATE_90,
 }
-"""What sets an image upright, by EXIF orientation."""
-_SIDEWAYS = (5, 6, 7, 8)
+"""EXIF orientation -> operation that sets the image upright."""
+_EXIF_SWAPS_SIDES = (5, 6, 7, 8)
+"""EXIF orientations that swap height and width."""
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _SAMPLE_FORMAT, _WHITE_IS_ZERO = 258, 262, 339, 0
-"""Tags of TIFF, and a value of the second."""
-_DAMAGED_EXIF = (SyntaxError, ValueError, LookupError, TypeError, struct.error, OSError)
+"""TIFF tags, and the value of the photometric tag for which 0 is white."""
+_DAMAGED_EXIF_ERRORS = (SyntaxError, ValueError, LookupError, TypeError, struct.error, OSError)
 
-# MOST_PIXELS is below the size that Pillow warns of, and its warning would stand beside our error.
-# Appended, so that a filter of the program around us has precedence.
+# MAX_PIXELS is below the size that Pillow warns about, so its warning would only repeat our error.
+# The filter is appended so that a filter of the calling program has precedence.
 warnings.filterwarnings("ignore", category=Pillow.DecompressionBombWarning, append=True)
 
 
 class UnreadableImage(UserError):
-    """A file that does not decode; carries its path and the reason."""
+    """An image file that cannot be decoded.
+
+    Args:
+        path: The file.
+        reason: Why it cannot be decoded.
+    """
 
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(f"{path} does not decode: {reason}; replace or remove it")
@@ -67,12 +73,12 @@ class UnreadableImage(UserError):
 
 
 def decode(path: Path, height: int | None = None, width: int | None = None) -> Uint8Array:
-    """Decode one file completely, set it upright and resize it.
+    """Decode an image file, apply its EXIF orientation and resize it (bicubic).
 
     Args:
         path: A regular file in one of ``FORMATS``.
-        height: Rows of the result; None keeps the file's own.
-        width: Columns of the result; None keeps the file's own.
+        height: Height of the result in pixels; None keeps the file's height.
+        width: Width of the result in pixels; None keeps the file's width.
 
     Returns:
         RGB pixels in 0..255, [H, W, 3] uint8.
@@ -82,131 +88,131 @@ def decode(path: Path, height: int | None = None, width: int | None = None) -> U
             of its white and black are unknown.
     """
 
-    def pixels(file: Pillow.Image) -> Uint8Array:
-        picture = upright_rgb(file)
-        size = (width or picture.width, height or picture.height)
-        if picture.size != size:
-            picture = picture.resize(size, Pillow.Resampling.BICUBIC)
-        return np.asarray(picture)
+    def decode_open(file: Pillow.Image) -> Uint8Array:
+        image = upright_rgb(file)
+        size = (width or image.width, height or image.height)
+        if image.size != size:
+            image = image.resize(size, Pillow.Resampling.BICUBIC)
+        return np.asarray(image)
 
-    return _read(path, pixels)
+    return _read(path, decode_open)
 
 
 def resize(pixels: Uint8Array, height: int, width: int) -> Uint8Array:
-    """Resize decoded pixels [h, w, 3] as :func:`decode` does, to [H, W, 3]."""
+    """Resize decoded pixels [h, w, 3] to [H, W, 3], as :func:`decode` does."""
     if pixels.shape[:2] == (height, width):
         return pixels
-    picture = Pillow.fromarray(pixels)
-    return np.asarray(picture.resize((width, height), Pillow.Resampling.BICUBIC))
+    image = Pillow.fromarray(pixels)
+    return np.asarray(image.resize((width, height), Pillow.Resampling.BICUBIC))
 
 
 def image_size(path: Path) -> tuple[int, int]:
-    """Rows and columns of an upright image, from its header.
+    """Height and width of an image after its EXIF orientation, read from the file's header.
 
     Raises:
         UnreadableImage: If the file is missing, too large or no image.
     """
 
-    def size(file: Pillow.Image) -> tuple[int, int]:
-        # Pillow gives the size of a TIFF file as it is after turning, and of other formats before.
-        turned = not hasattr(file, "tag_v2") and _orientation(file) in _SIDEWAYS
-        return (file.width, file.height) if turned else (file.height, file.width)
+    def upright_size(file: Pillow.Image) -> tuple[int, int]:
+        # Pillow reports the size of TIFF files after the rotation and of other formats before it.
+        swap = not hasattr(file, "tag_v2") and _orientation(file) in _EXIF_SWAPS_SIDES
+        return (file.width, file.height) if swap else (file.height, file.width)
 
-    return _read(path, size)
+    return _read(path, upright_size)
 
 
-def upright_rgb(picture: Pillow.Image) -> Pillow.Image:
-    """Turn a picture as its EXIF orientation says and give it 8 bits per colour.
+def upright_rgb(image: Pillow.Image) -> Pillow.Image:
+    """Apply the EXIF orientation of an image and convert it to 8-bit RGB.
 
-    16-bit grey is divided by the greatest value that its bits can hold, 257 times less (12 bits: 16
-    times less). Transparent pixels are laid over white.
+    Grey of more than 8 bits is scaled by the largest value of its bit depth: 16-bit values are
+    divided by 257, 12-bit values by 16. Transparent pixels are blended with white.
 
     Args:
-        picture: In any of Pillow's modes.
+        image: Image in any of Pillow's modes.
 
     Raises:
-        ValueError: If its values have no known white and black, or it holds several pictures.
+        ValueError: If the values of black and white are unknown, or there are several frames.
     """
-    # The pictures beside the first of an MPO file, which phones write, are previews of it.
-    if getattr(picture, "is_animated", False) and picture.format != "MPO":
-        raise ValueError("it holds several pictures, and one per file is read")
-    picture.load()
-    turn = _TURNS.get(_orientation(picture))
-    if picture.mode != "RGB" or picture.has_transparency_data:
-        picture = _to_rgb(picture)
-    return picture if turn is None else picture.transpose(turn)
+    # Phones write MPO files, whose further frames are previews of the first.
+    if getattr(image, "is_animated", False) and image.format != "MPO":
+        raise ValueError("it holds several images, and a file must hold one")
+    image.load()
+    transpose = _EXIF_TRANSPOSE.get(_orientation(image))
+    if image.mode != "RGB" or image.has_transparency_data:
+        image = _to_rgb(image)
+    return image if transpose is None else image.transpose(transpose)
 
 
-def _to_rgb(picture: Pillow.Image) -> Pillow.Image:
-    tags = getattr(picture, "tag_v2", {})
-    if picture.mode.startswith(("I", "F")) or set(tags.get(_SAMPLE_FORMAT, (1,))) != {1}:
-        picture = _grey(picture, tags)
-    if picture.has_transparency_data:
-        opaque = Pillow.new("RGBA", picture.size, (BACKGROUND, BACKGROUND, BACKGROUND, 255))
-        straight = picture.convert("LA") if picture.mode == "La" else picture
-        picture = Pillow.alpha_composite(opaque, straight.convert("RGBA"))
-    return picture.convert("RGB")
+def _to_rgb(image: Pillow.Image) -> Pillow.Image:
+    tags = getattr(image, "tag_v2", {})
+    if image.mode.startswith(("I", "F")) or set(tags.get(_SAMPLE_FORMAT, (1,))) != {1}:
+        image = _to_8_bit_grey(image, tags)
+    if image.has_transparency_data:
+        background = Pillow.new("RGBA", image.size, (BACKGROUND, BACKGROUND, BACKGROUND, 255))
+        straight_alpha = image.convert("LA") if image.mode == "La" else image
+        image = Pillow.alpha_composite(background, straight_alpha.convert("RGBA"))
+    return image.convert("RGB")
 
 
-def _grey(picture: Pillow.Image, tags: Mapping[int, Any]) -> Pillow.Image:
-    """Grey of more than 8 bits in 8, by the greatest value that its bits can hold."""
-    if ";16" not in picture.mode and (picture.mode, picture.format) != ("I", "PPM"):
+def _to_8_bit_grey(image: Pillow.Image, tags: Mapping[int, Any]) -> Pillow.Image:
+    """Scale grey of more than 8 bits to 8 bits by the largest value of its bit depth."""
+    if ";16" not in image.mode and (image.mode, image.format) != ("I", "PPM"):
         raise ValueError(
-            f"black and white are unknown for signed numbers and fractions (mode {picture.mode}), "
-            "and known for 8 bits and 16-bit grey"
+            f"black and white are unknown for signed numbers and fractions (mode {image.mode}); "
+            "save it with 8 bits per channel or as 16-bit grey"
         )
     white = 2 ** tags.get(_BITS_PER_SAMPLE, (16,))[0] - 1
-    shades = ((np.arange(white + 1) * 255 + white // 2) // white).astype(np.uint8)
+    lookup = ((np.arange(white + 1) * 255 + white // 2) // white).astype(np.uint8)
     if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
-        shades = shades[::-1].copy()
-    if "transparency" in picture.info:
-        shades[picture.info["transparency"]] = BACKGROUND
-    return Pillow.fromarray(shades[np.asarray(picture)])
+        lookup = lookup[::-1].copy()
+    if "transparency" in image.info:
+        lookup[image.info["transparency"]] = BACKGROUND
+    return Pillow.fromarray(lookup[np.asarray(image)])
 
 
 def _read(path: Path, read: Callable[[Pillow.Image], _Result]) -> _Result:
-    """What a function makes of a file; its errors and those of opening become one kind."""
+    """Open a file and return ``read`` of it; all errors become :class:`UnreadableImage`."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):
-            raise ValueError("it is no regular file")
+            raise ValueError("it is not a regular file")
         with Pillow.open(path, formats=tuple(FORMATS)) as file:
             if file.width * file.height > MAX_PIXELS:
                 raise Pillow.DecompressionBombError
             return read(file)
     except UnidentifiedImageError as error:
-        raise UnreadableImage(path, f"it is none of {', '.join(FORMATS)}") from error
+        raise UnreadableImage(path, f"its format is none of {', '.join(FORMATS)}") from error
     except Pillow.DecompressionBombError as error:
         raise UnreadableImage(path, f"it has more than {MAX_PIXELS:,} pixels") from error
-    except Exception as error:  # a damaged file can end in any error of its decoder
+    except Exception as error:  # decoders raise almost anything for a damaged file
         reason = str(error).split("\n")[0] or type(error).__name__
         raise UnreadableImage(path, reason) from error
 
 
-def _orientation(picture: Pillow.Image) -> int:
-    """EXIF orientation, 1 if there is none."""
+def _orientation(image: Pillow.Image) -> int:
+    """EXIF orientation; 1 (upright) if it is missing or damaged."""
     try:
-        orientation: int = picture.getexif().get(ExifTags.Base.Orientation, 1)
-    except _DAMAGED_EXIF:
+        orientation: int = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except _DAMAGED_EXIF_ERRORS:
         return 1
     return orientation
 
 
 def save_image(pixels: Uint8Array, path: Path) -> None:
-    """Write display colours [h, w, 3] as a PNG or JPEG file.
+    """Write RGB pixels [H, W, 3] as a PNG or JPEG file.
 
     Raises:
-        UserError: If the name ends otherwise, or the file cannot be written.
+        UserError: If the suffix is another one, or the file cannot be written.
     """
     kind = {".png": "PNG", ".jpg": "JPEG"}.get(path.suffix.lower())
     if kind is None:
-        raise UserError(f"{path}: pictures are .png or .jpg; give a name that ends so")
+        raise UserError(f"{path}: images are written as .png or .jpg; give a name ending in one")
     file = io.BytesIO()
     Pillow.fromarray(pixels).save(file, format=kind, quality=90)
     write_bytes(path, file.getvalue())
 
 
 def unreadable_error(failures: list[UnreadableImage]) -> UserError:
-    """One error for all the files that did not decode, listed by path."""
+    """Make one error for all files that cannot be decoded, listing their paths."""
     listed = "\n".join(f"  {failure.path}: {failure.reason}" for failure in failures)
     names = join_some([failure.path.name for failure in failures], most=3)
     return UserError(

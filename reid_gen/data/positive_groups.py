@@ -1,7 +1,7 @@
-"""Groups of generated images on disk: what each was made from, and how.
+"""Format of groups of generated positives on disk: header, parts and manifests.
 
-A folder of groups has ``groups.json``, which says how they were made, and parts that are whole or
-not there: ``part-00000/manifest.jsonl`` with a line per image, and the images beside it.
+A folder of groups holds ``groups.json``, a header that says how they were generated, and parts,
+which are written atomically: ``part-00000/manifest.jsonl`` with a line per image, and the images.
 """
 
 from __future__ import annotations
@@ -20,30 +20,30 @@ from reid_gen.files import as_json, partial_of, read_json, read_regular, write_j
 
 FORMAT = 3
 READABLE_FORMATS = (2, 3)
-"""Formats that are read; groups of format 2 say less about what made them."""
+"""Format versions that can be read; headers of format 2 hold fewer settings."""
 HEADER = "groups.json"
 MANIFEST = "manifest.jsonl"
 SAME_IDENTITY, SAME_POSE = "same_identity", "same_pose"
-"""What the members of a group share: a person, or a pose and what was asked for in words."""
+"""What the members of a group share: the person, or the pose and the text prompt."""
 
 
 @dataclass(frozen=True)
 class Member:
-    """One generated image. Scores are None where they mean nothing.
+    """One generated image of a group; scores that do not apply are None.
 
     Attributes:
-        file: Path below the folder of the groups.
-        group: Images with the same name here are positives of each other.
-        seed: From which what was random in it came: its own, or that of all groups.
-        source: Key of the real image that it was made from; empty if there was none.
-        degrees: How far the person was turned; None if it was not turned.
-        prompt: What was asked for in words; empty if nothing was.
-        identity: Cosine of its feature with its source's, by the encoder that it was made for.
-        structure: Overlap of the body that is seen with the one that was asked for, 0..1.
-        difference: From its source and from the group's members before it, 0..1; 0 is a copy.
-        pose: Of a body that was rendered, as the camera sees it: rotation vectors of 24 joints in
-            radians, root first, [72]; None if a network drew it.
-        sha256: Of the file; :func:`write_part` fills it in.
+        file: Path of the image below the folder of the groups.
+        group: Name of its group; images of a group are positives of each other.
+        seed: Random seed of the image, or of all groups.
+        source: Key of the real image that it was generated from; empty if there is none.
+        degrees: Rotation of the person about the vertical axis in degrees; None if not rotated.
+        prompt: Text prompt; empty if there is none.
+        identity: Cosine similarity of its feature to that of its source.
+        structure: IoU of its silhouette with that of the requested body, 0..1.
+        difference: Distance to its source and to earlier members of the group, 0..1; 0 is a copy.
+        pose: SMPL pose of a rendered body in camera coordinates: axis-angle of 24 joints in
+            radians, root first, [72]; None for images from a generator network.
+        sha256: Checksum of the file; :func:`write_part` sets it.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -63,11 +63,11 @@ class Member:
 
 _MEMBER_LINE = TypeAdapter(Member)
 MAX_PARTS = 100_000
-"""Their folders have numbers of five digits."""
+"""Largest number of parts; the names of their folders have five digits."""
 
 
 class _Header(TypedDict):
-    """What is read of a header; how the groups were made stands beside it."""
+    """Keys of a header that are read; further keys say how the groups were generated."""
 
     __pydantic_config__ = ConfigDict(extra="allow", strict=True)  # type: ignore[misc]
 
@@ -82,12 +82,12 @@ _HEADER = TypeAdapter(_Header)
 
 @dataclass(frozen=True)
 class Groups:
-    """Groups that are all there.
+    """A complete set of groups.
 
     Attributes:
-        folder: Where they lie.
-        about: How they were made.
-        members: All images.
+        folder: Folder of the groups.
+        about: Header: how they were generated.
+        members: Images of all groups.
     """
 
     folder: Path
@@ -96,10 +96,10 @@ class Groups:
 
 
 def check_group_size(members: int) -> None:
-    """See that members of a group have each other as positives.
+    """Check that a group has at least two members, which are positives of each other.
 
     Raises:
-        UserError: If a group would have one member.
+        UserError: If it has fewer.
     """
     if members < 2:
         raise UserError(
@@ -109,24 +109,24 @@ def check_group_size(members: int) -> None:
 
 
 def start_groups(folder: Path, about: dict[str, Any]) -> None:
-    """Make a folder of groups, or see that one that is there was begun in the same way.
+    """Create a folder of groups with its header, or check that an existing one has the same header.
 
     Args:
-        folder: To make.
-        about: How its groups are made; ``parts`` is their number.
+        folder: Folder of the groups.
+        about: Header: how the groups are generated; ``parts`` is the number of parts.
 
     Raises:
-        UserError: If other groups lie there, or it cannot be written.
+        UserError: If the folder holds groups of other settings, or cannot be written.
     """
     about = {"format": FORMAT, **about}
     file = folder / HEADER
     if file.exists():
-        there = read_header(folder)
-        differing = [name for name in _differing_settings(there, about) if name != "format"]
+        differing = _differing_settings(read_header(folder), about)
+        differing = [name for name in differing if name != "format"]
         if differing:
             raise UserError(
-                f"{folder} holds groups that were made with other {', '.join(differing)}; give "
-                "another --out, or remove it"
+                f"{folder} holds groups that were generated with other {', '.join(differing)}; "
+                "give another --out, or remove it"
             )
         return
     check_no_other_files(folder)
@@ -134,10 +134,10 @@ def start_groups(folder: Path, about: dict[str, Any]) -> None:
 
 
 def check_no_other_files(folder: Path) -> None:
-    """Stop before any work if a folder holds anything but groups.
+    """Check, before any work, that a folder holds groups or nothing.
 
     Raises:
-        UserError: If so.
+        UserError: If it holds other files.
     """
     header = folder / HEADER
     if not folder.exists() or header.exists():
@@ -146,66 +146,67 @@ def check_no_other_files(folder: Path) -> None:
         raise UserError(f"{folder} is not empty and holds no {HEADER}; give another --out")
 
 
-def _differing_settings(there: dict[str, Any], here: dict[str, Any]) -> list[str]:
-    """What two headers say differently: ``seed``, ``settings.model.steps``.
+def _differing_settings(existing: dict[str, Any], requested: dict[str, Any]) -> list[str]:
+    """List the dotted keys by which two headers differ, such as ``settings.model.steps``.
 
     Args:
-        there: Header of groups on disk; one of an older format is asked for what it says alone.
-        here: Header of groups that are to be made.
+        existing: Header of groups on disk; of an older format, only its own keys are compared.
+        requested: Header of the groups to be generated.
     """
-    older = there.get("format", FORMAT) != FORMAT
-    found = []
-    for name in there if older else here | there:
-        one, other = there.get(name), here.get(name)
-        if isinstance(one, dict) and isinstance(other, dict):
-            found += [f"{name}.{inner}" for inner in _differing_settings(one, other)]
-        elif one != other:
-            found.append(name)
-    return found
+    is_older = existing.get("format", FORMAT) != FORMAT
+    differing = []
+    for key in existing if is_older else requested | existing:
+        old, new = existing.get(key), requested.get(key)
+        if isinstance(old, dict) and isinstance(new, dict):
+            differing += [f"{key}.{inner}" for inner in _differing_settings(old, new)]
+        elif old != new:
+            differing.append(key)
+    return differing
 
 
 def part_folder(folder: Path, number: int) -> Path:
-    """Where a part lies when it is done."""
+    """Folder of a part once it is complete."""
     return folder / f"part-{number:05d}"
 
 
-def write_part(folder: Path, number: int, made: Sequence[tuple[Member, bytes]]) -> None:
-    """Write the images of a part and their lines, all of them or nothing.
+def write_part(folder: Path, number: int, images: Sequence[tuple[Member, bytes]]) -> None:
+    """Write the images and the manifest of a part atomically.
 
     Args:
-        folder: Of the groups.
-        number: Of the part.
-        made: Each image's line and file content; the line's ``file`` lies in the part.
+        folder: Folder of the groups.
+        number: Number of the part.
+        images: Manifest entry and file content of each image; ``file`` must be in this part.
 
     Raises:
-        UserError: If it cannot be written.
+        UserError: If the part cannot be written.
     """
     target = part_folder(folder, number)
     with written_aside(target) as aside:
-        for member, content in made:
+        for member, content in images:
             (aside / Path(member.file).name).write_bytes(content)
-        lines = "".join(_line(member, content) for member, content in made)
+        lines = "".join(_manifest_line(member, content) for member, content in images)
         (aside / MANIFEST).write_text(lines, encoding="utf-8")
 
 
-def _line(member: Member, content: bytes) -> str:
-    signed = replace(member, sha256=hashlib.sha256(content).hexdigest())
-    return as_json(asdict(signed), None) + "\n"
+def _manifest_line(member: Member, content: bytes) -> str:
+    with_checksum = replace(member, sha256=hashlib.sha256(content).hexdigest())
+    return as_json(asdict(with_checksum), None) + "\n"
 
 
 def load_groups(folder: Path) -> Groups:
-    """Read groups.
+    """Read the header and all manifests of a folder of groups.
 
     Raises:
-        UserError: If there are none, they are not finished, or what is said of them is damaged.
+        UserError: If the folder holds no groups, parts are missing, or a header or manifest is
+            damaged.
     """
     about = read_header(folder)
     parts = [part_folder(folder, number) for number in range(about["parts"])]
     missing = [part for part in parts if not part.is_dir()]
     if missing:
         raise UserError(
-            f"{folder} has {len(missing)} of {len(parts)} parts still to make; go on with the "
-            "same `reid-gen generate` command"
+            f"{folder} lacks {len(missing)} of {len(parts)} parts; run the same `reid-gen "
+            "generate` command again to complete it"
         )
     members = [member for part in parts for member in _read_manifest(part / MANIFEST)]
     return Groups(folder, about, tuple(members))
@@ -227,20 +228,20 @@ def _read_manifest(file: Path) -> Iterator[Member]:
 
 def _unreadable(file: Path, reason: str) -> UserError:
     return UserError(
-        f"{file} cannot be read ({reason}); remove {file.parent} and go on with the command that "
-        "made it"
+        f"{file} cannot be read ({reason}); remove {file.parent} and run the command that "
+        "generated it again"
     )
 
 
 def read_header(folder: Path) -> dict[str, Any]:
-    """How groups were made.
+    """Read the header of a folder of groups: how they were generated.
 
     Raises:
-        UserError: If there are none, or the header is damaged or of a format that is not read.
+        UserError: If there is none, or it is damaged or of an unsupported format.
     """
     file = folder / HEADER
     if not file.is_file():
-        raise UserError(f"no groups at {folder}; make some with `reid-gen generate`")
+        raise UserError(f"no groups at {folder}; generate some with `reid-gen generate`")
     try:
         about: dict[str, Any] = read_json(file)
         number = about["format"]
@@ -251,13 +252,12 @@ def read_header(folder: Path) -> dict[str, Any]:
             fault = error.errors()[0]
             error = ValueError(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}")
         raise UserError(
-            f"{file} is damaged ({error!r}); put a copy of it back, or remove {folder} and make "
-            "the groups again"
+            f"{file} is damaged ({error!r}); restore it from a copy, or remove {folder} and "
+            "generate the groups again"
         ) from error
     if number not in READABLE_FORMATS:
         raise UserError(
             f"{file} has format {number}, this version reads "
-            f"{READABLE_FORMATS[0]} and {READABLE_FORMATS[1]}; generate them "
-            "again"
+            f"{READABLE_FORMATS[0]} and {READABLE_FORMATS[1]}; generate them again"
         )
     return about

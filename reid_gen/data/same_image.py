@@ -1,4 +1,4 @@
-"""Where a query and an image of a gallery are one image, which a query must not find."""
+"""Detection of gallery images that are the query image itself and must not be ranked."""
 
 from __future__ import annotations
 
@@ -14,32 +14,36 @@ from reid_gen.types import UNKNOWN, LabelledSplit
 
 
 def same_names(query: Sequence[str], gallery: Sequence[str]) -> sparse.csr_matrix:
-    """Where names are equal, [Q, G] of booleans."""
-    names, place = np.unique([*query, *gallery], return_inverse=True)
-    cells = (np.ones(len(place), np.int32), (np.arange(len(place)), place))
-    named = sparse.csr_matrix(cells, shape=(len(place), len(names)))
-    return (named[: len(query)] @ named[len(query) :].T).astype(bool).tocsr()
+    """Mask of pairs with equal names, [Q, G] bool."""
+    names, name_index = np.unique([*query, *gallery], return_inverse=True)
+    rows = np.arange(len(name_index))
+    one_hot = sparse.csr_matrix(
+        (np.ones(len(rows), np.int32), (rows, name_index)), shape=(len(rows), len(names))
+    )
+    return (one_hot[: len(query)] @ one_hot[len(query) :].T).astype(bool).tocsr()
 
 
 def same_files(query: Sequence[Path], gallery: Sequence[Path]) -> sparse.csr_matrix:
-    """Where files are equal byte by byte: one file, a link to it or a copy, [Q, G] of booleans.
+    """Mask of pairs with identical file contents (same file, link or copy), [Q, G] bool.
 
     Raises:
         UserError: If a file cannot be read.
     """
-    sizes = [path.stat().st_size for path in (*query, *gallery)]
-    shared = set(sizes[: len(query)]) & set(sizes[len(query) :])
+    paths = (*query, *gallery)
+    sizes = [path.stat().st_size for path in paths]
+    common_sizes = set(sizes[: len(query)]) & set(sizes[len(query) :])
     names = [
-        content_digest(path) if size in shared else str(number)
-        for number, (path, size) in enumerate(zip((*query, *gallery), sizes, strict=True))
+        content_digest(path) if size in common_sizes else str(row)
+        for row, (path, size) in enumerate(zip(paths, sizes, strict=True))
     ]
     return same_names(names[: len(query)], names[len(query) :])
 
 
 def same_in_splits(query: LabelledSplit, gallery: LabelledSplit) -> sparse.csr_matrix | None:
-    """The same of labelled images; None if all cameras are known.
+    """Mask of pairs that are the same image, [Q, G] bool; None if all cameras are known.
 
-    An image has one camera, and the protocol leaves its own out of the gallery by it.
+    With known cameras the protocol removes gallery images of the query's person and camera, which
+    includes the query image itself.
 
     Raises:
         UserError: If a file cannot be read.
@@ -50,13 +54,16 @@ def same_in_splits(query: LabelledSplit, gallery: LabelledSplit) -> sparse.csr_m
 
 
 def same_rows(query: Features, gallery: Features) -> sparse.csr_matrix:
-    """Where rows of two files are of one image, [Q, G] of booleans.
+    """Mask of rows of two feature files that are of the same image, [Q, G] bool.
 
-    Paths say so, or keys where a file has no paths; rows of one file without keys are themselves.
+    Rows are compared by path; by key if a file has no paths; by row number if query and gallery
+    are the same file without keys.
     """
     if query.paths is not None and gallery.paths is not None:
-        paths = ([str(Path(p).resolve()) for p in some] for some in (query.paths, gallery.paths))
-        return same_names(*paths)
+        query_paths, gallery_paths = (
+            [str(Path(path).resolve()) for path in paths] for paths in (query.paths, gallery.paths)
+        )
+        return same_names(query_paths, gallery_paths)
     if query.names is not None and gallery.names is not None:
         return same_names(query.names.tolist(), gallery.names.tolist())
     if query.source.samefile(gallery.source):
@@ -65,5 +72,5 @@ def same_rows(query: Features, gallery: Features) -> sparse.csr_matrix:
 
 
 def no_matches(queries: int, gallery: int) -> sparse.csr_matrix:
-    """Where no query is an image of the gallery, [Q, G] of booleans."""
+    """Mask without any pair, [Q, G] bool."""
     return sparse.csr_matrix((queries, gallery), dtype=bool)

@@ -1,4 +1,4 @@
-"""Drawing images: batches of P x K over pseudo labels, batches of all, some to look at."""
+"""Index sampling: P x K identity batches, shuffled batches, and evenly spaced indices."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 from reid_gen.types import OUTLIER, Int64Array
 
 MIN_BATCH = 2
-"""Images that a process needs in a batch, and images of a batch that get views or none does: one
-alone has no batch statistics."""
+"""Fewest images that batch norm is given: a single image has no batch statistics. Holds for the
+images of a process in a batch, and for the images of a batch that get views."""
 
 
 def identity_batches(
@@ -22,53 +22,56 @@ def identity_batches(
     rng: np.random.Generator,
     camids: Int64Array | None = None,
 ) -> Iterator[Int64Array]:
-    """Draw batches of P = ``batch / instances`` clusters with K = ``instances`` images each.
+    """Sample batches of P = ``batch / instances`` clusters with K = ``instances`` images each.
 
-    Clusters come in random order, all of them before any again; an epoch has a stated number of
-    batches, whatever the number of clusters. A cluster with fewer than K images repeats some.
-    Outliers are never drawn. With fewer than P clusters a batch is as much smaller.
+    Clusters are sampled in random order, without replacement until all were used. The number of
+    batches does not depend on the number of clusters. A cluster with fewer than K images repeats
+    some of them. Outliers are never sampled. With fewer than P clusters, batches are smaller.
 
     Args:
         labels: Pseudo labels, [N]; -1 is an outlier.
         batch: Images per batch.
-        instances: Images per cluster in a batch.
-        iterations: Batches to draw.
+        instances: Images per cluster in a batch (K).
+        iterations: Number of batches.
         rng: Source of all randomness.
-        camids: Camera of each image, [N]; if given, a cluster's images are spread over its cameras
-            (the camera-aware variant).
+        camids: Camera of each image, [N], to spread the images of a cluster over its cameras
+            (camera-aware sampling); None ignores cameras.
 
     Yields:
-        Rows of the images, [P * K] int64, the K of a cluster one after the other.
+        Row indices of the images, [P * K] int64; the K images of a cluster are consecutive.
     """
     clustered = np.flatnonzero(labels != OUTLIER)
     by_label = clustered[np.argsort(labels[clustered], kind="stable")]
     members = np.split(by_label, np.cumsum(np.bincount(labels[clustered]))[:-1])
-    per_batch = min(batch // instances, len(members))
+    clusters_per_batch = min(batch // instances, len(members))
     queue: list[int] = []
     for _ in range(iterations):
-        if len(queue) < per_batch:
-            fresh = rng.permutation(len(members))
-            waiting = np.isin(fresh, queue)  # none twice in a batch: those waiting go last
-            queue += [*fresh[~waiting].tolist(), *fresh[waiting].tolist()]
-        chosen, queue = queue[:per_batch], queue[per_batch:]
+        if len(queue) < clusters_per_batch:
+            permuted = rng.permutation(len(members))
+            # Clusters that are still queued go last, so that no batch has a cluster twice.
+            is_queued = np.isin(permuted, queue)
+            queue += [*permuted[~is_queued].tolist(), *permuted[is_queued].tolist()]
+        clusters, queue = queue[:clusters_per_batch], queue[clusters_per_batch:]
         yield np.concatenate(
-            [_draw(members[cluster], instances, rng, camids) for cluster in chosen]
+            [_sample_members(members[cluster], instances, rng, camids) for cluster in clusters]
         )
 
 
 def shuffled_batches(
     rows: Int64Array, *, batch: int, iterations: int, rng: np.random.Generator
 ) -> Iterator[Int64Array]:
-    """Draw batches in random order, every row before any again; none is smaller than the others.
+    """Sample batches of equal size in random order, reshuffling after each pass over the rows.
+
+    The last rows of a pass are dropped if they do not fill a batch.
 
     Args:
-        rows: That may be drawn.
-        batch: Images per batch; fewer if there are not so many rows.
-        iterations: Batches to draw.
+        rows: Row indices to sample from.
+        batch: Images per batch; all rows if there are fewer.
+        iterations: Number of batches.
         rng: Source of all randomness.
 
     Yields:
-        Rows of the images, [B] int64.
+        Row indices of the images, [B] int64.
     """
     size = min(batch, len(rows))
     queue = rows[:0]
@@ -79,26 +82,31 @@ def shuffled_batches(
         queue = queue[size:]
 
 
-def _draw(
+def _sample_members(
     members: Int64Array, count: int, rng: np.random.Generator, camids: Int64Array | None
 ) -> Int64Array:
-    """Take ``count`` members in random order, repeating them in turns if there are too few."""
+    """Sample ``count`` members in random order, cycling through them if there are fewer."""
     shuffled = rng.permutation(members)
     if camids is not None:
-        shuffled = shuffled[_camera_turns(camids[shuffled])]
+        shuffled = shuffled[_camera_round_robin(camids[shuffled])]
     return np.resize(shuffled, count)
 
 
-def _camera_turns(cameras: Int64Array) -> Int64Array:
-    """Order that takes one image of each camera, then a second of each, and so on."""
+def _camera_round_robin(cameras: Int64Array) -> Int64Array:
+    """Order of images that takes one of each camera, then a second of each, and so on."""
     by_camera = np.argsort(cameras, kind="stable")
-    ordered = cameras[by_camera]
-    starts = np.searchsorted(ordered, ordered)
-    turn = np.empty(len(cameras), dtype=np.int64)
-    turn[by_camera] = np.arange(len(cameras)) - starts
-    return np.argsort(turn, kind="stable")
+    sorted_cameras = cameras[by_camera]
+    first_of_camera = np.searchsorted(sorted_cameras, sorted_cameras)
+    round_of_image = np.empty(len(cameras), dtype=np.int64)
+    round_of_image[by_camera] = np.arange(len(cameras)) - first_of_camera
+    return np.argsort(round_of_image, kind="stable")
 
 
-def evenly_spaced_indices(count: int, wanted: int) -> Int64Array:
-    """``wanted`` places, or all, evenly over 0..count - 1, rising."""
-    return np.unique(np.linspace(0, count - 1, min(wanted, count)).round().astype(np.int64))
+def evenly_spaced_indices(length: int, count: int) -> Int64Array:
+    """Return ``count`` ascending indices evenly spaced over 0..length - 1; all if there are fewer.
+
+    Args:
+        length: Number of items to choose from.
+        count: Number of indices.
+    """
+    return np.unique(np.linspace(0, length - 1, min(count, length)).round().astype(np.int64))

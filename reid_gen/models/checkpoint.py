@@ -108,8 +108,8 @@ def check_files(folder: Path) -> None:
     files, actual = read_card(folder).get("files"), _digests(folder)
     if not files:
         raise UserError(
-            f"{folder / CARD_FILE} has no checksums of files, so an earlier version of reid-gen wrote "
-            f"it; use that version, or start a new run with start_from: {folder}"
+            f"{folder / CARD_FILE} has no checksums of files, so an earlier version of reid-gen "
+            f"wrote it; use that version, or start a new run with start_from: {folder}"
         )
     differing = [name for name, sha256 in files.items() if actual.get(name) != sha256]
     if differing:

@@ -68,8 +68,8 @@ def test_lines_that_are_gone_or_too_many_are_counted(out, fails):
     manifest.write_text("".join(lines[1:]))
     message = fails()
     assert f"{out} lists 26 images, and its groups.json says 3 in each of 9 groups" in message
-    assert f"{first['file']} has no line, group '{first['group']}' has 2;" in message
-    assert "remove the part-* folders of these and go on with the command" in message
+    assert f"{first['file']} has no manifest line, group '{first['group']}' has 2;" in message
+    assert "remove their part-* folders and run the command" in message
     for line in lines[:3]:
         (out / json.loads(line)["file"]).unlink()
     manifest.write_text("".join(lines[3:]))
@@ -97,7 +97,7 @@ def test_lines_that_cannot_be_read_are_named(out, fails, old, new, reason):
     change(manifest, old, new)
     message = fails()
     assert f"{manifest} cannot be read ({reason}" in message
-    assert f"remove {manifest.parent} and go on with the command that made it" in message
+    assert f"remove {manifest.parent} and run the command that generated it again" in message
     assert len(message.splitlines()) == 1
 
 
@@ -109,7 +109,7 @@ def test_a_cut_manifest_and_one_that_is_gone_are_named(gan_run, out, fails):
     manifest.unlink()
     assert f"{manifest} cannot be read (No such file or directory)" in fails()
     shutil.rmtree(manifest.parent)
-    assert "has 1 of 1 parts still to make" in fails()
+    assert "lacks 1 of 1 parts" in fails()
     main(["generate", str(gan_run), "--out", str(out), "--members", "3"])
     assert manifest.read_bytes() == kept
 
@@ -122,7 +122,7 @@ def test_a_header_that_cannot_be_read_is_named(gan_run, out, fails, capsys, text
     header.write_text(text)
     message = fails()
     assert f"{header} is damaged (" in message
-    assert f"put a copy of it back, or remove {out} and make the groups again" in message
+    assert f"restore it from a copy, or remove {out} and generate the groups again" in message
     assert message == failure(capsys, "generate", gan_run, "--out", out)
 
 
@@ -131,7 +131,7 @@ def test_other_formats_are_refused_and_the_one_before_is_read(gan_run, out, fail
     about = json.loads(header.read_text())
     about["format"] = 1
     header.write_text(json.dumps(about))
-    message = f"{header} has format 1, this version reads 2 and 3; make them again"
+    message = f"{header} has format 1, this version reads 2 and 3; generate them again"
     assert message in fails()
     about["format"] = 2
     del about["contents_sha256"]

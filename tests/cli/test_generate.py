@@ -98,9 +98,9 @@ def test_options_without_effect_are_refused(gan_run, tmp_path, capsys):
 
 
 def test_there_must_be_an_image_to_make_positives_of(tmp_path):
-    with pytest.raises(UserError, match="there is no image to make positives of"):
+    with pytest.raises(UserError, match="there are no source images"):
         module.generate_groups(
-            Mosaics(64, 32), None, [], tmp_path, members=2, seed=1, card={}, progress=Silent()
+            Mosaics(64, 32), None, [], tmp_path, members=2, seed=1, provenance={}, progress=Silent()
         )
 
 
@@ -112,14 +112,14 @@ def test_changed_bodies_and_a_generator_that_learnt_on_are_not_mixed(gan_run, tm
     weights = read_weights(file)
     save_file({name: value + 1 for name, value in weights.items()}, file)
     words = ("generate", run, "--out", tmp_path / "groups", "--members", "3")
-    assert "made with other contents_sha256.generator;" in failure(capsys, *words)
+    assert "generated with other contents_sha256.generator;" in failure(capsys, *words)
     shutil.copy(gan_run / "last" / "generator.safetensors", file)
     bodies = gan_run.parents[1] / "people" / "bodies" / "train.npz"
     kept = bodies.read_bytes()
     table = load_table(bodies)
     try:
         save_table(replace(table, shape=table.shape + 1), bodies)
-        assert "made with other contents_sha256.bodies;" in failure(capsys, *words)
+        assert "generated with other contents_sha256.bodies;" in failure(capsys, *words)
     finally:
         bodies.write_bytes(kept)
     main([str(word) for word in words])
@@ -130,7 +130,7 @@ def test_groups_made_otherwise_are_never_mixed(gan_run, tmp_path, capsys):
     generate(gan_run, out)
     before = content(out)
     message = failure(capsys, "generate", gan_run, "--out", out, "--seed", "2")
-    assert "holds groups that were made with other seed, members" in message
+    assert "holds groups that were generated with other seed, members" in message
     other = tmp_path / "other"
     other.mkdir()
     (other / "file").touch()
@@ -224,4 +224,4 @@ def test_faults_of_stored_views_are_named(gan_run, tmp_path, capsys):
     part = next((tmp_path / "groups").glob("part-*"))
     part.rename(tmp_path / "away")
     config = stored_config(gan_run, tmp_path, tmp_path / "groups")
-    assert "has 1 of 3 parts still to make" in failure(capsys, "train", "--config", config)
+    assert "lacks 1 of 3 parts" in failure(capsys, "train", "--config", config)

@@ -57,15 +57,17 @@ def test_the_setting_or_file_that_changed_is_named(made, capsys, monkeypatch):
     words = ("generate", file, "--out", groups.folder, "--members", "2")
     kept = file.read_text()
     file.write_text(kept.replace("steps: 2", "steps: 3"))
-    assert "made with other settings.model.steps; give another --out" in failure(capsys, *words)
+    assert "generated with other settings.model.steps; give another --out" in failure(
+        capsys, *words
+    )
     file.write_text(kept)
     prompts = load_settings(file, Groups).prompts
     text = prompts.read_text()
     prompts.write_text("a boy\n")
-    assert "made with other contents_sha256.prompts; give another" in failure(capsys, *words)
+    assert "generated with other contents_sha256.prompts; give another" in failure(capsys, *words)
     prompts.write_bytes(b"\xff\xfe\xff")
     message = failure(capsys, *words)
-    assert f"{prompts}:1: this is no text in UTF-8; save the file as UTF-8" in message
+    assert f"{prompts}:1: this is not UTF-8 text; save the file as UTF-8" in message
     prompts.unlink()
     assert f"{prompts} does not exist; check prompts" in failure(capsys, *words)
     prompts.write_text(text)

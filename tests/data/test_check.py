@@ -15,9 +15,9 @@ from tests.data.real_format import make_folder, make_market, make_msmt17
 def test_counts_stand_beside_the_official_ones(tmp_path: Path) -> None:
     report = check_dataset("market1501", make_market(tmp_path))
     train, query, gallery = report.splits
-    assert train.found == Counts(48, 8, 3)
-    assert query.found == Counts(16, 8, 3)
-    assert gallery.found == Counts(51, 8, 3)
+    assert train.actual == Counts(48, 8, 3)
+    assert query.actual == Counts(16, 8, 3)
+    assert gallery.actual == Counts(51, 8, 3)
     assert train.official == Counts(12_936, 751, 6)
     assert gallery.official == Counts(15_913, 750, 6)
     assert not report.agrees
@@ -27,7 +27,7 @@ def test_a_data_set_with_the_official_counts_agrees(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counts = {"train": Counts(8, 4, 2), "query": Counts(4, 4, 1), "gallery": Counts(4, 4, 1)}
-    table = {"msmt17": DatasetSpec(DATASETS["msmt17"].read, counts)}
+    table = {"msmt17": DatasetSpec(DATASETS["msmt17"].read, "MSMT17", counts)}
     monkeypatch.setattr(module, "DATASETS", table)
     assert check_dataset("msmt17", make_msmt17(tmp_path)).agrees
 
@@ -35,7 +35,7 @@ def test_a_data_set_with_the_official_counts_agrees(
 def test_own_data_have_no_official_counts_and_agree(tmp_path: Path) -> None:
     report = check_dataset("folder", make_folder(tmp_path))
     (train,) = report.splits
-    assert (train.found, train.official) == (Counts(12, 0, 0), None)
+    assert (train.actual, train.official) == (Counts(12, 0, 0), None)
     assert report.agrees
 
 

@@ -141,5 +141,5 @@ def test_an_msmt17_list_that_names_a_missing_image_is_a_fault(tmp_path):
 def test_a_folder_without_images_is_a_fault(tmp_path):
     assert fault("folder", tmp_path) == (
         f"{tmp_path} holds no images (.jpg, .jpeg, .jfif, .png, .bmp, .webp, .tif, .tiff, .gif, "
-        ".ppm, .pgm, .avif)"
+        ".ppm, .pgm, .avif); check data.root or --root"
     )

@@ -50,15 +50,15 @@ def untidy(tmp_path):
     return root
 
 
-PASSED = (
-    "2 broken links, 1 ending in .txt, 3 hidden, 1 links to a folder that is read already, "
-    "1 no regular files, 1 without an ending"
+SKIPPED = (
+    "2 broken links, 3 hidden, 1 links to a folder that was read already, "
+    "1 not regular files, 1 with suffix .txt, 1 without a suffix"
 )
 
 
 def test_find_images_follows_links_and_counts_the_rest(untidy, caplog):
     assert keys(untidy) == ["a.jpg", "linked/c.png", "sub/b.JPG"]
-    assert notes(caplog) == [f"note: passed over in {untidy}: {PASSED}"]
+    assert notes(caplog) == [f"note: skipped in {untidy}: {SKIPPED}"]
 
 
 def test_find_images_agrees_with_the_folder_data_set(untidy, caplog):
@@ -79,8 +79,7 @@ def test_find_images_takes_plain_globs(untidy, caplog, monkeypatch):
     assert keys("*/b.*", "l*/**/*.png") == ["sub/b.JPG", "linked/c.png"]
     assert keys("**/*.jpg") == ["a.jpg"]
     assert (
-        "passed over in *: 2 broken links, 1 ending in .txt, 2 folders, 1 hidden"
-        in notes(caplog)[0]
+        "skipped in *: 2 broken links, 2 folders, 1 hidden, 1 not regular files" in notes(caplog)[0]
     )
 
 

@@ -82,7 +82,7 @@ def test_a_manifest_may_name_junk_and_unknown_cameras(tmp_path: Path) -> None:
     assert dataset.gallery.pids.tolist() == [-1]
     assert dataset.gallery.images[0].camid is dataset.query.images[0].camid is None
     assert dataset.query.pids.tolist() == [4]
-    assert dataset.notes == ("gallery: 1 images of pid -1 count nowhere",)
+    assert dataset.notes == ("gallery: 1 junk images (pid -1) are ignored",)
 
 
 def test_a_manifest_has_training_pids_only_if_all_are_known(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def test_load_dataset_needs_no_training_images(tmp_path, make, emptied):
     assert found.query.images == whole.query.images
     assert found.gallery.images == whole.gallery.images
     assert any("no training images" in note for note in found.notes)
-    assert check_dataset(name, root).splits[0].found.images == 0
+    assert check_dataset(name, root).splits[0].actual.images == 0
     with pytest.raises(UserError, match=f"{whole.root} has no training images"):
         training_images(found)
 

@@ -150,10 +150,10 @@ def test_a_folder_without_images(tmp_path: Path) -> None:
     (tmp_path / "readme.txt").write_text("no image")
     assert loading("folder", tmp_path) == (
         f"{tmp_path} holds no images (.jpg, .jpeg, .jfif, .png, .bmp, .webp, .tif, .tiff, .gif, "
-        ".ppm, .pgm, .avif)"
+        ".ppm, .pgm, .avif); check data.root or --root"
     )
     assert loading("folder", tmp_path / "readme.txt") == (
-        f"{tmp_path}/readme.txt is no folder; give a folder of images or a .csv manifest"
+        f"{tmp_path}/readme.txt is not a folder; give a folder of images or a .csv manifest"
     )
 
 
@@ -187,7 +187,7 @@ def test_a_folder_without_images(tmp_path: Path) -> None:
             " names 1 file(s) that do not exist: z.jpg; paths are relative to the manifest",
         ),
         ("path\na.jpg\na.jpg\n", " names images twice: a.jpg in train; keep one row of each"),
-        ("path,pid,split\n", " has no row; give one per image"),
+        ("path,pid,split\n", " has no rows; give one per image"),
         (
             "path,pid,split\na.jpg,,\nb.jpg,1,query\n",
             " has query rows but no gallery rows; give both or none",
@@ -205,7 +205,7 @@ def test_a_manifest_that_does_not_fit(tmp_path: Path, text: str, expected: str) 
 def test_a_manifest_in_another_encoding(tmp_path: Path) -> None:
     file = tmp_path / "own.csv"
     file.write_bytes("path\nstraße.jpg\n".encode("latin-1"))
-    assert loading("folder", file) == f"{file}:2: this is no text in UTF-8; save the file as UTF-8"
+    assert loading("folder", file) == f"{file}:2: this is not UTF-8 text; save the file as UTF-8"
 
 
 def test_a_data_set_that_has_no_archive(tmp_path: Path) -> None:
@@ -224,7 +224,7 @@ def test_a_file_that_is_no_archive(tmp_path: Path) -> None:
     archive = tmp_path / "a.zip"
     archive.write_bytes(b"<html>sign in</html>")
     assert message(lambda: prepare("market1501", archive, tmp_path / "root")) == (
-        f"{archive} is no readable archive: damaged, or neither .zip nor .tar; download it again"
+        f"{archive} is not a readable archive: damaged, or neither .zip nor .tar; download it again"
     )
 
 

@@ -54,7 +54,7 @@ def test_a_damaged_archive_leaves_nothing(tmp_path):
 def test_a_file_that_is_no_archive_leaves_nothing(tmp_path):
     archive = tmp_path / "market.zip"
     archive.write_bytes(b"<html>not found</html>")
-    assert fault(tmp_path, archive).startswith(f"{archive} is no readable archive")
+    assert fault(tmp_path, archive).startswith(f"{archive} is not a readable archive")
 
 
 def test_another_archive_leaves_nothing(tmp_path):
@@ -93,7 +93,7 @@ def test_a_check_counts_every_split_and_lists_unreadable_files(tmp_path):
     broken = next((base / "query").iterdir())
     broken.write_bytes(broken.read_bytes()[:300])
     report = check_dataset("market1501", tmp_path)
-    counts = {split.name: (split.found.images, split.found.pids) for split in report.splits}
+    counts = {split.name: (split.actual.images, split.actual.pids) for split in report.splits}
     assert counts == {"train": (6, 2), "query": (4, 2), "gallery": (9, 2)}
     assert not any(split.agrees for split in report.splits)
     assert [failure.path for failure in report.unreadable] == [broken]

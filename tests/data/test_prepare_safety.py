@@ -132,7 +132,7 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         raise OSError(errno.ENOSPC, "No space left on device")
 
     archive = pack(tmp_path)
-    monkeypatch.setattr(module, "_unpack", full)
+    monkeypatch.setattr(module, "_extract", full)
     with pytest.raises(UserError, match="No space left on device; free some space"):
         prepare("market1501", archive, tmp_path / "root")
     assert not (tmp_path / "root").exists()
@@ -148,7 +148,7 @@ def test_the_archive_of_another_data_set_is_named_and_leaves_the_root_empty(
     with pytest.raises(UserError) as caught:
         prepare("market1501", archive, root)
     assert str(caught.value).startswith(f"no Market-1501 under {archive}: ")
-    assert str(caught.value).endswith("this is no official archive of market1501")
+    assert str(caught.value).endswith("this is not an official archive of market1501")
     assert list(root.iterdir()) == []
 
 
@@ -195,7 +195,7 @@ def test_prepare_refuses_a_zip_whose_names_are_no_utf_8(tmp_path: Path) -> None:
     with zipfile.ZipFile(archive, "w") as file:
         file.writestr(f"{TOP}/caf\xe9", b"x")
     archive.write_bytes(archive.read_bytes().replace("\xe9".encode(), b"\xff\xff"))
-    with pytest.raises(UserError, match="is no readable archive: damaged"):
+    with pytest.raises(UserError, match="is not a readable archive: damaged"):
         prepare("market1501", archive, tmp_path / "root")
 
 
@@ -234,10 +234,10 @@ def test_prepare_refuses_a_bomb_before_it_unpacks(
     def unpack(archive: Path, folder: Path) -> None:
         raise AssertionError("it was unpacked")
 
-    monkeypatch.setattr(module, "_unpack", unpack)
+    monkeypatch.setattr(module, "_extract", unpack)
     make(tmp_path / "bomb")
     assert (tmp_path / "bomb").stat().st_size < 10**6
-    with pytest.raises(UserError, match=r"unpacks to more than 10. MB, and photographs hardly"):
+    with pytest.raises(UserError, match=r"unpacks to more than 10. MB, but photographs hardly"):
         prepare("market1501", tmp_path / "bomb", tmp_path / "root")
 
 

@@ -96,7 +96,7 @@ def test_read_features_refuses_other_ids_by_row(kind, column, tmp_path):
     for file in save(tmp_path, **{column: values}):
         with pytest.raises(UserError) as raised:
             read_features(file)
-        assert f"{file} is no readable file of features: {column} must be whole" in str(raised)
+        assert f"{file} is not a readable feature file: {column} must be integers" in str(raised)
         assert rows in str(raised.value)
 
 
@@ -111,13 +111,13 @@ def test_read_features_refuses_types_that_are_no_ids(tmp_path):
             read_features(tmp_path / "t.npz")
     for values in (pa.array([True, None, True]), pa.array([[1], [2], [3]])):
         _, file = save(tmp_path, pid=values)
-        with pytest.raises(UserError, match="numbers or text are wanted"):
+        with pytest.raises(UserError, match="must hold numbers or text"):
             read_features(file)
     np.savez(tmp_path / "t.npz", feature=FEATURES, pid=np.zeros((3, 1), int))
     with pytest.raises(UserError, match=r"pid holds int64 \[3, 1\]"):
         read_features(tmp_path / "t.npz")
     np.savez(tmp_path / "t.npz", feature=FEATURES, pid=np.array([1, None, "a"], object))
-    with pytest.raises(UserError, match="is no readable file of features"):
+    with pytest.raises(UserError, match="is not a readable feature file"):
         read_features(tmp_path / "t.npz")
 
 
@@ -165,8 +165,8 @@ def test_read_features_refuses_null_ragged_and_fixed_lists_by_row(tmp_path):
         (fixed, "1 rows of feature are null: 1"),
         (pa.array([[1.0, 0], [1], [0, 1]]), "not of the length of most, 2: 1"),
         (pa.array([[1.0, 0], [1, None], [0, 1]]), "null in part: 1"),
-        (pa.array([["1"], ["2"], ["3"]]), "floating-point numbers are wanted"),
-        (pa.array([1.0, 2, 3]), "lists of numbers are wanted"),
+        (pa.array([["1"], ["2"], ["3"]]), "must hold floating-point numbers"),
+        (pa.array([1.0, 2, 3]), "must hold lists of numbers"),
     ):
         for words in (False, True):
             _, file = save(tmp_path, feature=values)
@@ -192,7 +192,7 @@ def test_read_features_refuses_rows_without_direction(bad, tmp_path):
 
 def test_read_features_wants_one_name_for_each_image(tmp_path):
     for file in save(tmp_path, key=np.array(["a", "b", "a"])):
-        with pytest.raises(UserError, match="key 'a' stands in rows 0 and 2"):
+        with pytest.raises(UserError, match="key 'a' is in rows 0 and 2"):
             read_features(file)
     _, file = save(tmp_path, key=pa.array(["a", None, "c"]))
     with pytest.raises(UserError, match="key is null in row 1"):
@@ -217,7 +217,7 @@ def test_read_npz_refuses_sizes_that_are_not_there(tmp_path):
 def test_read_npz_refuses_what_unpacks_to_far_more(tmp_path):
     with zipfile.ZipFile(tmp_path / "t.npz", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("feature.npy", header_of((2**15, 2**10)) + bytes(2**27))
-    with pytest.raises(UserError, match="it asks for 134,217,856 bytes of memory"):
+    with pytest.raises(UserError, match="it needs 134,217,856 bytes of memory"):
         read_features(tmp_path / "t.npz")
 
 
@@ -237,14 +237,14 @@ def test_read_parquet_refuses_what_unpacks_to_far_more(tmp_path):
     count = 10_000_000
     pids = pa.array(np.zeros(count, np.int64))
     parquet.write_table(pa.table({"feature": pids, "pid": pids}), tmp_path / "t.parquet")
-    with pytest.raises(UserError, match="it asks for 160,000,000 bytes of memory"):
+    with pytest.raises(UserError, match="it needs 160,000,000 bytes of memory"):
         read_features(tmp_path / "t.parquet")
 
 
 @pytest.mark.parametrize("kind", [pa.string(), pa.large_string()])
 def test_read_parquet_refuses_texts_of_megabytes(kind, tmp_path):
     _, file = save(tmp_path, pid=pa.array(["1" * 10_000_000] * 3, kind))
-    with pytest.raises(UserError, match="pid has a text of 10,000,000 letters"):
+    with pytest.raises(UserError, match="pid has a text of 10,000,000 characters"):
         read_features(file)
 
 

@@ -53,7 +53,7 @@ def test_a_data_set_is_read_and_compared_with_its_counts(tables, tmp_path, monke
     assert dataset.query.pids.tolist() == [11, 11, 12, 12, 13, 13, 14, 14]
     report = check_dataset("station", Path("data"))
     assert report.notes == ("filmed in one hall",)
-    assert report.splits[0].found == Counts(8, 4, 2)
+    assert report.splits[0].actual == Counts(8, 4, 2)
     assert report.agrees
     Path("data/station/train/me.jpg").write_bytes(b"")
     with pytest.raises(UserError, match=r"do not look like 0012-cam3-000451.jpg"):

@@ -1,1 +1,1 @@
-"""Readers of data sets: from a folder on disk to images and labels."""
+"""Readers of the supported data sets: each builds a ``Dataset`` from a folder on disk."""

@@ -1,4 +1,4 @@
-"""DukeMTMC-reID (Zheng et al., ICCV 2017), withdrawn by its authors in 2019."""
+"""Reader of DukeMTMC-reID (Zheng et al., ICCV 2017), withdrawn by its authors in 2019."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ DATASET_FOLDERS = (
     "dukemtmcreid",
     ".",
 )
+"""Folders below the root that may hold the splits, in order of preference."""
 WITHDRAWN = (
     "DukeMTMC-reID was withdrawn by its authors in 2019 over privacy; "
     "report results on it only where you must compare with older ones"
@@ -35,13 +36,13 @@ def read(root: Path) -> Dataset:
     """Read DukeMTMC-reID in any of its usual layouts.
 
     Args:
-        root: The folder of the splits, or one of those above it.
+        root: Folder of the splits, or a parent of it.
 
     Returns:
-        The three splits.
+        The data set with train, query and gallery.
 
     Raises:
-        UserError: If a folder is missing or empty, or a file name does not fit.
+        UserError: If a split is missing or empty, or a file name does not match.
     """
     folder = find_dataset_folder(root, DATASET_FOLDERS, MARKET_SPLIT_FOLDERS, "DukeMTMC-reID")
     return build_dataset(

@@ -1,4 +1,4 @@
-"""Own data: a folder of unlabelled crops, or a manifest."""
+"""Reader of a user's own data: a folder of unlabelled crops, or a CSV manifest with labels."""
 
 from __future__ import annotations
 
@@ -39,24 +39,26 @@ def read(root: Path) -> Dataset:
 
     A manifest has a column ``path`` (relative to the manifest) and optionally ``pid``, ``camid``,
     ``frame`` (counted from 0, empty where unknown) and ``split`` (train, query or gallery; train
-    if empty). Query and gallery need pids, where -1 is junk; training never reads them.
+    if empty). Query and gallery need pids, where -1 is junk; training never reads pids.
 
     Args:
         root: A folder, or a .csv file.
 
     Returns:
-        The training images, and the query and gallery that a manifest names.
+        The data set; a manifest may also have query and gallery.
 
     Raises:
-        UserError: If there are no images, or the manifest does not fit.
+        UserError: If there are no images, or the manifest is invalid.
     """
     if root.suffix.lower() == ".csv" and not root.is_dir():
         return _read_manifest(root)
     if not root.is_dir():
-        raise UserError(f"{root} is no folder; give a folder of images or a .csv manifest")
+        raise UserError(f"{root} is not a folder; give a folder of images or a .csv manifest")
     images = [Image(readable_name(path.relative_to(root)), path) for path in image_files(root)]
     if not images:
-        raise UserError(f"{root} holds no images ({', '.join(IMAGE_SUFFIXES)})")
+        raise UserError(
+            f"{root} holds no images ({', '.join(IMAGE_SUFFIXES)}); check data.root or --root"
+        )
     return Dataset(name=NAME, root=root, train=tuple(sorted(images, key=lambda image: image.key)))
 
 
@@ -68,39 +70,39 @@ def _read_manifest(file: Path) -> Dataset:
             f"{file} names {len(missing)} file(s) that do not exist: {join_some(missing)}; "
             "paths are relative to the manifest"
         )
-    counted = Counter((row.split, row.image.key) for row in rows)
-    twice = [f"{path} in {split}" for (split, path), count in counted.items() if count > 1]
-    if twice:
-        raise UserError(f"{file} names images twice: {join_some(twice)}; keep one row of each")
-    parts = {split: [row for row in rows if row.split == split] for split in SPLITS}
+    counts = Counter((row.split, row.image.key) for row in rows)
+    duplicates = [f"{path} in {split}" for (split, path), count in counts.items() if count > 1]
+    if duplicates:
+        raise UserError(f"{file} names images twice: {join_some(duplicates)}; keep one row of each")
     if not rows:
-        raise UserError(f"{file} has no row; give one per image")
-    if bool(parts["query"]) != bool(parts["gallery"]):
-        there, lacking = ("query", "gallery") if parts["query"] else ("gallery", "query")
-        raise UserError(f"{file} has {there} rows but no {lacking} rows; give both or none")
+        raise UserError(f"{file} has no rows; give one per image")
+    rows_of = {split: [row for row in rows if row.split == split] for split in SPLITS}
+    if bool(rows_of["query"]) != bool(rows_of["gallery"]):
+        present, absent = ("query", "gallery") if rows_of["query"] else ("gallery", "query")
+        raise UserError(f"{file} has {present} rows but no {absent} rows; give both or none")
     return Dataset(
         name=NAME,
         root=file,
-        train=tuple(row.image for row in parts["train"]),
-        train_pids=_pids(parts["train"]),
-        query=_labelled(parts["query"]),
-        gallery=_labelled(parts["gallery"]),
-        notes=(() if parts["train"] else (NO_TRAIN,)) + _notes(parts),
+        train=tuple(row.image for row in rows_of["train"]),
+        train_pids=_train_pids(rows_of["train"]),
+        query=_labelled_split(rows_of["query"]),
+        gallery=_labelled_split(rows_of["gallery"]),
+        notes=(() if rows_of["train"] else (NO_TRAIN,)) + _junk_notes(rows_of),
     )
 
 
-def _notes(parts: dict[str, list[_Row]]) -> tuple[str, ...]:
-    junk = {split: sum(row.pid == UNKNOWN for row in parts[split]) for split in SPLITS[1:]}
-    return tuple(f"{split}: {n} images of pid -1 count nowhere" for split, n in junk.items() if n)
+def _junk_notes(rows_of: dict[str, list[_Row]]) -> tuple[str, ...]:
+    junk = {split: sum(row.pid == UNKNOWN for row in rows_of[split]) for split in SPLITS[1:]}
+    return tuple(f"{split}: {n} junk images (pid -1) are ignored" for split, n in junk.items() if n)
 
 
 def _rows(file: Path) -> list[_Row]:
     reader = csv.DictReader(io.StringIO(read_text(file), newline=""), strict=True)
     try:
         _check_columns(file, reader.fieldnames or ())
-        return [_row(file, reader.line_num, fields) for fields in reader]
+        return [_parse_row(file, reader.line_num, fields) for fields in reader]
     except csv.Error as error:
-        raise UserError(f"{file} is no CSV file ({error}); save it as one") from error
+        raise UserError(f"{file} is not a CSV file ({error}); save it as one") from error
 
 
 def _check_columns(file: Path, columns: Sequence[str]) -> None:
@@ -111,7 +113,7 @@ def _check_columns(file: Path, columns: Sequence[str]) -> None:
         )
 
 
-def _row(file: Path, line: int, fields: dict[str, str]) -> _Row:
+def _parse_row(file: Path, line: int, fields: dict[str, str]) -> _Row:
     if None in fields:
         raise UserError(f"{file}:{line}: more values than columns; quote a path with a comma")
     if not fields["path"]:
@@ -119,16 +121,16 @@ def _row(file: Path, line: int, fields: dict[str, str]) -> _Row:
     split = fields.get("split") or "train"
     if split not in SPLITS:
         raise UserError(f"{file}:{line}: split {split!r} is none of {', '.join(SPLITS)}")
-    pid, camid, frame = (_count(file, line, fields, name) for name in ("pid", "camid", "frame"))
+    pid, *numbers = (_parse_number(file, line, fields, name) for name in ("pid", "camid", "frame"))
     if not fields.get("pid") and split != "train":
         raise UserError(f"{file}:{line}: a {split} image needs a pid; give it one")
-    camera, moment = (None if number == UNKNOWN else number for number in (camid, frame))
-    image = Image(fields["path"], file.parent / fields["path"], camera, moment)
+    camid, frame = (None if number == UNKNOWN else number for number in numbers)
+    image = Image(fields["path"], file.parent / fields["path"], camid, frame)
     return _Row(image, pid, split)
 
 
-def _count(file: Path, line: int, fields: dict[str, str], name: str) -> int:
-    """The number; ``UNKNOWN`` where there is none."""
+def _parse_number(file: Path, line: int, fields: dict[str, str], name: str) -> int:
+    """Parse a pid, camera or frame; an empty or missing value is ``UNKNOWN``."""
     text = fields.get(name) or ""
     try:
         return parse_id(text)
@@ -139,12 +141,12 @@ def _count(file: Path, line: int, fields: dict[str, str], name: str) -> int:
         ) from error
 
 
-def _labelled(rows: Sequence[_Row]) -> LabelledSplit | None:
+def _labelled_split(rows: Sequence[_Row]) -> LabelledSplit | None:
     pids = np.array([row.pid for row in rows], dtype=np.int64)
     return LabelledSplit(tuple(row.image for row in rows), pids) if rows else None
 
 
-def _pids(rows: Sequence[_Row]) -> Int64Array | None:
-    """The pids if there are rows and all have one."""
+def _train_pids(rows: Sequence[_Row]) -> Int64Array | None:
+    """Return the pids of the rows; None if there are no rows or a pid is missing."""
     pids = np.array([row.pid for row in rows], dtype=np.int64)
     return pids if rows and (pids != UNKNOWN).all() else None

@@ -1,4 +1,4 @@
-"""From a folder of files to images and pids."""
+"""Building blocks of readers: finding the folder of a data set, and parsing file names."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from reid_gen.errors import UserError, join_some
 from reid_gen.types import Dataset, Image, LabelledSplit
 
 JUNK = -1
-"""pid of a detection that is neither person nor distractor; dropped when read."""
+"""pid of a detection that is neither a person nor a distractor; dropped on reading."""
 
 MARKET_SPLIT_FOLDERS = ("bounding_box_train", "query", "bounding_box_test")
 """Folders of train, query and gallery in the layout of Market-1501."""
-NO_TRAIN = "there are no training images: query and gallery can be measured, nothing can be learnt"
+NO_TRAIN = "there are no training images: evaluation is possible, training is not"
 
 Splits = tuple[LabelledSplit, LabelledSplit, LabelledSplit]
 """Train, query and gallery."""
 
 ParsedName = tuple[int, int, int | None, int]
-"""pid, camid counted from 0, frame, recording."""
+"""pid, camid counted from 0, frame (None if unknown) and recording."""
 
 
 @dataclass(frozen=True)
 class NameRule:
-    """How a data set names its files.
+    """How the file names of a data set are parsed.
 
     Attributes:
-        pattern: Of the whole basename; its groups are what ``parse`` takes.
-        example: A good name, for messages.
-        parse: From groups to pid, camid, frame and recording.
+        pattern: Pattern of the complete file name; its groups are the arguments of ``parse``.
+        example: A valid name, for messages.
+        parse: Function from the groups to pid, camid, frame and recording.
     """
 
     pattern: re.Pattern[str]
@@ -43,51 +43,51 @@ class NameRule:
 
 
 def name_pattern(pid: str, after_camera: str) -> re.Pattern[str]:
-    """Of file names like Market-1501's, with numbers of any length and any text before the ending.
+    """Build the pattern of names like Market-1501's, with numbers of any length and any suffix.
 
     Args:
-        pid: Pattern of the person.
-        after_camera: What follows the camera, which is a number from 1.
+        pid: Pattern of the person id.
+        after_camera: Pattern of what follows the camera, which is a number from 1.
     """
     return re.compile(rf"({pid})_c0*([1-9]\d*){after_camera}\D.*", re.IGNORECASE | re.ASCII)
 
 
 def find_dataset_folder(
-    root: Path, wanted: Iterable[str], markers: Sequence[str], name: str
+    root: Path, folders: Iterable[str], markers: Sequence[str], name: str
 ) -> Path:
-    """The first of some folders below a root that holds one of the markers.
+    """Find the first of several folders below the root that holds one of the markers.
 
     Args:
-        root: What the user gave.
-        wanted: Folders relative to it, in order of preference.
-        markers: Files or folders, one of which must lie in it.
-        name: Of the data set, for the message.
+        root: Root folder that the user gave.
+        folders: Candidate folders relative to the root, in order of preference.
+        markers: Names of files or folders, one of which must be in the folder.
+        name: Title of the data set, for messages.
 
     Returns:
         The folder.
 
     Raises:
-        UserError: If none does.
+        UserError: If no folder holds a marker.
     """
-    places = [root / folder for folder in wanted]
-    for place in places:
-        if any((place / marker).exists() for marker in markers):
-            return place
+    candidates = [root / folder for folder in folders]
+    for candidate in candidates:
+        if any((candidate / marker).exists() for marker in markers):
+            return candidate
     raise UserError(
         f"no {name} under {root}: none of these holds {' or '.join(markers)}: "
-        f"{join_some((str(place) for place in places), most=len(places))}; "
+        f"{join_some((str(candidate) for candidate in candidates), most=len(candidates))}; "
         "give the folder that holds the data set as data.root or --root"
     )
 
 
 def build_dataset(name: str, folder: Path, splits: Splits, *notes: str) -> Dataset:
-    """Make a data set of three splits; the pids of the first are set apart from its images.
+    """Build a data set from its splits; training images are separated from their pids.
 
     Args:
         name: Key of the data set.
-        folder: That held the splits.
+        folder: Folder of the splits.
         splits: Train, query and gallery.
-        *notes: What a reader of results should know.
+        *notes: What readers of results should know, such as the version of the data set.
 
     Returns:
         The data set.
@@ -99,66 +99,67 @@ def build_dataset(name: str, folder: Path, splits: Splits, *notes: str) -> Datas
 
 
 def read_market_splits(folder: Path, name: str, rule: NameRule) -> Splits:
-    """Read train, query and gallery from ``BOX_FOLDERS``.
+    """Read train, query and gallery from ``MARKET_SPLIT_FOLDERS``.
 
     Args:
-        folder: That holds the last two at least.
-        name: Of the data set, for messages.
-        rule: For the names of its files.
+        folder: Folder of the splits; the training split may be missing.
+        name: Title of the data set, for messages.
+        rule: How its file names are parsed.
 
     Returns:
         Train, query and gallery, without junk.
 
     Raises:
-        UserError: If query or gallery are missing or hold no images, or a name does not fit.
+        UserError: If query or gallery are missing or hold no images, or a name does not match.
     """
     train, query, gallery = (
-        _box_split(folder, folder / part, rule) for part in MARKET_SPLIT_FOLDERS
+        _read_split(folder, folder / split_folder, rule) for split_folder in MARKET_SPLIT_FOLDERS
     )
-    for part, split in zip(MARKET_SPLIT_FOLDERS[1:], (query, gallery), strict=True):
+    for split_folder, split in zip(MARKET_SPLIT_FOLDERS[1:], (query, gallery), strict=True):
         if not split.images:
             raise UserError(
-                f"{name}: {folder / part} is missing or holds no images; unpack the whole archive "
-                "again"
+                f"{name}: {folder / split_folder} is missing or holds no images; unpack the whole "
+                "archive again"
             )
     return train, query, gallery
 
 
-def _box_split(root: Path, folder: Path, rule: NameRule) -> LabelledSplit:
-    """The images directly in a folder; none if there is no folder."""
+def _read_split(root: Path, folder: Path, rule: NameRule) -> LabelledSplit:
+    """Read the images directly in a folder; a missing folder is an empty split."""
     files = image_files(folder, recursive=False) if folder.is_dir() else []
     return build_split(root, parse_file_names(files, rule))
 
 
 def parse_file_names(paths: Iterable[Path], rule: NameRule) -> list[tuple[Path, ParsedName]]:
-    """Match every basename as a whole; the folders above it say nothing.
+    """Parse the names of files; the names of their folders are ignored.
 
     Args:
-        paths: Files.
-        rule: What their names must be.
+        paths: Image files.
+        rule: How their names are parsed.
 
     Returns:
-        Each path with what its name says.
+        Each path with the content of its name.
 
     Raises:
-        UserError: Naming the files whose names do not fit.
+        UserError: Naming the files whose names do not match.
     """
-    matched = [(path, rule.pattern.fullmatch(path.name)) for path in paths]
-    bad = sorted(str(path) for path, match in matched if match is None)
-    if bad:
+    matches = [(path, rule.pattern.fullmatch(path.name)) for path in paths]
+    unmatched = sorted(str(path) for path, match in matches if match is None)
+    if unmatched:
         raise UserError(
-            f"{len(bad)} file name(s) do not look like {rule.example}: {join_some(bad)}; "
-            "rename or remove them, or list the images in a CSV manifest (data set folder)"
+            f"{len(unmatched)} file name(s) do not look like {rule.example}: "
+            f"{join_some(unmatched)}; rename or remove them, or list the images in a CSV manifest "
+            "(data set folder)"
         )
-    return [(path, rule.parse(*match.groups())) for path, match in matched if match is not None]
+    return [(path, rule.parse(*match.groups())) for path, match in matches if match is not None]
 
 
 def build_split(root: Path, files: Iterable[tuple[Path, ParsedName]]) -> LabelledSplit:
-    """Build a split in order of the keys, which are paths relative to ``root``; junk is dropped."""
-    kept = sorted(
+    """Build a split without junk, sorted by key; keys are paths relative to ``root``."""
+    rows = sorted(
         (readable_name(path.relative_to(root)), path, parsed)
         for path, parsed in files
         if parsed[0] != JUNK
     )
-    images = tuple(Image(key, path, *parsed[1:]) for key, path, parsed in kept)
-    return LabelledSplit(images, np.array([parsed[0] for _, _, parsed in kept], dtype=np.int64))
+    images = tuple(Image(key, path, *parsed[1:]) for key, path, parsed in rows)
+    return LabelledSplit(images, np.array([parsed[0] for _, _, parsed in rows], dtype=np.int64))

@@ -1,4 +1,4 @@
-"""Market-1501 (Zheng et al., ICCV 2015)."""
+"""Reader of Market-1501 (Zheng et al., ICCV 2015)."""
 
 from __future__ import annotations
 
@@ -23,25 +23,26 @@ DATASET_FOLDERS = (
     "market1501",
     ".",
 )
+"""Folders below the root that may hold the splits, in order of preference."""
 DISTRACTOR = 0
-"""pid of the gallery's false detections, which match nobody."""
+"""pid of the gallery's distractors: false detections, which match no query."""
 JUNK_AND_DISTRACTORS = "gallery: junk (pid -1) is left out, distractors (pid 0) stay in"
 
 
 def read(root: Path) -> Dataset:
     """Read Market-1501 in any of its usual layouts.
 
-    Junk (pid -1) is dropped, distractors (pid 0) stay in the gallery. Frame numbers restart with
-    every sequence of a camera, which is the image's recording.
+    Junk (pid -1) is dropped; distractors (pid 0) stay in the gallery. Frame numbers restart in
+    every sequence of a camera, so the sequence becomes ``Image.recording``.
 
     Args:
-        root: The folder of the splits, or one of those above it.
+        root: Folder of the splits, or a parent of it.
 
     Returns:
-        The three splits.
+        The data set with train, query and gallery.
 
     Raises:
-        UserError: If a folder is missing or empty, or a file name does not fit.
+        UserError: If a split is missing or empty, or a file name does not match.
     """
     folder = find_dataset_folder(root, DATASET_FOLDERS, MARKET_SPLIT_FOLDERS, "Market-1501")
     splits = read_market_splits(folder, "Market-1501", RULE)
@@ -60,4 +61,4 @@ def _parse(pid: str, camera: str, sequence: str | None, frame: str | None) -> Pa
 RULE = NameRule(
     name_pattern(r"-1|\d+", r"(?:s(\d+)_(\d+)_\d+)?"), "0002_c1s1_000451_03.jpg", _parse
 )
-"""Names of other data sets in Market-1501's form may lack sequence and frame."""
+"""Sequence and frame are optional, for other data sets in the layout of Market-1501."""

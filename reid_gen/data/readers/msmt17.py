@@ -1,4 +1,4 @@
-"""MSMT17 (Wei et al., CVPR 2018), V1 and V2 (the same images with blurred faces)."""
+"""Reader of MSMT17 (Wei et al., CVPR 2018), V1 and V2 (the same images with masked faces)."""
 
 from __future__ import annotations
 
@@ -33,31 +33,32 @@ DATASET_FOLDERS = (
     "msmt17",
     ".",
 )
+"""Folders below the root that may hold the splits, in order of preference."""
 LIST_TRAIN = "list_train.txt"
 VERSIONS = {
     "V1": ("train", "test"),
     "V2": ("mask_train_v2", "mask_test_v2"),
 }
-"""Version -> folders of the training images (train and val) and the test images."""
-BOXES = f"version unknown: the copy sorted into {join_some(MARKET_SPLIT_FOLDERS)}"
+"""Version -> folder of the training images (train and val) and folder of the test images."""
+MARKET_LAYOUT = f"version unknown: the copy sorted into {join_some(MARKET_SPLIT_FOLDERS)}"
 TRAIN_AND_VAL = "training split: train and val together"
 
 
 def read(root: Path) -> Dataset:
-    """Read MSMT17; the training split is train and val together (32,621 images), as in this field.
+    """Read MSMT17; the training split is train and val together (32,621 images), as is common.
 
-    The official layout has lists; a copy in the layout of Market-1501 is read too. Pids of the
-    training and of the test images both count from 0 and mean different people.
+    The official layout has list files; a copy in the layout of Market-1501 can be read too. Pids
+    of training and test images both start at 0 and denote different people.
 
     Args:
-        root: The folder of the splits, or one of those above it.
+        root: Folder of the splits, or a parent of it.
 
     Returns:
-        The three splits.
+        The data set with train, query and gallery.
 
     Raises:
         UserError: If a list or folder is missing, a list names a missing file, or a line or file
-            name does not fit.
+            name does not match.
     """
     folder = find_dataset_folder(
         root, DATASET_FOLDERS, (LIST_TRAIN, *MARKET_SPLIT_FOLDERS), "MSMT17"
@@ -65,12 +66,12 @@ def read(root: Path) -> Dataset:
     if (folder / LIST_TRAIN).exists():
         version, splits = _read_lists(folder)
     else:
-        version, splits = BOXES, read_market_splits(folder, "MSMT17", _BOX_RULE)
+        version, splits = MARKET_LAYOUT, read_market_splits(folder, "MSMT17", _MARKET_RULE)
     return build_dataset(NAME, folder, splits, f"MSMT17 {version}", TRAIN_AND_VAL)
 
 
 def _read_lists(folder: Path) -> tuple[str, Splits]:
-    version, (train, test) = _version(folder)
+    version, (train, test) = _find_version(folder)
     return version, (
         _split(folder, (LIST_TRAIN, "list_val.txt"), folder / train),
         _split(folder, ("list_query.txt",), folder / test),
@@ -78,16 +79,16 @@ def _read_lists(folder: Path) -> tuple[str, Splits]:
     )
 
 
-def _version(folder: Path) -> tuple[str, tuple[str, str]]:
+def _find_version(folder: Path) -> tuple[str, tuple[str, str]]:
     for version, folders in VERSIONS.items():
         if all((folder / name).is_dir() for name in folders):
             return version, folders
-    wanted = " or ".join(f"{train} and {test}" for train, test in VERSIONS.values())
-    raise UserError(f"MSMT17: {folder} holds neither {wanted}; unpack the whole archive again")
+    expected = " or ".join(f"{train} and {test}" for train, test in VERSIONS.values())
+    raise UserError(f"MSMT17: {folder} holds neither {expected}; unpack the whole archive again")
 
 
 def _split(folder: Path, lists: tuple[str, ...], images: Path) -> LabelledSplit:
-    paths = [path for name in lists for path in _listed(folder / name, images)]
+    paths = [path for name in lists for path in _listed_paths(folder / name, images)]
     missing = [str(path) for path in paths if not path.is_file()]
     if missing:
         raise UserError(
@@ -97,8 +98,8 @@ def _split(folder: Path, lists: tuple[str, ...], images: Path) -> LabelledSplit:
     return build_split(folder, parse_file_names(paths, _LIST_RULE))
 
 
-def _listed(file: Path, images: Path) -> Iterator[Path]:
-    """Paths that a list file names: ``0000/0000_000_01_0303morning_0015_0.jpg 0`` a line."""
+def _listed_paths(file: Path, images: Path) -> Iterator[Path]:
+    """Read a list file with lines such as ``0000/0000_000_01_0303morning_0015_0.jpg 0``."""
     if not file.is_file():
         raise UserError(f"MSMT17: the list {file} is missing; unpack the whole archive again")
     for number, line in enumerate(read_lines(file), start=1):
@@ -112,7 +113,7 @@ def _listed(file: Path, images: Path) -> Iterator[Path]:
 
 
 def _parse(pid: str, camera: str) -> ParsedName:
-    # No frame: its number restarts in each of a camera's recordings, so it orders nothing.
+    # No frame: numbers restart in each recording of a camera, so they give no temporal order.
     return int(pid), int(camera) - 1, None, 1
 
 
@@ -121,4 +122,4 @@ _LIST_RULE = NameRule(
     "0000_000_01_0303morning_0015_0.jpg",
     _parse,
 )
-_BOX_RULE = NameRule(name_pattern(r"\d+", ""), "0000_c14_0030.jpg", _parse)
+_MARKET_RULE = NameRule(name_pattern(r"\d+", ""), "0000_c14_0030.jpg", _parse)

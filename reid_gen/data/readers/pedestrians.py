@@ -1,4 +1,4 @@
-"""Rendered pedestrians: Market-1501's layout with any number of cameras."""
+"""Reader of rendered pedestrians: the layout of Market-1501 with any number of cameras."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from reid_gen.types import Dataset
 
 NAME: Final = "pedestrians"
 DISTRACTOR = 0
-"""pid of the gallery's bad detections, which match nobody."""
+"""pid of the gallery's distractors: badly detected boxes, which match no query."""
 
 
 def read(root: Path) -> Dataset:
-    """Read a data set that ``reid-gen data render pedestrians`` made.
+    """Read a data set that ``reid-gen data render pedestrians`` rendered.
 
     Args:
-        root: Its folder, or the one above a folder of that name.
+        root: Folder of the splits, or the parent of a folder ``pedestrians`` with them.
 
     Returns:
-        The three splits.
+        The data set with train, query and gallery.
 
     Raises:
-        UserError: If a folder is missing or empty, or a file name does not fit.
+        UserError: If a split is missing or empty, or a file name does not match.
     """
     folder = find_dataset_folder(root, (".", NAME), MARKET_SPLIT_FOLDERS, "rendered pedestrians")
     splits = read_market_splits(folder, "pedestrians", RULE)
