@@ -14,6 +14,7 @@ from reid_gen.builders.warm_start import WarmStart
 from reid_gen.config import generators, schema
 from reid_gen.config.consistency import views_before_training
 from reid_gen.errors import UserError
+from reid_gen.extras import need
 from reid_gen.generators.protocol import ViewGenerator
 from reid_gen.generators.renderer import ViewRenderer
 from reid_gen.models.checkpoint import EMA_ENCODER, load_encoder, load_networks
@@ -23,13 +24,13 @@ from reid_gen.runtime.devices import Runtime
 from reid_gen.training.step import GENERATOR, TrainableNetwork
 from reid_gen.types import Dataset
 
-BUILDERS: dict[type[Any], str] = {
-    generators.MeshGan: "gan",
-    generators.PixelDiffusion: "pixel_diffusion",
-    generators.Stored: "stored",
+BUILDERS: dict[type[Any], tuple[str, tuple[str, ...]]] = {
+    generators.MeshGan: ("gan", ()),
+    generators.PixelDiffusion: ("pixel_diffusion", ("diffusers",)),
+    generators.Stored: ("stored", ()),
 }
-"""Settings of a generator -> module of this package that builds it; imported when it is used, so
-that GCL needs no diffusers."""
+"""Settings of a generator -> module of this package that builds it, and optional packages that it
+needs; it is imported when it is used."""
 
 
 def build_generator(
@@ -64,7 +65,9 @@ def build_generator(
 
 
 def _builder(settings: object) -> Any:
-    return import_module(f"{__package__}.{BUILDERS[type(settings)]}")
+    module, packages = BUILDERS[type(settings)]
+    need(f"generator {module}", *packages)
+    return import_module(f"{__package__}.{module}")
 
 
 def build_view_renderer(config: schema.Config, checkpoint: Any) -> ViewRenderer:

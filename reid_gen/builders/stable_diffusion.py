@@ -16,22 +16,21 @@ from reid_gen.body.table import load_table
 from reid_gen.builders.turned_maps import build_angles
 from reid_gen.config import pipelines
 from reid_gen.data.datasets import load_dataset, training_images
-from reid_gen.extras import need
 from reid_gen.files import content_digest
-from reid_gen.generators.stable_diffusion.compatibility import width_of_words
-from reid_gen.generators.stable_diffusion.identity_prompt import load_identity, tokens_of
-from reid_gen.generators.stable_diffusion.painter import Controlled, StablePainter
+from reid_gen.generators.stable_diffusion.compatibility import token_width
+from reid_gen.generators.stable_diffusion.identity_prompt import embed_feature, load_identity_prompt
+from reid_gen.generators.stable_diffusion.painter import PainterSpec, StablePainter
 from reid_gen.generators.stable_diffusion.prompts import read_prompts
 from reid_gen.inference.reference_encoder import load_judge
 from reid_gen.models.checkpoint import find_checkpoint, read_card
 from reid_gen.models.encoder import FeatureExtractor
-from reid_gen.positives.prompted import Prompted
+from reid_gen.positives.prompted import PromptedViews
 from reid_gen.positives.scores import Scorer, SilhouetteScorer
 from reid_gen.runtime.devices import Runtime
 from reid_gen.types import Image
 
 
-def build_groups(settings: pipelines.Groups) -> tuple[Prompted, Scorer, list[Image]]:
+def build_groups(settings: pipelines.Groups) -> tuple[PromptedViews, Scorer, list[Image]]:
     """What draws, what scores, and the images that have a body to trust.
 
     Raises:
@@ -46,7 +45,7 @@ def build_groups(settings: pipelines.Groups) -> tuple[Prompted, Scorer, list[Ima
     encode, person = _encoder(settings, runtime)
     model = settings.model
     body, rasteriser = load_body(settings.body), load_rasteriser(settings.rasteriser)
-    maker = Prompted(
+    maker = PromptedViews(
         build_painter(model, runtime.device),
         BodyMapRenderer(table, body, model.height, model.width, rasteriser),
         [control.condition for control in model.controls],
@@ -70,9 +69,9 @@ def _encoder(
     encode, size = load_judge(settings.run, runtime)
     if settings.identity is None:
         return encode, None
-    words = width_of_words(settings.model.base)
-    prompt = load_identity(settings.identity, size, words).to(runtime.device)
-    return encode, lambda images: [tokens_of(prompt, feature) for feature in encode(images)]
+    words = token_width(settings.model.base)
+    prompt = load_identity_prompt(settings.identity, size, words).to(runtime.device)
+    return encode, lambda images: [embed_feature(prompt, feature) for feature in encode(images)]
 
 
 def card_of(settings: pipelines.Groups) -> dict[str, Any]:
@@ -102,9 +101,8 @@ def build_painter(settings: pipelines.StableDiffusion, device: torch.device) -> 
     Raises:
         UserError: If the extra packages are missing, or weights cannot be had.
     """
-    need("Stable Diffusion", "transformers")
     made = settings.image_prompt
-    card = Controlled(
+    card = PainterSpec(
         family=settings.family,
         base=settings.base,
         control=settings.control,

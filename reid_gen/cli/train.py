@@ -10,6 +10,7 @@ import click
 from reid_gen.cli.command import Command
 from reid_gen.cli.options import INPUT
 from reid_gen.errors import UserError
+from reid_gen.extras import install_hint, installed
 
 
 @click.command(cls=Command)
@@ -45,6 +46,12 @@ def train(config: Path | None, overrides: tuple[str, ...], resume: Path | None) 
     from reid_gen.runtime.progress import Terminal
     from reid_gen.training.run import resume_run, start_run
 
+    if not installed("tensorboard"):
+        click.echo(
+            "note: TensorBoard is not installed, so metrics go to metrics.jsonl only; "
+            f"{install_hint('tensorboard')}",
+            err=True,
+        )
     # What ends a process kindly (kill, a queue at its time limit) stops a run as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     experiment = build_experiment(settings, Terminal())

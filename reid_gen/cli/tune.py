@@ -82,7 +82,7 @@ def tune(
     from reid_gen.runtime.progress import Terminal
 
     model, found = load_settings(file, Groups).model, find_images(images)
-    need("tuning", "transformers", "peft")
+    need("tuning", "transformers", "peft", "diffusers")
 
     from reid_gen.files import written_aside
     from reid_gen.generators.stable_diffusion.finetune import (

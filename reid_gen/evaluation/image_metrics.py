@@ -9,10 +9,6 @@ import torch
 from numpy.typing import NDArray
 from scipy import linalg
 from torch import Tensor
-from torchmetrics.functional.image import (
-    peak_signal_noise_ratio,
-    structural_similarity_index_measure,
-)
 
 from reid_gen.types import Float32Array
 
@@ -27,6 +23,11 @@ def likeness(found: Tensor, wanted: Tensor) -> tuple[float, float]:
     Returns:
         SSIM in -1..1 and PSNR.
     """
+    from torchmetrics.functional.image import (
+        peak_signal_noise_ratio,
+        structural_similarity_index_measure,
+    )
+
     ssim = structural_similarity_index_measure(found, wanted, data_range=1.0)
     psnr = peak_signal_noise_ratio(
         found, wanted, data_range=1.0, dim=(1, 2, 3), reduction="elementwise_mean"

@@ -1,13 +1,36 @@
-"""Checks that stop an epoch with a non-finite loss or without any generated view."""
+"""Checks that stop an epoch: collapsed clusters, a non-finite loss, not one generated view."""
 
 from __future__ import annotations
 
 import math
 
+from reid_gen.cluster.pseudo_labels import PseudoLabels, usual_neighbours
 from reid_gen.data.sampling import MIN_BATCH
 from reid_gen.errors import UserError
 from reid_gen.training.stages import EpochPosition
 from reid_gen.types import Scalars
+
+
+def check_clusters(clusters: PseudoLabels, images: int) -> None:
+    """Refuse pseudo labels with fewer than two clusters.
+
+    Args:
+        clusters: Pseudo labels of the epoch.
+        images: Number of clustered images.
+
+    Raises:
+        UserError: If there are fewer than two.
+    """
+    if clusters.clusters < 2:
+        k1, k2 = usual_neighbours(images)
+        at_eps = "" if clusters.eps is None else f" at eps {clusters.eps:.3f}"
+        raise UserError(
+            f"clustering found {clusters.clusters} cluster(s) among {images} images{at_eps}, and "
+            "training needs at least 2; change clustering.eps (larger if most images are "
+            "outliers, smaller if one cluster holds them all), clustering.min_samples, or "
+            f"clustering.k1 and k2 ({k1} and {k2} suit so many images), or start from better "
+            "weights"
+        )
 
 
 def check_finite(terms: Scalars, position: EpochPosition) -> None:

@@ -1,4 +1,4 @@
-"""The metrics log of a run: metrics.jsonl and TensorBoard."""
+"""The metrics log of a run: metrics.jsonl, and TensorBoard if it is installed."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
-from torch.utils.tensorboard import SummaryWriter
-
 from reid_gen.data.images import save_image
 from reid_gen.errors import UserError
+from reid_gen.extras import installed
 from reid_gen.files import as_json, cannot_write, write_bytes
 from reid_gen.types import Uint8Array
 
@@ -36,8 +35,12 @@ class MetricsLog:
         self._file = run / METRICS
         self._views = run / "views"
         write_bytes(self._file, text.encode())
-        with _name_path_on_error(run):
-            self._board = SummaryWriter(str(run / "tensorboard"), purge_step=epoch)
+        self._board = None
+        if installed("tensorboard"):
+            from torch.utils.tensorboard import SummaryWriter
+
+            with _name_path_on_error(run):
+                self._board = SummaryWriter(str(run / "tensorboard"), purge_step=epoch)
 
     def write(self, epoch: int, record: Mapping[str, float | int | str]) -> None:
         """Append the metrics of an epoch."""
@@ -46,16 +49,18 @@ class MetricsLog:
             with self._file.open("a", encoding="utf-8") as file:
                 file.write(line)
             self.text += line
-            for name, value in record.items():
-                if not isinstance(value, str):
-                    self._board.add_scalar(name, value, epoch)
-            self._board.flush()
+            if self._board is not None:
+                for name, value in record.items():
+                    if not isinstance(value, str):
+                        self._board.add_scalar(name, value, epoch)
+                self._board.flush()
 
     def write_sheet(self, epoch: int, sheet: Uint8Array) -> None:
         """Write a sheet of generated views [h, w, 3] of an epoch."""
         with _name_path_on_error(self._views):
             save_image(sheet, self._views / f"epoch_{epoch:04d}.png")
-            self._board.add_image("views", sheet, epoch, dataformats="HWC")
+            if self._board is not None:
+                self._board.add_image("views", sheet, epoch, dataformats="HWC")
 
     def __enter__(self) -> MetricsLog:
         return self
@@ -66,8 +71,9 @@ class MetricsLog:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        with _name_path_on_error(self._file.parent):
-            self._board.close()
+        if self._board is not None:
+            with _name_path_on_error(self._file.parent):
+                self._board.close()
 
 
 def read_metrics(run: Path) -> list[dict[str, float | int | str]]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from reid_gen.losses.contrast import multi_positive_nce
-from reid_gen.losses.groups import Members, group_nce
+from reid_gen.losses.groups import GroupedFeatures, group_nce
 from reid_gen.losses.reconstruction import weighted_absolute
 from reid_gen.models.encoder import EncoderOutput, IdentityEncoder
 from reid_gen.models.pose import PoseHeads, random_patch_masks, upsample_masks
@@ -99,9 +99,9 @@ class PoseStep:
 
     def _pose_loss(self, poses: Tensor, batch: PoseBatch, views: int) -> Tensor:
         """L_mp over all processes; views of one image are no positives of each other."""
-        anchors = Members(poses, batch.group.repeat(views), batch.image.repeat(views))
+        anchors = GroupedFeatures(poses, batch.group.repeat(views), batch.image.repeat(views))
         gather = self.runtime.gather
-        candidates = Members(
+        candidates = GroupedFeatures(
             self.runtime.all_gather_with_grad(poses), gather(anchors.group), gather(anchors.image)
         )
         return group_nce(anchors, candidates, temperature=self.temperature)

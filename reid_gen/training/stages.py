@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
+from reid_gen.choices import OptimizerName
 from reid_gen.cluster.pseudo_labels import PseudoLabels
 from reid_gen.data.batch_sampler import BatchSampler
 from reid_gen.data.transforms import Augmentation
@@ -68,7 +68,7 @@ class Stage:
     schedule: Schedule
     weight_decay: float
     generator_learning_rate: float
-    optimizer: Literal["adam", "sgd"]
+    optimizer: OptimizerName
     pool: BatchSampler
     labels: Int64Array | None
     augmentation: Augmentation

@@ -10,12 +10,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from reid_gen.cluster.pseudo_labels import PseudoLabels, usual_neighbours
+from reid_gen.cluster.pseudo_labels import PseudoLabels
 from reid_gen.data.batch_sampler import rows_of_rank, steps_per_epoch
 from reid_gen.data.images import unreadable_error
 from reid_gen.data.loaders import ConditionInputs, DecodedBatch, ImageLoader, MakeConditions
 from reid_gen.data.sampling import shuffled_batches
-from reid_gen.errors import UserError
 from reid_gen.evaluation.features import extract_features
 from reid_gen.generators.protocol import ViewGenerator
 from reid_gen.memory.bank import MemoryBank
@@ -26,7 +25,7 @@ from reid_gen.runtime.progress import Progress
 from reid_gen.runtime.seeding import seeded_rng
 from reid_gen.training.batch import prepare, with_views
 from reid_gen.training.contrastive_terms import ContrastTerms
-from reid_gen.training.epoch_checks import check_finite, check_views
+from reid_gen.training.epoch_checks import check_clusters, check_finite, check_views
 from reid_gen.training.pose_pretraining import Pretraining
 from reid_gen.training.pose_step import POSE
 from reid_gen.training.preview import views_sheet
@@ -148,11 +147,9 @@ class Trainer:
         """Features of all images, [N, D]; the processes share the work."""
         shards = np.array_split(np.arange(len(loader.images)), self.runtime.processes)
         shard = loader.subset(shards[self.runtime.rank])
-        title = f"epoch {position.number}: extract"
+        title, batch = f"epoch {position.number}: extract", self.extract_batch
         with self.progress.task(title, len(shard.images)) as advance:
-            extracted = extract_features(
-                self.encode, shard, batch=self.extract_batch, advance=advance
-            )
+            extracted = extract_features(self.encode, shard, batch=batch, advance=advance)
         parts = self.runtime.gather_objects(extracted)
         failures = [failure for part in parts for failure in part.failures]
         if failures:
@@ -163,16 +160,7 @@ class Trainer:
         """Cluster in the main process, so that all processes get the same labels."""
         clusters = self.runtime.broadcast(stage.cluster(features) if self.runtime.is_main else None)
         assert clusters is not None
-        if clusters.clusters < 2:
-            k1, k2 = usual_neighbours(len(features))
-            at_eps = "" if clusters.eps is None else f" at eps {clusters.eps:.3f}"
-            raise UserError(
-                f"clustering found {clusters.clusters} cluster(s) among {len(features)} images"
-                f"{at_eps}, and training needs at least 2; change clustering.eps (larger if most "
-                "images are outliers, smaller if one cluster holds them all), "
-                f"clustering.min_samples, or clustering.k1 and k2 ({k1} and {k2} suit so many "
-                "images), or start from better weights"
-            )
+        check_clusters(clusters, len(features))
         return clusters
 
     def _generator_batches(self, position: EpochPosition) -> Iterator[Int64Array]:

@@ -5,10 +5,19 @@ import re
 import pytest
 
 from reid_gen import extras
+from reid_gen.body.model import built_in_body
+from reid_gen.cli.main import main
 from tests.cli.conftest import failure
+from tests.data.real_format import make_market
 from tests.documents.pages import ROOT, text_of
+from tests.training.small import write_config
 
 MESSAGES = {
+    "diffusers": (
+        "generate pipeline.yaml --out groups --members 2",
+        "Stable Diffusion needs diffusers",
+        "",
+    ),
     "gradio": ("serve resnet10t.rendered --gallery crops", "a page needs gradio", ""),
     "imageio_ffmpeg": (
         "views run crops --out turn.mp4",
@@ -25,6 +34,12 @@ MESSAGES = {
         "writing .parquet needs pyarrow",
         "; or take .npz",
     ),
+    "smplx": ("views run crops --out turn.gif", "a body model needs smplx", ""),
+    "torchmetrics": (
+        "evaluate-views run",
+        "comparing views with true images needs torchmetrics",
+        "",
+    ),
     "transformers": (
         "generate pipeline.yaml --out groups --members 2",
         "Stable Diffusion needs transformers",
@@ -33,7 +48,7 @@ MESSAGES = {
 }
 
 
-@pytest.mark.parametrize("package", extras.EXTRA)
+@pytest.mark.parametrize("package", MESSAGES)
 def test_the_message_names_the_extra(package, tmp_path, monkeypatch, capsys, gan_run):
     command, need, instead = MESSAGES[package]
     monkeypatch.chdir(tmp_path)
@@ -50,12 +65,27 @@ def test_the_message_names_the_extra(package, tmp_path, monkeypatch, capsys, gan
     before = sorted(tmp_path.iterdir())
     missing = {package: None}
     monkeypatch.setattr(extras, "find_spec", lambda name: missing.get(name, True))
+    built_in_body.cache_clear()
     extra = extras.EXTRA[package]
     assert failure(capsys, *command.split()) == (
         f"error: {need}, which is not installed; in the source folder: "
         f"pip install -e '.[{extra}]'{instead}"
     )
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_train_without_tensorboard_says_so_and_writes_metrics(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(extras, "find_spec", lambda name: None if name == "tensorboard" else True)
+    config = write_config(tmp_path, make_market(tmp_path / "data"))
+    main(["train", "--config", str(config), "--set", "stages.0.epochs=1"])
+    assert "pip install -e '.[tensorboard]'" in capsys.readouterr().err
+    run = tmp_path / "runs" / "tiny"
+    assert len((run / "metrics.jsonl").read_text().splitlines()) == 2
+    assert not (run / "tensorboard").exists()
+
+
+def test_every_package_has_a_message_or_is_optional():
+    assert set(extras.EXTRA) == {*MESSAGES, "tensorboard"}
 
 
 def test_every_package_stands_under_its_extra():
