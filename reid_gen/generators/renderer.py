@@ -15,6 +15,7 @@ from reid_gen.body.model import BodyModel
 from reid_gen.body.render.rasterise import Rasteriser
 from reid_gen.body.render.structure_maps import BodyMapRenderer
 from reid_gen.body.table import BodyTable, join_tables
+from reid_gen.choices import MapName
 from reid_gen.data.loaders import ImageLoader
 from reid_gen.data.transforms import to_images
 from reid_gen.errors import UserError, join_some
@@ -57,7 +58,7 @@ class ViewRenderer:
 
     encoder: IdentityEncoder
     painter: Painter
-    kind: str
+    kind: MapName
     body: BodyModel
     height: int
     width: int

@@ -10,8 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from reid_gen.body.render.map_kinds import MAP_KINDS, PAINTED
+from reid_gen.body.render.map_kinds import MAP_KINDS
 from reid_gen.body.render.structure_maps import BodyMapRenderer
+from reid_gen.choices import MapName
 from reid_gen.data.loaders import ConditionInputs
 from reid_gen.data.transforms import to_pixels
 from reid_gen.types import Float32Array, Image, Uint8Array
@@ -65,7 +66,7 @@ class TurnedMaps:
     def __init__(
         self,
         maps: BodyMapRenderer,
-        kind: str,
+        kind: MapName,
         angles: Angles,
         min_score: float,
         max_sources: int | None,
@@ -119,7 +120,9 @@ class TurnedMaps:
         if not len(batch_index):
             return ConditionInputs(batch_index, {})
         keys = [images[position].key for position in batch_index] * 2
-        colours = np.tile(pixels[batch_index], (2, 1, 1, 1)) if self.kind == PAINTED else None
+        colours = (
+            np.tile(pixels[batch_index], (2, 1, 1, 1)) if MAP_KINDS[self.kind].textured else None
+        )
         maps = np.moveaxis(self.maps(self.kind, keys, degrees, colours), 1, -1)
         unturned, turned = np.split(maps, 2)
         return ConditionInputs(batch_index, {UNTURNED: unturned, TURNED: turned})

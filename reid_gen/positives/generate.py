@@ -1,4 +1,4 @@
-"""Groups of positives of real images, in parts that outlive a kill."""
+"""Generation of groups of positives, in parts, so that an interrupted run can be resumed."""
 
 from __future__ import annotations
 
@@ -26,115 +26,117 @@ from reid_gen.runtime.seeding import seeded_rng
 from reid_gen.types import Float32Array, Image
 
 PART = 64
-"""Images per part: what a kill can cost, and what is drawn together."""
+"""Images per part: generated together, and the most that an interruption loses."""
 QUALITY = 95
-"""Of the JPEG files."""
+"""JPEG quality of the generated images."""
 
 
 def generate_groups(
-    maker: PositiveSource,
+    source: PositiveSource,
     scorer: Scorer,
     images: Sequence[Image],
     folder: Path,
     *,
     members: int,
     seed: int,
-    card: Mapping[str, object],
+    provenance: Mapping[str, object],
     progress: Progress,
 ) -> None:
-    """Make positives of every image; the same arguments give the same bytes, killed or not.
+    """Generate positives of every image.
+
+    The same arguments give the same bytes, whether or not the command was interrupted.
 
     Args:
-        maker: Makes them.
-        scorer: Says how much they can be trusted.
-        images: ViewInputs, each of which becomes a group.
-        folder: For the groups; parts that are there are kept.
+        source: Source of positives.
+        scorer: Quality scores of the positives.
+        images: Source images, each of which gets a group.
+        folder: Folder of the groups; parts that it already holds are kept.
         members: Positives per image.
-        seed: Of all that is random.
-        card: What made them: networks, settings, digests of what they were made from; groups of
-            others are never mixed with these.
-        progress: Display.
+        seed: Seed of all randomness.
+        provenance: What the groups are generated with (networks, settings, digests of inputs), for
+            the header; a folder never mixes groups of different provenance.
+        progress: Progress display.
 
     Raises:
-        UserError: If other groups lie there, images do not decode, or nothing can be written; if
-            there is nothing to make, or a group of images that share a pose would have one member.
+        UserError: If the folder holds other groups, an image cannot be decoded, a file cannot be
+            written, there are no images, or groups that share a pose would have one member.
     """
     if not images:
-        raise UserError("there is no image to make positives of")
-    if maker.positives == SAME_POSE:
+        raise UserError("there are no source images; check the data set, or lower min_score")
+    if source.positives == SAME_POSE:
         check_group_size(members)
     digest = hashlib.sha256("\n".join(image.key for image in images).encode()).hexdigest()
     parts = [images[start : start + PART] for start in range(0, len(images), PART)]
-    about = {
-        "kind": maker.positives,
-        "maker": maker.name,
-        **maker.about,
-        **card,
+    header = {
+        "kind": source.positives,
+        "maker": source.name,
+        **source.about,
+        **provenance,
         "seed": seed,
         "members": members,
         "sources": len(images),
         "sources_sha256": digest,
         "parts": len(parts),
     }
-    start_groups(folder, about)
+    start_groups(folder, header)
     missing = {n: part for n, part in enumerate(parts) if not part_folder(folder, n).is_dir()}
-    left = sum(len(part) for part in missing.values())
-    with progress.task("generate", len(images), len(images) - left) as advance:
+    remaining = sum(len(part) for part in missing.values())
+    with progress.task("generate", len(images), len(images) - remaining) as advance:
         for number, part in missing.items():
-            made = maker(part, members, seeded_rng(seed, number))
-            place = part_folder(Path(), number)
-            write_part(folder, number, list(_files(part, made, scorer, seed, place)))
+            batches = source(part, members, seeded_rng(seed, number))
+            relative = part_folder(Path(), number)
+            write_part(folder, number, list(_part_files(part, batches, scorer, seed, relative)))
             advance(len(part))
 
 
-def _files(
+def _part_files(
     images: Sequence[Image],
     batches: Iterator[PositiveBatch],
     scorer: Scorer,
     seed: int,
-    place: Path,
+    folder: Path,
 ) -> Iterator[tuple[Member, bytes]]:
-    """Lines and files of a part."""
-    done = 0
-    for made in batches:
-        keys = [image.key for image in images[done : done + len(made.pictures)]]
-        scores = scorer(keys, made)
+    """Manifest entries and JPEG files of a part's images."""
+    start = 0
+    for batch in batches:
+        keys = [image.key for image in images[start : start + len(batch.images)]]
+        scores = scorer(keys, batch)
         for row, key in enumerate(keys):
-            for n, view in enumerate(made.views[row]):
+            for n, view in enumerate(batch.views[row]):
                 content = as_jpeg(image_grid(view[None, None]), QUALITY)
-                file = str(place / f"{done + row:04d}_{n}.jpg")
-                yield _member(made, scores, (row, n), key, file, seed), content
-        done += len(keys)
+                file = str(folder / f"{start + row:04d}_{n}.jpg")
+                yield _manifest_entry(batch, scores, (row, n), key, file, seed), content
+        start += len(keys)
 
 
-def _member(
-    made: PositiveBatch,
+def _manifest_entry(
+    batch: PositiveBatch,
     scores: Scores,
-    at: tuple[int, int],
+    position: tuple[int, int],
     key: str,
     file: str,
     seed: int,
 ) -> Member:
-    prompt = made.prompts[at[0]] if made.prompts else ""
+    prompt = batch.prompts[position[0]] if batch.prompts else ""
     return Member(
         file=file,
         group=f"{key} {prompt}".strip(),
-        seed=seed if made.seeds is None else int(made.seeds[at]),
+        seed=seed if batch.seeds is None else int(batch.seeds[position]),
         source=key,
-        degrees=_rounded(made.degrees, at, 3),
+        degrees=_rounded(batch.degrees, position, 3),
         prompt=prompt,
-        identity=_rounded(scores.identity, at, 4),
-        structure=_rounded(scores.structure, at, 4),
-        difference=round(float(scores.difference[at]), 4),
+        identity=_rounded(scores.identity, position, 4),
+        structure=_rounded(scores.structure, position, 4),
+        difference=round(float(scores.difference[position]), 4),
     )
 
 
-def _rounded(values: Float32Array | None, at: tuple[int, int], digits: int) -> float | None:
-    return None if values is None else round(float(values[at]), digits)
+def _rounded(values: Float32Array | None, position: tuple[int, int], digits: int) -> float | None:
+    return None if values is None else round(float(values[position]), digits)
 
 
 def histogram(scores: Sequence[float], bins: int = 10) -> str:
-    """Scores from 0 to 1 as lines of text; lower ones count with the first."""
+    """Format scores as a text histogram over 0..1; lower scores count in the first bin."""
     counts, edges = np.histogram(np.clip(scores, 0, 1), bins=bins, range=(0, 1))
     longest = max(1, int(counts.max()))
     return "\n".join(

@@ -1,4 +1,4 @@
-"""How much a made picture can be trusted as a positive."""
+"""Quality scores of generated positives."""
 
 from __future__ import annotations
 
@@ -21,13 +21,15 @@ from reid_gen.types import Float32Array
 
 @dataclass(frozen=True)
 class Scores:
-    """Of the views of some images.
+    """Scores of V views of each of b images.
 
     Attributes:
-        identity: Cosine of a view's feature with its image's, [b, V]; None without an encoder.
-        structure: Overlap of the body that is seen in a view with the one that was asked for,
-            [b, V] in 0..1; None if none was.
-        difference: From the image and from the views before it, [b, V] in 0..1; 0 is a copy.
+        identity: Cosine similarity of a view's feature and its source image's, [b, V]; None without
+            an encoder.
+        structure: IoU of the silhouette estimated from a view with the requested one, [b, V] in
+            0..1; None without bodies.
+        difference: Smallest difference from the source image and from earlier views, [b, V] in
+            0..1; 0 is a copy.
     """
 
     identity: Float32Array | None
@@ -37,56 +39,63 @@ class Scores:
 
 @dataclass(frozen=True)
 class Scorer:
-    """Scores made pictures.
+    """Scores generated positives.
 
     Attributes:
-        encode: Recognises people: the encoder that pictures are made for; None if there is none.
-        structure: Sees bodies; None if bodies have no say.
+        encode: Reference encoder for identity scores; None computes none.
+        structure: Scorer of silhouettes; None computes no structure scores.
     """
 
     encode: FeatureExtractor | None
     structure: SilhouetteScorer | None
 
-    def __call__(self, keys: Sequence[str], made: PositiveBatch) -> Scores:
-        """Scores of views of the images of ``keys``, [b]."""
+    def __call__(self, keys: Sequence[str], batch: PositiveBatch) -> Scores:
+        """Score the views of the images with keys [b]."""
         identity = structure = None
         if self.encode is not None:
-            own, drawn = self.encode(made.pictures), self.encode(made.views.flatten(0, 1))
-            cosine = (own[:, None] * drawn.view(*made.views.shape[:2], -1)).sum(-1)
+            image_features = self.encode(batch.images)  # [b, D]
+            view_features = self.encode(batch.views.flatten(0, 1))  # [b V, D]
+            view_features = view_features.view(*batch.views.shape[:2], -1)
+            cosine = (image_features[:, None] * view_features).sum(-1)
             identity = cosine.float().cpu().numpy()
-        if self.structure is not None and made.degrees is not None:
-            structure = self.structure(keys, made.degrees, made.views)
-        return Scores(identity, structure, min_difference(made.pictures, made.views))
+        if self.structure is not None and batch.degrees is not None:
+            structure = self.structure(keys, batch.degrees, batch.views)
+        return Scores(identity, structure, min_difference(batch.images, batch.views))
 
 
 class SilhouetteScorer:
-    """Compares the body that is seen in a picture with the one that was asked for.
+    """Compares the silhouette of the body estimated from a view with that of the requested body.
 
     Args:
-        asked: Silhouettes of the bodies that are asked for.
-        recovery: Sees bodies.
+        requested: Renderer of the requested bodies.
+        estimator: Body estimator; None takes the built-in one.
     """
 
-    def __init__(self, asked: BodyMapRenderer, recovery: BodyEstimator | None = None) -> None:
-        self.asked = asked
-        self.recovery = recovery or RegressorEstimator()
-        self.own = load_body(None)
+    def __init__(self, requested: BodyMapRenderer, estimator: BodyEstimator | None = None) -> None:
+        self.requested = requested
+        self.estimator = estimator or RegressorEstimator()
+        self.body_model = load_body(None)
 
     def __call__(self, keys: Sequence[str], degrees: Float32Array, views: Tensor) -> Float32Array:
-        """Overlap of silhouettes (intersection over union) [b, V] of views [b, V, 3, H, W]."""
+        """Compute the IoU [b, V] of the silhouettes of views [b, V, 3, H, W].
+
+        Args:
+            keys: Keys of the source images, [b].
+            degrees: Requested rotation of the body in each view, [b, V].
+            views: The views in 0..1.
+        """
         count, members = degrees.shape
-        every = [key for key in keys for _ in range(members)]
-        wanted = self.asked("silhouette", every, degrees.ravel()) > 0
-        size = self.recovery.height, self.recovery.width
-        shown = F.interpolate(views.flatten(0, 1), size, mode="bilinear", antialias=True)
-        pixels = to_pixels(shown)
-        names = tuple(str(n) for n in range(len(every)))
-        seen = BodyMapRenderer(
-            self.recovery(names, pixels),
-            self.own,
-            self.asked.height,
-            self.asked.width,
-            self.asked.rasteriser,
+        view_keys = [key for key in keys for _ in range(members)]
+        expected = self.requested("silhouette", view_keys, degrees.ravel()) > 0
+        size = self.estimator.height, self.estimator.width
+        resized = F.interpolate(views.flatten(0, 1), size, mode="bilinear", antialias=True)
+        names = tuple(str(n) for n in range(len(view_keys)))
+        estimated = BodyMapRenderer(
+            self.estimator(names, to_pixels(resized)),
+            self.body_model,
+            self.requested.height,
+            self.requested.width,
+            self.requested.rasteriser,
         )
-        found = seen("silhouette", names, np.zeros(len(names), np.float32)) > 0
-        return overlap(found, wanted).reshape(count, members)
+        actual = estimated("silhouette", names, np.zeros(len(names), np.float32)) > 0
+        return overlap(actual, expected).reshape(count, members)

@@ -1,4 +1,4 @@
-"""Ways to make positives of real images."""
+"""Sources of positives of real images."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from reid_gen.types import Float32Array, Image, Int64Array
 
 @dataclass(frozen=True)
 class PositiveBatch:
-    """Positives of some images.
+    """Positives of a batch of images.
 
     Attributes:
-        pictures: The images, in 0..1, [b, 3, H, W].
-        views: Their positives, in 0..1, [b, V, 3, H, W].
-        degrees: How far bodies were turned, [b, V]; None if bodies have no say.
-        prompts: What was asked for in words, [b]; empty where nothing was.
-        seeds: Of each positive, [b, V]; None if all come from the seed of the whole.
+        images: Source images in 0..1, [b, 3, H, W].
+        views: V positives of each source image, in 0..1, [b, V, 3, H, W].
+        degrees: Rotation of the body in each positive, [b, V]; None without bodies.
+        prompts: Text prompt of each group, [b]; empty without prompts.
+        seeds: Random seed of each positive, [b, V]; None if all follow the seed of the groups.
     """
 
-    pictures: Tensor
+    images: Tensor
     views: Tensor
     degrees: Float32Array | None = None
     prompts: tuple[str, ...] = ()
@@ -42,12 +42,12 @@ class PositiveBatch:
 
 
 class PositiveSource(Protocol):
-    """Makes positives.
+    """Generates positives of images.
 
     Attributes:
-        name: For the header of groups.
+        name: Name for the header of the groups.
         positives: What the members of a group share: ``same_identity`` or ``same_pose``.
-        about: What else decides how they look, for the header.
+        about: Further settings for the header.
     """
 
     name: str
@@ -57,20 +57,20 @@ class PositiveSource(Protocol):
     def __call__(
         self, images: Sequence[Image], members: int, rng: np.random.Generator
     ) -> Iterator[PositiveBatch]:
-        """Make ``members`` positives of each image, a batch at a time, in their order.
+        """Generate ``members`` positives of each image, a batch at a time and in order.
 
         Raises:
-            UserError: If an image does not decode, or has no body where one is needed.
+            UserError: If an image cannot be decoded, or a body is needed and missing.
         """
 
 
-class Turned:
-    """The person on the body turned, by any generator that draws.
+class TurnedViews:
+    """Views of the person in rotated body poses, by the generator of a run.
 
     Args:
-        renderer: Draws.
+        renderer: Renderer of the run.
         table: Bodies of the images.
-        angles: How far they are turned.
+        angles: Distribution of the rotation angles.
     """
 
     name, positives = "turned", SAME_IDENTITY
@@ -84,25 +84,25 @@ class Turned:
     def __call__(
         self, images: Sequence[Image], members: int, rng: np.random.Generator
     ) -> Iterator[PositiveBatch]:
-        """Make ``members`` positives of each image."""
-        degrees = _degrees(self.angles, rng, len(images), members)
-        done = 0
-        for pictures, views in self.renderer.views(images, self.table, degrees):
-            yield PositiveBatch(pictures, views, degrees[done : done + len(pictures)])
-            done += len(pictures)
+        """Generate ``members`` positives of each image."""
+        degrees = _sample_degrees(self.angles, rng, len(images), members)
+        start = 0
+        for sources, views in self.renderer.views(images, self.table, degrees):
+            yield PositiveBatch(sources, views, degrees[start : start + len(sources)])
+            start += len(sources)
 
 
-class Anchored:
-    """The body turned with the content of the image, by a diffusion model (CLSP).
+class AnchoredViews:
+    """Rotated body poses with the content of the image, by a run's diffusion model (CLSP).
 
     Args:
-        renderer: Draws, with a diffusion model.
+        renderer: Renderer of the run.
         table: Bodies of the images.
-        angles: How far they are turned.
-        share: Of a picture's own content.
+        angles: Distribution of the rotation angles.
+        share: Share of the view's own bottleneck features; the rest is the image's.
 
     Raises:
-        UserError: If the artist draws otherwise.
+        UserError: If the run's generator is not a diffusion model.
     """
 
     name, positives = "anchored", SAME_IDENTITY
@@ -125,27 +125,27 @@ class Anchored:
     def __call__(
         self, images: Sequence[Image], members: int, rng: np.random.Generator
     ) -> Iterator[PositiveBatch]:
-        """Make ``members`` positives of each image."""
-        degrees = _degrees(self.angles, rng, len(images), members)
-        asked = np.concatenate([np.zeros((len(images), 1), np.float32), degrees], axis=1)
-        done = 0
-        for sitting in self.renderer.sittings(images, self.table, asked):
-            here, maps = sitting.maps[:, 0], sitting.maps[:, 1:]
+        """Generate ``members`` positives of each image."""
+        degrees = _sample_degrees(self.angles, rng, len(images), members)
+        with_source = np.concatenate([np.zeros((len(images), 1), np.float32), degrees], axis=1)
+        start = 0
+        for inputs in self.renderer.render_inputs(images, self.table, with_source):
+            anchor_maps, maps = inputs.maps[:, 0], inputs.maps[:, 1:]
             with self.renderer.runtime.generator_autocast():
-                views = self.painter.anchored(
-                    sitting.pictures, sitting.seen, here, maps, self.share
+                views = self.painter.render_anchored(
+                    inputs.images, inputs.encoded, anchor_maps, maps, self.share
                 )
-            shown = views.float().clamp(0, 1).cpu()
-            yield PositiveBatch(sitting.pictures.cpu(), shown, degrees[done : done + len(shown)])
-            done += len(shown)
+            views = views.float().clamp(0, 1).cpu()
+            yield PositiveBatch(inputs.images.cpu(), views, degrees[start : start + len(views)])
+            start += len(views)
 
 
 class Mosaics:
-    """Pieces of the image, side by side (CLIC); no network has a part in it.
+    """Mosaics of crops of the image (CLIC), without any network.
 
     Args:
-        height: Of images.
-        width: Of images.
+        height: Image height in pixels.
+        width: Image width in pixels.
     """
 
     name, positives = "mosaic", SAME_IDENTITY
@@ -157,15 +157,18 @@ class Mosaics:
     def __call__(
         self, images: Sequence[Image], members: int, rng: np.random.Generator
     ) -> Iterator[PositiveBatch]:
-        """Make ``members`` positives of each image."""
+        """Generate ``members`` positives of each image."""
         for batch in ImageLoader(images, self.height, self.width, 2).complete_batches():
-            made = [mosaic(pixels, rng) for pixels in batch.pixels for _ in range(members)]
-            views = to_images(np.stack(made)).view(
-                len(batch.pixels), members, 3, *made[0].shape[:2]
+            mosaics = [mosaic(pixels, rng) for pixels in batch.pixels for _ in range(members)]
+            views = to_images(np.stack(mosaics)).view(
+                len(batch.pixels), members, 3, *mosaics[0].shape[:2]
             )
             yield PositiveBatch(to_images(batch.pixels), views)
 
 
-def _degrees(angles: Angles, rng: np.random.Generator, images: int, members: int) -> Float32Array:
-    torch.manual_seed(int(rng.integers(2**31)))  # for the noise of diffusion models
+def _sample_degrees(
+    angles: Angles, rng: np.random.Generator, images: int, members: int
+) -> Float32Array:
+    """Seed torch for the noise of diffusion models, then sample angles, [images, members]."""
+    torch.manual_seed(int(rng.integers(2**31)))
     return np.stack([angles.sample(rng, members) for _ in range(images)])

@@ -1,4 +1,4 @@
-"""A generator and its surroundings small enough for a test."""
+"""Small generators, encoders, batches and training steps for tests."""
 
 import numpy as np
 import torch
@@ -38,12 +38,12 @@ GAN_WEIGHTS = {
 }  # fmt: skip
 
 
-def people(count):
+def make_images(count):
     return [Image(f"train/{n:04d}.jpg", None) for n in range(count)]
 
 
-def bodies(images, score=None):
-    """People who stand in the middle, seen from all sides."""
+def make_body_table(images, score=None):
+    """Centred bodies in rest pose, each with another root rotation."""
     count = len(images)
     pose = np.zeros((count, 24, 3), np.float32)
     pose[:, 0, 1] = np.linspace(0, 5, count)
@@ -54,19 +54,19 @@ def bodies(images, score=None):
     return BodyTable(tuple(i.key for i in images), pose, shape, camera, score, size, "test")
 
 
-def turned_maps(images, score=None, max_sources=None, kind="parts", angles=None):
-    maps = BodyMapRenderer(bodies(images, score), load_body(None), HEIGHT, WIDTH)
+def make_turned_maps(images, score=None, max_sources=None, kind="parts", angles=None):
+    maps = BodyMapRenderer(make_body_table(images, score), load_body(None), HEIGHT, WIDTH)
     return TurnedMaps(maps, kind, angles or AnyAngle(), 0.3, max_sources)
 
 
-def blank(images):
-    """Pixels for maps that do not look at them."""
+def black_pixels(images):
+    """Pixels for body maps that do not depend on them."""
     return np.zeros((len(images), HEIGHT, WIDTH, 3), np.uint8)
 
 
-def each_by(encoder):
-    """What a step gives its generator to encode with."""
-    return lambda *several: [encoder.encode(images) for images in several]
+def encode_with(encoder):
+    """Return an ``EncodeFn`` of an encoder."""
+    return lambda *batches: [encoder.encode(images) for images in batches]
 
 
 def make_encoder():
@@ -78,9 +78,9 @@ def make_gan(encoder, images, **options):
     structure = StructureEncoder(3, 4, pyramid=False)
     decoder = Decoder(32, encoder.channels, hidden=8)
     painter = MeshPainter(structure, decoder, encoder.mean, encoder.std, stripes=stripes)
-    maps = turned_maps(images)
-    judge = MultiScaleDiscriminator(4, blocks=1, scales=2)
-    return MeshGan(painter, judge, maps, **options)
+    maps = make_turned_maps(images)
+    discriminator = MultiScaleDiscriminator(4, blocks=1, scales=2)
+    return MeshGan(painter, discriminator, maps, **options)
 
 
 def make_diffusion(encoder, images, guidance=None, painted=False):
@@ -88,18 +88,18 @@ def make_diffusion(encoder, images, guidance=None, painted=False):
     sizes = (HEIGHT, WIDTH, channels, encoder.channels, encoder.feature_size)
     unet = PersonUNet(*sizes, (16, 32), 1, 4, 2, 16, painted)
     painter = DiffusionPainter(unet, 0.9, guidance or Guidance(), steps=2)
-    return PixelDiffusion(painter, turned_maps(images), condition_dropout=0.1)
+    return PixelDiffusion(painter, make_turned_maps(images), condition_dropout=0.1)
 
 
 def make_batch(images, seed=0):
-    """All images, each with its two maps."""
-    source = torch.Generator().manual_seed(seed)
+    """Batch of random images that all get views, with random unturned and turned maps."""
+    generator = torch.Generator().manual_seed(seed)
     count = len(images)
-    pictures = torch.rand(count, 3, HEIGHT, WIDTH, generator=source)
-    maps = torch.rand(2, count, 3, HEIGHT, WIDTH, generator=source) * 2 - 1
+    pixels = torch.rand(count, 3, HEIGHT, WIDTH, generator=generator)
+    maps = torch.rand(2, count, 3, HEIGHT, WIDTH, generator=generator) * 2 - 1
     rows = torch.arange(count)
-    named = {"unturned": maps[0], "turned": maps[1]}
-    return Batch(pictures, rows, ViewInputs(rows, pictures, named))
+    conditions = {"unturned": maps[0], "turned": maps[1]}
+    return Batch(pixels, rows, ViewInputs(rows, pixels, conditions))
 
 
 def make_bank(encoder, labels):
@@ -108,7 +108,7 @@ def make_bank(encoder, labels):
     return MemoryBank(features, torch.tensor(labels), 0.2, 0.1)
 
 
-def learners_of(encoder, gan, rate=1e-3):
+def make_trainable(encoder, gan, rate=1e-3):
     networks = {IDENTITY: encoder, GENERATOR: gan.networks, DISCRIMINATOR: gan.discriminator}
     return {
         name: TrainableNetwork(
@@ -120,19 +120,19 @@ def learners_of(encoder, gan, rate=1e-3):
 
 
 def make_step(encoder, gan, names, labels, weights, pairs=None, rate=1e-3):
-    """A step that trains the named networks."""
+    """Training step of the named networks."""
     weights = {
         **dict.fromkeys(("prototype", "instance", "view_prototype", "view_align"), 0.0),
         **dict.fromkeys(("view_instance", "view_cluster", "real_cluster", "mixup"), 0.0),
         **GAN_WEIGHTS,
         **weights,
     }
-    trainable = learners_of(encoder, gan, rate)
-    for name, learner in trainable.items():
-        learner.requires_grad_(name in names)
+    trainable = make_trainable(encoder, gan, rate)
+    for name, network in trainable.items():
+        network.requires_grad_(name in names)
     encoder.train(IDENTITY in names)
     contrast = None
     if IDENTITY in names:
         contrast = ContrastTerms(make_bank(encoder, labels), 0.1, weights, pairs or Pairs())
-    wanted = {name: learner for name, learner in trainable.items() if name in names}
-    return TrainingStep(encoder, wanted, gan, contrast, weights, Runtime("fp32", "fp32"))
+    trained = {name: network for name, network in trainable.items() if name in names}
+    return TrainingStep(encoder, trained, gan, contrast, weights, Runtime("fp32", "fp32"))

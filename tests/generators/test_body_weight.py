@@ -3,7 +3,7 @@ import torch
 
 from reid_gen.generators.protocol import Views
 from reid_gen.models.encoder import EncoderOutput
-from tests.generators.scenes import make_batch, make_encoder, make_gan, people
+from tests.generators.scenes import make_batch, make_encoder, make_gan, make_images
 from tests.reference.losses import weighted_absolute
 
 
@@ -12,8 +12,8 @@ def test_pixels_on_the_body_count_more_in_what_is_rebuilt_and_cycled(body_weight
     """A quarter of each map is body; the rebuilt picture is wrong there, the cycled elsewhere."""
     torch.manual_seed(0)
     encoder = make_encoder()
-    gan = make_gan(encoder, people(3), body_weight=body_weight)
-    batch = make_batch(people(3))
+    gan = make_gan(encoder, make_images(3), body_weight=body_weight)
+    batch = make_batch(make_images(3))
     here, turned = batch.sources.conditions["unturned"], batch.sources.conditions["turned"]
     here[:, :, 16:] = turned[:, :, :16] = -1
     body = (here != -1).any(1, keepdim=True).float()

@@ -22,14 +22,14 @@ from reid_gen.training.batch import prepare
 from tests.generators.scenes import (
     HEIGHT,
     WIDTH,
-    each_by,
+    encode_with,
     make_diffusion,
     make_encoder,
     make_gan,
-    people,
+    make_images,
 )
 
-IMAGES = people(6)
+IMAGES = make_images(6)
 PLAIN = Augmentation(flip=0.5, pad=0, erase=0, fill=(0, 0, 0))
 
 
@@ -72,7 +72,7 @@ def sources(generator, seed=0):
 def drawn(encoder, generator, learning, seed=0):
     given = sources(generator, seed)
     seen = encoder.encode(given.images)
-    views = generator.views(given, seen, each_by(encoder), learning, ViewOutput.FEATURES)
+    views = generator.views(given, seen, encode_with(encoder), learning, ViewOutput.FEATURES)
     return given, seen, views
 
 
@@ -89,7 +89,7 @@ def test_a_generator_that_needs_no_views_to_learn_draws_none_unless_they_are_con
     diffusion = make_diffusion(encoder, IMAGES)
     given = sources(diffusion)
     seen = encoder.encode(given.images)
-    views = diffusion.views(given, seen, each_by(encoder), True, ViewOutput.NONE)
+    views = diffusion.views(given, seen, encode_with(encoder), True, ViewOutput.NONE)
     assert views.images.shape[:2] == (len(given.images), 0)
     assert views.encoded is None
 
@@ -102,7 +102,7 @@ def test_views_are_encoded_only_where_their_features_are_wanted(scene):
 
     def encode(*several):
         passes.extend(len(images) for images in several)
-        return each_by(encoder)(*several)
+        return encode_with(encoder)(*several)
 
     views = generator.views(given, seen, encode, False, ViewOutput.IMAGES)
     assert views.images.shape[:2] == (len(given.images), count)
@@ -142,14 +142,14 @@ def test_the_same_seed_brings_the_same_and_another_one_something_else(scene):
 
 def test_it_says_which_images_can_get_views_and_shows_those(scene):
     encoder, generator, _ = scene
-    stranger = people(7)[6:]
+    stranger = make_images(7)[6:]
     if isinstance(generator, StoredViews):
         assert generator.usable([*IMAGES, *stranger]).tolist() == [True] * 6 + [False]
     assert generator.usable(IMAGES).all()
     keys = [image.key for image in IMAGES[:2]]
     encoder.eval()
     images = torch.rand(2, 3, HEIGHT, WIDTH)
-    shown = generator.preview(images, keys, each_by(encoder))
+    shown = generator.preview(images, keys, encode_with(encoder))
     assert shown.shape[0] == 2
     assert shown.shape[2:] == (3, HEIGHT, WIDTH)
     assert not shown.requires_grad

@@ -8,9 +8,9 @@ from reid_gen.generators.pixel_diffusion.conditioning import Conditioning, expan
 from reid_gen.generators.pixel_diffusion.pipeline import PersonPipeline
 from reid_gen.generators.pixel_diffusion.sampler import Guidance, make_schedule, sample
 from reid_gen.models.encoder import EncoderOutput
-from tests.generators.scenes import make_batch, make_diffusion, make_encoder, people
+from tests.generators.scenes import make_batch, make_diffusion, make_encoder, make_images
 
-IMAGES = people(4)
+IMAGES = make_images(4)
 HALVES = slice(4), slice(4, None)
 
 

@@ -14,14 +14,14 @@ from reid_gen.training.step import DISCRIMINATOR, GENERATOR, IDENTITY
 from tests.generators.scenes import (
     HEIGHT,
     WIDTH,
-    blank,
-    each_by,
+    black_pixels,
+    encode_with,
     make_batch,
     make_encoder,
     make_gan,
+    make_images,
     make_step,
-    people,
-    turned_maps,
+    make_turned_maps,
 )  # fmt: skip
 
 WARM_UP = {GENERATOR, DISCRIMINATOR}
@@ -41,7 +41,7 @@ def count_images(network, name="forward"):
 
 
 def test_a_warm_up_step_passes_each_network_as_often_as_needed_and_no_more():
-    images = people(4)
+    images = make_images(4)
     encoder = make_encoder()
     gan = make_gan(encoder, images)
     counts = {
@@ -60,12 +60,12 @@ def test_a_warm_up_step_passes_each_network_as_often_as_needed_and_no_more():
 
 
 def test_the_discriminators_loss_equals_the_releases_with_its_nine_passes():
-    images = people(3)
+    images = make_images(3)
     encoder = make_encoder().eval()
     gan = make_gan(encoder, images, penalty_every=1)
     batch = make_batch(images)
     seen = encoder.encode(batch.images)
-    views = gan.views(batch.sources, seen, each_by(encoder), True, ViewOutput.FEATURES)
+    views = gan.views(batch.sources, seen, encode_with(encoder), True, ViewOutput.FEATURES)
     ours = gan.discriminator_terms(batch.sources, views, 0)
     total = ours["fake"] + ours["real"] + 0.01 * ours["penalty"]
     theirs = 0.0
@@ -78,13 +78,13 @@ def test_the_discriminators_loss_equals_the_releases_with_its_nine_passes():
 
 
 def test_the_penalty_comes_now_and_then_and_counts_as_much_more():
-    images = people(3)
+    images = make_images(3)
     encoder = make_encoder().eval()
     lazy, eager = make_gan(encoder, images), make_gan(encoder, images, penalty_every=1)
     eager.discriminator = lazy.discriminator
     batch = make_batch(images)
     seen = encoder.encode(batch.images)
-    views = lazy.views(batch.sources, seen, each_by(encoder), True, ViewOutput.FEATURES)
+    views = lazy.views(batch.sources, seen, encode_with(encoder), True, ViewOutput.FEATURES)
     first = lazy.discriminator_terms(batch.sources, views, 0)["penalty"]
     assert "penalty" not in lazy.discriminator_terms(batch.sources, views, 1)
     assert "penalty" in lazy.discriminator_terms(batch.sources, views, 16)
@@ -94,7 +94,7 @@ def test_the_penalty_comes_now_and_then_and_counts_as_much_more():
 
 def test_stripes_of_the_body_or_interleaved_channels_as_in_the_release():
     encoder = make_encoder()
-    painter = make_gan(encoder, people(2)).painter
+    painter = make_gan(encoder, make_images(2)).painter
     given = []
     painter.decoder.forward = lambda structure, parts: given.append(parts) or torch.zeros(1)
     parts = torch.arange(2 * 6 * 4.0).view(2, 6, 4)
@@ -108,12 +108,12 @@ def test_stripes_of_the_body_or_interleaved_channels_as_in_the_release():
 
 
 def test_tying_the_views_features_too_adds_a_term():
-    images = people(3)
+    images = make_images(3)
     encoder = make_encoder().eval()
     both = make_gan(encoder, images)
     batch = make_batch(images)
     seen = encoder.encode(batch.images)
-    views = both.views(batch.sources, seen, each_by(encoder), True, ViewOutput.FEATURES)
+    views = both.views(batch.sources, seen, encode_with(encoder), True, ViewOutput.FEATURES)
     tied = both.generator_terms(batch.sources, views, seen)["feature"]
     both.feature_of_view = False
     loose = both.generator_terms(batch.sources, views, seen)["feature"]
@@ -122,10 +122,10 @@ def test_tying_the_views_features_too_adds_a_term():
 
 
 def test_maps_show_people_as_they_are_and_turned_and_are_the_same_for_the_same_seed():
-    images = people(5)
-    maps = turned_maps(images)
+    images = make_images(5)
+    maps = make_turned_maps(images)
     condition_inputs, again = (
-        maps(images, blank(images), np.random.default_rng(3)) for _ in range(2)
+        maps(images, black_pixels(images), np.random.default_rng(3)) for _ in range(2)
     )
     assert sorted(condition_inputs.batch_index) == list(range(5))
     here, turned = condition_inputs.conditions[UNTURNED], condition_inputs.conditions[TURNED]
@@ -139,18 +139,24 @@ def test_maps_show_people_as_they_are_and_turned_and_are_the_same_for_the_same_s
 
 
 def test_images_without_a_body_to_trust_get_no_views():
-    images = people(6)
-    maps = turned_maps(images, score=[1, 0.1, 1, 0.29, 0.3, 0])
+    images = make_images(6)
+    maps = make_turned_maps(images, score=[1, 0.1, 1, 0.29, 0.3, 0])
     assert maps.usable(images).tolist() == [True, False, True, False, True, False]
-    assert sorted(maps(images, blank(images), np.random.default_rng(0)).batch_index) == [0, 2, 4]
-    nobody = turned_maps(images, score=[0] * 6)(images, blank(images), np.random.default_rng(0))
+    assert sorted(maps(images, black_pixels(images), np.random.default_rng(0)).batch_index) == [
+        0,
+        2,
+        4,
+    ]
+    nobody = make_turned_maps(images, score=[0] * 6)(
+        images, black_pixels(images), np.random.default_rng(0)
+    )
     assert len(nobody.batch_index) == 0
 
 
 def test_only_some_images_of_a_large_batch_get_views_others_each_time():
-    images = people(12)
-    maps = turned_maps(images, max_sources=4)
-    draws = [maps(images, blank(images), np.random.default_rng(s)) for s in range(4)]
+    images = make_images(12)
+    maps = make_turned_maps(images, max_sources=4)
+    draws = [maps(images, black_pixels(images), np.random.default_rng(s)) for s in range(4)]
     chosen = [tuple(sorted(draw.batch_index)) for draw in draws]
     assert all(len(batch_index) == 4 for batch_index in chosen)
     assert len(set(chosen)) > 1
@@ -168,7 +174,7 @@ def test_angles_are_steps_or_any():
 
 
 def test_a_batch_without_any_body_trains_the_identity_encoder_alone():
-    images = people(4)
+    images = make_images(4)
     encoder = make_encoder()
     gan = make_gan(encoder, images)
     everybody = {IDENTITY, GENERATOR, DISCRIMINATOR}
@@ -180,12 +186,12 @@ def test_a_batch_without_any_body_trains_the_identity_encoder_alone():
 
 def test_mixing_draws_two_people_in_the_pose_of_the_first():
     torch.manual_seed(0)
-    images = people(4)
+    images = make_images(4)
     encoder = make_encoder().eval()
     gan = make_gan(encoder, images, mixup=Mixup(0.6))
     batch = make_batch(images)
     seen = encoder.encode(batch.images)
-    views = gan.views(batch.sources, seen, each_by(encoder), True, ViewOutput.FEATURES)
+    views = gan.views(batch.sources, seen, encode_with(encoder), True, ViewOutput.FEATURES)
     mixed = views.mixup
     assert sorted(mixed.partners.tolist()) == [0, 1, 2, 3]
     assert ((mixed.share >= 0.5) & (mixed.share <= 1)).all()
@@ -200,7 +206,7 @@ def test_mixing_draws_two_people_in_the_pose_of_the_first():
 
 
 def test_images_that_the_batch_shows_changed_are_encoded_whole_for_the_generator():
-    images = people(4)
+    images = make_images(4)
     encoder = make_encoder()
     gan = make_gan(encoder, images)
     counts = count_images(encoder, "encode")
@@ -213,7 +219,7 @@ def test_images_that_the_batch_shows_changed_are_encoded_whole_for_the_generator
 @pytest.mark.parametrize("real_statistics", [True, False])
 def test_drawn_pictures_enter_the_running_statistics_only_if_asked_to(real_statistics):
     torch.manual_seed(0)
-    images = people(4)
+    images = make_images(4)
     encoder = make_encoder()
     alone = deepcopy(encoder).train()
     gan = make_gan(encoder, images)
@@ -230,7 +236,7 @@ def test_drawn_pictures_enter_the_running_statistics_only_if_asked_to(real_stati
 
 def test_similarities_keep_their_digits_when_networks_run_in_bf16(monkeypatch):
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
-    images = people(4)
+    images = make_images(4)
     encoder = make_encoder()
     everybody = {IDENTITY, GENERATOR, DISCRIMINATOR}
     gan = make_gan(encoder, images)
@@ -252,7 +258,7 @@ def test_similarities_keep_their_digits_when_networks_run_in_bf16(monkeypatch):
 
 def test_it_can_learn_from_some_and_draw_views_of_all():
     torch.manual_seed(0)
-    images = people(4)
+    images = make_images(4)
     encoder = make_encoder().eval()
     gan = make_gan(encoder, images, penalty_every=1, mixup=Mixup(0.6))
     batch = make_batch(images)
@@ -267,7 +273,7 @@ def test_it_can_learn_from_some_and_draw_views_of_all():
     def terms(sources, encoded, train_batch):
         gan.train_batch = train_batch
         torch.manual_seed(1)
-        views = gan.views(sources, encoded, each_by(encoder), True, ViewOutput.FEATURES)
+        views = gan.views(sources, encoded, encode_with(encoder), True, ViewOutput.FEATURES)
         judged = gan.discriminator_terms(sources, views, 0)
         return views, {**judged, **gan.generator_terms(sources, views, encoded)}
 
@@ -290,7 +296,7 @@ def test_it_can_learn_from_some_and_draw_views_of_all():
 
 def test_a_joint_step_mixes_and_contrasts_when_it_learns_from_some():
     torch.manual_seed(0)
-    images = people(4)
+    images = make_images(4)
     encoder = make_encoder()
     gan = make_gan(encoder, images, mixup=Mixup(0.6), train_batch=2)
     weights = {"prototype": 1.0, "view_prototype": 1.0, "mixup": 0.5}

@@ -10,7 +10,7 @@ from reid_gen.models.ema_encoder import EmaEncoder
 from reid_gen.training import contrastive_terms as contrast
 from reid_gen.training.contrastive_terms import Pairs
 from reid_gen.training.step import DISCRIMINATOR, GENERATOR, IDENTITY
-from tests.generators.scenes import make_batch, make_encoder, make_gan, make_step, people
+from tests.generators.scenes import make_batch, make_encoder, make_gan, make_images, make_step
 from tests.reference import gcl
 
 LABELS = [0, 0, 1, 1, -1]
@@ -35,7 +35,7 @@ def in_float64(monkeypatch):
 def scene():
     """An encoder, and a batch of small pictures whose bodies fill a part of their maps."""
     torch.manual_seed(0)
-    images = people(3)
+    images = make_images(3)
     batch = make_batch(images)
     small = batch.images[:, :, :32, :16]
     pictures = {name: maps[:, :, :32, :16] for name, maps in batch.sources.conditions.items()}

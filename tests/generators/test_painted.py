@@ -15,13 +15,13 @@ from reid_gen.training.batch import prepare
 from tests.generators.scenes import (
     HEIGHT,
     WIDTH,
-    blank,
-    each_by,
+    black_pixels,
+    encode_with,
     make_batch,
     make_encoder,
     make_gan,
-    people,
-    turned_maps,
+    make_images,
+    make_turned_maps,
 )
 
 
@@ -48,13 +48,13 @@ def test_what_is_drawn_begins_with_the_colours_on_the_body():
 
 def test_maps_bring_the_colours_of_the_images_and_the_generator_learns_on_them():
     torch.manual_seed(0)
-    images = people(4)
-    pixels = blank(images)
+    images = make_images(4)
+    pixels = black_pixels(images)
     for number, picture in enumerate(pixels):
         picture[:] = 60 * number, 255 - 60 * number, 90
     encoder = make_encoder().eval()
     gan = make_gan(encoder, images)
-    gan.maps = turned_maps(images, kind="painted")
+    gan.maps = make_turned_maps(images, kind="painted")
     gan.painter = gan.networks = painter_of(encoder)
     condition_inputs = gan.make_conditions(images, pixels, np.random.default_rng(0))
     for place, here, turned in zip(
@@ -75,20 +75,20 @@ def test_maps_bring_the_colours_of_the_images_and_the_generator_learns_on_them()
     }
     sources = replace(batch.sources, conditions=maps)
     seen = encoder.encode(batch.images)
-    views = gan.views(sources, seen, each_by(encoder), True, ViewOutput.FEATURES)
+    views = gan.views(sources, seen, encode_with(encoder), True, ViewOutput.FEATURES)
     total = sum(gan.generator_terms(sources, views, seen).values())
     total.backward()
     assert all(p.grad is not None for p in gan.painter.structure.parameters())
-    shown = gan.preview(batch.images, [image.key for image in images], each_by(encoder))
+    shown = gan.preview(batch.images, [image.key for image in images], encode_with(encoder))
     assert shown.shape == (4, 9, 3, HEIGHT, WIDTH)
 
 
 def test_painted_maps_bear_the_colours_of_their_own_side():
     """Also of a mirrored image: its map is mirrored with it, and not painted from the mirror."""
-    images = people(2)
-    pixels = blank(images)
+    images = make_images(2)
+    pixels = black_pixels(images)
     pixels[:, :, : WIDTH // 2, 0], pixels[:, :, WIDTH // 2 :, 2] = 200, 200
-    maps = turned_maps(images, kind="painted")
+    maps = make_turned_maps(images, kind="painted")
     condition_inputs = maps(images, pixels, np.random.default_rng(0))
     decoded = DecodedBatch(np.arange(2), pixels, (), condition_inputs)
     for flip in (0, 1):

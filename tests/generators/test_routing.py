@@ -7,7 +7,14 @@ from reid_gen.generators.gan.mixup import Mixup
 from reid_gen.generators.protocol import ViewOutput
 from reid_gen.models.ema_encoder import EmaEncoder
 from reid_gen.training.step import DISCRIMINATOR, GENERATOR, IDENTITY
-from tests.generators.scenes import each_by, make_batch, make_encoder, make_gan, make_step, people
+from tests.generators.scenes import (
+    encode_with,
+    make_batch,
+    make_encoder,
+    make_gan,
+    make_images,
+    make_step,
+)
 
 EVERYBODY = {IDENTITY, GENERATOR, DISCRIMINATOR}
 WARM_UP = {GENERATOR, DISCRIMINATOR}
@@ -34,7 +41,7 @@ JOINT = {
 def moved_by(term, names, separate=False):
     """Who has moved after a step in which only this term has a weight."""
     torch.manual_seed(0)
-    images = people(4)
+    images = make_images(4)
     encoder = make_encoder()
     gan = make_gan(encoder, images, mixup=Mixup(0.6))
     weights = dict.fromkeys(JOINT, 0.0) | {term: 1.0}
@@ -76,7 +83,7 @@ def test_views_of_a_frozen_generator_move_the_identity_encoder_alone(term):
 
 
 def test_a_frozen_identity_encoder_keeps_its_statistics():
-    images = people(4)
+    images = make_images(4)
     encoder = make_encoder()
     before = {name: value.clone() for name, value in encoder.state_dict().items()}
     step = make_step(encoder, make_gan(encoder, images), WARM_UP, LABELS, {})
@@ -86,13 +93,13 @@ def test_a_frozen_identity_encoder_keeps_its_statistics():
 
 def test_the_target_of_a_feature_term_is_a_constant():
     """The image's own part features must not move towards those of what was drawn."""
-    images = people(4)
+    images = make_images(4)
     encoder = make_encoder().eval()
     gan = make_gan(encoder, images)
     batch = make_batch(images)
     seen = encoder.encode(batch.images)
     constant = type(seen)(seen.feature.detach(), seen.parts.detach().requires_grad_())
-    views = gan.views(batch.sources, constant, each_by(encoder), True, ViewOutput.FEATURES)
+    views = gan.views(batch.sources, constant, encode_with(encoder), True, ViewOutput.FEATURES)
     target = type(seen)(seen.feature, seen.parts.detach().requires_grad_())
     gan.generator_terms(batch.sources, views, target)["feature"].backward()
     assert target.parts.grad is None
@@ -100,7 +107,7 @@ def test_the_target_of_a_feature_term_is_a_constant():
 
 def test_pictures_follow_the_mean_encoder_and_not_the_one_that_learns():
     torch.manual_seed(0)
-    images = people(4)
+    images = make_images(4)
     encoder = make_encoder()
     gan = make_gan(encoder, images)
     step = make_step(encoder, gan, EVERYBODY, LABELS, {"view_prototype": 1.0})

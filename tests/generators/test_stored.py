@@ -15,9 +15,9 @@ from reid_gen.data.positive_groups import (
 )
 from reid_gen.generators.protocol import ViewInputs, ViewOutput
 from reid_gen.generators.stored import StoredViews, ViewFilter
-from tests.generators.scenes import people
+from tests.generators.scenes import make_images
 
-IMAGES = people(4)
+IMAGES = make_images(4)
 MEMBERS = 3
 
 

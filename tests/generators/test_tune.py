@@ -1,4 +1,4 @@
-"""What fitting a public diffusion model descends: its networks know the answer here."""
+"""The loss of fine-tuning, with a network that knows the right prediction."""
 
 from types import SimpleNamespace
 
@@ -11,40 +11,40 @@ pytest.importorskip("peft")
 
 from diffusers import DDPMScheduler
 
-from reid_gen.generators.stable_diffusion import finetune as tune
-from reid_gen.generators.stable_diffusion.finetune import Base, Tuning, _descend, tune_identity
+from reid_gen.generators.stable_diffusion import finetune
+from reid_gen.generators.stable_diffusion.finetune import Base, Tuning, tune_identity
 from reid_gen.types import Image
 from tests.data.real_format import draw_person
 
 LATENT, SCALE = 3.0, 0.5
-"""What the autoencoder says of every pixel, and by how much the base scales it."""
+"""Value of every latent, and the scaling factor of the base model."""
 
 
-class Knowing(nn.Module):
-    """Says what was mixed into the latents, times a gain that learns."""
+class OracleUNet(nn.Module):
+    """Predicts the exact noise or velocity of the latents, times a trainable gain."""
 
     def __init__(self, schedule):
         super().__init__()
         self.schedule = schedule
         self.gain = nn.Parameter(torch.ones(()))
-        self.times, self.words = [], []
+        self.timesteps, self.embeds = [], []
 
-    def forward(self, noisy, time, encoder_hidden_states):
-        self.times += time.tolist()
-        self.words += encoder_hidden_states.flatten().tolist()
-        kept = self.schedule.alphas_cumprod[time].view(-1, 1, 1, 1)
-        clean = torch.full_like(noisy, LATENT * SCALE)
-        noise = (noisy - kept.sqrt() * clean) / (1 - kept).sqrt()
-        said = noise
+    def forward(self, z_t, t, encoder_hidden_states):
+        self.timesteps += t.tolist()
+        self.embeds += encoder_hidden_states.flatten().tolist()
+        alpha_bar = self.schedule.alphas_cumprod[t].view(-1, 1, 1, 1)
+        z0 = torch.full_like(z_t, LATENT * SCALE)
+        noise = (z_t - alpha_bar.sqrt() * z0) / (1 - alpha_bar).sqrt()
+        prediction = noise
         if self.schedule.config.prediction_type == "v_prediction":
-            said = kept.sqrt() * noise - (1 - kept).sqrt() * clean
-        return SimpleNamespace(sample=self.gain * said)
+            prediction = alpha_bar.sqrt() * noise - (1 - alpha_bar).sqrt() * z0
+        return SimpleNamespace(sample=self.gain * prediction)
 
 
-@pytest.mark.parametrize("kind", ["epsilon", "v_prediction"])
-def test_tuning_descends_the_error_of_what_the_base_predicts(kind):
-    schedule = DDPMScheduler(prediction_type=kind)
-    unet = Knowing(schedule)
+@pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction"])
+def test_finetune_minimises_the_error_of_the_prediction_type(prediction_type):
+    schedule = DDPMScheduler(prediction_type=prediction_type)
+    unet = OracleUNet(schedule)
 
     def autoencode(crops):
         latents = torch.full((len(crops), 4, 2, 2), LATENT)
@@ -53,51 +53,51 @@ def test_tuning_descends_the_error_of_what_the_base_predicts(kind):
     settings = SimpleNamespace(scaling_factor=SCALE)
     vae = SimpleNamespace(encode=autoencode, config=settings, dtype=torch.float32)
     pipeline = SimpleNamespace(vae=vae, unet=unet, scheduler=schedule)
-    done, asked = [], []
+    progress, requested = [], []
 
-    def tokens(rows):
-        asked.append(rows.tolist())
+    def embed(rows):
+        requested.append(rows.tolist())
         return rows.float().view(-1, 1, 1)
 
     torch.manual_seed(0)
     tuning = Tuning(steps=30, batch=2, learning_rate=0.01)
-    _descend(
-        Base(pipeline, 16, 16), torch.zeros(5, 3, 16, 16), tokens, [unet.gain], tuning, done.append
-    )
-    # A network that is right stays as it is but for weight decay.
-    assert unet.gain.item() == pytest.approx(1, abs=0.02)
-    assert done == [1] * 30
-    assert min(unet.times) < 150
-    assert max(unet.times) > 850
-    assert unet.words == [float(row) for rows in asked for row in rows]
-    assert set(np.concatenate(asked)) == set(range(5))
-    assert all(len(set(rows)) == 2 for rows in asked)
+    base, crops = Base(pipeline, 16, 16), torch.zeros(5, 3, 16, 16)
+    finetune._train(base, crops, embed, [unet.gain], tuning, progress.append)
+    assert unet.gain.item() == pytest.approx(1, abs=0.02)  # weight decay alone changes it
+    assert progress == [1] * 30
+    assert min(unet.timesteps) < 150
+    assert max(unet.timesteps) > 850
+    assert unet.embeds == [float(row) for rows in requested for row in rows]
+    assert set(np.concatenate(requested)) == set(range(5))
+    assert all(len(set(rows)) == 2 for rows in requested)
 
 
 def test_tune_identity_reads_features_of_crops_in_order(tmp_path, monkeypatch):
     images = [Image(f"{n}", tmp_path / f"{n}.png") for n in range(18)]
     for n, image in enumerate(images):
         draw_person(image.path, n, 0, 0)
-    seen, taken = [], []
+    encoded, calls = [], []
 
     def encode(crops):
         assert crops.min() >= 0
         assert crops.max() <= 1
-        seen.append(crops)
+        encoded.append(crops)
         return crops.mean((2, 3))
 
-    def descend(base, crops, tokens, learnt, tuning, advance):
-        torch.testing.assert_close((crops + 1) / 2, torch.cat(seen))
+    def train(base, crops, embed, trainable, tuning, advance):
+        torch.testing.assert_close((crops + 1) / 2, torch.cat(encoded))
         rows = torch.tensor([17, 2])
-        taken.append((tokens(rows), torch.cat(seen).mean((2, 3))[rows]))
+        calls.append((embed(rows), torch.cat(encoded).mean((2, 3))[rows]))
 
     prompts = []
-    monkeypatch.setattr(tune, "_descend", descend)
-    monkeypatch.setattr(tune, "save_identity", lambda prompt, folder: prompts.append(prompt))
+    monkeypatch.setattr(finetune, "_train", train)
+    monkeypatch.setattr(
+        finetune, "save_identity_prompt", lambda prompt, folder: prompts.append(prompt)
+    )
     unet = SimpleNamespace(config=SimpleNamespace(cross_attention_dim=5))
     vae = SimpleNamespace(dtype=torch.float32)
     base = Base(SimpleNamespace(unet=unet, vae=vae, device=torch.device("cpu")), 16, 8)
     tune_identity(base, images, encode, 3, Tuning(), tmp_path, lambda steps: None)
-    ((tokens, features),) = taken
-    torch.testing.assert_close(tokens, prompts[0](features))
-    assert tokens.shape[2] == 5
+    ((embeds, features),) = calls
+    torch.testing.assert_close(embeds, prompts[0](features))
+    assert embeds.shape[2] == 5

@@ -1,1 +1,1 @@
-"""Public diffusion models that draw people on bodies."""
+"""Public text-to-image diffusion models, controlled by body maps."""

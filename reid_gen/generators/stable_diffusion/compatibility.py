@@ -1,4 +1,4 @@
-"""Whether the parts of a public model fit each other, told by their settings before any weights."""
+"""Checks that the networks of a pipeline fit together, from their configs, before any download."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from diffusers import AutoencoderKL, ControlNetModel, T2IAdapter, UNet2DConditio
 
 from reid_gen.choices import ControlKind, DiffusionFamily
 from reid_gen.errors import UserError
-from reid_gen.generators.stable_diffusion.hub import settings_of
+from reid_gen.generators.stable_diffusion.hub import load_network_config
 
 CONTROL_MODELS = {"controlnet": ControlNetModel, "adapter": T2IAdapter}
-SHARED = ("cross_attention_dim", "block_out_channels")
-"""What a ControlNet, a copy of half a U-Net, has in common with the base that it controls."""
+SHARED_KEYS = ("cross_attention_dim", "block_out_channels")
+"""Config keys in which a ControlNet, a copy of the U-Net's encoder, equals its base model."""
 
 
-def refuse_base(family: DiffusionFamily, base: str, height: int, width: int) -> dict[str, Any]:
-    """Stop if the base is of another family, or cannot draw a size.
+def check_base(family: DiffusionFamily, base: str, height: int, width: int) -> dict[str, Any]:
+    """Check that a base model is of a family and can generate an image size.
 
     Returns:
-        What its U-Net was built with.
+        Config of its U-Net.
 
     Raises:
-        UserError: Naming what does not fit, or if the base cannot be read.
+        UserError: If it does not fit, or cannot be read.
     """
-    unet = settings_of(UNet2DConditionModel, base, "unet")
-    found = "sdxl" if unet["addition_embed_type"] == "text_time" else "sd"
-    if found != family:
+    unet = load_network_config(UNet2DConditionModel, base, "unet")
+    actual = "sdxl" if _is_sdxl(unet) else "sd"
+    if actual != family:
         raise UserError(
-            f"{base} is of family {found}, and model.family is {family}; change one of them"
+            f"{base} is of family {actual}, and model.family is {family}; change one of them"
         )
-    vae = settings_of(AutoencoderKL, base, "vae")
+    vae = load_network_config(AutoencoderKL, base, "vae")
     multiple = 2 ** (len(vae["block_out_channels"]) + len(unet["block_out_channels"]) - 2)
     if height % multiple or width % multiple:
         raise UserError(
@@ -41,48 +41,53 @@ def refuse_base(family: DiffusionFamily, base: str, height: int, width: int) -> 
     return unet
 
 
-def width_of_words(base: str) -> int:
-    """Numbers C of each token [T, C] that a base is asked with.
+def token_width(base: str) -> int:
+    """Return the width C of a base model's prompt embeddings [T, C].
 
     Raises:
-        UserError: If the base cannot be read.
+        UserError: If the base model cannot be read.
     """
-    return int(settings_of(UNet2DConditionModel, base, "unet")["cross_attention_dim"])
+    return int(load_network_config(UNet2DConditionModel, base, "unet")["cross_attention_dim"])
 
 
-def refuse_controls(control: ControlKind, controls: Sequence[str], base: str, unet: Any) -> None:
-    """Stop if something that is to control a base is of another kind, or made for another base.
+def check_controls(control: ControlKind, controls: Sequence[str], base: str, unet: Any) -> None:
+    """Check that control networks are of a kind and were trained for a base model.
 
     Args:
-        control: What it must be.
-        controls: Hub ids or folders.
-        base: Hub id or folder.
-        unet: What :func:`refuse_base` said of the base.
+        control: Required kind.
+        controls: Hub ids or folders of the control networks.
+        base: Hub id or folder of the base model.
+        unet: Config of the base model's U-Net, from :func:`check_base`.
 
     Raises:
         UserError: Naming the first that does not fit, or cannot be read.
     """
-    wanted = CONTROL_MODELS[control]
+    required = CONTROL_MODELS[control]
     for source in controls:
-        own = settings_of(wanted, source)
-        kind = own.get("_class_name", wanted.__name__)
-        if kind != wanted.__name__:
+        config = load_network_config(required, source)
+        kind = config.get("_class_name", required.__name__)
+        if kind != required.__name__:
             raise UserError(
-                f"{source} is a {kind}, and model.control: {control} takes a {wanted.__name__}; "
+                f"{source} is a {kind}, and model.control: {control} takes a {required.__name__}; "
                 "change model.control or the weights"
             )
         if control == "controlnet":
-            names = [name for name in SHARED if _plain(own[name]) != _plain(unet[name])]
+            differing = [key for key in SHARED_KEYS if _listed(config[key]) != _listed(unet[key])]
         else:
-            large = unet["addition_embed_type"] == "text_time"
-            names = [] if own["adapter_type"].endswith("_xl") == large else ["adapter_type"]
-        if names:
+            fits = config["adapter_type"].endswith("_xl") == _is_sdxl(unet)
+            differing = [] if fits else ["adapter_type"]
+        if differing:
             raise UserError(
-                f"{source} was made for another base than {base} ({names[0]} is "
-                f"{_plain(own[names[0]])}); take a {wanted.__name__} of the base's family"
+                f"{source} was made for another base than {base} ({differing[0]} is "
+                f"{_listed(config[differing[0]])}); take a {required.__name__} of the base's family"
             )
 
 
-def _plain(value: Any) -> Any:
-    """Lists of a file and tuples of defaults are compared as one."""
+def _is_sdxl(unet: Any) -> bool:
+    """Whether the config of a U-Net is of family ``sdxl``."""
+    return bool(unet["addition_embed_type"] == "text_time")
+
+
+def _listed(value: Any) -> Any:
+    """Turn tuples, from default arguments, into lists, as config files have."""
     return list(value) if isinstance(value, tuple) else value

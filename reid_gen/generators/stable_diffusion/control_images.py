@@ -1,4 +1,4 @@
-"""What controlled diffusion models are shown of a body."""
+"""Control images: renderings of a body in the styles that control networks were trained on."""
 
 from __future__ import annotations
 
@@ -11,29 +11,32 @@ from reid_gen.body.render.map_kinds import Mesh, render_body_maps
 from reid_gen.body.render.openpose import draw_skeletons
 from reid_gen.types import Uint8Array
 
-Condition = Callable[[Mesh, BodyArrays, int, int], Uint8Array]
-"""From B bodies of a model to pictures, [B, H, W, 3]."""
+ControlImage = Callable[[Mesh, BodyArrays, int, int], Uint8Array]
+"""Renders B meshes of a body model at a height and width, RGB [B, H, W, 3]."""
 
 
 def _depth(mesh: Mesh, arrays: BodyArrays, height: int, width: int) -> Uint8Array:
-    """Near is white, far dark, as MiDaS draws it; the background is black."""
-    drawn = render_body_maps(mesh, "depth", height, width)
-    return _pixels(np.repeat(drawn, 3, axis=1))
+    """Render depth in the style of MiDaS: near is white, far dark, the background black."""
+    maps = render_body_maps(mesh, "depth", height, width)
+    return _to_pixels(np.repeat(maps, 3, axis=1))
 
 
 def _normal(mesh: Mesh, arrays: BodyArrays, height: int, width: int) -> Uint8Array:
-    """Red is left, green up and blue towards the camera, as NormalBae draws it; no body, no red."""
-    drawn = render_body_maps(mesh, "normals", height, width) * np.array([-1, 1, 1])[:, None, None]
-    there = np.abs(drawn).sum(1, keepdims=True) > 0
-    return _pixels(np.where(there, drawn, -1))
+    """Render normals in the style of NormalBae: red is left, green up, blue towards the camera.
+
+    The background is black.
+    """
+    normals = render_body_maps(mesh, "normals", height, width) * np.array([-1, 1, 1])[:, None, None]
+    inside = np.abs(normals).sum(1, keepdims=True) > 0
+    return _to_pixels(np.where(inside, normals, -1))
 
 
-def _pixels(drawn: np.ndarray) -> Uint8Array:
-    """From -1..1, [B, C, H, W], to 0..255, [B, H, W, C]."""
-    return np.moveaxis((255 * (drawn + 1) / 2).round().clip(0, 255), 1, -1).astype(np.uint8)
+def _to_pixels(maps: np.ndarray) -> Uint8Array:
+    """Convert maps in -1..1, [B, C, H, W], to pixels in 0..255, [B, H, W, C]."""
+    return np.moveaxis((255 * (maps + 1) / 2).round().clip(0, 255), 1, -1).astype(np.uint8)
 
 
-CONDITIONS: dict[str, Condition] = {
+CONTROL_IMAGES: dict[str, ControlImage] = {
     "openpose": draw_skeletons,
     "depth": _depth,
     "normal": _normal,

@@ -1,4 +1,4 @@
-"""Fitting a public diffusion model to a few crops, or to a re-ID encoder."""
+"""Fine-tuning of a public diffusion model: to one person's crops, or to a re-ID encoder."""
 
 from __future__ import annotations
 
@@ -19,28 +19,33 @@ from reid_gen.choices import DiffusionFamily, Precision
 from reid_gen.data.images import decode
 from reid_gen.data.transforms import to_images
 from reid_gen.errors import UserError
-from reid_gen.generators.stable_diffusion.compatibility import refuse_base
-from reid_gen.generators.stable_diffusion.hub import load
-from reid_gen.generators.stable_diffusion.identity_prompt import IdentityPrompt, save_identity
+from reid_gen.generators.stable_diffusion.compatibility import check_base
+from reid_gen.generators.stable_diffusion.hub import load_pretrained
+from reid_gen.generators.stable_diffusion.identity_prompt import (
+    IdentityPrompt,
+    save_identity_prompt,
+)
 from reid_gen.models.encoder import FeatureExtractor
 from reid_gen.runtime.precision import resolve_dtype
 from reid_gen.runtime.progress import Advance
 from reid_gen.types import Image
 
-ATTENTION = ["to_q", "to_k", "to_v", "to_out.0"]
-"""Layers that are adapted, in every attention (OnePoseTrans, section 3.2)."""
+LORA_LAYERS = ["to_q", "to_k", "to_v", "to_out.0"]
+"""Layers of every attention block that LoRA adapts (OnePoseTrans, section 3.2)."""
+Embed = Callable[[Tensor], Tensor]
+"""Maps row indices of crops [B] to their prompt embeddings [B, T, C]."""
 
 
 @dataclass(frozen=True)
 class Tuning:
-    """How long and how fast.
+    """Optimiser settings.
 
     Attributes:
         steps: Optimiser steps.
         batch: Crops per step.
-        learning_rate: Of AdamW.
-        rank: Of the adaptation.
-        seed: Of all that is random.
+        learning_rate: Learning rate of AdamW.
+        rank: Rank of LoRA.
+        seed: Seed of all randomness.
     """
 
     steps: int = 60
@@ -52,12 +57,12 @@ class Tuning:
 
 @dataclass(frozen=True)
 class Base:
-    """The base of a public model, without what controls it.
+    """A frozen base model, without control networks.
 
     Attributes:
-        pipeline: Its networks, frozen.
-        height: That it draws at.
-        width: That it draws at.
+        pipeline: Pipeline of diffusers with frozen networks.
+        height: Height of its images in pixels.
+        width: Width of its images in pixels.
     """
 
     pipeline: Any
@@ -73,27 +78,29 @@ def load_base(
     precision: Precision,
     device: torch.device,
 ) -> Base:
-    """Load what is tuned.
+    """Load a base model for fine-tuning.
 
     Args:
-        family: Of the model.
+        family: Family of the model.
         source: Hub id or folder.
-        height: That it draws at.
-        width: That it draws at.
-        precision: Of the frozen networks.
-        device: Where to tune.
+        height: Height of its images in pixels.
+        width: Width of its images in pixels.
+        precision: Precision of the frozen networks.
+        device: Device of the networks.
 
     Raises:
-        UserError: If the family is not ``sd``, or the weights cannot be had or draw this size.
+        UserError: If the family is not ``sd``, the weights cannot be loaded, or the model cannot
+            generate this size.
     """
     if family != "sd":
         raise UserError(
             f"model.family is {family}, and only models of family sd are tuned; for {family} take "
             "diffusers' own scripts"
         )
-    refuse_base(family, source, height, width)
+    check_base(family, source, height, width)
     dtype = resolve_dtype(precision, device)
-    pipeline = load(StableDiffusionPipeline, source, dtype, safety_checker=None).to(device)
+    pipeline = load_pretrained(StableDiffusionPipeline, source, dtype, safety_checker=None)
+    pipeline = pipeline.to(device)
     for network in pipeline.components.values():
         if isinstance(network, nn.Module):
             network.requires_grad_(False)
@@ -108,18 +115,18 @@ def tune_lora(
     folder: Path,
     advance: Advance,
 ) -> None:
-    """Fit a low-rank adaptation to crops of one person (OnePoseTrans, arXiv 2409.09593).
+    """Fine-tune LoRA weights on crops of one person (OnePoseTrans, arXiv 2409.09593).
 
     Args:
-        base: What is adapted.
-        images: The crops, such as one tracklet.
-        prompt: What the person is called from then on.
-        tuning: How long and how fast.
-        folder: That is there, for the adaptation, in diffusers' format.
-        advance: Told about progress in steps.
+        base: The base model.
+        images: Crops of the person, such as one tracklet.
+        prompt: Text prompt that then stands for the person.
+        tuning: Optimiser settings.
+        folder: Existing folder for the LoRA weights in diffusers' format.
+        advance: Progress callback, called with the number of finished steps.
 
     Raises:
-        UserError: If nothing can be written.
+        UserError: If a crop cannot be decoded.
     """
     pipeline = base.pipeline
     torch.manual_seed(tuning.seed)
@@ -128,15 +135,15 @@ def tune_lora(
             r=tuning.rank,
             lora_alpha=tuning.rank,
             init_lora_weights="gaussian",
-            target_modules=ATTENTION,
+            target_modules=LORA_LAYERS,
         )
     )
-    learnt = [p for p in pipeline.unet.parameters() if p.requires_grad]
-    tokens, _ = pipeline.encode_prompt(prompt, pipeline.device, 1, False)
-    crops = _crops(base, images)
-    _descend(base, crops, lambda rows: tokens.expand(len(rows), -1, -1), learnt, tuning, advance)
-    layers = get_peft_model_state_dict(pipeline.unet)
-    pipeline.save_lora_weights(str(folder), unet_lora_layers=layers)
+    trainable = [p for p in pipeline.unet.parameters() if p.requires_grad]
+    embeds, _ = pipeline.encode_prompt(prompt, pipeline.device, 1, False)
+    crops = _decode_crops(base, images)
+    _train(base, crops, lambda rows: embeds.expand(len(rows), -1, -1), trainable, tuning, advance)
+    lora = get_peft_model_state_dict(pipeline.unet)
+    pipeline.save_lora_weights(str(folder), unet_lora_layers=lora)
 
 
 def tune_identity(
@@ -148,70 +155,69 @@ def tune_identity(
     folder: Path,
     advance: Advance,
 ) -> None:
-    """Learn what a re-ID feature is in the language of a text encoder. Source: own.
+    """Train an :class:`IdentityPrompt` for the frozen base model. Source: own.
 
-    Only the new layer learns; it must make the frozen model draw each crop from its own feature.
+    The layer learns to map the re-ID feature of a crop to prompt embeddings from which the base
+    model denoises that crop.
 
     Args:
-        base: Whose language is learnt.
-        images: The crops, of many people.
-        encode: Their re-ID encoder.
+        base: The base model.
+        images: Crops of many people.
+        encode: Re-ID encoder.
         feature_size: Length of its features.
-        tuning: How long and how fast; the rank has no part in it.
-        folder: For the layer.
-        advance: Told about progress in steps.
+        tuning: Optimiser settings; the rank is unused.
+        folder: Existing folder for the weights.
+        advance: Progress callback, called with the number of finished steps.
 
     Raises:
-        UserError: If nothing can be written.
+        UserError: If a crop cannot be decoded, or the weights cannot be written.
     """
     torch.manual_seed(tuning.seed)
     width, dtype = base.pipeline.unet.config.cross_attention_dim, base.pipeline.vae.dtype
     prompt = IdentityPrompt(feature_size, width).to(base.pipeline.device)
-    crops = _crops(base, images)
-    parts = torch.split(crops, 16)
-    features = torch.cat([encode((crop + 1) / 2) for crop in parts]).float()
-    learnt = list(prompt.parameters())
-    _descend(base, crops, lambda rows: prompt(features[rows]).to(dtype), learnt, tuning, advance)
-    save_identity(prompt, folder)
+    crops = _decode_crops(base, images)
+    features = torch.cat([encode((chunk + 1) / 2) for chunk in torch.split(crops, 16)]).float()
+    trainable = list(prompt.parameters())
+    _train(base, crops, lambda rows: prompt(features[rows]).to(dtype), trainable, tuning, advance)
+    save_identity_prompt(prompt, folder)
 
 
-def _crops(base: Base, images: Sequence[Image]) -> Tensor:
-    """Crops at the size that the model draws, in -1..1, [N, 3, H, W]."""
+def _decode_crops(base: Base, images: Sequence[Image]) -> Tensor:
+    """Decode crops at the size of the base model, in -1..1, [N, 3, H, W]."""
     pixels = np.stack([decode(image.path, base.height, base.width) for image in images])
     return 2 * to_images(pixels).to(base.pipeline.device) - 1
 
 
-def _descend(
+def _train(
     base: Base,
     crops: Tensor,
-    tokens: Callable[[Tensor], Tensor],
-    learnt: Sequence[nn.Parameter],
+    embed: Embed,
+    trainable: Sequence[nn.Parameter],
     tuning: Tuning,
     advance: Advance,
 ) -> None:
-    """Remove noise from crops [N, 3, H, W] with the words [B, T, C] that rows [B] of them have."""
+    """Minimise the denoising loss of crops [N, 3, H, W] in the latent space of the base model."""
     pipeline, dtype = base.pipeline, base.pipeline.vae.dtype
     schedule = DDPMScheduler.from_config(pipeline.scheduler.config)
     rng = np.random.default_rng(tuning.seed)
-    for parameter in learnt:  # low precision would lose most small steps
+    for parameter in trainable:  # low precision would lose most small updates
         parameter.data = parameter.data.float()
-    optimizer = torch.optim.AdamW(learnt, lr=tuning.learning_rate)
-    low = torch.autocast(crops.device.type, dtype, dtype == torch.bfloat16)
+    optimizer = torch.optim.AdamW(trainable, lr=tuning.learning_rate)
+    autocast = torch.autocast(crops.device.type, dtype, dtype == torch.bfloat16)
     for _ in range(tuning.steps):
         rows = torch.from_numpy(rng.choice(len(crops), min(tuning.batch, len(crops)), False))
         with torch.no_grad():
-            seen = pipeline.vae.encode(crops[rows].to(dtype)).latent_dist.sample()
-            clean = seen * pipeline.vae.config.scaling_factor
-        noise = torch.randn(clean.shape).to(clean)
-        steps = schedule.config.num_train_timesteps
-        time = torch.randint(0, steps, (len(rows),)).to(clean.device)
-        noisy = schedule.add_noise(clean, noise, time)
-        wanted = noise
+            latents = pipeline.vae.encode(crops[rows].to(dtype)).latent_dist.sample()
+            z0 = latents * pipeline.vae.config.scaling_factor  # [B, 4, h, w]
+        noise = torch.randn(z0.shape).to(z0)
+        t = torch.randint(0, schedule.config.num_train_timesteps, (len(rows),)).to(z0.device)
+        z_t = schedule.add_noise(z0, noise, t)
+        target = noise
         if schedule.config.prediction_type == "v_prediction":
-            wanted = schedule.get_velocity(clean, noise, time)
-        with low:
-            found = pipeline.unet(noisy, time, encoder_hidden_states=tokens(rows)).sample
-        loss = F.mse_loss(found.float(), wanted.float())
+            target = schedule.get_velocity(z0, noise, t)
+        with autocast:
+            prediction = pipeline.unet(z_t, t, encoder_hidden_states=embed(rows)).sample
+        loss = F.mse_loss(prediction.float(), target.float())
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()

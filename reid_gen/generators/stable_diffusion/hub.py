@@ -1,4 +1,4 @@
-"""Weights that others published, by hub id or from a folder."""
+"""Published weights in diffusers' format, from the hub or a folder."""
 
 from __future__ import annotations
 
@@ -19,46 +19,50 @@ from reid_gen.models.pretrained import unreachable_reason
 ADVICE = "check the id and the network, or give a folder that diffusers wrote"
 
 
-def load(kind: Any, source: str, dtype: torch.dtype, **extras: Any) -> Any:
+def load_pretrained(cls: Any, source: str, dtype: torch.dtype, **extras: Any) -> Any:
     """Load a network or a pipeline of diffusers.
 
     Args:
-        kind: Its class.
+        cls: Class of the network or pipeline.
         source: Hub id or folder.
-        dtype: Of its numbers.
-        extras: More for ``from_pretrained``.
+        dtype: Data type of the weights.
+        extras: Further arguments of ``from_pretrained``.
 
     Raises:
-        UserError: If there is none of that kind.
+        UserError: If the source holds none of this class.
     """
-    place, here = locate(source)
-    with loading(source, kind.__name__, ADVICE):
-        return kind.from_pretrained(place, torch_dtype=dtype, local_files_only=here, **extras)
+    location, local_only = locate(source)
+    with user_error_on_failure(source, cls.__name__, ADVICE):
+        return cls.from_pretrained(
+            location, torch_dtype=dtype, local_files_only=local_only, **extras
+        )
 
 
-def settings_of(kind: Any, source: str, subfolder: str | None = None) -> dict[str, Any]:
-    """What a network was built with: a small file beside its weights, which stay where they are.
+def load_network_config(cls: Any, source: str, subfolder: str | None = None) -> dict[str, Any]:
+    """Load the config of a network, a small file, without its weights.
 
     Args:
-        kind: Class of the network, whose defaults stand for what the file does not say.
+        cls: Class of the network, whose default arguments complete the config.
         source: Hub id or folder.
-        subfolder: Of the network in it.
+        subfolder: Subfolder of the network.
 
     Raises:
         UserError: If there is no such file.
     """
-    place, here = locate(source)
-    with loading(source, kind.__name__, ADVICE):
-        found = kind.load_config(place, subfolder=subfolder, local_files_only=here)
-    signature = inspect.signature(kind.__init__).parameters
-    return {name: parameter.default for name, parameter in signature.items()} | dict(found)
+    location, local_only = locate(source)
+    with user_error_on_failure(source, cls.__name__, ADVICE):
+        config = cls.load_config(location, subfolder=subfolder, local_files_only=local_only)
+    signature = inspect.signature(cls.__init__).parameters
+    return {name: parameter.default for name, parameter in signature.items()} | dict(config)
 
 
 def locate(source: str) -> tuple[str, bool]:
-    """What to give to diffusers, and whether it may look on this machine alone.
+    """Resolve a hub id or folder for diffusers.
 
-    Without an answer of the hub it takes what was downloaded before, where it would try for a
-    minute.
+    If the hub does not answer, earlier downloads are used; diffusers would retry for a minute.
+
+    Returns:
+        Hub id or path, and whether diffusers may use local files only.
 
     Raises:
         UserError: If it is written as a path and is no folder, or cannot be downloaded.
@@ -79,15 +83,20 @@ def locate(source: str) -> tuple[str, bool]:
 
 
 @contextmanager
-def loading(source: str, kind: str, advice: str) -> Iterator[None]:
-    """Say in one line what diffusers says in many.
+def user_error_on_failure(source: str, kind: str, advice: str) -> Iterator[None]:
+    """Turn errors of diffusers into one-line errors.
+
+    Args:
+        source: Hub id or path that is loaded.
+        kind: What it is loaded as.
+        advice: What the user can do.
 
     Raises:
-        UserError: If something cannot be read.
+        UserError: If loading fails.
     """
     try:
         yield
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        first, _, more = str(error).strip().partition("\n")
-        reason = f"{first} {more.strip().split(chr(10))[0]}" if first.endswith(":") else first
+        first, _, rest = str(error).strip().partition("\n")
+        reason = f"{first} {rest.strip().split(chr(10))[0]}" if first.endswith(":") else first
         raise UserError(f"{source} cannot be loaded as {kind} ({reason}); {advice}") from error

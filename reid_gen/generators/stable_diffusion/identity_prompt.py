@@ -1,4 +1,4 @@
-"""A person's re-ID feature in place of words."""
+"""Prompt embeddings from re-ID features."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ FILE = "identity.safetensors"
 
 
 class IdentityPrompt(nn.Module):
-    """From a re-ID feature to what a text encoder would give for a prompt.
+    """Maps a re-ID feature to prompt embeddings, in place of a text encoder.
 
     Args:
-        feature: Length D of the feature.
-        width: C, of the text encoder's tokens.
-        tokens: T, how many.
+        feature: Length D of the re-ID feature.
+        width: Width C of the prompt embeddings.
+        tokens: Number T of tokens.
     """
 
     def __init__(self, feature: int, width: int, tokens: int = 8) -> None:
@@ -31,32 +31,32 @@ class IdentityPrompt(nn.Module):
         self.norm = nn.LayerNorm(width)
 
     def forward(self, feature: Tensor) -> Tensor:
-        """Tokens [B, T, C] of features [B, D]."""
+        """Map features [B, D] to prompt embeddings [B, T, C]."""
         flat = self.project(feature)
         tokens: Tensor = self.norm(flat.view(len(flat), self.tokens, -1))
         return tokens
 
 
-def save_identity(prompt: IdentityPrompt, folder: Path) -> None:
-    """Write its weights.
+def save_identity_prompt(prompt: IdentityPrompt, folder: Path) -> None:
+    """Write the weights of an identity prompt to a folder.
 
     Raises:
-        UserError: If it cannot be written.
+        UserError: If the file cannot be written.
     """
     state = {name: value.contiguous().cpu() for name, value in prompt.state_dict().items()}
     write_bytes(folder / FILE, safetensors.torch.save(state))
 
 
-def load_identity(folder: Path, feature: int, words: int) -> IdentityPrompt:
-    """Read it again.
+def load_identity_prompt(folder: Path, feature: int, base_width: int) -> IdentityPrompt:
+    """Load an identity prompt in evaluation mode, without gradients.
 
     Args:
-        folder: That holds it.
-        feature: Length D of the features that it is to read.
-        words: C, of the base's tokens.
+        folder: Folder of the weights.
+        feature: Length D of the run's re-ID features.
+        base_width: Width C of the base model's prompt embeddings.
 
     Raises:
-        UserError: If there is none, or it is of another encoder or of another base.
+        UserError: If the file is missing, or was made for another encoder or base model.
     """
     file = folder / FILE
     if not file.is_file():
@@ -74,18 +74,18 @@ def load_identity(folder: Path, feature: int, words: int) -> IdentityPrompt:
             f"{file} was made for features of length {length}, the run's have {feature}; tune it "
             "with this run"
         )
-    if width != words:
+    if width != base_width:
         raise UserError(
             f"{file} was made for a base whose tokens have {width} numbers, those of model.base "
-            f"have {words}; tune it with this base"
+            f"have {base_width}; tune it with this base"
         )
     prompt = IdentityPrompt(feature, width, rows // width)
     load_strictly(prompt, state, str(file), way_out="make it again: reid-gen tune --identity RUN")
     return prompt.eval().requires_grad_(False)
 
 
-def tokens_of(prompt: IdentityPrompt, feature: Tensor) -> Tensor:
-    """Tokens [T, C] of one feature [D]."""
+def embed_feature(prompt: IdentityPrompt, feature: Tensor) -> Tensor:
+    """Map one feature [D] to prompt embeddings [T, C], without gradient."""
     with torch.no_grad():
         tokens: Tensor = prompt(feature.unsqueeze(0))[0]
     return tokens

@@ -1,4 +1,4 @@
-"""Stable Diffusion with a ControlNet or a T2I-Adapter, by diffusers."""
+"""Stable Diffusion with ControlNets or a T2I-Adapter, on diffusers' pipelines."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from reid_gen.choices import ControlKind, DiffusionFamily, Precision
 from reid_gen.errors import UserError
 from reid_gen.generators.stable_diffusion.compatibility import (
     CONTROL_MODELS,
-    refuse_base,
-    refuse_controls,
+    check_base,
+    check_controls,
 )
-from reid_gen.generators.stable_diffusion.hub import load, loading, locate
+from reid_gen.generators.stable_diffusion.hub import load_pretrained, locate, user_error_on_failure
 from reid_gen.runtime.precision import resolve_dtype
 from reid_gen.types import Uint8Array
 
 
 class AdapterPipeline(StableDiffusionAdapterPipeline, StableDiffusionLoraLoaderMixin):  # type: ignore[misc]
-    """Reads a low-rank adaptation, which diffusers' own pipeline for T2I-Adapters cannot."""
+    """T2I-Adapter pipeline that can load LoRA weights, which diffusers' own cannot."""
 
 
 PIPELINES = {
@@ -41,34 +41,35 @@ PIPELINES = {
     ("sdxl", "controlnet"): StableDiffusionXLControlNetPipeline,
     ("sdxl", "adapter"): StableDiffusionXLAdapterPipeline,
 }
-IMAGE_PROMPT = {
+IP_ADAPTER_FILES = {
     "sd": ("models", "ip-adapter_sd15.safetensors"),
     "sdxl": ("sdxl_models", "ip-adapter_sdxl.safetensors"),
 }
-"""Subfolder and file in h94/IP-Adapter; its image encoder is in the same subfolder."""
+"""Subfolder and file in h94/IP-Adapter; the subfolder also holds the image encoder."""
 LORA_ADVICE = "give the folder that reid-gen tune --prompt made for this base"
 
 
 @dataclass(frozen=True)
-class Controlled:
-    """What is loaded, and how it draws.
+class PainterSpec:
+    """Networks and sampler settings of a pipeline.
 
     Attributes:
-        family: Of the base model.
-        base: Hub id or folder.
-        control: What ``controls`` are.
-        controls: Hub ids or folders.
-        scales: How strong each is.
-        control_end: Share of the steps after which each no longer counts; T2I-Adapters always do.
-        image_prompt: Hub id or folder of an IP-Adapter, subfolder, file and scale; None for a
-            subfolder or file is the one of ``IMAGE_PROMPT``.
-        lora: Folder of a low-rank adaptation.
-        height: That it draws at.
-        width: That it draws at.
-        steps: Of DPM-Solver++.
-        guidance: Classifier-free guidance.
-        negative: What must not be seen.
-        precision: Of all networks; float32 where the device has no instructions for bfloat16.
+        family: Family of the base model.
+        base: Hub id or folder of the base model.
+        control: Kind of the control networks.
+        controls: Hub ids or folders of the control networks.
+        scales: Conditioning scale of each control network.
+        control_end: Share of the steps after which each ControlNet is switched off; T2I-Adapters
+            never are.
+        image_prompt: Hub id or folder of an IP-Adapter, its subfolder and file (None: those in
+            ``IP_ADAPTER_FILES``), and its scale.
+        lora: Folder of LoRA weights.
+        height: Height of the generated images in pixels.
+        width: Width of the generated images in pixels.
+        steps: Steps of DPM-Solver++.
+        guidance: Scale of classifier-free guidance.
+        negative: Negative prompt.
+        precision: Precision of all networks; float32 on devices without bfloat16 instructions.
     """
 
     family: DiffusionFamily
@@ -88,109 +89,111 @@ class Controlled:
 
 
 class StablePainter:
-    """Draws people on pictures of bodies, in words, or after an image.
+    """Generates people in given body poses, from a prompt and optionally an image prompt.
 
     Args:
-        card: What to load.
-        device: Where to draw.
+        spec: Networks and sampler settings.
+        device: Device of the networks.
 
     Raises:
-        UserError: If weights cannot be had, do not fit each other, or cannot draw this size.
+        UserError: If weights cannot be loaded, do not fit together, or cannot generate this size.
     """
 
-    def __init__(self, card: Controlled, device: torch.device) -> None:
-        self.card = card
-        if card.lora is not None and not card.lora.is_dir():
-            raise UserError(f"no folder of a low-rank adaptation at {card.lora}; {LORA_ADVICE}")
-        unet = refuse_base(card.family, card.base, card.height, card.width)
-        refuse_controls(card.control, card.controls, card.base, unet)
-        self.dtype = resolve_dtype(card.precision, device)
-        loaded = [
-            load(CONTROL_MODELS[card.control], source, self.dtype) for source in card.controls
+    def __init__(self, spec: PainterSpec, device: torch.device) -> None:
+        self.spec = spec
+        if spec.lora is not None and not spec.lora.is_dir():
+            raise UserError(f"no folder of LoRA weights at {spec.lora}; {LORA_ADVICE}")
+        unet = check_base(spec.family, spec.base, spec.height, spec.width)
+        check_controls(spec.control, spec.controls, spec.base, unet)
+        self.dtype = resolve_dtype(spec.precision, device)
+        controls = [
+            load_pretrained(CONTROL_MODELS[spec.control], source, self.dtype)
+            for source in spec.controls
         ]
-        extras: dict[str, Any] = {card.control: loaded if len(loaded) > 1 else loaded[0]}
-        if card.family == "sd":
+        extras: dict[str, Any] = {spec.control: controls if len(controls) > 1 else controls[0]}
+        if spec.family == "sd":
             extras["safety_checker"] = None
-        kind = PIPELINES[card.family, card.control]
-        self.pipeline = load(kind, card.base, self.dtype, **extras)
-        if card.image_prompt is not None:
-            self._add_image_prompt(*card.image_prompt)
-        if card.lora is not None:
-            self._add_lora(card.lora)
+        pipeline_class = PIPELINES[spec.family, spec.control]
+        self.pipeline = load_pretrained(pipeline_class, spec.base, self.dtype, **extras)
+        if spec.image_prompt is not None:
+            self._add_image_prompt(*spec.image_prompt)
+        if spec.lora is not None:
+            self._add_lora(spec.lora)
         self.pipeline.scheduler = DPMSolverMultistepScheduler.from_config(
             self.pipeline.scheduler.config, algorithm_type="dpmsolver++", use_karras_sigmas=True
         )
         self.pipeline.to(device)
         self.pipeline.set_progress_bar_config(disable=True)
 
-    def draw(
+    def generate(
         self,
-        shown: Sequence[Uint8Array],
+        controls: Sequence[Uint8Array],
         seeds: Sequence[int],
         prompt: str | Tensor,
         person: Uint8Array | None = None,
     ) -> Tensor:
-        """Draw one body several times.
+        """Generate m images of one body pose.
 
         Args:
-            shown: The picture of the body for each control, [H, W, 3].
-            seeds: Of m pictures.
-            prompt: In words, or as what a text encoder would make of them, [T, C].
-            person: Image prompt, [h, w, 3].
+            controls: Control image of each control network, [H, W, 3] each.
+            seeds: Seed of each generated image, [m].
+            prompt: Text prompt, or prompt embeddings [T, C].
+            person: Image prompt, [h, w, 3]; unused without an IP-Adapter.
 
         Returns:
-            About 0..1, [m, 3, H, W].
+            Images, about 0..1, [m, 3, H, W].
         """
-        card = self.card
-        pictures = [Image.fromarray(pixels) for pixels in shown]
-        words: dict[str, Any] = {"prompt": prompt, "negative_prompt": card.negative}
+        spec = self.spec
+        control_images = [Image.fromarray(pixels) for pixels in controls]
+        inputs: dict[str, Any] = {"prompt": prompt, "negative_prompt": spec.negative}
         if isinstance(prompt, Tensor):
             embeds = prompt.unsqueeze(0).to(self.pipeline.device, self.dtype)
-            words = {"prompt_embeds": embeds, "negative_prompt_embeds": torch.zeros_like(embeds)}
-        if card.image_prompt is not None and person is not None:
-            words["ip_adapter_image"] = Image.fromarray(person)
-        one = len(pictures) == 1
-        if card.control == "controlnet":
-            words["controlnet_conditioning_scale"] = card.scales[0] if one else list(card.scales)
-            words["control_guidance_end"] = card.control_end[0] if one else list(card.control_end)
+            inputs = {"prompt_embeds": embeds, "negative_prompt_embeds": torch.zeros_like(embeds)}
+        if spec.image_prompt is not None and person is not None:
+            inputs["ip_adapter_image"] = Image.fromarray(person)
+        single = len(control_images) == 1
+        if spec.control == "controlnet":
+            scales, ends = list(spec.scales), list(spec.control_end)
+            inputs["controlnet_conditioning_scale"] = scales[0] if single else scales
+            inputs["control_guidance_end"] = ends[0] if single else ends
         else:
-            words["adapter_conditioning_scale"] = card.scales[0]
-        drawn = self.pipeline(
-            image=pictures[0] if one else pictures,
-            height=card.height,
-            width=card.width,
-            num_inference_steps=card.steps,
-            guidance_scale=card.guidance,
+            inputs["adapter_conditioning_scale"] = spec.scales[0]
+        images = self.pipeline(
+            image=control_images[0] if single else control_images,
+            height=spec.height,
+            width=spec.width,
+            num_inference_steps=spec.steps,
+            guidance_scale=spec.guidance,
             num_images_per_prompt=len(seeds),
             generator=[torch.Generator().manual_seed(seed) for seed in seeds],
             output_type="np",
-            **words,
+            **inputs,
         ).images
-        return torch.from_numpy(drawn).permute(0, 3, 1, 2).float()
+        return torch.from_numpy(images).permute(0, 3, 1, 2).float()
 
     def _add_image_prompt(
         self, source: str, subfolder: str | None, file: str | None, scale: float
     ) -> None:
-        own_subfolder, own_file = IMAGE_PROMPT[self.card.family]
-        subfolder, file = subfolder or own_subfolder, file or own_file
+        default_subfolder, default_file = IP_ADAPTER_FILES[self.spec.family]
+        subfolder, file = subfolder or default_subfolder, file or default_file
         advice = "check model.image_prompt.weights, subfolder and file"
-        place, here = locate(source)
-        with loading(f"{source}/{subfolder}/{file}", "an IP-Adapter", advice):
+        location, local_only = locate(source)
+        with user_error_on_failure(f"{source}/{subfolder}/{file}", "an IP-Adapter", advice):
             self.pipeline.load_ip_adapter(
-                place, subfolder=subfolder, weight_name=file, local_files_only=here
+                location, subfolder=subfolder, weight_name=file, local_files_only=local_only
             )
             self._try_image_prompt()
         self.pipeline.set_ip_adapter_scale(scale)
 
     @torch.no_grad()
     def _try_image_prompt(self) -> None:
-        """An image encoder that the adapter was not made for is noticed only when it is used."""
+        """Run the IP-Adapter once: diffusers reports a wrong image encoder only when it is used."""
         pipeline, blank = self.pipeline, Image.new("RGB", (32, 32))
-        seen = pipeline.prepare_ip_adapter_image_embeds(blank, None, pipeline.device, 1, False)
-        pipeline.unet.encoder_hid_proj(seen)
+        embeds = pipeline.prepare_ip_adapter_image_embeds(blank, None, pipeline.device, 1, False)
+        pipeline.unet.encoder_hid_proj(embeds)
 
     def _add_lora(self, folder: Path) -> None:
-        with loading(str(folder), "a low-rank adaptation", LORA_ADVICE):
+        with user_error_on_failure(str(folder), "LoRA weights", LORA_ADVICE):
             self.pipeline.load_lora_weights(str(folder))
         if not self.pipeline.get_list_adapters():
-            raise UserError(f"{folder} adapts no layer of {self.card.base}; {LORA_ADVICE}")
+            raise UserError(f"{folder} adapts no layer of {self.spec.base}; {LORA_ADVICE}")

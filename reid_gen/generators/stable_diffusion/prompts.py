@@ -1,4 +1,4 @@
-"""Lists of what to ask for in words."""
+"""Files of text prompts."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from reid_gen.errors import UserError
 
 
 def read_prompts(path: Path) -> tuple[str, ...]:
-    """Read a prompt per line.
+    """Read a text file with one prompt per line.
 
     Args:
-        path: Text file.
+        path: The file.
 
     Raises:
-        UserError: If it is no text, is empty, or has an empty line or one line twice.
+        UserError: If it is not text, is empty, or has an empty or duplicate line.
     """
     prompts = read_lines(path)
     if not prompts:
