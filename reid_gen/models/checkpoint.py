@@ -1,4 +1,4 @@
-"""Weights on disk: written aside and renamed, read strictly."""
+"""Checkpoint folders: atomic saving, verification by checksum, and strict loading."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
 class _Card(BaseModel):
-    """What ``card.json`` may say. What follows ``sha256`` (of the encoder) not all writers say."""
+    """Schema of ``card.json``; keys after ``sha256`` (that of the encoder) are optional."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -57,41 +57,41 @@ def save_checkpoint(
     save_more: Callable[[Path], None] | None = None,
     keep_old: bool = False,
 ) -> None:
-    """Write a checkpoint folder, all of it or nothing.
+    """Write a checkpoint folder atomically.
 
     Args:
         target: The folder, such as ``runs/NAME/last``.
-        networks: The identity encoder under ``encoder``, and others; each goes to its own file.
-        card: What the encoder's weights belong to.
-        about: More for the card: metrics, data fingerprint, settings.
-        bank: Memory of the last epoch (``features``, ``labels``); empty before the first.
-        resume: What only a resumed run needs.
-        save_more: Writes more into the folder that it is given.
-        keep_old: Whether the checkpoint that was there stays, as :func:`written_aside` says.
+        networks: Networks by name, the identity encoder as ``encoder``; one weight file each.
+        card: Architecture and input size of the identity encoder.
+        about: Further content of ``card.json``: metrics, data fingerprint, settings.
+        bank: Memory bank of the last epoch (``features``, ``labels``); empty before the first.
+        resume: State that is only needed to resume the run.
+        save_more: Function that writes further files to the folder it is given.
+        keep_old: Whether an existing checkpoint is kept; see :func:`written_aside`.
 
     Raises:
-        UserError: If it cannot be written; an older checkpoint there stays as it was.
+        UserError: If it cannot be written; an existing checkpoint is then unchanged.
     """
     with written_aside(target, keep_old) as aside:
-        tensors = {name: network.state_dict() for name, network in networks.items()}
-        for name, state in {**tensors, "bank": bank}.items():
-            _save_tensors(state, aside / f"{name}{WEIGHTS_SUFFIX}")
+        states = {name: network.state_dict() for name, network in networks.items()}
+        for name, tensors in {**states, "bank": bank}.items():
+            _save_tensors(tensors, aside / f"{name}{WEIGHTS_SUFFIX}")
         (aside / RESUME_FILE).write_bytes(_pickled(resume))
         if save_more is not None:
             save_more(aside)
-        files = _digests(aside)
-        described = {
+        files = _checksums(aside)
+        content = {
             "format": FORMAT,
             "encoder": card.as_dict(),
             "sha256": files[ENCODER_FILE],
             "files": files,
             **about,
         }
-        (aside / CARD_FILE).write_text(as_json(described) + "\n", encoding="utf-8")
+        (aside / CARD_FILE).write_text(as_json(content) + "\n", encoding="utf-8")
 
 
-def _digests(folder: Path) -> dict[str, str]:
-    """SHA-256 of each file below a folder but its card, by name."""
+def _checksums(folder: Path) -> dict[str, str]:
+    """SHA-256 of each file below a folder except its card, by relative path."""
     return {
         file.relative_to(folder).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()
         for file in sorted(folder.rglob("*"))
@@ -100,60 +100,62 @@ def _digests(folder: Path) -> dict[str, str]:
 
 
 def check_files(folder: Path) -> None:
-    """See that the files of a checkpoint are those that were written.
+    """Verify the files of a checkpoint against the checksums on its card.
 
     Raises:
-        UserError: If one is missing or differs, or the card does not say what they were.
+        UserError: If a file is missing or differs, or the card has no checksums.
     """
-    files, actual = read_card(folder).get("files"), _digests(folder)
-    if not files:
+    expected, actual = read_card(folder).get("files"), _checksums(folder)
+    if not expected:
         raise UserError(
             f"{folder / CARD_FILE} has no checksums of files, so an earlier version of reid-gen "
             f"wrote it; use that version, or start a new run with start_from: {folder}"
         )
-    differing = [name for name, sha256 in files.items() if actual.get(name) != sha256]
+    differing = [name for name, sha256 in expected.items() if actual.get(name) != sha256]
     if differing:
         raise UserError(
-            f"{folder} is damaged: {join_some(differing)} missing or not as the card's checksum "
-            "says; restore it, or start a new run"
+            f"{folder} is damaged: {join_some(differing)} missing or different from the checksum "
+            "on the card; restore it, or start a new run"
         )
 
 
 def _pickled(content: Mapping[str, Any]) -> bytes:
-    """Through memory, because a full disk then raises OSError and not torch's RuntimeError."""
+    """Pickle in memory: on a full disk, torch.save would raise RuntimeError and not OSError."""
     buffer = io.BytesIO()
     torch.save(dict(content), buffer)
     return buffer.getvalue()
 
 
 def _save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
-    ready = {name: value.contiguous().cpu() for name, value in tensors.items()}
-    path.write_bytes(safetensors.torch.save(ready))
+    contiguous = {name: value.contiguous().cpu() for name, value in tensors.items()}
+    path.write_bytes(safetensors.torch.save(contiguous))
 
 
-def load_networks(path: Path, networks: Mapping[str, nn.Module], *, if_there: bool = False) -> None:
-    """Load the networks of a run or checkpoint folder.
+def load_networks(
+    path: Path, networks: Mapping[str, nn.Module], *, allow_missing: bool = False
+) -> None:
+    """Load weights from a run or checkpoint folder into networks.
 
     Args:
         path: The folder.
-        networks: By the names they were saved under; changed in place.
-        if_there: Whether a network that has no file may stay as it is.
+        networks: Networks by the name under which they were saved; modified in place.
+        allow_missing: Whether networks without a file are left unchanged instead of failing.
 
     Raises:
-        UserError: If there is no checkpoint, or a network does not fit.
+        UserError: If there is no checkpoint, or weights do not fit a network.
     """
     folder = find_checkpoint(path)
     for name, network in networks.items():
         file = folder / f"{name}{WEIGHTS_SUFFIX}"
-        if file.is_file() or not if_there:
+        if file.is_file() or not allow_missing:
             load_strictly(network, read_weights(file), str(file))
 
 
 def find_checkpoint(path: Path) -> Path:
-    """The checkpoint folder meant by a run, a checkpoint, its weight file or a built-in's name.
+    """Find the checkpoint folder of a run, checkpoint, weight file or built-in name, and check it.
 
     Raises:
-        UserError: If there is none, or it is of another format.
+        UserError: If there is none, its card is damaged, or it has another format.
     """
     folder = checkpoint_folder(path)
     read_card(folder)
@@ -164,7 +166,7 @@ def read_card(folder: Path) -> dict[str, Any]:
     """Read the card of a checkpoint folder.
 
     Raises:
-        UserError: If it is missing, damaged or of another format.
+        UserError: If it is missing, damaged or has another format version.
     """
     file = folder / CARD_FILE
     try:
@@ -172,7 +174,7 @@ def read_card(folder: Path) -> dict[str, Any]:
         card = from_json(text)
         number = card["format"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{file} is damaged; take another checkpoint") from error
+        raise UserError(f"{file} is damaged; use another checkpoint") from error
     if number != FORMAT:
         raise UserError(
             f"{file} has format {number}, this version reads format {FORMAT}; "
@@ -181,68 +183,69 @@ def read_card(folder: Path) -> dict[str, Any]:
     try:
         _Card.model_validate_json(text)
     except ValidationError as error:
-        fault = error.errors()[0]
-        key = ".".join(map(str, fault["loc"]))
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
         raise UserError(
-            f"{file} is damaged: {key}: {fault['msg']}; take another checkpoint"
+            f"{file} is damaged: {key}: {first['msg']}; use another checkpoint"
         ) from error
     return dict(card)
 
 
 def load_encoder(path: Path) -> tuple[IdentityEncoder, EncoderCard]:
-    """Build the encoder of a run or checkpoint folder, in evaluation mode.
+    """Load the encoder of a run or checkpoint folder, in evaluation mode.
 
     Raises:
-        UserError: If there is none, its weights are damaged, or they do not fit its card.
+        UserError: If there is no checkpoint, its weights are damaged, or they do not fit its card.
     """
     folder = find_checkpoint(path)
-    described = read_card(folder)
+    content = read_card(folder)
     file = folder / ENCODER_FILE
-    if hashlib.sha256(file.read_bytes()).hexdigest() != described["sha256"]:
+    if hashlib.sha256(file.read_bytes()).hexdigest() != content["sha256"]:
         raise UserError(f"{file} does not match the checksum on its card; copy or train it again")
-    card = EncoderCard(**described["encoder"])
+    card = EncoderCard(**content["encoder"])
     encoder = create_encoder(card)
     load_strictly(encoder, read_weights(file), str(file))
     return encoder.eval(), card
 
 
 def load_labels(path: Path) -> Int64Array:
-    """Pseudo labels of a run's last epoch, [N].
+    """Load the pseudo labels of a run's last epoch, [N] int64.
 
     Raises:
-        UserError: If there is no checkpoint, or its last epoch clustered nothing.
+        UserError: If there is no checkpoint, or its last epoch had no clustering.
     """
     file = find_checkpoint(path) / BANK_FILE
     bank = read_weights(file)
     if "labels" not in bank:
         raise UserError(
-            f"{file} holds no pseudo labels: the last epoch clustered nothing; give a run that "
-            "ended with a stage that trains the identity encoder"
+            f"{file} holds no pseudo labels because the last epoch had no clustering; give a run "
+            "whose last stage trains the identity encoder"
         )
     labels: Int64Array = bank["labels"].numpy()
     return labels
 
 
 def load_encoder_for(card: EncoderCard, path: Path, way_out: str) -> IdentityEncoder:
-    """Load a checkpoint that must have been made for a given card.
+    """Load the encoder of a checkpoint, which must match the configured one.
 
     Args:
-        card: What the configuration says.
+        card: Architecture and input size of the configured encoder.
         path: The checkpoint.
-        way_out: What to do if it was made for another one.
+        way_out: Advice for the error message if they differ.
 
     Raises:
-        UserError: If it is another architecture or input size, or cannot be loaded.
+        UserError: If architecture or input size differ, or the checkpoint cannot be loaded.
     """
-    encoder, found = load_encoder(path)
+    encoder, saved_card = load_encoder(path)
+    configured = card.as_dict()
     differing = [
-        f"{name} {value} instead of {card.as_dict()[name]}"
-        for name, value in found.as_dict().items()
-        if value != card.as_dict()[name]
+        f"{name} {value} instead of {configured[name]}"
+        for name, value in saved_card.as_dict().items()
+        if value != configured[name]
     ]
     if differing:
         raise UserError(
-            f"{path} was made for another encoder than the configuration's: "
+            f"{path} holds another encoder than the configured one: "
             f"{', '.join(differing)}; {way_out}"
         )
     return encoder

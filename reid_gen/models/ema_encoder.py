@@ -1,4 +1,4 @@
-"""A slow mean of the identity encoder, by which a generator draws while the encoder learns."""
+"""EMA (exponential moving average) of the identity encoder, which conditions a generator."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ from reid_gen.models.encoder import IdentityEncoder
 
 
 class EmaEncoder(nn.Module):
-    """Running average of an encoder's weights and statistics; always in evaluation mode.
+    """Exponential moving average of an encoder's weights and buffers; always in evaluation mode.
 
-    A generator that learnt to draw by a frozen encoder draws worse and worse by one that goes on
-    learning. It can keep up with a slow mean, and no gradient passes between the two. Source: own,
-    after the mean teacher (Tarvainen and Valpola, NeurIPS 2017).
+    A generator that was trained on the features of a frozen encoder degrades while the encoder is
+    trained further. It can keep up with the features of an EMA encoder; no gradient reaches the
+    encoder. Source: own, after the mean teacher (Tarvainen and Valpola, NeurIPS 2017).
 
     Args:
-        encoder: Where the mean begins.
-        momentum: Share of the mean that stays in a step, 0..1.
+        encoder: Encoder whose weights are averaged, and the initial value of the average.
+        momentum: EMA momentum per step, 0..1: 1 never changes the average.
     """
 
     def __init__(self, encoder: IdentityEncoder, momentum: float) -> None:
         super().__init__()
-        rule = get_ema_multi_avg_fn(momentum)  # type: ignore[no-untyped-call]
-        self.average = AveragedModel(encoder, multi_avg_fn=rule, use_buffers=True)
+        average_fn = get_ema_multi_avg_fn(momentum)  # type: ignore[no-untyped-call]
+        self.average = AveragedModel(encoder, multi_avg_fn=average_fn, use_buffers=True)
         self.average.requires_grad_(False).eval()
         self.reset(encoder)
 
     @property
     def encoder(self) -> IdentityEncoder:
-        """The mean itself."""
+        """The encoder with averaged weights."""
         return cast(IdentityEncoder, self.average.module)
 
     def reset(self, encoder: IdentityEncoder) -> None:
-        """Begin again with an encoder as it is."""
+        """Set the average to the encoder's current weights."""
         self.average.n_averaged.zero_()
         self.update(encoder)
 
     def update(self, encoder: IdentityEncoder) -> None:
-        """Take in the encoder after a step."""
+        """Update the average with the encoder's current weights, after an optimiser step."""
         self.average.update_parameters(encoder)

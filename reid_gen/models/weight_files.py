@@ -1,4 +1,4 @@
-"""Where weights lie: names and endings of files, known before torch loads."""
+"""Names and locations of weight files and checkpoint folders; does not import torch."""
 
 from __future__ import annotations
 
@@ -8,61 +8,61 @@ from reid_gen.errors import UserError
 from reid_gen.files import WEIGHT_SUFFIXES, exists, is_file, old_of
 
 ASSETS = Path(__file__).parent / "assets"
-"""Encoders that come with the program, a checkpoint folder each."""
+"""Folder of the built-in encoders, with one checkpoint folder each."""
 BUILT_IN = {"rendered": "resnet10t.rendered"}
-"""Start weights by name -> whose backbone they are."""
+"""Name of built-in initial weights -> built-in encoder whose backbone they are."""
 ENCODER_FILE = "encoder.safetensors"
 CARD_FILE = "card.json"
 LAST_FOLDER = "last"
-"""The checkpoint of the last epoch in a run folder."""
+"""Name of the checkpoint of the last epoch in a run folder."""
 
 
 def built_in(name: str) -> Path | None:
-    """The checkpoint folder of an encoder that comes with the program; None if there is none."""
+    """Checkpoint folder of a built-in encoder; None if there is none of that name."""
     folders = ASSETS.iterdir() if ASSETS.is_dir() else ()
     return next((folder for folder in folders if folder.name == name), None)
 
 
 def weight_file(weights: str | None) -> Path | None:
-    """The file that ``weights`` names: built-in ones, or a path with a known suffix; else None."""
+    """File of built-in weights or of a path with a weight suffix; None for hub names and None."""
     if weights in BUILT_IN:
         return ASSETS / BUILT_IN[weights] / ENCODER_FILE
     return Path(weights) if weights and Path(weights).suffix.lower() in WEIGHT_SUFFIXES else None
 
 
 def checkpoint_folder(path: Path) -> Path:
-    """The checkpoint folder meant by a run, a checkpoint, its weight file or a built-in's name.
+    """Find the checkpoint folder of a run, checkpoint, weight file or built-in encoder name.
 
     Raises:
         UserError: If there is none.
     """
     last = path / LAST_FOLDER
-    # A program that was killed while it replaced the folder left only the one before.
-    places = [path, last if exists(last) else old_of(last)]
+    # If the program was killed while it replaced the folder, only the previous one exists.
+    candidates = [path, last if exists(last) else old_of(last)]
     if path.name == ENCODER_FILE:
-        places.append(path.parent)
-    if (own := built_in(str(path))) is not None:
-        places.append(own)
-    for folder in places:
+        candidates.append(path.parent)
+    if (built_in_folder := built_in(str(path))) is not None:
+        candidates.append(built_in_folder)
+    for folder in candidates:
         if is_file(folder / CARD_FILE) and is_file(folder / ENCODER_FILE):
             return folder
     if is_foreign(path):
         raise UserError(
-            f"{path} is a checkpoint of another program; make a model of it: "
+            f"{path} is a checkpoint of another toolbox; import it with: "
             f"reid-gen zoo import {path} --out DIR"
         )
-    fault = (
+    problem = (
         f"holds no checkpoint ({CARD_FILE} and {ENCODER_FILE})"
         if exists(path)
         else "does not exist"
     )
     raise UserError(
-        f"{path} {fault}; give a run folder such as runs/NAME, its last/ folder, or a name that "
+        f"{path} {problem}; give a run folder such as runs/NAME, its last/ folder, or a name that "
         "`reid-gen zoo list` shows"
     )
 
 
 def is_foreign(path: Path) -> bool:
-    """Whether a path is a weight file beside which no card of ours lies."""
-    ours = path.name == ENCODER_FILE and is_file(path.parent / CARD_FILE)
-    return is_file(path) and path.suffix.lower() in WEIGHT_SUFFIXES and not ours
+    """Whether a path is a weight file outside of a checkpoint folder of reid-gen."""
+    has_card = path.name == ENCODER_FILE and is_file(path.parent / CARD_FILE)
+    return is_file(path) and path.suffix.lower() in WEIGHT_SUFFIXES and not has_card

@@ -1,4 +1,4 @@
-"""What of a weight file a backbone takes."""
+"""Backbone weights of a weight file, and strict loading (re-exported from ``tensors``)."""
 
 from __future__ import annotations
 
@@ -9,17 +9,20 @@ from torch import Tensor
 from reid_gen.tensors import load_strictly as load_strictly
 from reid_gen.tensors import read_weights as read_weights
 
-TRUNK = "backbone."
+PREFIX = "backbone."
+"""Prefix of the backbone's weights in the state dict of an ``IdentityEncoder``."""
 
 
 def read_backbone_weights(path: Path) -> dict[str, Tensor]:
-    """Read the weights of a backbone, or those of the backbone of one of our encoders.
+    """Read the backbone weights of a file that holds a backbone or an ``IdentityEncoder``.
 
     Raises:
         UserError: As :func:`read_weights`.
     """
     tensors = read_weights(path)
-    own = {
-        name.removeprefix(TRUNK): value for name, value in tensors.items() if name.startswith(TRUNK)
+    of_encoder = {
+        name.removeprefix(PREFIX): value
+        for name, value in tensors.items()
+        if name.startswith(PREFIX)
     }
-    return own or tensors
+    return of_encoder or tensors

@@ -41,9 +41,9 @@ def test_last_stride_1_doubles_the_map(name):
 
 
 def test_a_stride_that_means_nothing_is_refused():
-    with pytest.raises(UserError, match="means nothing for the transformer"):
+    with pytest.raises(UserError, match="does not apply to the transformer"):
         create_encoder(card("vit_small_patch16_224"))
-    with pytest.raises(UserError, match="means nothing for the convolutional network resnet18"):
+    with pytest.raises(UserError, match="does not apply to the convolutional network resnet18"):
         create_encoder(card(last_stride=None))
 
 
@@ -53,7 +53,7 @@ def test_an_unknown_backbone_lists_the_known_ones():
 
 
 def test_public_weights_that_do_not_exist_name_the_way_out():
-    with pytest.raises(UserError, match=r"weights 'NO_SUCH' of backbone resnet18 cannot be had"):
+    with pytest.raises(UserError, match=r"weights 'NO_SUCH' of backbone resnet18 cannot be loaded"):
         create_encoder(card(), "NO_SUCH")
 
 
@@ -167,11 +167,11 @@ def test_built_in_weights_fit_their_backbone_only():
 
 
 def test_what_a_backbone_cannot_do_is_refused():
-    with pytest.raises(UserError, match="pooling token means nothing for the convolutional"):
+    with pytest.raises(UserError, match="pooling token does not apply to the convolutional"):
         create_encoder(EncoderCard("resnet18", "token", 64, 32))
-    with pytest.raises(UserError, match="whose map has a sixteenth of the image's rows"):
+    with pytest.raises(UserError, match="whose output stride is always 16"):
         create_encoder(EncoderCard("osnet_x0_25", "avg", 64, 32, last_stride=2))
-    with pytest.raises(UserError, match="osnet_x0_25 has no public weights that could be fetched"):
+    with pytest.raises(UserError, match="osnet_x0_25 has no public weights that can be downloaded"):
         create_encoder(EncoderCard("osnet_x0_25", "avg", 64, 32), "imagenet")
 
 

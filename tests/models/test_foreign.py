@@ -277,13 +277,13 @@ def test_a_resnet50_is_recognised(tmp_path):
 
 def test_faults_are_named(tmp_path, capsys):
     torch.save({"vit.weight": torch.zeros(2)}, tmp_path / "x.pth")
-    with pytest.raises(UserError, match=r"is of no toolbox that is known \(fast-reid; SpCL"):
+    with pytest.raises(UserError, match=r"of a supported toolbox \(fast-reid; SpCL"):
         import_encoder(tmp_path / "x.pth")
     more = strong_baseline(False) | {"extra": torch.zeros(1)}
     torch.save(more, tmp_path / "more.pth")
     message = failure(capsys, "zoo", "import", tmp_path / "more.pth", "--out", tmp_path / "m")
     assert "looks like TransReID-SSL or the strong baseline" in message
-    assert "1 of its weights have no place: extra" in message
+    assert "1 of its weights are unexpected: extra" in message
     other = strong_baseline(False) | {"base.layer1.0.NL.weight": torch.zeros(1)}
     torch.save(other, tmp_path / "other.pth")
     message = failure(capsys, "zoo", "import", tmp_path / "other.pth", "--out", tmp_path / "m")
@@ -291,5 +291,5 @@ def test_faults_are_named(tmp_path, capsys):
     deep = {name.replace("layer3.1.", "layer3.7."): v for name, v in strong_baseline(False).items()}
     torch.save(strong_baseline(False) | deep, tmp_path / "deep.pth")
     message = failure(capsys, "zoo", "import", tmp_path / "deep.pth", "--out", tmp_path / "m")
-    assert "its network is none of those that are read: ResNet-18 and -50 (plain" in message
+    assert "its network is none of the supported ones: ResNet-18 and -50 (plain" in message
     assert not (tmp_path / "m").exists()

@@ -157,7 +157,7 @@ def test_what_was_left_out_is_named(tmp_path, capsys):
 def test_what_has_no_place_is_refused_in_wrappers_too(tmp_path):
     more = {"teacher": under("backbone.", trunk()) | {"decoder.weight": torch.rand(2)}}
     torch.save(more, tmp_path / "more.pth")
-    with pytest.raises(UserError, match=r"1 of its weights have no place: decoder\.weight"):
+    with pytest.raises(UserError, match=r"1 of its weights are unexpected: decoder\.weight"):
         import_encoder(tmp_path / "more.pth")
 
 

@@ -45,7 +45,7 @@ def test_encoder_weights_of_another_toolbox_name_zoo_import(tmp_path):
     path = tmp_path / "best.pth.tar"
     torch.save(cluster_contrast(False), path)
     card = EncoderCard("resnet18", "avg", 64, 32)
-    with pytest.raises(UserError, match=rf"make a model of it: reid-gen zoo import {path} --out"):
+    with pytest.raises(UserError, match=rf"import it with: reid-gen zoo import {path} --out"):
         create_encoder(card, str(path))
     main(["zoo", "import", str(path), "--out", str(tmp_path / "model")])
     own, imported = (

