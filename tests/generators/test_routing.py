@@ -1,4 +1,4 @@
-"""Which network each loss term may move: the table in docs/gcl.md, asserted."""
+"""The networks that each loss term may update: the table in docs/gcl.md, asserted."""
 
 import pytest
 import torch
@@ -16,10 +16,10 @@ from tests.generators.scenes import (
     make_step,
 )
 
-EVERYBODY = {IDENTITY, GENERATOR, DISCRIMINATOR}
+ALL_NETWORKS = {IDENTITY, GENERATOR, DISCRIMINATOR}
 WARM_UP = {GENERATOR, DISCRIMINATOR}
 LABELS = [0, 0, 1, 1]
-JOINT = {
+UPDATED_BY = {
     "prototype": {IDENTITY},
     "instance": {IDENTITY},
     "view_prototype": {IDENTITY, GENERATOR},
@@ -36,19 +36,20 @@ JOINT = {
     "real": {DISCRIMINATOR},
     "penalty": {DISCRIMINATOR},
 }
+"""Networks that a term updates in the joint stage."""
 
 
-def moved_by(term, names, separate=False):
-    """Who has moved after a step in which only this term has a weight."""
+def updated_networks(term, trained, ema=False):
+    """Names of the networks that a step with only this term changes."""
     torch.manual_seed(0)
     images = make_images(4)
     encoder = make_encoder()
     gan = make_gan(encoder, images, mixup=Mixup(0.6))
-    weights = dict.fromkeys(JOINT, 0.0) | {term: 1.0}
-    step = make_step(encoder, gan, names, LABELS, weights, rate=1.0)
+    weights = dict.fromkeys(UPDATED_BY, 0.0) | {term: 1.0}
+    step = make_step(encoder, gan, trained, LABELS, weights, rate=1.0)
     networks = {IDENTITY: encoder, GENERATOR: gan.networks, DISCRIMINATOR: gan.discriminator}
     before = {name: [p.detach().clone() for p in n.parameters()] for name, n in networks.items()}
-    step.ema_encoder = EmaEncoder(encoder, 0.9) if separate else None
+    step.ema_encoder = EmaEncoder(encoder, 0.9) if ema else None
     scalars = step(make_batch(images), 0)
     assert term in scalars
     return {
@@ -60,29 +61,30 @@ def moved_by(term, names, separate=False):
     }
 
 
-@pytest.mark.parametrize("term", list(JOINT))
-def test_in_the_joint_stage_a_term_moves_these_and_no_others(term):
-    assert moved_by(term, EVERYBODY) == JOINT[term]
+@pytest.mark.parametrize("term", list(UPDATED_BY))
+def test_joint_step_routes_each_term_to_its_networks(term):
+    assert updated_networks(term, ALL_NETWORKS) == UPDATED_BY[term]
 
 
-@pytest.mark.parametrize("term", list(JOINT))
-def test_by_a_mean_encoder_each_learns_from_its_own_terms_alone(term):
-    contrast = IDENTITY in JOINT[term] and term not in {"image", "cycle", "feature", "adversarial"}
-    kept = {IDENTITY} if contrast else JOINT[term] - {IDENTITY}
-    assert moved_by(term, EVERYBODY, separate=True) == kept
+@pytest.mark.parametrize("term", list(UPDATED_BY))
+def test_joint_step_with_ema_separates_contrast_and_generator(term):
+    of_generator = {"image", "cycle", "feature", "adversarial"}
+    contrastive = IDENTITY in UPDATED_BY[term] and term not in of_generator
+    expected = {IDENTITY} if contrastive else UPDATED_BY[term] - {IDENTITY}
+    assert updated_networks(term, ALL_NETWORKS, ema=True) == expected
 
 
 @pytest.mark.parametrize("term", ["image", "cycle", "feature", "adversarial", "fake", "penalty"])
-def test_while_the_generator_warms_up_the_identity_encoder_never_moves(term):
-    assert moved_by(term, WARM_UP) == JOINT[term] - {IDENTITY}
+def test_warm_up_step_never_updates_the_identity_encoder(term):
+    assert updated_networks(term, WARM_UP) == UPDATED_BY[term] - {IDENTITY}
 
 
 @pytest.mark.parametrize("term", ["view_prototype", "view_align", "view_instance", "view_cluster"])
-def test_views_of_a_frozen_generator_move_the_identity_encoder_alone(term):
-    assert moved_by(term, {IDENTITY}) == {IDENTITY}
+def test_frozen_generator_is_not_updated_by_view_terms(term):
+    assert updated_networks(term, {IDENTITY}) == {IDENTITY}
 
 
-def test_a_frozen_identity_encoder_keeps_its_statistics():
+def test_warm_up_step_keeps_the_encoders_running_statistics():
     images = make_images(4)
     encoder = make_encoder()
     before = {name: value.clone() for name, value in encoder.state_dict().items()}
@@ -91,37 +93,38 @@ def test_a_frozen_identity_encoder_keeps_its_statistics():
     assert all(torch.equal(before[name], value) for name, value in encoder.state_dict().items())
 
 
-def test_the_target_of_a_feature_term_is_a_constant():
-    """The image's own part features must not move towards those of what was drawn."""
+def test_feature_term_detaches_its_target():
+    """The source image's part features must not move towards those of generated images."""
     images = make_images(4)
     encoder = make_encoder().eval()
     gan = make_gan(encoder, images)
     batch = make_batch(images)
-    seen = encoder.encode(batch.images)
-    constant = type(seen)(seen.feature.detach(), seen.parts.detach().requires_grad_())
-    views = gan.views(batch.sources, constant, encode_with(encoder), True, ViewOutput.FEATURES)
-    target = type(seen)(seen.feature, seen.parts.detach().requires_grad_())
+    encoded = encoder.encode(batch.images)
+    constant = type(encoded)(encoded.feature.detach(), encoded.parts.detach().requires_grad_())
+    encode = encode_with(encoder)
+    views = gan.views(batch.sources, constant, encode, True, ViewOutput.FEATURES)
+    target = type(encoded)(encoded.feature, encoded.parts.detach().requires_grad_())
     gan.generator_terms(batch.sources, views, target)["feature"].backward()
     assert target.parts.grad is None
 
 
-def test_pictures_follow_the_mean_encoder_and_not_the_one_that_learns():
+def test_views_follow_the_ema_encoder():
     torch.manual_seed(0)
     images = make_images(4)
     encoder = make_encoder()
     gan = make_gan(encoder, images)
-    step = make_step(encoder, gan, EVERYBODY, LABELS, {"view_prototype": 1.0})
+    step = make_step(encoder, gan, ALL_NETWORKS, LABELS, {"view_prototype": 1.0})
     step.ema_encoder = EmaEncoder(encoder, 1.0)
     batch = make_batch(images)
 
-    def drawn():
-        (seen,) = step.encode(batch.images)
-        return step._generate(batch.sources, seen).views.images.detach().clone()
+    def generate():
+        (encoded,) = step.encode(batch.images)
+        return step._generate(batch.sources, encoded).views.images.detach().clone()
 
-    before = drawn()
+    before = generate()
     with torch.no_grad():
         for parameter in encoder.parameters():
             parameter.mul_(1.5)
-    assert torch.equal(drawn(), before)
+    assert torch.equal(generate(), before)
     step.ema_encoder.reset(encoder)
-    assert not torch.equal(drawn(), before)
+    assert not torch.equal(generate(), before)
