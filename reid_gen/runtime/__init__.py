@@ -1,1 +1,1 @@
-"""Devices, precision, processes, seeds and progress."""
+"""Devices, precision, distributed processes, seeding and progress display."""

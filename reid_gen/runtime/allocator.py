@@ -1,4 +1,4 @@
-"""Keeping memory that was freed, on Linux."""
+"""glibc allocator settings that keep freed memory in the process."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ _MMAP_MAX = -4
 
 
 def keep_freed_memory() -> None:
-    """Tell glibc to reuse freed memory instead of giving it back to the system.
+    """Make glibc keep freed memory in the process instead of returning it to the kernel.
 
-    Every pass of a network allocates and frees the same large activations; giving them back costs a
-    page fault per 4 KiB on the next pass, up to half of the time on a virtual machine without a
-    GPU. Peak memory may rise by fragmentation. Does nothing on other systems.
+    Every forward pass allocates and frees the same large activations. Memory that was returned to
+    the kernel costs one page fault per 4 KiB in the next pass: up to half of the run time on a
+    virtual machine without a GPU. Fragmentation may raise peak memory. No-op outside Linux/glibc.
     """
     if sys.platform != "linux":
         return
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # absent in musl
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has no mallopt
     if mallopt is not None:
         mallopt(_MMAP_MAX, 0)
         mallopt(_TRIM_THRESHOLD, 2**31 - 1)

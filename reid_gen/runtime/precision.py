@@ -1,19 +1,17 @@
-"""Which precision a device computes fast in."""
+"""Precision that a device has fast instructions for."""
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 
-Precision = Literal["bf16", "fp32"]
+from reid_gen.choices import Precision
 
 
 def has_native_bf16(device: torch.device) -> bool:
-    """Whether a device has instructions for bfloat16.
+    """Return whether a device has native bfloat16 instructions.
 
-    Without them torch emulates every product: 10 to 120 times slower than float32 on an AVX2
-    processor.
+    Without them torch emulates bfloat16 products, which is 10 to 120 times slower than float32 on
+    an AVX2 CPU.
     """
     if device.type == "cpu":
         return str(torch.backends.cpu.get_cpu_capability()).startswith(("AVX512", "SVE"))
@@ -23,5 +21,5 @@ def has_native_bf16(device: torch.device) -> bool:
 
 
 def resolve_dtype(precision: Precision, device: torch.device) -> torch.dtype:
-    """Bfloat16 where it is wanted and fast, else float32."""
+    """Return bfloat16 if it is requested and native on the device, else float32."""
     return torch.bfloat16 if precision == "bf16" and has_native_bf16(device) else torch.float32

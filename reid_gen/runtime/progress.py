@@ -1,4 +1,4 @@
-"""Telling the user how far a run is."""
+"""Progress display: bars on a terminal, plain lines in files and pipes."""
 
 from __future__ import annotations
 
@@ -14,30 +14,31 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bars
 
 Advance = Callable[[int], None]
-LINE_EVERY = 60
-"""Seconds between lines where there is no terminal."""
+"""Callback that takes the number of units finished since the last call."""
+SECONDS_BETWEEN_LINES = 60
+"""Seconds between progress lines where the output is not a terminal."""
 
 
 class Progress(Protocol):
-    """What the engine needs of a display."""
+    """Interface of a progress display."""
 
-    def task(self, name: str, total: int, done: int = 0) -> AbstractTask:
-        """Show how far a task is while the context lasts; yields how to advance it.
+    def task(self, name: str, total: int, done: int = 0) -> TaskContext:
+        """Show the progress of a task for the duration of a context.
 
         Args:
-            name: Of the task.
-            total: Its units.
-            done: Those that were done before, which say nothing of how fast it goes.
+            name: Name of the task.
+            total: Total number of units.
+            done: Units finished in an earlier session; excluded from the ETA.
         """
         ...
 
-    def say(self, line: str) -> None:
-        """Print one line that stays."""
+    def log(self, line: str) -> None:
+        """Print one permanent line."""
         ...
 
 
-class AbstractTask(Protocol):
-    """Context that yields a function taking the units done since the last call."""
+class TaskContext(Protocol):
+    """Context manager that yields the callback that advances a task."""
 
     def __enter__(self) -> Advance: ...
 
@@ -51,11 +52,11 @@ class AbstractTask(Protocol):
 
 
 class Terminal:
-    """Bars with time remaining on a terminal; elsewhere plain lines, one a minute for a task.
+    """Progress bars with ETA on a TTY; otherwise one plain line per task and minute.
 
     Args:
-        console: Where to show them; stderr by default.
-        clock: Seconds that pass.
+        console: Rich console to print to; stderr by default.
+        clock: Monotonic clock in seconds.
     """
 
     def __init__(
@@ -66,7 +67,7 @@ class Terminal:
 
     @contextmanager
     def task(self, name: str, total: int, done: int = 0) -> Iterator[Advance]:
-        """Show a bar, or lines, while the context lasts."""
+        """Show a bar, or print lines, for the duration of the context."""
         if not self._console.is_terminal:
             yield self._lines(name, total, done)
             return
@@ -78,35 +79,35 @@ class Terminal:
         )
         with Bars(*columns, console=self._console, transient=True) as bars:
             bar = bars.add_task(name, total=total, completed=done)
-            yield lambda more: bars.advance(bar, more)
+            yield lambda units: bars.advance(bar, units)
 
     def _lines(self, name: str, total: int, done: int) -> Advance:
-        start = said = self._clock()
-        now = done
+        start = last_line = self._clock()
+        completed = done
 
-        def advance(more: int) -> None:
-            nonlocal said, now
-            now += more
-            clock = self._clock()
-            if clock - said >= LINE_EVERY and done < now < total:
-                left = round((clock - start) / (now - done) * (total - now))
-                self.say(f"{name} {now}/{total} {timedelta(seconds=left)} left")
-                said = clock
+        def advance(units: int) -> None:
+            nonlocal last_line, completed
+            completed += units
+            now = self._clock()
+            if now - last_line >= SECONDS_BETWEEN_LINES and done < completed < total:
+                eta = round((now - start) / (completed - done) * (total - completed))
+                self.log(f"{name} {completed}/{total} {timedelta(seconds=eta)} left")
+                last_line = now
 
         return advance
 
-    def say(self, line: str) -> None:
-        """Print one line."""
+    def log(self, line: str) -> None:
+        """Print one permanent line."""
         self._console.print(line, highlight=False, soft_wrap=True)
 
 
 class Silent:
-    """No display: for tests, and for all but the main process."""
+    """Progress display that shows nothing: for tests and for ranks other than 0."""
 
     @contextmanager
     def task(self, name: str, total: int, done: int = 0) -> Iterator[Advance]:
         """Show nothing."""
-        yield lambda more: None
+        yield lambda units: None
 
-    def say(self, line: str) -> None:
+    def log(self, line: str) -> None:
         """Print nothing."""

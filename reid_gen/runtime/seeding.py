@@ -1,4 +1,4 @@
-"""Randomness by name: a resumed run needs no saved generator state."""
+"""Seeds derived from the position in the run, so that resuming needs no saved RNG state."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import numpy as np
 import torch
 
 
-def seeded_rng(seed: int, *place: int) -> np.random.Generator:
-    """A random source that depends on the seed and its place in the run alone.
+def seeded_rng(seed: int, *position: int) -> np.random.Generator:
+    """Create a NumPy generator from the run's seed and a position in the run, and seed torch.
 
-    Also seeds torch (dropout), so that an epoch that is run again runs the same.
+    Seeding torch as well (dropout, noise) makes a repeated epoch reproduce its results.
 
     Args:
-        seed: Of the run.
-        place: Numbers that name the place: epoch, process, purpose.
+        seed: Seed of the run.
+        position: Integers that identify the position in the run: epoch, rank, purpose.
 
     Returns:
-        A NumPy generator.
+        A NumPy generator that depends on these numbers alone.
     """
-    sequence = np.random.SeedSequence([seed, *place])
+    sequence = np.random.SeedSequence([seed, *position])
     torch.manual_seed(int(sequence.generate_state(1)[0]))
     return np.random.default_rng(sequence)

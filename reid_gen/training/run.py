@@ -55,7 +55,7 @@ def start_run(experiment: Experiment, run: Path, config_text: str) -> None:
 def _new_folder(experiment: Experiment, run: Path, config_text: str) -> Iterator[MetricsLog]:
     """Create the run folder; remove it on an error that leaves nothing to resume."""
     make_run(run)
-    with locked(run, experiment.trainer.progress.say) as is_ours:
+    with locked(run, experiment.trainer.progress.log) as is_ours:
         try:
             write_bytes(run / CONFIG, config_text.encode())
             write_json(run / "environment.json", environment())
@@ -84,7 +84,7 @@ def resume_run(experiment: Experiment, run: Path) -> None:
         UserError: If the run holds nothing to resume, another process writes into it, or its
             settings or data have changed since it was started.
     """
-    runtime, say = experiment.trainer.runtime, experiment.trainer.progress.say
+    runtime, say = experiment.trainer.runtime, experiment.trainer.progress.log
     with locked(run, say) if runtime.is_main else nullcontext():
         state = None
         if runtime.is_main:
@@ -124,9 +124,9 @@ def _train(experiment: Experiment, run: Path, start: int, journal: MetricsLog | 
             if sheet is not None:
                 journal.write_sheet(position.number, sheet)
             _save(experiment, run, position.number, record, epoch, journal.text)
-            trainer.progress.say(_line(position, record))
+            trainer.progress.log(_line(position, record))
     if journal is not None:
-        trainer.progress.say(f"done: {run / LAST_FOLDER / ENCODER_FILE}")
+        trainer.progress.log(f"done: {run / LAST_FOLDER / ENCODER_FILE}")
 
 
 def _scores(experiment: Experiment) -> Record:
