@@ -4,38 +4,38 @@ import numpy as np
 
 
 def nearest(features, count):
-    """Ranked list of every image, itself first."""
+    """Row indices of the nearest images of each image, itself first, [N, count]."""
     similarity = features @ features.T
     np.fill_diagonal(similarity, np.inf)
     return np.argsort(-similarity, axis=1, kind="stable")[:, :count]
 
 
 def encodings(rank, squared, count, k1, k2):
-    """V of every image, [N, N]."""
+    """Expanded k-reciprocal encodings V, [N, N]."""
     size = len(squared)
-    half = int(np.around(k1 / 2)) + 1
+    half_k = int(np.around(k1 / 2)) + 1
 
     def reciprocal(i, k):
         return [j for j in rank[i][:k] if i in rank[j][:k]]
 
     v = np.zeros((size, size))
     for i in range(size):
-        own = set(reciprocal(i, count))
-        expanded = set(own)
-        for candidate in own:
-            theirs = set(reciprocal(candidate, half))
-            if len(theirs & own) > 2 / 3 * len(theirs):
-                expanded |= theirs
-        members = sorted(expanded)
-        weight = np.exp(-squared[i, members])
-        v[i, members] = weight / weight.sum()
+        neighbours = set(reciprocal(i, count))
+        expanded = set(neighbours)
+        for candidate in neighbours:
+            candidates = set(reciprocal(candidate, half_k))
+            if len(candidates & neighbours) > 2 / 3 * len(candidates):
+                expanded |= candidates
+        columns = sorted(expanded)
+        weight = np.exp(-squared[i, columns])
+        v[i, columns] = weight / weight.sum()
     if k2 > 1:
         v = np.stack([v[rank[i][:k2]].mean(axis=0) for i in range(size)])
     return v
 
 
 def jaccard(v):
-    """``1 - sum min / sum max`` of every pair."""
+    """Jaccard distances ``1 - sum min / sum max`` of all pairs of rows, [N, N]."""
     size = len(v)
     distance = np.empty((size, size))
     for i in range(size):
@@ -46,7 +46,7 @@ def jaccard(v):
 
 
 def distances(features, k1, k2, counts_self=True):
-    """Jaccard distance of all pairs of unit rows, [N, N]."""
+    """Jaccard distances of all pairs of unit features [N, D], [N, N]."""
     features = features.astype(np.float64)
     count = k1 if counts_self else k1 + 1
     squared = 2 - 2 * features @ features.T
@@ -55,7 +55,7 @@ def distances(features, k1, k2, counts_self=True):
 
 
 def rerank(query, gallery, k1, k2, weight):
-    """The library form of re-ranking, [Q, G]."""
+    """Distances of k-reciprocal re-ranking (Zhong et al., 2017), [Q, G]."""
     features = np.concatenate([query, gallery]).astype(np.float64)
     squared = 2 - 2 * features @ features.T
     squared /= squared.max(axis=1, keepdims=True)

@@ -1,11 +1,11 @@
-"""The Market-1501 protocol in plain loops, written from its text; float64."""
+"""The Market-1501 evaluation protocol in plain loops, written from its description; float64."""
 
 
 def score(distance, query_pids, gallery_pids, query_camids, gallery_camids, ap="step"):
-    """Return mAP, CMC at 1, 5, 10, 20, mINP, number of skipped queries."""
-    aps, firsts, inps, skipped = [], [], [], 0
+    """Return mAP, CMC at ranks 1, 5, 10 and 20, mINP, and the number of skipped queries."""
+    aps, first_ranks, inps, skipped = [], [], [], 0
     for q, row in enumerate(distance):
-        kept = [
+        candidates = [
             g
             for g in range(len(row))
             if not (
@@ -14,28 +14,28 @@ def score(distance, query_pids, gallery_pids, query_camids, gallery_camids, ap="
                 and query_camids[q] >= 0
             )
         ]
-        kept.sort(key=lambda g: (row[g], g))
-        good = [gallery_pids[g] == query_pids[q] for g in kept]
-        if not any(good):
+        candidates.sort(key=lambda g: (row[g], g))
+        matches = [gallery_pids[g] == query_pids[q] for g in candidates]
+        if not any(matches):
             skipped += 1
             continue
-        value, first, last = walk(good, ap)
-        aps.append(value)
-        firsts.append(first)
-        inps.append(sum(good) / last)
-    cmc = {k: sum(f <= k for f in firsts) / len(firsts) for k in (1, 5, 10, 20)}
+        average_precision, first, last = score_ranking(matches, ap)
+        aps.append(average_precision)
+        first_ranks.append(first)
+        inps.append(sum(matches) / last)
+    cmc = {k: sum(r <= k for r in first_ranks) / len(first_ranks) for k in (1, 5, 10, 20)}
     return sum(aps) / len(aps), cmc, sum(inps) / len(inps), skipped
 
 
-def walk(good, ap):
-    """AP, rank of the first and of the last hit, of one ranked list."""
-    hits, total, first, last, old_precision = 0, 0.0, None, None, 1.0
-    for rank, hit in enumerate(good, start=1):
-        hits += bool(hit)
+def score_ranking(matches, ap):
+    """Return AP, and the ranks of the first and the last match of a ranked list."""
+    hits, total, first, last, previous_precision = 0, 0.0, None, None, 1.0
+    for rank, match in enumerate(matches, start=1):
+        hits += bool(match)
         precision = hits / rank
-        if hit:
+        if match:
             first = first or rank
             last = rank
-            total += precision if ap == "step" else (old_precision + precision) / 2
-        old_precision = precision
+            total += precision if ap == "step" else (previous_precision + precision) / 2
+        previous_precision = precision
     return total / hits, first, last

@@ -1,10 +1,10 @@
-"""Slow twins of drawing a mesh: every pixel against every face, in float64."""
+"""Reference rasteriser: tests every pixel against every face, in float64."""
 
 import numpy as np
 
 
 def rasterise(screen, faces, height, width):
-    """Nearest face, barycentric weights and depth of one body: [H, W], [H, W, 3], [H, W]."""
+    """Nearest face, barycentric weights and depth of one mesh: [H, W], [H, W, 3], [H, W]."""
     face = np.full((height, width), -1)
     weights = np.zeros((height, width, 3))
     depth = np.full((height, width), np.inf)
@@ -27,7 +27,7 @@ def rasterise(screen, faces, height, width):
 
 
 def vertex_normals(vertices, faces):
-    """Unit means of face normals, weighted by area, of one body."""
+    """Unit vertex normals of one mesh: means of the adjacent face normals, weighted by area."""
     normals = np.zeros((len(vertices), 3))
     for a, b, c in faces:
         normal = np.cross(vertices[b] - vertices[a], vertices[c] - vertices[a])
