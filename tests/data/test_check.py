@@ -12,7 +12,7 @@ from reid_gen.data.datasets import DATASETS, Counts, DatasetSpec
 from tests.data.real_format import make_folder, make_market, make_msmt17
 
 
-def test_counts_stand_beside_the_official_ones(tmp_path: Path) -> None:
+def test_check_dataset_reports_actual_and_official_counts(tmp_path: Path) -> None:
     report = check_dataset("market1501", make_market(tmp_path))
     train, query, gallery = report.splits
     assert train.actual == Counts(48, 8, 3)
@@ -23,7 +23,7 @@ def test_counts_stand_beside_the_official_ones(tmp_path: Path) -> None:
     assert not report.agrees
 
 
-def test_a_data_set_with_the_official_counts_agrees(
+def test_check_dataset_agrees_with_official_counts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counts = {"train": Counts(8, 4, 2), "query": Counts(4, 4, 1), "gallery": Counts(4, 4, 1)}
@@ -32,14 +32,14 @@ def test_a_data_set_with_the_official_counts_agrees(
     assert check_dataset("msmt17", make_msmt17(tmp_path)).agrees
 
 
-def test_own_data_have_no_official_counts_and_agree(tmp_path: Path) -> None:
+def test_check_dataset_agrees_without_official_counts(tmp_path: Path) -> None:
     report = check_dataset("folder", make_folder(tmp_path))
     (train,) = report.splits
     assert (train.actual, train.official) == (Counts(12, 0, 0), None)
     assert report.agrees
 
 
-def test_truncated_and_empty_files_are_reported_by_path(tmp_path: Path) -> None:
+def test_check_dataset_lists_damaged_files_by_path(tmp_path: Path) -> None:
     root = make_folder(tmp_path)
     cut, empty = root / "day0" / "crop_0_0.png", root / "day1" / "crop_1_1.png"
     cut.write_bytes(cut.read_bytes()[:400])
@@ -49,7 +49,7 @@ def test_truncated_and_empty_files_are_reported_by_path(tmp_path: Path) -> None:
     assert not report.agrees
 
 
-def test_the_command_warns_of_other_counts_and_still_succeeds(tmp_path: Path) -> None:
+def test_data_check_command_warns_about_other_counts(tmp_path: Path) -> None:
     root = make_market(tmp_path)
     result = CliRunner().invoke(data, ["check", "market1501", "--root", str(root)])
     assert result.exit_code == 0
@@ -58,7 +58,7 @@ def test_the_command_warns_of_other_counts_and_still_succeeds(tmp_path: Path) ->
     assert "note: gallery: junk (pid -1) is left out" in result.output
 
 
-def test_the_command_fails_and_lists_files_that_do_not_decode(tmp_path: Path) -> None:
+def test_data_check_command_fails_on_unreadable_files(tmp_path: Path) -> None:
     root = make_folder(tmp_path)
     (root / "day0" / "crop_2_0.png").write_bytes(b"no image")
     result = CliRunner().invoke(data, ["check", "folder", "--root", str(root)])

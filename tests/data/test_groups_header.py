@@ -1,4 +1,4 @@
-"""Headers of groups that somebody else wrote."""
+"""Invalid headers of positive groups."""
 
 import json
 import os
@@ -8,10 +8,10 @@ import pytest
 from reid_gen.data.positive_groups import load_groups, read_header, start_groups
 from reid_gen.errors import UserError
 
-GOOD = {"format": 3, "kind": "same_identity", "parts": 0, "sources": 0, "members": 2}
+VALID = {"format": 3, "kind": "same_identity", "parts": 0, "sources": 0, "members": 2}
 
 
-def fault(folder, text):
+def error_message(folder, text):
     (folder / "groups.json").write_text(text)
     with pytest.raises(UserError) as error:
         load_groups(folder)
@@ -21,22 +21,22 @@ def fault(folder, text):
 
 
 @pytest.mark.parametrize(
-    "said",
+    "fields",
     [{"parts": 10**12}, {"parts": -1}, {"parts": True}, {"parts": 1.5}, {"parts": "1"},
      {"sources": -1}, {"members": "x"}, {"members": -2}, {"kind": 3}],
     ids=str,
 )  # fmt: skip
-def test_read_header_refuses_numbers_that_no_groups_have(said, tmp_path):
-    (name,) = said
-    assert f"{name}: " in fault(tmp_path, json.dumps(GOOD | said))
+def test_load_groups_rejects_invalid_header_values(fields, tmp_path):
+    (name,) = fields
+    assert f"{name}: " in error_message(tmp_path, json.dumps(VALID | fields))
 
 
 @pytest.mark.parametrize("text", ["", "[]", "3", "null", "{", "[" * 100_000, '{"format": 3}'])
-def test_read_header_refuses_what_is_no_header(text, tmp_path):
-    fault(tmp_path, text)
+def test_load_groups_rejects_a_damaged_header(text, tmp_path):
+    error_message(tmp_path, text)
 
 
-def test_readers_of_groups_do_not_wait_for_a_fifo(tmp_path):
+def test_load_groups_does_not_block_on_a_fifo(tmp_path):
     start_groups(tmp_path / "groups", {"kind": "same_identity", "parts": 1, "sources": 1})
     (tmp_path / "groups" / "part-00000").mkdir()
     os.mkfifo(tmp_path / "groups" / "part-00000" / "manifest.jsonl")

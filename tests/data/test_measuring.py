@@ -1,4 +1,4 @@
-"""Data sets that hold enough to measure, and names in Market-1501's form."""
+"""Data sets that suffice for evaluation only, and variants of file names."""
 
 import shutil
 
@@ -12,8 +12,8 @@ from tests.data.real_format import draw_person, make_duke, make_market
 MARKET = "Market-1501-v15.09.15"
 
 
-def only(root, name):
-    """The one query image of Market-1501 whose query has this file name alone."""
+def read_single_query(root, name):
+    """Pid and image of a Market-1501 whose only query image has this file name."""
     query = make_market(root, people=1, each=2) / MARKET / "query"
     for file in query.iterdir():
         file.unlink()
@@ -22,33 +22,33 @@ def only(root, name):
     return split.pids[0], split.images[0]
 
 
-@pytest.mark.parametrize("emptied", [True, False])
+@pytest.mark.parametrize("keep_folder", [True, False])
 @pytest.mark.parametrize("make", [make_market, make_duke])
-def test_load_dataset_needs_no_training_images(tmp_path, make, emptied):
+def test_load_dataset_works_without_training_images(tmp_path, make, keep_folder):
     root = make(tmp_path)
     name = "market1501" if make is make_market else "dukemtmcreid"
-    whole = load_dataset(name, root)
-    shutil.rmtree(whole.root / "bounding_box_train")
-    if emptied:
-        (whole.root / "bounding_box_train").mkdir()
-    found = load_dataset(name, root)
-    assert (found.train, found.root) == ((), whole.root)
-    assert found.query.images == whole.query.images
-    assert found.gallery.images == whole.gallery.images
-    assert any("no training images" in note for note in found.notes)
+    complete = load_dataset(name, root)
+    shutil.rmtree(complete.root / "bounding_box_train")
+    if keep_folder:
+        (complete.root / "bounding_box_train").mkdir()
+    dataset = load_dataset(name, root)
+    assert (dataset.train, dataset.root) == ((), complete.root)
+    assert dataset.query.images == complete.query.images
+    assert dataset.gallery.images == complete.gallery.images
+    assert any("no training images" in note for note in dataset.notes)
     assert check_dataset(name, root).splits[0].actual.images == 0
-    with pytest.raises(UserError, match=f"{whole.root} has no training images"):
-        training_images(found)
+    with pytest.raises(UserError, match=f"{complete.root} has no training images"):
+        training_images(dataset)
 
 
-def test_load_dataset_still_needs_query_and_gallery(tmp_path):
+def test_load_dataset_requires_query_and_gallery(tmp_path):
     root = make_market(tmp_path) / MARKET
     shutil.rmtree(root / "bounding_box_test")
     with pytest.raises(UserError, match="bounding_box_test is missing or holds no images"):
         load_dataset("market1501", tmp_path)
 
 
-def test_manifest_needs_no_rows_to_train_on(tmp_path):
+def test_manifest_works_without_training_rows(tmp_path):
     for name in "ab":
         draw_person(tmp_path / f"{name}.jpg", 1, 0, 0)
     rows = "path,pid,split\na.jpg,1,query\nb.jpg,1,gallery\n"
@@ -75,8 +75,8 @@ def test_manifest_needs_no_rows_to_train_on(tmp_path):
         ("0000_c1s1_000451_03.jpg", (0, 0, 451, 1)),
     ],
 )
-def test_market_names_are_read_where_unambiguous(tmp_path, name, expected):
-    pid, image = only(tmp_path, name)
+def test_market1501_read_parses_variants_of_file_names(tmp_path, name, expected):
+    pid, image = read_single_query(tmp_path, name)
     assert (pid, image.camid, image.frame, image.recording) == expected
 
 
@@ -84,15 +84,15 @@ def test_market_names_are_read_where_unambiguous(tmp_path, name, expected):
     "name",
     ["0002_c0s1_000451_03.jpg", "x2_c1s1_0_0.jpg", "0002_1.jpg", "-2_c1s1_0_0.jpg", "²_c1.jpg"],
 )
-def test_market_names_else_lead_to_a_manifest(tmp_path, name):
+def test_market1501_read_suggests_a_manifest_for_other_names(tmp_path, name):
     with pytest.raises(UserError, match="or list the images in a CSV manifest"):
-        only(tmp_path, name)
+        read_single_query(tmp_path, name)
 
 
-def test_duke_names_may_have_other_lengths(tmp_path):
+def test_dukemtmc_read_parses_numbers_of_any_length(tmp_path):
     query = make_duke(tmp_path) / "DukeMTMC-reID" / "query"
     draw_person(query / "12345_c10_f46182_x.PNG", 1, 0, 0)
     split = load_dataset("dukemtmcreid", tmp_path).query
-    (place,) = [n for n, image in enumerate(split.images) if image.path.suffix == ".PNG"]
-    image = split.images[place]
-    assert (split.pids[place], image.camid, image.frame) == (12345, 9, 46182)
+    (position,) = [n for n, image in enumerate(split.images) if image.path.suffix == ".PNG"]
+    image = split.images[position]
+    assert (split.pids[position], image.camid, image.frame) == (12345, 9, 46182)

@@ -11,16 +11,16 @@ from reid_gen.errors import UserError
 from tests.data.real_format import make_market
 
 
-def zipped(tmp_path, top="Market-1501-v15.09.15"):
-    made = make_market(tmp_path / "made", people=1, each=2) / "Market-1501-v15.09.15"
+def zip_market(tmp_path, top="Market-1501-v15.09.15"):
+    source = make_market(tmp_path / "source", people=1, each=2) / "Market-1501-v15.09.15"
     target = tmp_path / "market.zip"
     with zipfile.ZipFile(target, "w") as file:
-        for path in sorted(made.rglob("*")):
-            file.write(path, f"{top}/{path.relative_to(made)}")
+        for path in sorted(source.rglob("*")):
+            file.write(path, f"{top}/{path.relative_to(source)}")
     return target
 
 
-def fault(tmp_path, archive, name="market1501"):
+def error_message(tmp_path, archive, name="market1501"):
     root = tmp_path / "root"
     with pytest.raises(UserError) as error:
         prepare(name, archive, root)
@@ -28,72 +28,74 @@ def fault(tmp_path, archive, name="market1501"):
     return str(error.value)
 
 
-def test_an_archive_is_unpacked_and_readable(tmp_path):
-    target = prepare("market1501", zipped(tmp_path), tmp_path / "root")
+def test_prepare_extracts_an_archive_that_can_be_read(tmp_path):
+    target = prepare("market1501", zip_market(tmp_path), tmp_path / "root")
     assert target == tmp_path / "root" / "Market-1501-v15.09.15"
     assert len(load_dataset("market1501", tmp_path / "root").train) == 2
     assert [path.name for path in (tmp_path / "root").iterdir()] == ["Market-1501-v15.09.15"]
 
 
-def test_an_existing_target_is_not_touched(tmp_path):
-    archive = zipped(tmp_path)
+def test_prepare_keeps_an_existing_target(tmp_path):
+    archive = zip_market(tmp_path)
     target = prepare("market1501", archive, tmp_path / "root")
     with pytest.raises(UserError, match="exists; remove it, or give another --root"):
         prepare("market1501", archive, tmp_path / "root")
     assert target.is_dir()
 
 
-def test_a_damaged_archive_leaves_nothing(tmp_path):
-    archive = zipped(tmp_path)
+def test_prepare_leaves_nothing_of_a_damaged_archive(tmp_path):
+    archive = zip_market(tmp_path)
     content = bytearray(archive.read_bytes())
     content[200:240] = b"x" * 40
     archive.write_bytes(content)
-    assert "download it again" in fault(tmp_path, archive)
+    assert "download it again" in error_message(tmp_path, archive)
 
 
-def test_a_file_that_is_no_archive_leaves_nothing(tmp_path):
+def test_prepare_leaves_nothing_of_a_file_without_archive(tmp_path):
     archive = tmp_path / "market.zip"
     archive.write_bytes(b"<html>not found</html>")
-    assert fault(tmp_path, archive).startswith(f"{archive} is not a readable archive")
+    assert error_message(tmp_path, archive).startswith(f"{archive} is not a readable archive")
 
 
-def test_another_archive_leaves_nothing(tmp_path):
-    assert fault(tmp_path, zipped(tmp_path, top="Other")).startswith("no Market-1501 under ")
+def test_prepare_leaves_nothing_of_another_archive(tmp_path):
+    assert error_message(tmp_path, zip_market(tmp_path, top="Other")).startswith(
+        "no Market-1501 under "
+    )
 
 
 @pytest.mark.parametrize("name", ["../evil.txt", "/tmp/evil.txt", "a/../../evil.txt"])
-def test_members_that_lead_out_are_refused(tmp_path, name):
+def test_prepare_rejects_members_outside_of_the_root(tmp_path, name):
     archive = tmp_path / "market.zip"
     with zipfile.ZipFile(archive, "w") as file:
         file.writestr(name, "x")
-    assert "members that lead out of its folder" in fault(tmp_path, archive)
+    assert "members that lead out of its folder" in error_message(tmp_path, archive)
 
 
-def test_links_in_a_tar_are_refused(tmp_path):
+def test_prepare_rejects_symbolic_links_in_a_tar(tmp_path):
     archive = tmp_path / "market.tar.gz"
     with tarfile.open(archive, "w:gz") as file:
         link = tarfile.TarInfo("Market-1501-v15.09.15/link")
         link.type, link.linkname = tarfile.SYMTYPE, "/etc"
         file.addfile(link)
         file.addfile(tarfile.TarInfo("Market-1501-v15.09.15/a"), io.BytesIO())
-    assert "members that lead out of its folder" in fault(tmp_path, archive)
+    assert "members that lead out of its folder" in error_message(tmp_path, archive)
 
 
-def test_a_missing_archive_and_an_unknown_name_are_named(tmp_path):
-    assert fault(tmp_path, tmp_path / "no.zip") == (
+def test_prepare_names_a_missing_archive_or_unknown_name(tmp_path):
+    assert error_message(tmp_path, tmp_path / "no.zip") == (
         f"the archive {tmp_path / 'no.zip'} does not exist; check --archive"
     )
-    assert fault(tmp_path, tmp_path / "no.zip", "folder") == (
+    assert error_message(tmp_path, tmp_path / "no.zip", "folder") == (
         "'folder' has no archive to unpack; known: market1501, dukemtmcreid, msmt17"
     )
 
 
-def test_a_check_counts_every_split_and_lists_unreadable_files(tmp_path):
-    base = make_market(tmp_path, people=2, each=3) / "Market-1501-v15.09.15"
-    broken = next((base / "query").iterdir())
-    broken.write_bytes(broken.read_bytes()[:300])
+def test_check_dataset_counts_splits_and_lists_unreadable(tmp_path):
+    folder = make_market(tmp_path, people=2, each=3) / "Market-1501-v15.09.15"
+    damaged = next((folder / "query").iterdir())
+    damaged.write_bytes(damaged.read_bytes()[:300])
     report = check_dataset("market1501", tmp_path)
     counts = {split.name: (split.actual.images, split.actual.pids) for split in report.splits}
     assert counts == {"train": (6, 2), "query": (4, 2), "gallery": (9, 2)}
     assert not any(split.agrees for split in report.splits)
-    assert [failure.path for failure in report.unreadable] == [broken]
+    assert [failure.path for failure in report.unreadable] == [damaged]

@@ -1,4 +1,4 @@
-"""The one door for tables: whatever their types, what is unknown stays unknown."""
+"""Reading and writing of tables: types of columns, invalid values, damage and bombs."""
 
 import contextlib
 import csv
@@ -22,7 +22,7 @@ KEYS = np.array(["a", "b", "c"])
 
 
 def save(folder, **columns):
-    """An .npz and a .parquet file of the same columns."""
+    """Save the same columns as .npz and .parquet files."""
     arrays = {"feature": FEATURES, "key": KEYS, **columns}
     np.savez(folder / "t.npz", **{n: v for n, v in arrays.items() if isinstance(v, np.ndarray)})
     lists = {
@@ -34,15 +34,15 @@ def save(folder, **columns):
 
 
 INTEGERS = [f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)]
-SAME = {
+PIDS = {
     **{kind: np.array([7, 0, 7], kind) for kind in [*INTEGERS, "float16", "float32", "float64"]},
     "text": np.array(["0007", " 0 ", "7.0"]),
 }
 
 
-@pytest.mark.parametrize("kind", SAME)
-def test_read_features_takes_ids_of_any_type(kind, tmp_path):
-    for file in save(tmp_path, pid=SAME[kind]):
+@pytest.mark.parametrize("kind", PIDS)
+def test_read_features_parses_ids_of_any_type(kind, tmp_path):
+    for file in save(tmp_path, pid=PIDS[kind]):
         assert read_features(file).pids.tolist() == [7, 0, 7]
 
 
@@ -60,25 +60,25 @@ ARROW = {
 
 
 @pytest.mark.parametrize("kind", ARROW)
-def test_read_features_keeps_the_unknown_unknown(kind, tmp_path):
+def test_read_features_maps_empty_ids_to_unknown(kind, tmp_path):
     _, file = save(tmp_path, pid=ARROW[kind], camid=ARROW[kind])
-    table = read_features(file)
-    assert table.pids.tolist() == table.camids.tolist() == [7, -1, 0]
+    content = read_features(file)
+    assert content.pids.tolist() == content.camids.tolist() == [7, -1, 0]
 
 
-def test_read_features_has_no_pids_if_none_is_known(tmp_path):
+def test_read_features_has_no_pids_if_all_are_unknown(tmp_path):
     for file in save(tmp_path, pid=np.full(3, np.nan)):
         assert read_features(file).pids is None
     _, file = save(tmp_path, pid=pa.nulls(3))
     assert read_features(file).pids is None
 
 
-def test_read_features_keeps_large_ids_beside_null_apart(tmp_path):
+def test_read_features_keeps_large_ids_exact_beside_null(tmp_path):
     _, file = save(tmp_path, pid=pa.array([2**60, 2**60 + 1, None]))
     assert read_features(file).pids.tolist() == [2**60, 2**60 + 1, -1]
 
 
-REFUSED = {
+INVALID = {
     "fractions": (np.array([0.5, 1, 0.2]), "0.5 in row 0, 0.2 in row 2"),
     "infinity": (np.array([1, np.inf, 2]), "inf in row 1"),
     "words": (np.array(["1", "anna", "2"]), "anna in row 1"),
@@ -89,10 +89,10 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("kind", REFUSED)
+@pytest.mark.parametrize("kind", INVALID)
 @pytest.mark.parametrize("column", ["pid", "camid"])
-def test_read_features_refuses_other_ids_by_row(kind, column, tmp_path):
-    values, rows = REFUSED[kind]
+def test_read_features_rejects_invalid_ids_by_row(kind, column, tmp_path):
+    values, rows = INVALID[kind]
     for file in save(tmp_path, **{column: values}):
         with pytest.raises(UserError) as raised:
             read_features(file)
@@ -100,7 +100,7 @@ def test_read_features_refuses_other_ids_by_row(kind, column, tmp_path):
         assert rows in str(raised.value)
 
 
-def test_read_features_refuses_types_that_are_no_ids(tmp_path):
+def test_read_features_rejects_types_that_are_not_ids(tmp_path):
     for values, kind in (
         (np.array([True, False, True]), "bool"),
         (np.array([1j, 2, 3]), "complex128"),
@@ -125,40 +125,42 @@ ROW = st.none() | st.lists(st.none() | st.floats(width=32), max_size=3)
 
 
 @given(rows=st.lists(ROW, max_size=6), normalise=st.booleans())
-def test_read_features_takes_whole_rows_or_none(rows, normalise, tmp_path_factory):
+def test_read_features_rejects_incomplete_rows(rows, normalise, tmp_path_factory):
     file = tmp_path_factory.mktemp("rows") / "t.parquet"
     parquet.write_table(pa.table({"feature": pa.array(rows, pa.list_(pa.float32()))}), file)
-    whole = all(row is not None and None not in row for row in rows)
-    even = len({len(row) for row in rows if row is not None}) < 2
-    unit = not normalise or all(any(row) and np.isfinite(row).all() for row in rows if whole)
-    if not (whole and even and unit):
+    complete = all(row is not None and None not in row for row in rows)
+    equal_lengths = len({len(row) for row in rows if row is not None}) < 2
+    has_direction = not normalise or all(
+        any(row) and np.isfinite(row).all() for row in rows if complete
+    )
+    if not (complete and equal_lengths and has_direction):
         with pytest.raises(UserError, match="rows of feature are"):
             read_features(file, normalise)
         return
-    found = read_features(file, normalise).features
-    assert found.shape == (len(rows), len(rows[0]) if rows else 0)
+    features = read_features(file, normalise).features
+    assert features.shape == (len(rows), len(rows[0]) if rows else 0)
     if normalise:
-        np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, rtol=1e-6)
+        np.testing.assert_allclose(np.linalg.norm(features, axis=1), 1, rtol=1e-6)
     elif rows:
-        np.testing.assert_array_equal(found, np.array(rows, np.float32))
+        np.testing.assert_array_equal(features, np.array(rows, np.float32))
 
 
 VALUE = st.none() | st.integers(-1, 2**40) | st.just(float("nan"))
 
 
 @given(values=st.lists(VALUE, min_size=1, max_size=8), form=st.sampled_from(["float64", "text"]))
-def test_read_features_reads_what_stands_there(values, form, tmp_path_factory):
+def test_read_features_round_trips_ids(values, form, tmp_path_factory):
     file = tmp_path_factory.mktemp("ids") / "t.parquet"
-    plain = [None if v is None else float(v) if form == "float64" else str(v) for v in values]
-    known = [-1 if v is None or v != v else v for v in values]
+    column = [None if v is None else float(v) if form == "float64" else str(v) for v in values]
+    expected = [-1 if v is None or v != v else v for v in values]
     lists = [[1.0]] * len(values)
-    parquet.write_table(pa.table({"feature": lists, "pid": pa.array(plain)}), file)
+    parquet.write_table(pa.table({"feature": lists, "pid": pa.array(column)}), file)
     pids = read_features(file).pids
-    assert (pids is None) == (max(known) < 0)
-    assert pids is None or pids.tolist() == known
+    assert (pids is None) == (max(expected) < 0)
+    assert pids is None or pids.tolist() == expected
 
 
-def test_read_features_refuses_null_ragged_and_fixed_lists_by_row(tmp_path):
+def test_read_features_rejects_null_and_ragged_lists(tmp_path):
     fixed = pa.array([[1.0, 0.0], None, [0.0, 1.0]], pa.list_(pa.float32(), 2))
     for values, message in (
         (pa.array([[1.0, 0], None, [0, 1]]), "1 rows of feature are null: 1"),
@@ -168,29 +170,29 @@ def test_read_features_refuses_null_ragged_and_fixed_lists_by_row(tmp_path):
         (pa.array([["1"], ["2"], ["3"]]), "must hold floating-point numbers"),
         (pa.array([1.0, 2, 3]), "must hold lists of numbers"),
     ):
-        for words in (False, True):
+        for normalise in (False, True):
             _, file = save(tmp_path, feature=values)
             with pytest.raises(UserError, match=message):
-                read_features(file, words)
+                read_features(file, normalise)
 
 
-def test_read_features_normalises_without_loss(tmp_path):
+def test_read_features_normalises_extreme_values(tmp_path):
     rows = np.array([[1e300, 1e300], [1e-300, 0], [3, 4]])
     np.save(tmp_path / "t.npy", rows)
-    found = read_features(tmp_path / "t.npy", normalise=True).features
-    np.testing.assert_allclose(found, [[0.5**0.5, 0.5**0.5], [1, 0], [0.6, 0.8]], rtol=1e-7)
+    features = read_features(tmp_path / "t.npy", normalise=True).features
+    np.testing.assert_allclose(features, [[0.5**0.5, 0.5**0.5], [1, 0], [0.6, 0.8]], rtol=1e-7)
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf, 0])
-def test_read_features_refuses_rows_without_direction(bad, tmp_path):
+@pytest.mark.parametrize("value", [np.nan, np.inf, 0])
+def test_read_features_rejects_rows_without_direction(value, tmp_path):
     rows = np.ones((3, 2), np.float32)
-    rows[1] = bad
+    rows[1] = value
     np.save(tmp_path / "t.npy", rows)
     with pytest.raises(UserError, match=": 1; leave them out"):
         read_features(tmp_path / "t.npy", normalise=True)
 
 
-def test_read_features_wants_one_name_for_each_image(tmp_path):
+def test_read_features_requires_unique_keys(tmp_path):
     for file in save(tmp_path, key=np.array(["a", "b", "a"])):
         with pytest.raises(UserError, match="key 'a' is in rows 0 and 2"):
             read_features(file)
@@ -207,14 +209,14 @@ def header_of(shape):
     return stream.getvalue()
 
 
-def test_read_npz_refuses_sizes_that_are_not_there(tmp_path):
+def test_read_npz_rejects_headers_with_wrong_sizes(tmp_path):
     with zipfile.ZipFile(tmp_path / "t.npz", "w") as archive:
         archive.writestr("feature.npy", header_of((1_500_000, 2048)) + bytes(800_000))
     with pytest.raises(UserError, match="feature claims 12,288,000,000 bytes and has 800,000"):
         read_features(tmp_path / "t.npz")
 
 
-def test_read_npz_refuses_what_unpacks_to_far_more(tmp_path):
+def test_read_npz_rejects_decompression_bombs(tmp_path):
     with zipfile.ZipFile(tmp_path / "t.npz", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("feature.npy", header_of((2**15, 2**10)) + bytes(2**27))
     with pytest.raises(UserError, match="it needs 134,217,856 bytes of memory"):
@@ -222,18 +224,20 @@ def test_read_npz_refuses_what_unpacks_to_far_more(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".npy", ".npz", ".parquet"])
-def test_read_features_refuses_damage_without_a_traceback(suffix, tmp_path):
+def test_read_features_raises_only_user_errors_on_damage(suffix, tmp_path):
     files = {file.suffix: file for file in save(tmp_path, pid=np.arange(3))}
     np.save(tmp_path / "t.npy", FEATURES)
     file = files.get(suffix, tmp_path / "t.npy")
-    whole = file.read_bytes()
-    for place in range(0, len(whole), 1 + len(whole) // 500):
-        file.write_bytes(whole[:place] + bytes([whole[place] ^ 255]) + whole[place + 1 :])
+    content = file.read_bytes()
+    for position in range(0, len(content), 1 + len(content) // 500):
+        file.write_bytes(
+            content[:position] + bytes([content[position] ^ 255]) + content[position + 1 :]
+        )
         with contextlib.suppress(UserError):
             read_features(file)
 
 
-def test_read_parquet_refuses_what_unpacks_to_far_more(tmp_path):
+def test_read_parquet_rejects_decompression_bombs(tmp_path):
     count = 10_000_000
     pids = pa.array(np.zeros(count, np.int64))
     parquet.write_table(pa.table({"feature": pids, "pid": pids}), tmp_path / "t.parquet")
@@ -242,7 +246,7 @@ def test_read_parquet_refuses_what_unpacks_to_far_more(tmp_path):
 
 
 @pytest.mark.parametrize("kind", [pa.string(), pa.large_string()])
-def test_read_parquet_refuses_texts_of_megabytes(kind, tmp_path):
+def test_read_parquet_rejects_very_long_texts(kind, tmp_path):
     _, file = save(tmp_path, pid=pa.array(["1" * 10_000_000] * 3, kind))
     with pytest.raises(UserError, match="pid has a text of 10,000,000 characters"):
         read_features(file)
@@ -260,7 +264,7 @@ def test_write_table_quotes_names_in_csv(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
-def test_write_table_refuses_names_that_are_no_text(suffix, tmp_path):
+def test_write_table_rejects_names_that_are_not_utf_8(suffix, tmp_path):
     with pytest.raises(UserError, match="cannot hold the name"):
         write_table({"key": np.array(["a\udcff.jpg"])}, tmp_path / f"t{suffix}")
     assert not list(tmp_path.iterdir())

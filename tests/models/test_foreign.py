@@ -1,4 +1,4 @@
-"""Checkpoints with the names and shapes of other toolboxes."""
+"""Import of re-ID checkpoints with the weight names and shapes of other toolboxes."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from reid_gen.models.foreign import INPUT_STATISTICS, import_encoder
 from reid_gen.models.transformers import convolutional_stem
 from tests.cli.conftest import failure
 
-PLACES = {"conv1": 0, "bn1": 1, "layer1": 4, "layer2": 5, "layer3": 6, "layer4": 7}
+MODULE_INDEX = {"conv1": 0, "bn1": 1, "layer1": 4, "layer2": 5, "layer3": 6, "layer4": 7}
 
 
 def trunk(network=resnet18):
@@ -31,46 +31,46 @@ def norm(prefix, size=512):
     }  # fmt: skip
 
 
-def fast_reid(pooled):
+def fast_reid(gem_pooling):
     state = {f"backbone.{name}": value for name, value in trunk().items()}
     state |= norm("heads.bottleneck.0.") | {"heads.weight": torch.rand(751, 512)}
     state |= {"pixel_mean": torch.rand(1, 3, 1, 1), "pixel_std": torch.rand(1, 3, 1, 1)}
-    return {"model": state | ({"heads.pool_layer.p": torch.tensor([3.5])} if pooled else {})}
+    return {"model": state | ({"heads.pool_layer.p": torch.tensor([3.5])} if gem_pooling else {})}
 
 
-def cluster_contrast(pooled):
+def cluster_contrast(gem_pooling):
     state = {}
     for name, value in trunk().items():
         part, rest = name.split(".", 1)
-        state[f"module.base.{PLACES[part]}.{rest}"] = value
+        state[f"module.base.{MODULE_INDEX[part]}.{rest}"] = value
     state |= {f"module.{name}": value for name, value in norm("feat_bn.").items()}
-    gem = {"module.gap.p": torch.tensor([3.5])} if pooled else {}
-    # NumPy takes the mean, and SpCL and Cluster Contrast save what it gives.
+    gem = {"module.gap.p": torch.tensor([3.5])} if gem_pooling else {}
+    # SpCL and Cluster Contrast save the mAP as a NumPy scalar.
     return {"state_dict": state | gem, "epoch": 50, "best_mAP": np.mean([0.7, 0.9])}
 
 
-def strong_baseline(pooled):
+def strong_baseline(gem_pooling):
     state = {f"base.{name}": value for name, value in trunk().items()}
     return state | norm("bottleneck.") | {"classifier.weight": torch.rand(751, 512)}
 
 
-def torchreid(pooled):
+def torchreid(gem_pooling):
     return {"state_dict": trunk() | {"classifier.weight": torch.rand(751, 512),
                                      "classifier.bias": torch.rand(751)}}  # fmt: skip
 
 
-def gcl(pooled):
+def gcl(gem_pooling):
     state = trunk() | norm("feat_bn.", 64)
     return {"a": state | {"feat.weight": torch.rand(64, 512), "feat.bias": torch.rand(64)}}
 
 
-MAKERS = [fast_reid, cluster_contrast, strong_baseline, torchreid, gcl]
+CHECKPOINTS = [fast_reid, cluster_contrast, strong_baseline, torchreid, gcl]
 
 
-def expected(state, images, pooled):
-    """The network as its toolbox computes it."""
+def reference_features(state, images, gem_pooling):
+    """Features of the network as its toolbox computes them."""
     network = resnet18()
-    if "layer4.0.conv1.weight" not in state or "feat.weight" in state:  # torchreid's keeps it
+    if "layer4.0.conv1.weight" not in state or "feat.weight" in state:  # torchreid keeps stride 2
         network.layer4[0].conv1.stride = network.layer4[0].downsample[0].stride = (1, 1)
     network.load_state_dict(trunk(), strict=False)
     network.eval()
@@ -78,7 +78,7 @@ def expected(state, images, pooled):
     x = x / torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1)
     for part in ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4"):
         x = getattr(network, part)(x)
-    x = x.clamp(min=1e-6).pow(3.5).mean((2, 3)).pow(1 / 3.5) if pooled else x.mean((2, 3))
+    x = x.clamp(min=1e-6).pow(3.5).mean((2, 3)).pow(1 / 3.5) if gem_pooling else x.mean((2, 3))
     marks = ("heads.bottleneck.0.", "feat_bn.", "bottleneck.")
     plain = {name.removeprefix("module."): value for name, value in state.items()}
     if "feat.weight" in plain:
@@ -89,20 +89,23 @@ def expected(state, images, pooled):
     return torch.nn.functional.normalize(x, dim=1)
 
 
-@pytest.mark.parametrize("make", MAKERS)
-@pytest.mark.parametrize("pooled", [False, True])
-def test_features_equal_those_of_the_other_toolbox(make, pooled, tmp_path):
+@pytest.mark.parametrize("make_checkpoint", CHECKPOINTS)
+@pytest.mark.parametrize("gem_pooling", [False, True])
+def test_import_encoder_reproduces_resnet_features(make_checkpoint, gem_pooling, tmp_path):
     torch.manual_seed(1)
-    saved = make(pooled)
-    torch.save(saved, tmp_path / "model.pth.tar")
-    found = import_encoder(tmp_path / "model.pth.tar", 64, 32)
-    state = next((saved[name] for name in ("state_dict", "model", "a") if name in saved), saved)
-    pooled = pooled and make in (fast_reid, cluster_contrast)
-    assert found.card.pooling == ("gem" if pooled else "avg")
+    checkpoint = make_checkpoint(gem_pooling)
+    torch.save(checkpoint, tmp_path / "model.pth.tar")
+    imported = import_encoder(tmp_path / "model.pth.tar", 64, 32)
+    state = next(
+        (checkpoint[name] for name in ("state_dict", "model", "a") if name in checkpoint),
+        checkpoint,
+    )
+    gem_pooling = gem_pooling and make_checkpoint in (fast_reid, cluster_contrast)
+    assert imported.card.pooling == ("gem" if gem_pooling else "avg")
     images = torch.rand(2, 3, 64, 32)
     with torch.no_grad():
-        wanted = expected(state, images, pooled)
-        torch.testing.assert_close(found.encoder(images), wanted, rtol=1e-3, atol=1e-5)
+        expected = reference_features(state, images, gem_pooling)
+        torch.testing.assert_close(imported.encoder(images), expected, rtol=1e-3, atol=1e-5)
 
 
 def osnet(widths):
@@ -112,16 +115,16 @@ def osnet(widths):
     def conv(name, out, into, size=1):
         state[f"{name}.weight"] = torch.randn(out, into, size, size) / (into * size * size) ** 0.5
 
-    def normed(name, out, into, size=1):
+    def conv_bn(name, out, into, size=1):
         conv(f"{name}.conv", out, into, size)
         state.update(norm(f"{name}.bn.", out))
 
-    normed("conv1", widths[0], 3, 7)
+    conv_bn("conv1", widths[0], 3, 7)
     before = widths[0]
     for stage, width in enumerate(widths[1:], start=2):
         for block in range(2):
             own, middle = f"conv{stage}.{block}", width // 4
-            normed(f"{own}.conv1", middle, before)
+            conv_bn(f"{own}.conv1", middle, before)
             for length, stream in enumerate("abcd", start=1):
                 for place in range(length):
                     light = f"{own}.conv2{stream}" + (f".{place}" if length > 1 else "")
@@ -131,25 +134,25 @@ def osnet(widths):
             for gate, out, into in (("fc1", middle // 16, middle), ("fc2", middle, middle // 16)):
                 conv(f"{own}.gate.{gate}", out, into)
                 state[f"{own}.gate.{gate}.bias"] = torch.rand(out)
-            normed(f"{own}.conv3", width, middle)
+            conv_bn(f"{own}.conv3", width, middle)
             if before != width:
-                normed(f"{own}.downsample", width, before)
+                conv_bn(f"{own}.downsample", width, before)
             before = width
         if stage < 4:
-            normed(f"conv{stage}.2.0", width, width)
-    normed("conv5", before, before)
+            conv_bn(f"conv{stage}.2.0", width, width)
+    conv_bn("conv5", before, before)
     state |= {"fc.0.weight": torch.randn(512, before), "fc.0.bias": torch.rand(512)}
     return {"state_dict": state | norm("fc.1.") | {"classifier.weight": torch.rand(751, 512)}}
 
 
 def osnet_feature(state, x):
-    """The same network with functions alone."""
+    """Features of torchreid's OSNet, computed with torch functions only."""
 
     def bn(x, name):
         keys = ("running_mean", "running_var", "weight", "bias")
         return F.batch_norm(x, *(state[f"{name}.{key}"] for key in keys))
 
-    def normed(x, name, **how):
+    def conv_bn(x, name, **how):
         return bn(F.conv2d(x, state[f"{name}.conv.weight"], **how), f"{name}.bn")
 
     def light(x, name):
@@ -165,7 +168,7 @@ def osnet_feature(state, x):
         return x * y
 
     def block(x, name):
-        start = normed(x, f"{name}.conv1").relu()
+        start = conv_bn(x, f"{name}.conv1").relu()
         total = 0
         for length, stream in enumerate("abcd", start=1):
             y = start
@@ -174,15 +177,15 @@ def osnet_feature(state, x):
             total = total + gate(y, name)
         same = f"{name}.downsample.conv.weight" not in state
         return (
-            normed(total, f"{name}.conv3") + (x if same else normed(x, f"{name}.downsample"))
+            conv_bn(total, f"{name}.conv3") + (x if same else conv_bn(x, f"{name}.downsample"))
         ).relu()
 
-    x = F.max_pool2d(normed(x, "conv1", stride=2, padding=3).relu(), 3, 2, 1)
+    x = F.max_pool2d(conv_bn(x, "conv1", stride=2, padding=3).relu(), 3, 2, 1)
     for stage in (2, 3, 4):
         x = block(block(x, f"conv{stage}.0"), f"conv{stage}.1")
         if stage < 4:
-            x = F.avg_pool2d(normed(x, f"conv{stage}.2.0").relu(), 2)
-    x = normed(x, "conv5").relu().mean((2, 3))
+            x = F.avg_pool2d(conv_bn(x, f"conv{stage}.2.0").relu(), 2)
+    x = conv_bn(x, "conv5").relu().mean((2, 3))
     x = bn(x @ state["fc.0.weight"].T + state["fc.0.bias"], "fc.1").relu()
     return F.normalize(x, dim=1)
 
@@ -190,17 +193,17 @@ def osnet_feature(state, x):
 @pytest.mark.parametrize(
     ("name", "widths"), [("osnet_x1_0", (64, 256, 384, 512)), ("osnet_x0_25", (16, 64, 96, 128))]
 )
-def test_osnets_features_equal_those_of_torchreid(name, widths, tmp_path):
+def test_import_encoder_reproduces_osnet_features(name, widths, tmp_path):
     torch.manual_seed(2)
-    saved = osnet(widths)
-    torch.save(saved, tmp_path / "osnet.pth.tar")
-    found = import_encoder(tmp_path / "osnet.pth.tar", 64, 32)
-    assert found.card.backbone == name
+    checkpoint = osnet(widths)
+    torch.save(checkpoint, tmp_path / "osnet.pth.tar")
+    imported = import_encoder(tmp_path / "osnet.pth.tar", 64, 32)
+    assert imported.card.backbone == name
     images = torch.rand(2, 3, 64, 32)
     mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in INPUT_STATISTICS["imagenet"])
-    wanted = osnet_feature(saved["state_dict"], (images - mean) / std)
+    expected = osnet_feature(checkpoint["state_dict"], (images - mean) / std)
     with torch.no_grad():
-        torch.testing.assert_close(found.encoder(images), wanted, rtol=1e-3, atol=1e-5)
+        torch.testing.assert_close(imported.encoder(images), expected, rtol=1e-3, atol=1e-5)
 
 
 def transreid(prefix, stem):
@@ -218,11 +221,11 @@ def transreid(prefix, stem):
 
 @pytest.mark.parametrize("prefix", ["", "base."])
 @pytest.mark.parametrize("stem", [False, True])
-def test_transformers_features_equal_those_of_transreid(prefix, stem, tmp_path):
+def test_import_encoder_reproduces_vit_features(prefix, stem, tmp_path):
     network, state = transreid(prefix, stem)
     torch.save({"state_dict": {f"module.{n}": v for n, v in state.items()}}, tmp_path / "vit.pth")
-    found = import_encoder(tmp_path / "vit.pth", 64, 32, "imagenet")
-    assert found.card.backbone == ("vit_small_ics" if stem else "vit_small_patch16_224")
+    imported = import_encoder(tmp_path / "vit.pth", 64, 32, "imagenet")
+    assert imported.card.backbone == ("vit_small_ics" if stem else "vit_small_patch16_224")
     images = torch.rand(2, 3, 64, 32)
     mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in INPUT_STATISTICS["imagenet"])
     with torch.no_grad():
@@ -230,18 +233,18 @@ def test_transformers_features_equal_those_of_transreid(prefix, stem, tmp_path):
         neck = {
             key: state[f"bottleneck.{key}"] for key in ("running_mean", "running_var", "weight")
         }
-        wanted = (
+        expected = (
             (token - neck["running_mean"]) / (neck["running_var"] + 1e-5).sqrt() * neck["weight"]
         )
-        wanted = F.normalize(wanted, dim=1)
-        torch.testing.assert_close(found.encoder(images), wanted, rtol=1e-3, atol=1e-5)
-        parts = found.encoder.encode(images)
+        expected = F.normalize(expected, dim=1)
+        torch.testing.assert_close(imported.encoder(images), expected, rtol=1e-3, atol=1e-5)
+        parts = imported.encoder.encode(images)
     assert parts.parts.shape == (2, 384, 4)
     assert parts.token is None
 
 
-def test_the_stem_halves_norms_and_patches():
-    """Against functions alone: 7 x 7 of stride 2, two 3 x 3, then patches of 8 x 8."""
+def test_convolutional_stem_equals_functional_layers():
+    """Reference: 7 x 7 convolution of stride 2, two of 3 x 3, then patches of 8 x 8."""
     torch.manual_seed(4)
     made = convolutional_stem(16, width=8).eval()
     state = made.state_dict()
@@ -255,11 +258,11 @@ def test_the_stem_halves_norms_and_patches():
         x = torch.cat([one, other / (1 + 1e-5) ** 0.5], 1).relu()
         x = F.conv2d(x, state[f"conv.{number + 2}.weight"], padding=1)
     x = (x / (1 + 1e-5) ** 0.5).relu()
-    wanted = F.conv2d(x, state["proj.weight"], state["proj.bias"], stride=8)
-    torch.testing.assert_close(made(images), wanted, rtol=1e-4, atol=1e-5)
+    expected = F.conv2d(x, state["proj.weight"], state["proj.bias"], stride=8)
+    torch.testing.assert_close(made(images), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_the_folder_is_a_model_for_all_commands(tmp_path, capsys):
+def test_zoo_import_writes_a_checkpoint_folder(tmp_path, capsys):
     torch.save(cluster_contrast(True), tmp_path / "model_best.pth.tar")
     words = ["--out", str(tmp_path / "model"), "--height", "64", "--width", "32"]
     main(["zoo", "import", str(tmp_path / "model_best.pth.tar"), *words])
@@ -269,13 +272,13 @@ def test_the_folder_is_a_model_for_all_commands(tmp_path, capsys):
     assert encoder.feature_size == 512
 
 
-def test_a_resnet50_is_recognised(tmp_path):
+def test_import_encoder_recognises_resnet50(tmp_path):
     state = {f"base.{name}": value for name, value in trunk(resnet50).items()}
     torch.save(state | norm("bottleneck.", 2048), tmp_path / "r50.pth")
     assert import_encoder(tmp_path / "r50.pth").card.backbone == "resnet50"
 
 
-def test_faults_are_named(tmp_path, capsys):
+def test_import_encoder_names_unsupported_checkpoints(tmp_path, capsys):
     torch.save({"vit.weight": torch.zeros(2)}, tmp_path / "x.pth")
     with pytest.raises(UserError, match=r"of a supported toolbox \(fast-reid; SpCL"):
         import_encoder(tmp_path / "x.pth")

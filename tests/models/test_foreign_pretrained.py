@@ -1,4 +1,4 @@
-"""Checkpoints of what was pre-trained without a re-ID head: torchvision's names, DINO, MoCo."""
+"""Import of pretrained backbones without re-ID head: torchvision, DINO, MoCo, IBN-a."""
 
 import argparse
 
@@ -14,10 +14,10 @@ from reid_gen.models.backbone import BackboneSpec, create_backbone
 from reid_gen.models.checkpoint import load_encoder
 from reid_gen.models.encoder import EncoderCard, create_encoder
 from reid_gen.models.foreign import INPUT_STATISTICS, import_encoder
-from tests.models.test_foreign import expected, norm, transreid, trunk
+from tests.models.test_foreign import norm, reference_features, transreid, trunk
 
 
-def under(prefix, state):
+def add_prefix(prefix, state):
     return {f"{prefix}{name}": value for name, value in state.items()}
 
 
@@ -32,8 +32,10 @@ def with_classifier():
 def dino():
     heads = {"head.mlp.0.weight": torch.rand(9, 512), "head.last_layer.weight_g": torch.rand(4, 1)}
     return {
-        "student": {name: value + 1 for name, value in under("module.backbone.", trunk()).items()},
-        "teacher": under("backbone.", trunk()) | heads,
+        "student": {
+            name: value + 1 for name, value in add_prefix("module.backbone.", trunk()).items()
+        },
+        "teacher": add_prefix("backbone.", trunk()) | heads,
         "epoch": 100,
         "args": argparse.Namespace(arch="resnet18", out_dim=4),
     }
@@ -43,14 +45,14 @@ def moco():
     return {
         "epoch": 200,
         "arch": "resnet18",
-        "state_dict": under("module.encoder_q.", trunk() | {"fc.0.weight": torch.rand(9, 512)})
-        | under("module.encoder_k.", trunk() | {"fc.0.weight": torch.rand(9, 512)})
+        "state_dict": add_prefix("module.encoder_q.", trunk() | {"fc.0.weight": torch.rand(9, 512)})
+        | add_prefix("module.encoder_k.", trunk() | {"fc.0.weight": torch.rand(9, 512)})
         | {"module.queue": torch.rand(9, 16), "module.queue_ptr": torch.zeros(1)},
     }
 
 
 @pytest.mark.parametrize(
-    ("make", "layout", "dropped"),
+    ("make_checkpoint", "layout", "dropped"),
     [
         (plain, "torchvision (ResNet)", 0),
         (with_classifier, "torchvision (ResNet)", 2),
@@ -58,36 +60,40 @@ def moco():
         (moco, "MoCo or LUPerson", len(trunk()) + 4),
     ],
 )
-def test_features_are_those_of_the_backbone_without_heads(make, layout, dropped, tmp_path):
-    torch.save(make(), tmp_path / "model.pth")
-    found = import_encoder(tmp_path / "model.pth", 64, 32)
-    assert (found.layout, len(found.dropped)) == (layout, dropped)
+def test_import_encoder_ignores_heads_of_pretraining(make_checkpoint, layout, dropped, tmp_path):
+    torch.save(make_checkpoint(), tmp_path / "model.pth")
+    imported = import_encoder(tmp_path / "model.pth", 64, 32)
+    assert (imported.layout, len(imported.dropped)) == (layout, dropped)
     images = torch.rand(2, 3, 64, 32)
     with torch.no_grad():
-        wanted = expected(trunk(), images, pooled=False)
-        torch.testing.assert_close(found.encoder(images), wanted, rtol=1e-3, atol=1e-5)
+        expected = reference_features(trunk(), images, gem_pooling=False)
+        torch.testing.assert_close(imported.encoder(images), expected, rtol=1e-3, atol=1e-5)
 
 
 @pytest.mark.parametrize("prefix", ["", "backbone."])
 @pytest.mark.parametrize("stem", [False, True])
-def test_transformers_of_dino_give_their_class_token(prefix, stem, tmp_path):
+def test_import_encoder_reproduces_dino_class_tokens(prefix, stem, tmp_path):
     network, state = transreid(prefix, stem)
-    kept = {n: v for n, v in state.items() if not n.startswith(("bottleneck.", "classifier."))}
+    backbone_state = {
+        n: v for n, v in state.items() if not n.startswith(("bottleneck.", "classifier."))
+    }
     heads = {"head.mlp.0.weight": torch.rand(9, 384), "head.mlp.0.bias": torch.rand(9)}
-    torch.save({"teacher": kept | heads} if prefix else kept, tmp_path / "vit.pth")
-    found = import_encoder(tmp_path / "vit.pth", 64, 32, "imagenet")
-    assert found.layout == "DINO (ViT)"
-    assert found.card.backbone == ("vit_small_ics" if stem else "vit_small_patch16_224")
-    assert found.dropped == (tuple(heads) if prefix else ())
+    torch.save(
+        {"teacher": backbone_state | heads} if prefix else backbone_state, tmp_path / "vit.pth"
+    )
+    imported = import_encoder(tmp_path / "vit.pth", 64, 32, "imagenet")
+    assert imported.layout == "DINO (ViT)"
+    assert imported.card.backbone == ("vit_small_ics" if stem else "vit_small_patch16_224")
+    assert imported.dropped == (tuple(heads) if prefix else ())
     images = torch.rand(2, 3, 64, 32)
     mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in INPUT_STATISTICS["imagenet"])
     with torch.no_grad():
-        wanted = F.normalize(network.forward_features((images - mean) / std)[:, 0], dim=1)
-        torch.testing.assert_close(found.encoder(images), wanted, rtol=1e-3, atol=1e-4)
+        expected = F.normalize(network.forward_features((images - mean) / std)[:, 0], dim=1)
+        torch.testing.assert_close(imported.encoder(images), expected, rtol=1e-3, atol=1e-4)
 
 
-class Halves(nn.Module):
-    """IBN-a by hand: instance norm on the first half of the channels, batch norm on the rest."""
+class ReferenceIBN(nn.Module):
+    """Reference IBN-a: instance norm on half of the channels, batch norm on the rest."""
 
     def __init__(self, channels):
         super().__init__()
@@ -100,74 +106,80 @@ class Halves(nn.Module):
 
     def forward(self, x):
         half = len(self.IN.weight)
-        one, other = x[:, :half], x[:, half:]
-        flat = one.flatten(2)
-        spread = (flat.var(2, unbiased=False, keepdim=True) + 1e-5).sqrt()
-        one = ((flat - flat.mean(2, keepdim=True)) / spread).view_as(one)
-        one = one * self.IN.weight.view(-1, 1, 1) + self.IN.bias.view(-1, 1, 1)
-        own = self.BN
-        other = F.batch_norm(other, own.running_mean, own.running_var, own.weight, own.bias)
-        return torch.cat([one, other], 1)
+        instance, batch = x[:, :half], x[:, half:]
+        flat = instance.flatten(2)
+        std = (flat.var(2, unbiased=False, keepdim=True) + 1e-5).sqrt()
+        instance = ((flat - flat.mean(2, keepdim=True)) / std).view_as(instance)
+        instance = instance * self.IN.weight.view(-1, 1, 1) + self.IN.bias.view(-1, 1, 1)
+        norm_layer = self.BN
+        batch = F.batch_norm(
+            batch,
+            norm_layer.running_mean,
+            norm_layer.running_var,
+            norm_layer.weight,
+            norm_layer.bias,
+        )
+        return torch.cat([instance, batch], 1)
 
 
-def halved(network):
+def with_ibn(network):
     torch.manual_seed(5)
-    made = network()
-    for stage in (made.layer1, made.layer2, made.layer3):
+    network_ibn = network()
+    for stage in (network_ibn.layer1, network_ibn.layer2, network_ibn.layer3):
         for block in stage:
-            block.bn1 = Halves(block.bn1.num_features)
-    return made.eval()
+            block.bn1 = ReferenceIBN(block.bn1.num_features)
+    return network_ibn.eval()
 
 
 @pytest.mark.parametrize(
     ("network", "name"), [(resnet18, "resnet18_ibn_a"), (resnet50, "resnet50_ibn_a")]
 )
-def test_networks_with_half_instance_norm_are_recognised(network, name, tmp_path):
-    made = halved(network)
-    torch.save(made.state_dict(), tmp_path / "ibn.pth")
-    found = import_encoder(tmp_path / "ibn.pth", 64, 32)
-    assert found.card.backbone == name
+def test_import_encoder_recognises_ibn_resnets(network, name, tmp_path):
+    network_ibn = with_ibn(network)
+    torch.save(network_ibn.state_dict(), tmp_path / "ibn.pth")
+    imported = import_encoder(tmp_path / "ibn.pth", 64, 32)
+    assert imported.card.backbone == name
     images = torch.rand(2, 3, 64, 32)
-    made.fc = nn.Identity()
+    network_ibn.fc = nn.Identity()
     mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in INPUT_STATISTICS["imagenet"])
     with torch.no_grad():
-        wanted = F.normalize(made((images - mean) / std), dim=1)
-        torch.testing.assert_close(found.encoder(images), wanted, rtol=1e-3, atol=1e-5)
+        expected = F.normalize(network_ibn((images - mean) / std), dim=1)
+        torch.testing.assert_close(imported.encoder(images), expected, rtol=1e-3, atol=1e-5)
     start = create_encoder(EncoderCard(name, "avg", 64, 32), str(tmp_path / "ibn.pth"))
-    torch.testing.assert_close(start.backbone.conv1.weight, made.conv1.weight)
+    torch.testing.assert_close(start.backbone.conv1.weight, network_ibn.conv1.weight)
 
 
-def test_public_weights_of_half_instance_norm_are_not_fetched():
+def test_create_backbone_has_no_public_weights_of_ibn():
     with pytest.raises(UserError, match="resnet50_ibn_a has no public weights"):
         create_backbone(BackboneSpec("resnet50_ibn_a", 64, 32, 1, "imagenet"))
 
 
-def test_what_was_left_out_is_named(tmp_path, capsys):
+def test_zoo_import_lists_dropped_weights(tmp_path, capsys):
     heads = {f"head.mlp.{n}.weight": torch.rand(2, 2) for n in range(7)}
-    torch.save({"teacher": under("backbone.", trunk()) | heads}, tmp_path / "dino.pth")
+    torch.save({"teacher": add_prefix("backbone.", trunk()) | heads}, tmp_path / "dino.pth")
     words = ["--out", str(tmp_path / "model"), "--height", "64", "--width", "32"]
     main(["zoo", "import", str(tmp_path / "dino.pth"), *words])
-    told = capsys.readouterr().out
-    assert "DINO (ResNet): resnet18, avg pooling; read 120 tensors, left out 7: " in told
-    assert "head.mlp.0.weight, head.mlp.1.weight" in told
-    assert "head.mlp.4.weight and 2 more" in told
+    output = capsys.readouterr().out
+    assert "DINO (ResNet): resnet18, avg pooling; read 120 tensors, left out 7: " in output
+    assert "head.mlp.0.weight, head.mlp.1.weight" in output
+    assert "head.mlp.4.weight and 2 more" in output
     assert load_encoder(tmp_path / "model")[1].last_stride == 2
 
 
-def test_what_has_no_place_is_refused_in_wrappers_too(tmp_path):
-    more = {"teacher": under("backbone.", trunk()) | {"decoder.weight": torch.rand(2)}}
-    torch.save(more, tmp_path / "more.pth")
+def test_import_encoder_rejects_unexpected_weights(tmp_path):
+    checkpoint = {"teacher": add_prefix("backbone.", trunk()) | {"decoder.weight": torch.rand(2)}}
+    torch.save(checkpoint, tmp_path / "more.pth")
     with pytest.raises(UserError, match=r"1 of its weights are unexpected: decoder\.weight"):
         import_encoder(tmp_path / "more.pth")
 
 
-class Evil:
+class RunsCode:
     def __reduce__(self):
         return (print, ("code ran",))
 
 
-def test_files_never_run_code(tmp_path, capsys):
-    torch.save({"state_dict": plain(), "args": Evil()}, tmp_path / "evil.pth")
+def test_import_encoder_never_runs_code_of_a_file(tmp_path, capsys):
+    torch.save({"state_dict": plain(), "args": RunsCode()}, tmp_path / "evil.pth")
     with pytest.raises(UserError, match=r"holds Python objects \(print\) with its tensors"):
         import_encoder(tmp_path / "evil.pth")
     assert "code ran" not in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""Where checkpoints of other toolboxes may stand, and what an import may replace."""
+"""Paths of checkpoints of other toolboxes, and folders that an import may replace."""
 
 import pytest
 import torch
@@ -13,7 +13,7 @@ from tests.cli.conftest import failure
 from tests.models.test_foreign import cluster_contrast
 
 
-def test_import_replaces_its_own_folder_and_no_other(tmp_path, capsys, monkeypatch):
+def test_zoo_import_replaces_only_its_own_folder(tmp_path, capsys, monkeypatch):
     torch.save(cluster_contrast(False), tmp_path / "best.pth.tar")
     words = ["zoo", "import", str(tmp_path / "best.pth.tar"), "--out"]
     main([*words, str(tmp_path / "model")])
@@ -32,24 +32,24 @@ def test_import_replaces_its_own_folder_and_no_other(tmp_path, capsys, monkeypat
     assert (tmp_path / "model" / "thesis.tex").read_text() == "mine"
 
 
-@pytest.mark.parametrize("ending", [".pth", ".ckpt", ".PT"])
-def test_import_and_encoder_weights_take_the_same_endings(ending, tmp_path):
-    path = tmp_path / f"best{ending}"
+@pytest.mark.parametrize("suffix", [".pth", ".ckpt", ".PT"])
+def test_import_and_encoder_weights_accept_the_same_suffixes(suffix, tmp_path):
+    path = tmp_path / f"best{suffix}"
     torch.save(cluster_contrast(False), path)
     assert is_foreign(path)
     assert weight_file(str(path)) == path
     assert import_encoder(path).card.backbone == "resnet18"
 
 
-def test_encoder_weights_of_another_toolbox_name_zoo_import(tmp_path):
+def test_create_encoder_points_foreign_weights_to_zoo_import(tmp_path):
     path = tmp_path / "best.pth.tar"
     torch.save(cluster_contrast(False), path)
     card = EncoderCard("resnet18", "avg", 64, 32)
     with pytest.raises(UserError, match=rf"import it with: reid-gen zoo import {path} --out"):
         create_encoder(card, str(path))
     main(["zoo", "import", str(path), "--out", str(tmp_path / "model")])
-    own, imported = (
+    encoder, imported = (
         create_encoder(card, str(tmp_path / "model" / ENCODER_FILE)),
         import_encoder(path),
     )
-    assert torch.equal(own.backbone.conv1.weight, imported.encoder.backbone.conv1.weight)
+    assert torch.equal(encoder.backbone.conv1.weight, imported.encoder.backbone.conv1.weight)
