@@ -16,7 +16,7 @@ from tests.training.small import experiment, write_config
 
 
 def test_training_without_labels_raises_map_above_the_untrained_encoder(tmp_path):
-    config = write_config(tmp_path, make_market(tmp_path / "data", people=12, each=9))
+    config = write_config(tmp_path, make_market(tmp_path / "data", people=12, shots=9))
     made, settings = experiment(
         config,
         *("stages.0.epochs=3", "stages.0.iterations=12", "sampler.batch=32"),

@@ -4,7 +4,7 @@ import numpy as np
 
 from benchmarks.recipe import row, write_split
 from reid_gen.data.datasets import load_dataset
-from reid_gen.training.metrics_log import Journal
+from reid_gen.training.metrics_log import MetricsLog
 from tests.data.real_format import make_market
 
 
@@ -13,7 +13,7 @@ def cameras(images):
 
 
 def test_write_split_takes_whole_people(tmp_path):
-    whole = load_dataset("market1501", make_market(tmp_path / "data", people=8, each=6, cameras=3))
+    whole = load_dataset("market1501", make_market(tmp_path / "data", people=8, shots=6, cameras=3))
     write_split(tmp_path / "data", tmp_path / "split", people=3)
     split = load_dataset("market1501", tmp_path / "split")
     assert len(set(split.train_pids)) == 5
@@ -43,7 +43,7 @@ def test_row_says_what_the_last_epoch_reached(tmp_path):
     record = {"clusters": 7, "ari": 0.5, "mAP": 0.25, "rank1": 0.5}
     speed = {"images_per_second": 10.0, "seconds_train": 3.0}
     (tmp_path / "arm_1").mkdir()
-    with Journal(tmp_path / "arm_1") as journal:
+    with MetricsLog(tmp_path / "arm_1") as journal:
         journal.write(-1, {"mAP": 0.1, "rank1": 0.1})
         journal.write(0, {**record, **speed})
         journal.write(1, {**record, **speed, "mAP": 0.3})

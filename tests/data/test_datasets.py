@@ -25,7 +25,7 @@ def test_load_dataset_reads_market_without_junk(tmp_path):
 
 @pytest.mark.parametrize("layout", ["market1501/Market-1501-v15.09.15", "market1501", "."])
 def test_load_dataset_finds_market_in_every_layout(tmp_path, layout):
-    make_market(tmp_path / "source", people=1, each=2)
+    make_market(tmp_path / "source", people=1, shots=2)
     target = tmp_path / "root" / layout
     target.parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / "source" / "Market-1501-v15.09.15").rename(target)
@@ -33,7 +33,7 @@ def test_load_dataset_finds_market_in_every_layout(tmp_path, layout):
 
 
 def test_load_dataset_parses_file_names_without_folders(tmp_path):
-    root = make_market(tmp_path / "exp-2_c1_run", people=1, each=2)
+    root = make_market(tmp_path / "exp-2_c1_run", people=1, shots=2)
     assert set(load_dataset("market1501", root).train_pids.tolist()) == {2}
 
 
@@ -66,7 +66,7 @@ def test_load_dataset_reads_a_folder_without_labels(tmp_path):
 
 
 def test_load_dataset_reads_splits_and_cameras_of_a_manifest(tmp_path):
-    make_folder(tmp_path, people=2, each=2)
+    make_folder(tmp_path, people=2, shots=2)
     (tmp_path / "list.csv").write_text(
         "path,pid,camid,split\n"
         "day0/crop_0_0.png,,2,\n"
@@ -92,7 +92,7 @@ def test_load_dataset_reads_splits_and_cameras_of_a_manifest(tmp_path):
     ],
 )
 def test_load_dataset_explains_faults_of_a_manifest(tmp_path, text, message):
-    make_folder(tmp_path, people=1, each=1)
+    make_folder(tmp_path, people=1, shots=1)
     manifest = tmp_path / "list.csv"
     manifest.write_text(text)
     assert error_message("folder", manifest).startswith(f"{manifest}{message}")
@@ -118,7 +118,7 @@ def test_load_dataset_lists_the_folders_it_searched(tmp_path):
 
 
 def test_load_dataset_names_a_missing_split(tmp_path):
-    folder = make_market(tmp_path, people=1, each=2) / "Market-1501-v15.09.15"
+    folder = make_market(tmp_path, people=1, shots=2) / "Market-1501-v15.09.15"
     (folder / "query").rename(folder / "queries")
     assert error_message("market1501", tmp_path) == (
         f"Market-1501: {folder / 'query'} is missing or holds no images; "
@@ -127,7 +127,7 @@ def test_load_dataset_names_a_missing_split(tmp_path):
 
 
 def test_load_dataset_names_an_invalid_file_name(tmp_path):
-    folder = make_market(tmp_path, people=1, each=2) / "Market-1501-v15.09.15"
+    folder = make_market(tmp_path, people=1, shots=2) / "Market-1501-v15.09.15"
     invalid = folder / "query" / "person7.jpg"
     invalid.write_bytes(b"")
     assert error_message("market1501", tmp_path) == (

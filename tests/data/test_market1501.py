@@ -18,7 +18,7 @@ DATASET_FOLDERS = [
 
 @pytest.mark.parametrize("folder", DATASET_FOLDERS)
 def test_market1501_read_finds_every_layout(tmp_path: Path, folder: str) -> None:
-    source = make_market(tmp_path / "source", people=2, each=3) / "Market-1501-v15.09.15"
+    source = make_market(tmp_path / "source", people=2, shots=3) / "Market-1501-v15.09.15"
     target = tmp_path / "root" / folder
     target.parent.mkdir(parents=True, exist_ok=True)
     source.rename(target)

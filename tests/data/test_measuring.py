@@ -14,7 +14,7 @@ MARKET = "Market-1501-v15.09.15"
 
 def read_single_query(root, name):
     """Pid and image of a Market-1501 whose only query image has this file name."""
-    query = make_market(root, people=1, each=2) / MARKET / "query"
+    query = make_market(root, people=1, shots=2) / MARKET / "query"
     for file in query.iterdir():
         file.unlink()
     draw_person(query / name, 1, 0, 0)

@@ -67,7 +67,7 @@ def test_load_dataset_message_for_a_missing_split(tmp_path: Path) -> None:
 
 
 def test_load_dataset_message_for_an_empty_split(tmp_path: Path) -> None:
-    query = make_market(tmp_path, people=1, each=2) / MARKET / "query"
+    query = make_market(tmp_path, people=1, shots=2) / MARKET / "query"
     for path in query.glob("*.jpg"):
         path.unlink()
     assert loading_error("market1501", tmp_path) == (
@@ -85,7 +85,7 @@ def test_load_dataset_message_for_an_empty_split(tmp_path: Path) -> None:
     ],
 )
 def test_load_dataset_message_for_an_invalid_file_name(tmp_path: Path, name: str) -> None:
-    invalid = make_market(tmp_path, people=1, each=2) / MARKET / "query" / name
+    invalid = make_market(tmp_path, people=1, shots=2) / MARKET / "query" / name
     invalid.write_bytes(b"")
     assert loading_error("market1501", tmp_path) == (
         f"1 file name(s) do not look like {MARKET_NAME}: {invalid}; {WAY_OUT}"
@@ -93,7 +93,7 @@ def test_load_dataset_message_for_an_invalid_file_name(tmp_path: Path, name: str
 
 
 def test_load_dataset_message_counts_invalid_file_names(tmp_path: Path) -> None:
-    query = make_market(tmp_path, people=1, each=2) / MARKET / "query"
+    query = make_market(tmp_path, people=1, shots=2) / MARKET / "query"
     for number in range(7):
         (query / f"crop{number}.png").write_bytes(b"")
     listed = ", ".join(f"{query}/crop{number}.png" for number in range(5))
@@ -252,7 +252,7 @@ def test_prepare_message_for_an_archive_of_another_shape(
 
 
 def test_prepare_message_for_an_existing_target(tmp_path: Path) -> None:
-    source = make_market(tmp_path, people=1, each=2)
+    source = make_market(tmp_path, people=1, shots=2)
     archive = Path(shutil.make_archive(str(tmp_path / "market"), "zip", source, MARKET))
     assert error_message(lambda: prepare("market1501", archive, tmp_path)) == (
         f"{tmp_path}/{MARKET} exists; remove it, or give another --root"

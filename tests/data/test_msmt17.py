@@ -50,7 +50,7 @@ def test_msmt17_read_keeps_pids_from_zero_in_both_halves(tmp_path: Path) -> None
 
 
 def test_msmt17_read_counts_cameras_from_0_without_frames(tmp_path: Path) -> None:
-    dataset = load_dataset("msmt17", make_msmt17(tmp_path, people=1, each=15))
+    dataset = load_dataset("msmt17", make_msmt17(tmp_path, people=1, shots=15))
     assert sorted(image.camid for image in dataset.train if image.camid is not None) == [*range(15)]
     assert {image.frame for image in dataset.train} == {None}
 

@@ -12,7 +12,7 @@ from tests.data.real_format import make_market
 
 
 def zip_market(tmp_path, top="Market-1501-v15.09.15"):
-    source = make_market(tmp_path / "source", people=1, each=2) / "Market-1501-v15.09.15"
+    source = make_market(tmp_path / "source", people=1, shots=2) / "Market-1501-v15.09.15"
     target = tmp_path / "market.zip"
     with zipfile.ZipFile(target, "w") as file:
         for path in sorted(source.rglob("*")):
@@ -91,7 +91,7 @@ def test_prepare_names_a_missing_archive_or_unknown_name(tmp_path):
 
 
 def test_check_dataset_counts_splits_and_lists_unreadable(tmp_path):
-    folder = make_market(tmp_path, people=2, each=3) / "Market-1501-v15.09.15"
+    folder = make_market(tmp_path, people=2, shots=3) / "Market-1501-v15.09.15"
     damaged = next((folder / "query").iterdir())
     damaged.write_bytes(damaged.read_bytes()[:300])
     report = check_dataset("market1501", tmp_path)

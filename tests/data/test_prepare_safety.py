@@ -26,7 +26,7 @@ TOP = "Market-1501-v15.09.15"
 
 def pack_market(tmp_path: Path, kind: str = "zip") -> Path:
     """Make an archive of a small Market-1501, in one of ``shutil``'s formats."""
-    source = make_market(tmp_path / "source", people=2, each=2)
+    source = make_market(tmp_path / "source", people=2, shots=2)
     return Path(shutil.make_archive(str(tmp_path / "market"), kind, source, TOP))
 
 
@@ -165,7 +165,7 @@ def test_prepare_rejects_the_archive_of_another_data_set(
 
 def tar_with_extra_member(tmp_path: Path, name: str = "x", **fields: object) -> Path:
     """Make a tar of a small Market-1501 and a member with unusual header fields."""
-    source = make_market(tmp_path / "source", people=2, each=2)
+    source = make_market(tmp_path / "source", people=2, shots=2)
     archive = tmp_path / "odd.tar"
     with tarfile.open(archive, "w") as tar:
         tar.add(source / TOP, TOP)

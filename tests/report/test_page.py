@@ -70,7 +70,7 @@ def test_a_run_with_a_generator_shows_its_views(gan_run, tmp_path):  # noqa: F81
 
 def test_a_run_on_a_folder_has_no_queries_to_rank(tmp_path):
     pytest.importorskip("matplotlib")
-    config = write_config(tmp_path, make_folder(tmp_path / "crops", people=6, each=6))
+    config = write_config(tmp_path, make_folder(tmp_path / "crops", people=6, shots=6))
     words = ["data.name=folder", "sampler.camera_aware=false", "stages.0.epochs=1"]
     main(["train", "--config", str(config), *(w for word in words for w in ("--set", word))])
     run = tmp_path / "runs" / "tiny"
