@@ -102,7 +102,7 @@ class StoredViews:
                 self.members_of.setdefault(member.source, []).append(member)
         if not any(len(group) >= members for group in self.members_of.values()):
             raise UserError(
-                f"{groups.folder} has no image with {members} view(s) that are good enough "
+                f"{groups.folder} has no image with {members} view(s) above the minimum scores "
                 f"({self.counts}); lower generator.min_identity, min_structure, "
                 "min_difference or members"
             )

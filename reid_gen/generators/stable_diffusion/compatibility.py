@@ -35,8 +35,8 @@ def check_base(family: DiffusionFamily, base: str, height: int, width: int) -> d
     multiple = 2 ** (len(vae["block_out_channels"]) + len(unet["block_out_channels"]) - 2)
     if height % multiple or width % multiple:
         raise UserError(
-            f"{base} cannot draw {height} x {width} pixels: model.height and model.width must be "
-            f"multiples of {multiple}"
+            f"{base} cannot generate {height} x {width} pixels: model.height and model.width "
+            f"must be multiples of {multiple}"
         )
     return unet
 
@@ -78,7 +78,7 @@ def check_controls(control: ControlKind, controls: Sequence[str], base: str, une
             differing = [] if fits else ["adapter_type"]
         if differing:
             raise UserError(
-                f"{source} was made for another base than {base} ({differing[0]} is "
+                f"{source} was trained for another base model than {base} ({differing[0]} is "
                 f"{_listed(config[differing[0]])}); take a {required.__name__} of the base's family"
             )
 

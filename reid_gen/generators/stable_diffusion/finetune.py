@@ -94,8 +94,8 @@ def load_base(
     """
     if family != "sd":
         raise UserError(
-            f"model.family is {family}, and only models of family sd are tuned; for {family} take "
-            "diffusers' own scripts"
+            f"model.family is {family}, and only family sd can be fine-tuned; for {family} use "
+            "diffusers' training scripts"
         )
     check_base(family, source, height, width)
     dtype = resolve_dtype(precision, device)

@@ -60,27 +60,27 @@ def load_identity_prompt(folder: Path, feature: int, base_width: int) -> Identit
     """
     file = folder / FILE
     if not file.is_file():
-        raise UserError(f"no {FILE} in {folder}; make one: reid-gen tune --identity RUN")
+        raise UserError(f"no {FILE} in {folder}; train one: reid-gen tune --identity RUN")
     state = read_weights(file)
     try:
         (width,) = state["norm.weight"].shape
         rows, length = state["project.weight"].shape
     except (KeyError, ValueError) as error:
         raise UserError(
-            f"{file} is not what reid-gen tune --identity writes ({error}); make it again"
+            f"{file} was not written by reid-gen tune --identity ({error}); train it again"
         ) from error
     if length != feature:
         raise UserError(
-            f"{file} was made for features of length {length}, the run's have {feature}; tune it "
-            "with this run"
+            f"{file} was trained for features of length {length}, the run's have {feature}; "
+            "train it with this run"
         )
     if width != base_width:
         raise UserError(
-            f"{file} was made for a base whose tokens have {width} numbers, those of model.base "
-            f"have {base_width}; tune it with this base"
+            f"{file} was trained for a base model with tokens of width {width}, those of "
+            f"model.base have {base_width}; train it with this base model"
         )
     prompt = IdentityPrompt(feature, width, rows // width)
-    load_strictly(prompt, state, str(file), way_out="make it again: reid-gen tune --identity RUN")
+    load_strictly(prompt, state, str(file), way_out="train it again: reid-gen tune --identity RUN")
     return prompt.eval().requires_grad_(False)
 
 

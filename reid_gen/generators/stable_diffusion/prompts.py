@@ -24,5 +24,5 @@ def read_prompts(path: Path) -> tuple[str, ...]:
         if not prompt:
             raise UserError(f"{path}:{number}: this line is empty; write a prompt or remove it")
         if prompt in prompts[: number - 1]:
-            raise UserError(f"{path}:{number}: {prompt!r} is there twice; remove one")
+            raise UserError(f"{path}:{number}: {prompt!r} is a duplicate; remove it")
     return tuple(prompts)
