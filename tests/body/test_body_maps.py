@@ -5,10 +5,10 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from reid_gen.body.model import built_in_body
+from reid_gen.body.render.body_maps import BodyMapRenderer
 from reid_gen.body.render.map_kinds import MAP_KINDS
 from reid_gen.body.render.rasterise import rasterise
 from reid_gen.body.render.rasterisers import RASTERISERS
-from reid_gen.body.render.body_maps import BodyMapRenderer
 from reid_gen.errors import UserError
 from reid_gen.pedestrians.gait import walking_poses
 from tests.body.shapes import body_table, project_bodies

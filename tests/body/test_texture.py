@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from reid_gen.body.model import built_in_body
+from reid_gen.body.render.body_maps import BodyMapRenderer
 from reid_gen.body.render.rasterise import Fragments, rasterise
-from reid_gen.body.render.structure_maps import BodyMapRenderer
 from reid_gen.body.render.texture import (
     DEPTH_WEIGHT,
     MIRROR_PENALTY,
