@@ -96,10 +96,8 @@ def test_import_encoder_reproduces_resnet_features(make_checkpoint, gem_pooling,
     checkpoint = make_checkpoint(gem_pooling)
     torch.save(checkpoint, tmp_path / "model.pth.tar")
     imported = import_encoder(tmp_path / "model.pth.tar", 64, 32)
-    state = next(
-        (checkpoint[name] for name in ("state_dict", "model", "a") if name in checkpoint),
-        checkpoint,
-    )
+    keys = [key for key in ("state_dict", "model", "a") if key in checkpoint]
+    state = checkpoint[keys[0]] if keys else checkpoint
     gem_pooling = gem_pooling and make_checkpoint in (fast_reid, cluster_contrast)
     assert imported.card.pooling == ("gem" if gem_pooling else "avg")
     images = torch.rand(2, 3, 64, 32)
@@ -109,39 +107,43 @@ def test_import_encoder_reproduces_resnet_features(make_checkpoint, gem_pooling,
 
 
 def osnet(widths):
-    """Random weights with the names and shapes of torchreid's OSNet."""
+    """Make random weights with the names and shapes of torchreid's OSNet."""
     state = {}
 
-    def conv(name, out, into, size=1):
-        state[f"{name}.weight"] = torch.randn(out, into, size, size) / (into * size * size) ** 0.5
+    def conv(name, out_channels, in_channels, size=1):
+        fan_in = in_channels * size * size
+        weight = torch.randn(out_channels, in_channels, size, size)
+        state[f"{name}.weight"] = weight / fan_in**0.5
 
-    def conv_bn(name, out, into, size=1):
-        conv(f"{name}.conv", out, into, size)
-        state.update(norm(f"{name}.bn.", out))
+    def conv_bn(name, out_channels, in_channels, size=1):
+        conv(f"{name}.conv", out_channels, in_channels, size)
+        state.update(norm(f"{name}.bn.", out_channels))
 
     conv_bn("conv1", widths[0], 3, 7)
-    before = widths[0]
+    channels = widths[0]
     for stage, width in enumerate(widths[1:], start=2):
         for block in range(2):
-            own, middle = f"conv{stage}.{block}", width // 4
-            conv_bn(f"{own}.conv1", middle, before)
-            for length, stream in enumerate("abcd", start=1):
-                for place in range(length):
-                    light = f"{own}.conv2{stream}" + (f".{place}" if length > 1 else "")
-                    conv(f"{light}.conv1", middle, middle)
-                    conv(f"{light}.conv2", middle, 1, 3)
-                    state.update(norm(f"{light}.bn.", middle))
-            for gate, out, into in (("fc1", middle // 16, middle), ("fc2", middle, middle // 16)):
-                conv(f"{own}.gate.{gate}", out, into)
-                state[f"{own}.gate.{gate}.bias"] = torch.rand(out)
-            conv_bn(f"{own}.conv3", width, middle)
-            if before != width:
-                conv_bn(f"{own}.downsample", width, before)
-            before = width
+            prefix, bottleneck = f"conv{stage}.{block}", width // 4
+            conv_bn(f"{prefix}.conv1", bottleneck, channels)
+            for depth, stream in enumerate("abcd", start=1):
+                for index in range(depth):
+                    layer = f"{prefix}.conv2{stream}" + (f".{index}" if depth > 1 else "")
+                    conv(f"{layer}.conv1", bottleneck, bottleneck)
+                    conv(f"{layer}.conv2", bottleneck, 1, 3)
+                    state.update(norm(f"{layer}.bn.", bottleneck))
+            reduced = bottleneck // 16
+            gate_layers = (("fc1", reduced, bottleneck), ("fc2", bottleneck, reduced))
+            for gate, out_channels, in_channels in gate_layers:
+                conv(f"{prefix}.gate.{gate}", out_channels, in_channels)
+                state[f"{prefix}.gate.{gate}.bias"] = torch.rand(out_channels)
+            conv_bn(f"{prefix}.conv3", width, bottleneck)
+            if channels != width:
+                conv_bn(f"{prefix}.downsample", width, channels)
+            channels = width
         if stage < 4:
             conv_bn(f"conv{stage}.2.0", width, width)
-    conv_bn("conv5", before, before)
-    state |= {"fc.0.weight": torch.randn(512, before), "fc.0.bias": torch.rand(512)}
+    conv_bn("conv5", channels, channels)
+    state |= {"fc.0.weight": torch.randn(512, channels), "fc.0.bias": torch.rand(512)}
     return {"state_dict": state | norm("fc.1.") | {"classifier.weight": torch.rand(751, 512)}}
 
 
@@ -152,33 +154,33 @@ def osnet_feature(state, x):
         keys = ("running_mean", "running_var", "weight", "bias")
         return F.batch_norm(x, *(state[f"{name}.{key}"] for key in keys))
 
-    def conv_bn(x, name, **how):
-        return bn(F.conv2d(x, state[f"{name}.conv.weight"], **how), f"{name}.bn")
+    def conv_bn(x, name, **options):
+        return bn(F.conv2d(x, state[f"{name}.conv.weight"], **options), f"{name}.bn")
 
-    def light(x, name):
+    def light_conv(x, name):
         x = F.conv2d(x, state[f"{name}.conv1.weight"])
         weight = state[f"{name}.conv2.weight"]
         return bn(F.conv2d(x, weight, padding=1, groups=len(weight)), f"{name}.bn").relu()
 
     def gate(x, name):
-        y = x.mean((2, 3), keepdim=True)
-        for part, then in (("fc1", torch.relu), ("fc2", torch.sigmoid)):
-            own = f"{name}.gate.{part}"
-            y = then(F.conv2d(y, state[f"{own}.weight"], state[f"{own}.bias"]))
-        return x * y
+        weight = x.mean((2, 3), keepdim=True)
+        for part, activation in (("fc1", torch.relu), ("fc2", torch.sigmoid)):
+            layer = f"{name}.gate.{part}"
+            weight = activation(F.conv2d(weight, state[f"{layer}.weight"], state[f"{layer}.bias"]))
+        return x * weight
 
     def block(x, name):
-        start = conv_bn(x, f"{name}.conv1").relu()
-        total = 0
-        for length, stream in enumerate("abcd", start=1):
-            y = start
-            for place in range(length):
-                y = light(y, f"{name}.conv2{stream}" + (f".{place}" if length > 1 else ""))
-            total = total + gate(y, name)
-        same = f"{name}.downsample.conv.weight" not in state
-        return (
-            conv_bn(total, f"{name}.conv3") + (x if same else conv_bn(x, f"{name}.downsample"))
-        ).relu()
+        reduced = conv_bn(x, f"{name}.conv1").relu()
+        summed = 0
+        for depth, stream in enumerate("abcd", start=1):
+            y = reduced
+            for index in range(depth):
+                layer = f"{name}.conv2{stream}" + (f".{index}" if depth > 1 else "")
+                y = light_conv(y, layer)
+            summed = summed + gate(y, name)
+        is_identity = f"{name}.downsample.conv.weight" not in state
+        shortcut = x if is_identity else conv_bn(x, f"{name}.downsample")
+        return (conv_bn(summed, f"{name}.conv3") + shortcut).relu()
 
     x = F.max_pool2d(conv_bn(x, "conv1", stride=2, padding=3).relu(), 3, 2, 1)
     for stage in (2, 3, 4):
@@ -230,36 +232,32 @@ def test_import_encoder_reproduces_vit_features(prefix, stem, tmp_path):
     mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in INPUT_STATISTICS["imagenet"])
     with torch.no_grad():
         token = network.forward_features((images - mean) / std)[:, 0]
-        neck = {
-            key: state[f"bottleneck.{key}"] for key in ("running_mean", "running_var", "weight")
-        }
-        expected = (
-            (token - neck["running_mean"]) / (neck["running_var"] + 1e-5).sqrt() * neck["weight"]
-        )
-        expected = F.normalize(expected, dim=1)
+        keys = ("running_mean", "running_var", "weight")
+        mean, var, weight = (state[f"bottleneck.{key}"] for key in keys)
+        expected = F.normalize((token - mean) / (var + 1e-5).sqrt() * weight, dim=1)
         torch.testing.assert_close(imported.encoder(images), expected, rtol=1e-3, atol=1e-5)
-        parts = imported.encoder.encode(images)
-    assert parts.parts.shape == (2, 384, 4)
-    assert parts.token is None
+        output = imported.encoder.encode(images)
+    assert output.parts.shape == (2, 384, 4)
+    assert output.token is None
 
 
 def test_convolutional_stem_equals_functional_layers():
     """Reference: 7 x 7 convolution of stride 2, two of 3 x 3, then patches of 8 x 8."""
     torch.manual_seed(4)
-    made = convolutional_stem(16, width=8).eval()
-    state = made.state_dict()
+    stem = convolutional_stem(16, width=8).eval()
+    state = stem.state_dict()
     images = torch.rand(2, 3, 32, 16)
     x = F.conv2d(images, state["conv.0.weight"], stride=2, padding=3)
     for number in (1, 4):
-        one, other = x.chunk(2, dim=1)
-        flat = one.flatten(2)
-        spread = flat.var(2, unbiased=False, keepdim=True) + 1e-5
-        one = ((flat - flat.mean(2, keepdim=True)) / spread.sqrt()).view_as(one)
-        x = torch.cat([one, other / (1 + 1e-5) ** 0.5], 1).relu()
+        instance, batch = x.chunk(2, dim=1)
+        flat = instance.flatten(2)
+        var = flat.var(2, unbiased=False, keepdim=True) + 1e-5
+        instance = ((flat - flat.mean(2, keepdim=True)) / var.sqrt()).view_as(instance)
+        x = torch.cat([instance, batch / (1 + 1e-5) ** 0.5], 1).relu()
         x = F.conv2d(x, state[f"conv.{number + 2}.weight"], padding=1)
     x = (x / (1 + 1e-5) ** 0.5).relu()
     expected = F.conv2d(x, state["proj.weight"], state["proj.bias"], stride=8)
-    torch.testing.assert_close(made(images), expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(stem(images), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_zoo_import_writes_a_checkpoint_folder(tmp_path, capsys):
@@ -282,17 +280,19 @@ def test_import_encoder_names_unsupported_checkpoints(tmp_path, capsys):
     torch.save({"vit.weight": torch.zeros(2)}, tmp_path / "x.pth")
     with pytest.raises(UserError, match=r"of a supported toolbox \(fast-reid; SpCL"):
         import_encoder(tmp_path / "x.pth")
-    more = strong_baseline(False) | {"extra": torch.zeros(1)}
-    torch.save(more, tmp_path / "more.pth")
+    with_extra = strong_baseline(False) | {"extra": torch.zeros(1)}
+    torch.save(with_extra, tmp_path / "more.pth")
     message = failure(capsys, "zoo", "import", tmp_path / "more.pth", "--out", tmp_path / "m")
     assert "looks like TransReID-SSL or the strong baseline" in message
     assert "1 of its weights are unexpected: extra" in message
-    other = strong_baseline(False) | {"base.layer1.0.NL.weight": torch.zeros(1)}
-    torch.save(other, tmp_path / "other.pth")
+    with_non_local = strong_baseline(False) | {"base.layer1.0.NL.weight": torch.zeros(1)}
+    torch.save(with_non_local, tmp_path / "other.pth")
     message = failure(capsys, "zoo", "import", tmp_path / "other.pth", "--out", tmp_path / "m")
     assert "1 unexpected: backbone.layer1.0.NL.weight" in message
-    deep = {name.replace("layer3.1.", "layer3.7."): v for name, v in strong_baseline(False).items()}
-    torch.save(strong_baseline(False) | deep, tmp_path / "deep.pth")
+    deeper = {
+        name.replace("layer3.1.", "layer3.7."): v for name, v in strong_baseline(False).items()
+    }
+    torch.save(strong_baseline(False) | deeper, tmp_path / "deep.pth")
     message = failure(capsys, "zoo", "import", tmp_path / "deep.pth", "--out", tmp_path / "m")
     assert "its network is none of the supported ones: ResNet-18 and -50 (plain" in message
     assert not (tmp_path / "m").exists()
