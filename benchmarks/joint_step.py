@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from reid_gen.body.render.map_kinds import MAP_KINDS
-from reid_gen.config.schema import Weights
+from reid_gen.config.stages import Weights
 from reid_gen.files import as_json
 from reid_gen.generators.gan.decoder import Decoder
 from reid_gen.generators.gan.discriminator import MultiScaleDiscriminator

@@ -41,7 +41,7 @@ def build_ema_encoder(
 ) -> EmaEncoder | None:
     """Build the EMA of the encoder for which the generator draws; None if not configured."""
     settings = config.generator
-    if not isinstance(settings, generators.Drawn) or settings.ema_momentum is None:
+    if not isinstance(settings, generators.BodyConditioned) or settings.ema_momentum is None:
         return None
     ema_encoder = EmaEncoder(encoder, settings.ema_momentum)
     start.load_ema_encoder(ema_encoder)

@@ -42,7 +42,7 @@ def build_experiment(config: schema.Config, progress: Progress) -> Experiment:
         UserError: If the data set, the weights or a setting do not fit.
     """
     runtime = Runtime(config.encoder.precision)
-    if isinstance(config.generator, generators.Drawn):
+    if isinstance(config.generator, generators.BodyConditioned):
         runtime = Runtime(config.encoder.precision, config.generator.precision)
     dataset = load_dataset(config.data.name, config.data.root)
     training_images(dataset)

@@ -62,7 +62,7 @@ def _paths(config: schema.Config) -> list[tuple[str, Path]]:
     """What else a run reads in every epoch, by its setting."""
     paths: dict[str, Path | None] = {}
     match config.generator:
-        case generators.Drawn() as drawn:
+        case generators.BodyConditioned() as drawn:
             paths["generator.bodies"] = drawn.bodies / "train.npz"
             paths["generator.body"] = drawn.body
         case generators.Stored() as stored:

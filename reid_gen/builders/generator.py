@@ -82,7 +82,7 @@ def build_view_renderer(config: schema.Config, checkpoint: Any) -> ViewRenderer:
     """
     settings = config.generator
     rasteriser = load_rasteriser(config.body.rasteriser)
-    if not isinstance(settings, generators.Drawn):
+    if not isinstance(settings, generators.BodyConditioned):
         raise UserError(
             f"{checkpoint} has no generator; give a run that trained one, such as gcl_pedestrians"
         )

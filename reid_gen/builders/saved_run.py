@@ -8,7 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from reid_gen.config.generators import Drawn
+from reid_gen.config.generators import BodyConditioned
 from reid_gen.config.load import load_config
 from reid_gen.config.schema import Config
 from reid_gen.models.weight_files import checkpoint_folder
@@ -31,7 +31,7 @@ class SavedRun:
 
     checkpoint: Path
     config: Config
-    generator: Drawn
+    generator: BodyConditioned
     renderer: ViewRenderer
 
 
@@ -54,5 +54,5 @@ def open_run(run: Path, settings: Mapping[str, object] = MappingProxyType({})) -
 
     checkpoint = find_checkpoint(run)
     renderer = build_view_renderer(config, checkpoint)
-    assert isinstance(config.generator, Drawn)
+    assert isinstance(config.generator, BodyConditioned)
     return SavedRun(checkpoint, config, config.generator, renderer)

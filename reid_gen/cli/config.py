@@ -24,7 +24,7 @@ def show(file: Path, overrides: tuple[str, ...]) -> None:
     Example: reid-gen config show configs/gcl_market.yaml
     """
     from reid_gen.config.dump import dump_config
-    from reid_gen.config.load import given_places, load_config
+    from reid_gen.config.load import explicit_keys, load_config
 
     settings = load_config(file, overrides)
-    click.echo(dump_config(settings, given_places(file, overrides)), nl=False)
+    click.echo(dump_config(settings, explicit_keys(file, overrides)), nl=False)

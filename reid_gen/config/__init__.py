@@ -1,1 +1,1 @@
-"""Settings: what a YAML file may say, and the strict reader of it."""
+"""The settings of a YAML file: their schema, and strict reading and writing."""

@@ -1,4 +1,4 @@
-"""Settings of the clustering that makes pseudo labels."""
+"""Settings of the clustering that assigns pseudo labels."""
 
 from __future__ import annotations
 
@@ -11,37 +11,45 @@ from reid_gen.config.section import Count, Neighbours, Section
 
 
 class FixedEps(Section):
-    """DBSCAN radius as a fixed Jaccard distance in (0, 1)."""
+    """DBSCAN radius given as a Jaccard distance."""
 
     kind: Literal["fixed"]
     value: Annotated[float, Field(gt=0, lt=1)] = 0.6
+    """Radius as a Jaccard distance, in (0, 1)."""
 
 
 class ShareEps(Section):
-    """DBSCAN radius as the mean of the smallest ``share`` of all pairwise distances."""
+    """DBSCAN radius computed as the mean of the smallest pairwise distances (MMT, GCL)."""
 
     kind: Literal["share"]
     share: Annotated[float, Field(gt=0, lt=1)] = 1.6e-3
+    """Share of all pairwise distances that are averaged, the smallest first; in (0, 1)."""
     copies: bool = True
-    """False leaves pairs at distance 0 out of all pairs (release)."""
+    """Whether pairs at distance 0 (duplicate images) count; the code of MMT and GCL ignores them
+    (``false``)."""
 
 
 class Clustering(Section):
-    """k-reciprocal Jaccard distance, and what makes clusters of it."""
+    """Clustering of the k-reciprocal Jaccard distance (Zhong et al.)."""
 
     k1: Annotated[Neighbours, Field(ge=2)] = 30
-    """Neighbours of the reciprocal sets."""
+    """Nearest neighbours among which reciprocal neighbours are searched (k1 of Zhong et al.)."""
     k1_counts_self: bool = True
-    """True: the image itself is one of the k1 (SpCL line); False: k1 others (Zhong et al.)."""
+    """Whether the image itself is one of its ``k1`` neighbours (SpCL and its successors); ``false``
+    takes ``k1`` other images (Zhong et al.)."""
     k2: Neighbours = 6
+    """Nearest neighbours over which an image's encoding is averaged (k2 of Zhong et al.)."""
     eps: Annotated[FixedEps | ShareEps, Field(discriminator="kind")] | None = None
-    """Radius; ``{kind: fixed}`` unless set. HDBSCAN has none."""
+    """Neighbourhood radius; ``{kind: fixed}`` by default. HDBSCAN has none."""
     min_samples: Count = 4
+    """Fewest images within the radius of a core point, itself included."""
     neighbours: KnnName = "exact"
-    """``ivf`` and ``hnsw`` are approximate; the journal then says their recall."""
+    """Nearest-neighbour search; ``ivf`` and ``hnsw`` are approximate, and the metrics log then
+    holds their recall."""
     camera_norm: bool = False
-    """Features are standardised within each camera before they are clustered."""
+    """Whether features are standardised per camera before clustering."""
     algorithm: ClusteringName = "dbscan"
+    """Clustering algorithm."""
 
     @model_validator(mode="before")
     @classmethod
@@ -51,7 +59,7 @@ class Clustering(Section):
         return {**values, "eps": values.get("eps") or {"kind": "fixed"}}
 
     @model_validator(mode="after")
-    def _no_radius(self) -> Clustering:
+    def _no_eps_for_hdbscan(self) -> Clustering:
         if self.algorithm == "hdbscan" and self.eps is not None:
             raise ValueError("algorithm hdbscan has no eps; leave eps out")
         return self

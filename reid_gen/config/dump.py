@@ -1,4 +1,4 @@
-"""Writing settings out in full."""
+"""Writing a configuration as YAML with all defaults filled in."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from reid_gen.config.schema import Config
 KeyPath = tuple[str | int, ...]
 
 
-def dump_config(config: Config, given: Collection[KeyPath] | None = None) -> str:
+def dump_config(config: Config, explicit: Collection[KeyPath] | None = None) -> str:
     """Write all settings as YAML that :func:`~reid_gen.config.load.load_config` reads back equal.
 
     Args:
-        config: The settings.
-        given: Places that were set by hand; all others are marked ``# default``. None marks none.
+        config: Settings to write.
+        explicit: Key paths that the user set; all others get the comment ``# default``. None
+            writes no comments.
 
     Returns:
         YAML text.
@@ -28,7 +29,7 @@ def dump_config(config: Config, given: Collection[KeyPath] | None = None) -> str
     yaml.indent(mapping=2, sequence=4, offset=2)
     yaml.representer.add_representer(type(None), _write_null)
     buffer = io.StringIO()
-    yaml.dump(_commented(config.model_dump(mode="json"), (), given), buffer)
+    yaml.dump(_with_comments(config.model_dump(mode="json"), (), explicit), buffer)
     return buffer.getvalue()
 
 
@@ -36,17 +37,18 @@ def _write_null(representer: Any, value: None) -> Any:
     return representer.represent_scalar("tag:yaml.org,2002:null", "null")
 
 
-def _commented(node: Any, place: KeyPath, given: Collection[KeyPath] | None) -> Any:
+def _with_comments(node: Any, path: KeyPath, explicit: Collection[KeyPath] | None) -> Any:
     if isinstance(node, dict):
         mapping = CommentedMap()
         for key, value in node.items():
-            here = (*place, key)
-            mapping[key] = _commented(value, here, given)
-            if given is not None and here not in given and not isinstance(value, dict | list):
+            key_path = (*path, key)
+            mapping[key] = _with_comments(value, key_path, explicit)
+            is_default = explicit is not None and key_path not in explicit
+            if is_default and not isinstance(value, dict | list):
                 mapping.yaml_add_eol_comment("default", key)
         return mapping
     if isinstance(node, list):
         return CommentedSeq(
-            [_commented(value, (*place, position), given) for position, value in enumerate(node)]
+            [_with_comments(value, (*path, i), explicit) for i, value in enumerate(node)]
         )
     return node

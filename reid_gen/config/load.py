@@ -1,4 +1,4 @@
-"""The one strict reader of configuration files: all faults at once, each with its line."""
+"""Strict reading of configuration files: all errors at once, each with its line."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from reid_gen.config.tree import KeyPath, read_tree
 from reid_gen.errors import UserError, join_some
 
 Model = TypeVar("Model", bound=BaseModel)
-LONG = 200
-"""Characters of a value that a message shows."""
+MAX_SHOWN = 200
+"""Characters of a value that an error message shows."""
 ALIASES = {
     **dict.fromkeys(("lr", "base_lr", "rate"), "learning_rate"),
     **dict.fromkeys(("wd", "decay"), "weight_decay"),
@@ -39,7 +39,7 @@ ALIASES = {
     "warmup": "warmup_epochs",
     "output": "runs",
 }
-"""What other programs call a setting -> our name."""
+"""Name of a setting in other programs -> its name here."""
 
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
@@ -52,62 +52,61 @@ def load_settings(path: Path, model: type[Model], overrides: Sequence[str] = ())
 
     Args:
         path: YAML 1.2 file.
-        model: What it may say.
-        overrides: ``key.path=value`` each; they win over the file.
+        model: Schema of the file.
+        overrides: ``key.path=value`` each; they take precedence over the file.
 
     Returns:
-        The settings.
+        The validated settings.
 
     Raises:
-        UserError: Listing every fault as ``file:line: key: what is wrong``.
+        UserError: If a setting is invalid; lists every error as ``file:line: key: message``.
     """
     tree, lines = read_tree(path)
     origins = {
-        **{place: f"{path}:{line}" for place, line in lines.items()},
+        **{key_path: f"{path}:{line}" for key_path, line in lines.items()},
         **apply_overrides(tree, overrides),
     }
     try:
         return model.model_validate(tree)
     except ValidationError as error:
-        faults = [
-            _describe(fault, tree, origins, str(path), model)
-            for fault in error.errors()
-            if not (fault["type"] == "too_short" and fault["input"])  # follows from a bad item
+        messages = [
+            _describe(details, tree, origins, str(path), model)
+            for details in error.errors()
+            # pydantic drops an invalid item of a list and then finds the list too short.
+            if not (details["type"] == "too_short" and details["input"])
         ]
-        raise UserError("\n".join(faults)) from error
+        raise UserError("\n".join(messages)) from error
 
 
-def given_places(path: Path, overrides: Sequence[str] = ()) -> set[KeyPath]:
-    """Places of the values that a file and overrides set themselves; the rest are defaults."""
+def explicit_keys(path: Path, overrides: Sequence[str] = ()) -> set[KeyPath]:
+    """Return the key paths that a file or an override sets; all others have their default."""
     tree, lines = read_tree(path)
     return {*lines, *apply_overrides(tree, overrides)}
 
 
 def _describe(
-    fault: ErrorDetails,
+    details: ErrorDetails,
     tree: dict[str, Any],
     origins: dict[KeyPath, str],
     file: str,
     model: type[BaseModel],
 ) -> str:
-    place = _in_tree(fault["loc"], tree)
-    origin = next(
-        (origins[place[:n]] for n in range(len(place), 0, -1) if place[:n] in origins), file
-    )
-    dotted = ".".join(str(part) for part in place)
-    return f"{origin}: {dotted + ': ' if dotted else ''}{_words(fault, place, model)}"
+    path = _without_union_tags(details["loc"], tree)
+    origin = next((origins[path[:n]] for n in range(len(path), 0, -1) if path[:n] in origins), file)
+    dotted = ".".join(str(part) for part in path)
+    return f"{origin}: {dotted + ': ' if dotted else ''}{_message(details, path, model)}"
 
 
-def _in_tree(location: KeyPath, tree: dict[str, Any]) -> KeyPath:
-    """Drop the tags that pydantic puts into the path of a union's member."""
+def _without_union_tags(location: KeyPath, tree: dict[str, Any]) -> KeyPath:
+    """Remove the tags that pydantic inserts into the key path of a union's member."""
     node: Any = tree
-    kept: list[str | int] = []
+    path: list[str | int] = []
     for position, part in enumerate(location):
         if isinstance(node, dict) and part not in node and position < len(location) - 1:
             continue
-        kept.append(part)
+        path.append(part)
         node = _child(node, part)
-    return tuple(kept)
+    return tuple(path)
 
 
 def _child(node: Any, part: str | int) -> Any:
@@ -117,24 +116,24 @@ def _child(node: Any, part: str | int) -> Any:
         return None
 
 
-def _words(fault: ErrorDetails, place: KeyPath, model: type[BaseModel]) -> str:
-    """What is wrong, in the user's words."""
-    kind, value, facts = fault["type"], fault.get("input"), fault.get("ctx", {})
+def _message(details: ErrorDetails, path: KeyPath, model: type[BaseModel]) -> str:
+    """Describe what is wrong with a setting in terms of YAML instead of Python."""
+    value, context = details.get("input"), details.get("ctx", {})
     shown = json.dumps(value, default=str)
-    got = f"got {shown if len(shown) < LONG else f'{shown[:LONG]}...'}"
-    match kind:
+    got = f"got {shown if len(shown) < MAX_SHOWN else f'{shown[:MAX_SHOWN]}...'}"
+    match details["type"]:
         case "extra_forbidden":
-            return _unknown_key(place, model)
+            return _unknown_key(path, model)
         case "missing":
             return "this key is missing; add it"
         case "union_tag_invalid":
-            return f"kind must be one of {facts['expected_tags']}, got {facts['tag']!r}"
+            return f"kind must be one of {context['expected_tags']}, got {context['tag']!r}"
         case "union_tag_not_found":
             return "kind is missing; add it (for example kind: fixed)"
         case "literal_error":
-            return f"must be {facts['expected']}, {got}"
+            return f"must be {context['expected']}, {got}"
         case "value_error":
-            return str(facts["error"])
+            return str(context["error"])
         case "int_type" | "int_from_float" | "int_parsing":
             return f"must be an integer, {got}"
         case "float_type":
@@ -142,61 +141,61 @@ def _words(fault: ErrorDetails, place: KeyPath, model: type[BaseModel]) -> str:
         case "bool_type":
             return f"must be true or false, {got}"
         case "string_type" | "path_type" if isinstance(value, bool | int | float | date):
-            dotted = ".".join(map(str, place))
+            dotted = ".".join(map(str, path))
             return (
-                f"must be a text, {got}; put it in quotes, which a shell must pass on: "
-                f'{place[-1]}: "..." in a file, --set \'{dotted}="..."\' on the command line'
+                f"must be a string, {got}; put it in quotes, which a shell must pass on: "
+                f'{path[-1]}: "..." in a file, --set \'{dotted}="..."\' on the command line'
             )
         case "string_type" | "path_type":
-            return f"must be a text, {got}"
+            return f"must be a string, {got}"
         case "model_type" | "model_attributes_type":
             return f"must be a mapping of keys, {got}"
         case "tuple_type":
             return f"must be a list, {got}"
         case _:
-            rule = fault["msg"].replace("Input should be", "must be").replace("should", "must")
+            rule = details["msg"].replace("Input should be", "must be").replace("should", "must")
             return f"{rule}, {got}"
 
 
-def _unknown_key(place: KeyPath, model: type[BaseModel]) -> str:
-    known = _fields(place[:-1], model)
-    if place[-1] in known:
+def _unknown_key(path: KeyPath, model: type[BaseModel]) -> str:
+    allowed = _allowed_keys(path[:-1], model)
+    if path[-1] in allowed:
         return "this key belongs to another kind than the one given; remove it or change kind"
-    if (new := RENAMED.get(str(place[-1]))) in known:
+    if (new := RENAMED.get(str(path[-1]))) in allowed:
         return f"this key was renamed; write {new}"
-    close = _meant(str(place[-1]), known, model)
-    hint = f"; did you mean {join_some(close)}?" if close else ""
-    return f"unknown key; allowed here: {', '.join(known)}{hint}"
+    suggestions = _suggestions(str(path[-1]), allowed, model)
+    hint = f"; did you mean {join_some(suggestions)}?" if suggestions else ""
+    return f"unknown key; allowed here: {', '.join(allowed)}{hint}"
 
 
-def _meant(key: str, known: Sequence[str], model: type[BaseModel]) -> list[str]:
-    """What an unknown key may mean: by its usual name, here or elsewhere, or by its spelling."""
-    usual = ALIASES.get(key.lower(), key)
-    if usual in known:
-        return [usual]
-    paths = list(dict.fromkeys(_paths(model)))
-    elsewhere = [path for path in paths if path.rpartition(".")[2] == usual]
+def _suggestions(key: str, allowed: Sequence[str], model: type[BaseModel]) -> list[str]:
+    """Suggest settings for an unknown key: by alias, here or in other sections, or by spelling."""
+    name = ALIASES.get(key.lower(), key)
+    if name in allowed:
+        return [name]
+    paths = list(dict.fromkeys(_dotted_paths(model)))
+    elsewhere = [path for path in paths if path.rpartition(".")[2] == name]
     if elsewhere:
         return elsewhere
     leaves = [path.rpartition(".")[2] for path in paths]
-    similar = difflib.get_close_matches(key, [*known, *leaves], n=1)
-    here = [name for name in similar if name in known]
+    similar = difflib.get_close_matches(key, [*allowed, *leaves], n=1)
+    here = [leaf for leaf in similar if leaf in allowed]
     return here or [path for path, leaf in zip(paths, leaves, strict=True) if leaf in similar]
 
 
-def _paths(model: type[BaseModel], above: str = "") -> Iterator[str]:
-    """Dotted paths of all settings, of all members of unions; of lists, of the first item."""
+def _dotted_paths(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """Yield the dotted paths of all settings: of all union members, and of first list items."""
     for name, field in model.model_fields.items():
-        yield f"{above}{name}"
+        yield f"{prefix}{name}"
         item = ".0" if "tuple" in str(field.annotation) else ""
-        for inner in _models(field.annotation):
-            yield from _paths(inner, f"{above}{name}{item}.")
+        for section in _models(field.annotation):
+            yield from _dotted_paths(section, f"{prefix}{name}{item}.")
 
 
-def _fields(place: KeyPath, root: type[BaseModel]) -> list[str]:
-    """Names of the keys allowed at a place of the tree, of all members of a union."""
+def _allowed_keys(path: KeyPath, root: type[BaseModel]) -> list[str]:
+    """List the keys that are allowed below a key path, of all members of a union."""
     models: list[Any] = [root]
-    for part in place:
+    for part in path:
         annotations = [
             model.model_fields[part].annotation
             for model in models
@@ -208,6 +207,7 @@ def _fields(place: KeyPath, root: type[BaseModel]) -> list[str]:
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:
+    """List the models in a type annotation, such as the members of a union."""
     if get_origin(annotation) is None and isinstance(annotation, type):
         return [annotation] if issubclass(annotation, BaseModel) else []
     return [model for argument in get_args(annotation) for model in _models(argument)]

@@ -1,67 +1,71 @@
-"""``--set a.b=c``: changing one value of a configuration from the command line."""
+"""``--set a.b=c``: overrides of single settings on the command line."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from reid_gen.config.tree import DEEPEST, KeyPath, parse_yaml
+from reid_gen.config.tree import MAX_DEPTH, KeyPath, parse_yaml
 from reid_gen.errors import UserError
 
-LONG = 200
-"""Characters of an override that a message shows."""
+MAX_SHOWN = 200
+"""Characters of an override that an error message shows."""
 
 
 def apply_overrides(tree: dict[str, Any], overrides: Sequence[str]) -> dict[KeyPath, str]:
     """Set values in a tree of plain mappings and lists.
 
     Args:
-        tree: Changed in place.
-        overrides: Each ``dotted.path=value``; the value is read as YAML, list items by number.
+        tree: Tree of settings, changed in place.
+        overrides: ``dotted.path=value`` each; the value is parsed as YAML, list items are
+            addressed by index.
 
     Returns:
-        For each path that was set, the override that did it.
+        Key path of each value that was set -> the ``--set`` option that set it, for messages.
 
     Raises:
-        UserError: If there is no ``=``, the value is no YAML, or the path leads nowhere.
+        UserError: If there is no ``=``, the value is not valid YAML, or the path does not exist.
     """
     origins: dict[KeyPath, str] = {}
-    for text in overrides:
-        dotted, equals, value = text.partition("=")
+    for override in overrides:
+        dotted, equals, value = override.partition("=")
         if not equals or not dotted:
-            raise UserError(f"--set {text}: write it as key.path=value")
-        origin = f"--set {text if len(text) < LONG else f'{text[:LONG]}...'}"
-        origins[_set(tree, dotted.split("."), _parsed(value, origin), text)] = origin
+            raise UserError(f"--set {override}: write it as key.path=value")
+        shortened = override if len(override) < MAX_SHOWN else f"{override[:MAX_SHOWN]}..."
+        origin = f"--set {shortened}"
+        origins[_set_value(tree, dotted.split("."), _parse(value, origin), override)] = origin
     return origins
 
 
-def _parsed(value: str, origin: str) -> Any:
+def _parse(value: str, origin: str) -> Any:
     return parse_yaml(value, lambda line: origin)[0]
 
 
-def _set(tree: Any, words: list[str], value: Any, text: str) -> KeyPath:
-    if len(words) > DEEPEST:
-        raise UserError(f"--set {text[:80]}...: a path of {len(words)} keys leads to no setting")
+def _set_value(tree: Any, keys: list[str], value: Any, override: str) -> KeyPath:
+    if len(keys) > MAX_DEPTH:
+        raise UserError(
+            f"--set {override[:80]}...: a path has at most {MAX_DEPTH} keys, got {len(keys)}"
+        )
     path: list[str | int] = []
-    place = tree
-    for depth, word in enumerate(words):
-        key: str | int = word
-        if isinstance(place, list):
-            if word not in map(str, range(len(place))):
+    node = tree
+    for depth, name in enumerate(keys):
+        key: str | int = name
+        if isinstance(node, list):
+            if name not in map(str, range(len(node))):
                 raise UserError(
-                    f"--set {text}: {'.'.join(words[:depth])} is a list of {len(place)}; "
-                    f"give a number from 0 to {len(place) - 1} instead of {word!r}"
+                    f"--set {override}: {'.'.join(keys[:depth])} is a list of {len(node)}; "
+                    f"give a number from 0 to {len(node) - 1} instead of {name!r}"
                 )
-            key = int(word)
-        elif not isinstance(place, dict):
+            key = int(name)
+        elif not isinstance(node, dict):
             raise UserError(
-                f"--set {text}: {'.'.join(words[:depth])} is the value {place!r} and holds no keys"
+                f"--set {override}: {'.'.join(keys[:depth])} is the value {node!r} and has no keys"
             )
         path.append(key)
-        if depth == len(words) - 1:
-            place[key] = value
-        elif isinstance(place, dict):
-            place = place.setdefault(key, {})
+        if depth == len(keys) - 1:
+            node[key] = value
+        elif isinstance(node, dict):
+            node = node.setdefault(key, {})
         else:
-            place = place[key]
+            node = node[key]
     return tuple(path)

@@ -1,4 +1,4 @@
-"""Settings that bear another name now."""
+"""Settings that were renamed."""
 
 from __future__ import annotations
 
@@ -22,4 +22,4 @@ RENAMED = {
     "until": "control_end",
     "weigh": "weight_by_identity",
 }
-"""Old key -> new key, in the same section; an old one gets an error that names the new one."""
+"""Old key -> new key in the same section; the error for an old key names the new one."""

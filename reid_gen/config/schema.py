@@ -1,4 +1,4 @@
-"""What a configuration file may say: frozen models, defaults, allowed values."""
+"""Schema of an experiment's configuration file: frozen models, defaults and allowed values."""
 
 from __future__ import annotations
 
@@ -9,14 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from reid_gen.choices import (
-    DatasetName,
-    LabelledDatasetName,
-    OptimizerName,
-    PoolingName,
-    Precision,
-    RasteriserName,
-)
+from reid_gen.choices import DatasetName, PoolingName, Precision, RasteriserName
 from reid_gen.config.clustering import Clustering
 from reid_gen.config.consistency import contradictions
 from reid_gen.config.generators import MeshGan, PixelDiffusion, Stored
@@ -24,220 +17,96 @@ from reid_gen.config.section import (
     Batch,
     Channels,
     Count,
-    CountOrZero,
     Momentum,
     NormBatch,
-    NotNegative,
-    Positive,
     Section,
     Seed,
-    Share,
     Side,
     Threads,
 )
+from reid_gen.config.stages import Augment, Loss, Pose, Sampler, Source, Stage
 
 
 class Data(Section):
-    """Which images, at which size."""
+    """Data set that is trained on and evaluated, and its image size."""
 
     name: DatasetName
+    """Name of the data set."""
     root: Annotated[Path, Field(strict=False)]
+    """Folder that holds the data set."""
     height: Annotated[Side, Field(ge=32)] = 256
+    """Image height in pixels."""
     width: Side = 128
+    """Image width in pixels."""
     workers: Threads = 4
+    """Image decoding threads."""
 
 
 class Encoder(Section):
-    """The identity encoder."""
+    """Identity encoder."""
 
     backbone: str
+    """Name of the backbone, such as ``resnet50``."""
     weights: str | None = None
-    """``imagenet`` for the backbone's public weights, ``rendered`` for resnet10t's built-in ones,
-    a .safetensors or .pth file, or null."""
+    """Initial weights: ``imagenet`` for the backbone's public weights, ``rendered`` for the
+    built-in weights of resnet10t, a .safetensors or .pth file, or null for random ones."""
     pooling: PoolingName = "gem"
-    """``token`` is a transformer's class token."""
+    """Pooling of the feature map; ``token`` takes a transformer's class token."""
     last_stride: Literal[1, 2] | None = 1
-    """1 keeps a finer map in convolutional backbones; null for transformers."""
+    """Stride of the last stage of a CNN; 1 keeps a larger feature map. null for transformers."""
     ghost_batch: NormBatch | None = 64
-    """Images per batch-norm group in training; null takes the whole batch."""
+    """Images per ghost batch of batch norm in training; null normalises the whole batch."""
     precision: Precision = "bf16"
+    """Compute precision of the encoder."""
     embedding: Channels | None = None
-    """Length that a linear layer brings features to before the neck (GCL: 512); null has none."""
+    """Output dimensions of a linear layer before the neck (GCL: 512); null has no such layer."""
     pose_token: bool = False
-    """True gives a transformer one more token, which the pose head reads (GenPoCCL, whose re-ID
-    feature is the class token: ``pooling: token``)."""
-
-
-class Augment(Section):
-    """Random changes of a training image."""
-
-    flip: Share = 0.5
-    pad: Annotated[int, Field(ge=0, le=512)] = 10
-    erase: Share = 0.5
-
-
-class Sampler(Section):
-    """P x K: ``batch`` images, of which ``instances`` share a pseudo label."""
-
-    batch: NormBatch = 256
-    """At least 2, because one image has no batch statistics."""
-    instances: Batch | None = 16
-    """null draws clustered images plainly, as GCL's release does."""
-    camera_aware: bool = False
-
-    @model_validator(mode="after")
-    def _whole_identities(self) -> Sampler:
-        if self.instances is not None and self.batch % self.instances:
-            raise ValueError(f"batch {self.batch} must be a multiple of instances {self.instances}")
-        return self
+    """Whether a transformer gets a learned token for the pose head (GenPoCCL, whose re-ID feature
+    is the class token: ``pooling: token``)."""
 
 
 class Memory(Section):
-    """Share of the old value that an update keeps."""
+    """Momenta of the memory bank: the share of the old value that an update keeps, in [0, 1)."""
 
     instance_momentum: Momentum = 0.2
+    """Momentum of the rows of images."""
     prototype_momentum: Momentum = 0.1
+    """Momentum of cluster prototypes."""
     proxy_momentum: Momentum = 0.2
-
-
-class Weights(Section):
-    """Weight of each contrastive term; a term of weight 0 is not computed."""
-
-    prototype: NotNegative = 1.0
-    hard_prototype: NotNegative = 0.0
-    """Of HHCL, which weighs ``prototype`` and this by half each."""
-    weak_view: NotNegative = 0.0
-    """A second pass over the images of a step, neither cropped nor erased, which costs as much."""
-    camera_proxy: NotNegative = 0.0
-    """Of CAP (0.5 there): an image against the proxies of its cluster in all cameras."""
-    instance: NotNegative = 0.0
-    view_prototype: NotNegative = 0.0
-    view_align: NotNegative = 0.0
-    """Draws views to their images and pushes nothing away; safe where identity is in doubt."""
-    view_instance: NotNegative = 0.0
-    view_cluster: NotNegative = 0.0
-    real_cluster: NotNegative = 0.0
-    mixup: NotNegative = 0.0
-    """Of GCL+; needs ``generator.mixup_alpha``."""
-
-
-class Pairs(Section):
-    """GCL's three pair terms: ``view_instance``, ``view_cluster``, ``real_cluster``."""
-
-    negatives: Count | None = None
-    """Random rows of other labels per image; null takes all."""
-    positive_from_batch: bool = True
-    """False: a view's own positive is the image's row of the bank (release)."""
-    own_negatives: bool = True
-    """False: the real image borrows the negatives of its view (release)."""
-
-
-class Loss(Section):
-    """The contrastive head."""
-
-    temperature: Positive = 0.05
-    weights: Weights = Weights()
-    pairs: Pairs = Pairs()
-    proxy_negatives: Count = 50
-    """Hardest proxies of other clusters that ``camera_proxy`` pushes an image from."""
-
-
-class PoseWeights(Section):
-    """Weight of each term of pre-training on poses."""
-
-    pose: NotNegative = 1.0
-    """L_mp: pictures of one group against all others."""
-    align: NotNegative = 0.0
-    """L_align: two changed views of one picture, by the re-ID feature."""
-    rebuild: NotNegative = 0.0
-    """L_rec: what was hidden of a picture."""
+    """Momentum of camera proxies."""
 
 
 class Body(Section):
-    """How bodies are drawn, in training and for views."""
+    """Rendering of bodies, in training and for generated views."""
 
     rasteriser: RasteriserName = "numba"
-
-
-class Pose(Section):
-    """Pre-training on groups of pictures that share a pose (GenPoCCL), for stages that train it."""
-
-    groups: Annotated[Path, Field(strict=False)]
-    """Folder that `reid-gen generate` or `reid-gen data groups` made."""
-    batch: Batch = 64
-    instances: Annotated[Batch, Field(ge=2)] = 4
-    """Pictures of a group in a batch."""
-    hidden: Channels = 1024
-    """Of the pose head, whose feature has length ``size``."""
-    size: Channels = 128
-    weights: PoseWeights = PoseWeights()
-    temperature: Positive = 0.1
-    align_temperature: Positive = 0.2
-    mask: Share = 0.5
-    """Share of patches that are hidden where ``weights.rebuild`` is above 0."""
-
-    @model_validator(mode="after")
-    def _whole_groups(self) -> Pose:
-        if self.batch % self.instances:
-            raise ValueError(f"batch {self.batch} must be a multiple of instances {self.instances}")
-        if not any(self.weights.model_dump().values()):
-            raise ValueError("at least one of pose.weights must be above 0")
-        return self
-
-
-class Source(Section):
-    """A data set with labels, for stages with ``labels: source``."""
-
-    name: LabelledDatasetName
-    root: Annotated[Path, Field(strict=False)]
-
-
-class Stage(Section):
-    """One part of the training: how long, and at which learning rates."""
-
-    name: str
-    epochs: Count
-    iterations: Count | None = 400
-    """Steps per epoch; null passes once over the images that may be drawn."""
-    trains: Annotated[
-        tuple[Literal["identity", "generator", "pose"], ...], Field(min_length=1, strict=False)
-    ] = ("identity",)
-    """``pose`` trains the encoder with a pose head, on the groups under ``pose``, and alone."""
-    labels: Literal["clusters", "source"] = "clusters"
-    """``source`` learns from the true labels of the data set under ``source``."""
-    views: bool = False
-    """Contrast views of a generator that does not learn in this stage."""
-    learning_rate: Positive = 3.5e-4
-    weight_decay: NotNegative = 5e-4
-    warmup_epochs: CountOrZero = 0
-    decay_every: Count | None = 20
-    """Epochs after which the learning rate is multiplied by 0.1; null never does."""
-    generator_learning_rate: Positive = 1e-4
-    optimizer: OptimizerName = "adam"
-    """Of the identity encoder; ``sgd`` has Nesterov momentum 0.9."""
-    augment: Augment | None = None
-    """This and the next three replace the run's own for this stage; null keeps those."""
-    sampler: Sampler | None = None
-    clustering: Clustering | None = None
-    loss: Loss | None = None
+    """Rasteriser: ``numba`` is fast on a CPU, ``torch`` runs on a GPU too, ``pytorch3d`` is
+    PyTorch3D's (docs/bodies.md)."""
 
 
 class Evaluation(Section):
-    """What is measured on query and gallery."""
+    """Evaluation on query and gallery."""
 
     every: Count | None = None
-    """Epochs between evaluations for display; null evaluates only before and after training."""
+    """Epochs between evaluations; null evaluates before and after training only. The results are
+    logged and never influence training."""
     batch: Batch = 256
+    """Images per forward pass."""
     flip: bool = False
+    """Whether features are averaged with those of the horizontally flipped image."""
     rerank: bool = False
+    """Whether results with k-reciprocal re-ranking are computed too."""
 
 
 class Config(Section):
-    """One experiment, complete."""
+    """Configuration of one experiment."""
 
     name: str
+    """Name of the run folder."""
     seed: Seed = 1
+    """Random seed."""
     runs: Annotated[Path, Field(strict=False)] = Path("runs")
+    """Folder in which the run folder is created."""
     data: Data
     encoder: Encoder
     augment: Augment = Augment()
@@ -248,26 +117,30 @@ class Config(Section):
     generator: Annotated[MeshGan | PixelDiffusion | Stored | None, Field(discriminator="kind")] = (
         None
     )
+    """Generator of views; null trains without views."""
     body: Body = Body()
     pose: Pose | None = None
+    """Pose pre-training; null has none."""
     source: Source | None = None
+    """Labelled source data set; null has none."""
     start_from: Annotated[Path | None, Field(strict=False)] = None
-    """A run whose weights this one starts with."""
+    """Run folder or checkpoint that the networks are initialised from (warm start)."""
     stages: Annotated[tuple[Stage, ...], Field(min_length=1, strict=False)]
+    """Stages of the training, in order."""
     evaluation: Evaluation = Evaluation()
 
     @field_validator("name")
     @classmethod
-    def _folder(cls, name: str) -> str:
+    def _check_name(cls, name: str) -> str:
         if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]*", name):
             raise ValueError(
-                "must be the name of a new folder below runs: letters, digits, _, - and, but not "
-                f"at the beginning, dots; got {json.dumps(name)}"
+                "must be the name of a new folder in runs: letters, digits, _, - and dots, the "
+                f"first no dot; got {json.dumps(name)}"
             )
         return name
 
     @model_validator(mode="after")
-    def _parts_fit(self) -> Config:
-        if faults := list(contradictions(self)):
-            raise ValueError("\n  ".join(faults))
+    def _check_consistency(self) -> Config:
+        if messages := list(contradictions(self)):
+            raise ValueError("\n  ".join(messages))
         return self

@@ -1,4 +1,4 @@
-"""What every section of a configuration has in common, and kinds of numbers with their ranges."""
+"""Base class of all sections of a configuration, and number types with their ranges."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from reid_gen import limits
 
 
-def _within(least: float, most: float) -> Any:
-    return Field(ge=least, le=most)
+def _within(minimum: float, maximum: float) -> Any:
+    return Field(ge=minimum, le=maximum)
 
 
-"""What draws bodies: fast on a CPU; on a GPU too; the same by another library (docs/bodies.md)."""
-Share = Annotated[float, _within(0, 1)]
+Fraction = Annotated[float, _within(0, 1)]
+"""Share, probability or score in [0, 1]."""
 Positive = Annotated[float, Field(gt=0, le=1e6)]
 NotNegative = Annotated[float, _within(0, 1e6)]
 Momentum = Annotated[float, Field(ge=0, lt=1)]
@@ -23,17 +23,18 @@ Count = Annotated[int, _within(*limits.COUNT)]
 CountOrZero = Annotated[int, _within(0, limits.COUNT[1])]
 Batch = Annotated[int, _within(*limits.BATCH)]
 NormBatch = Annotated[int, _within(2, limits.BATCH[1])]
-"""Images that batch norm takes together; one has no variance."""
+"""Images that are batch-normalised together; a single image has no variance."""
 Threads = Annotated[int, _within(*limits.THREADS)]
 Neighbours = Annotated[int, _within(*limits.NEIGHBOURS)]
 Side = Annotated[int, _within(*limits.SIDE)]
+"""Image height or width in pixels."""
 Channels = Annotated[int, _within(1, 8_192)]
-"""Of a layer, or numbers in a feature."""
+"""Channels of a layer, or dimensions of a feature."""
 Depth = Annotated[int, _within(1, 64)]
-"""Layers, blocks or scales, one after the other."""
+"""Number of consecutive layers, blocks or scales."""
 
 
 class Section(BaseModel):
-    """Base of all sections: immutable, no unknown keys, no silent conversion, no nan."""
+    """Base of all sections: immutable, without unknown keys, implicit conversion or NaN."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)

@@ -1,4 +1,4 @@
-"""Settings that contradict each other, or that would silently train nothing, are refused."""
+"""Contradictory settings, and settings that would silently train nothing."""
 
 import pytest
 
@@ -27,15 +27,15 @@ def gan(settings=""):
 
 
 @pytest.fixture
-def faults(tmp_path):
-    def faults(text):
+def error_of(tmp_path):
+    def error_of(text):
         file = tmp_path / "tiny.yaml"
         file.write_text(text)
         with pytest.raises(UserError) as error:
             load_config(file)
         return str(error.value)
 
-    return faults
+    return error_of
 
 
 @pytest.mark.parametrize(
@@ -55,17 +55,17 @@ def faults(tmp_path):
         pytest.param(
             config_text(JOINT, generator=gan(", train_batch: 1"), loss=VIEWS),
             "generator.train_batch: must be greater than or equal to 2, got 1",
-            id="generator learns from one image",
+            id="generator trained on one image",
         ),
         pytest.param(
             config_text(JOINT, generator=gan(", batch: 16, train_batch: 100"), loss=VIEWS),
             "generator.train_batch 100 must be at most generator.batch 16, the images of a step "
             "that get views",
-            id="generator learns from more than get views",
+            id="generator trained on more images than get views",
         ),
         pytest.param(
             config_text(JOINT, generator=gan()),
-            "stage joint draws views, but the weight of every view term is 0; set "
+            "stage joint generates views, but the weight of every view term is 0; set "
             "loss.weights.view_prototype above 0, or train the generator in a stage of its own",
             id="views without a weight",
         ),
@@ -76,21 +76,21 @@ def faults(tmp_path):
                 generator=gan(", mixup_alpha: 0.6"),
                 loss="loss: {weights: {mixup: 1.0}}\n",
             ),
-            "stage frozen draws views, but the weight of every view term is 0; set "
+            "stage frozen generates views, but the weight of every view term is 0; set "
             "loss.weights.view_prototype above 0, or train the generator in a stage of its own",
-            id="a frozen generator mixes nobody",
+            id="mixup with a frozen generator",
         ),
         pytest.param(
             config_text(IDENTITY, loss="loss: {weights: {prototype: 0}}\n"),
-            "stage identity: the encoder would learn nothing, because the weight of every term "
-            "that applies is 0; set loss.weights.prototype above 0",
+            "stage identity: the encoder would not be trained, because the weight of every "
+            "applicable term is 0; set loss.weights.prototype above 0",
             id="encoder without a term",
         ),
         pytest.param(
             config_text("{name: one, epochs: 1, loss: {weights: {prototype: 0}}}"),
-            "stage one: the encoder would learn nothing, because the weight of every term that "
-            "applies is 0; set loss.weights.prototype above 0",
-            id="a stage's own loss",
+            "stage one: the encoder would not be trained, because the weight of every applicable "
+            "term is 0; set loss.weights.prototype above 0",
+            id="loss of a stage without a term",
         ),
         pytest.param(
             config_text(
@@ -99,13 +99,13 @@ def faults(tmp_path):
                     ", weights: {image: 0, cycle: 0, feature: 0, adversarial: 0}",
                 ),
             ),
-            "the generator would learn nothing: set one of generator.weights image, cycle, "
+            "the generator would not be trained: set one of generator.weights image, cycle, "
             "feature, adversarial above 0",
             id="GAN without a term",
         ),
         pytest.param(
             config_text(GENERATOR, generator=gan(", weights: {fake: 0, real: 0}")),
-            "the discriminator would learn nothing: set generator.weights.fake and real above 0, "
+            "the discriminator would not be trained: set generator.weights.fake and real above 0, "
             "or adversarial to 0",
             id="discriminator without a term",
         ),
@@ -113,13 +113,13 @@ def faults(tmp_path):
             config_text(
                 GENERATOR, generator="pixel_diffusion, bodies: bodies, weights: {noise: 0}"
             ),
-            "the generator would learn nothing: set generator.weights.noise above 0",
+            "the generator would not be trained: set generator.weights.noise above 0",
             id="diffusion without its term",
         ),
         pytest.param(
             config_text(FROZEN, GENERATOR, generator=gan(), loss=VIEWS),
-            "stage frozen would contrast views of a generator that no stage before has trained; "
-            "train it first, or set start_from to a run that did",
+            "stage frozen would contrast views of a generator that no earlier stage trains; train "
+            "it first, or set start_from to a run that did",
             id="views of an untrained generator",
         ),
         pytest.param(
@@ -128,8 +128,8 @@ def faults(tmp_path):
                 generator=gan(),
                 loss=VIEWS,
             ),
-            "stage both: views: true is for a generator that does not learn in the stage, and "
-            "trains names it; remove views",
+            "stage both: views: true is for a generator that is frozen in the stage, but trains "
+            "lists it; remove views",
             id="views and training at once",
         ),
         pytest.param(
@@ -145,22 +145,22 @@ def faults(tmp_path):
                 more="source: {name: market1501, root: data}\n",
             ),
             "stage generator: labels: source needs trains: [identity]",
-            id="a generator has no use for labels",
+            id="labels for a generator",
         ),
     ],
 )
-def test_settings_that_train_nothing_are_refused(faults, text, message):
-    assert message in faults(text)
+def test_config_refuses_settings_that_train_nothing(error_of, text, message):
+    assert message in error_of(text)
 
 
-def test_contradictions_are_listed_all_at_once(faults):
+def test_contradictions_are_reported_all_at_once(error_of):
     text = config_text(FROZEN, JOINT, generator=gan(", batch: 2, train_batch: 3"))
-    lines = faults(text).splitlines()
+    lines = error_of(text).splitlines()
     assert [line.strip().split(" ")[0] for line in lines][1:] == ["stage", "stage", "stage"]
     assert "generator.train_batch 3 must be at most" in lines[0]
 
 
-def test_start_from_counts_as_a_trained_generator(tmp_path):
+def test_config_takes_start_from_as_a_trained_generator(tmp_path):
     file = tmp_path / "tiny.yaml"
     file.write_text(config_text(FROZEN, generator=gan(), loss=VIEWS, more="start_from: runs/a\n"))
     assert load_config(file).stages[0].views

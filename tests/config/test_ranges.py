@@ -1,4 +1,4 @@
-"""Every number that a configuration file may give has a range, and nan is in none."""
+"""Ranges of the numbers in configuration files; none contains NaN."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -11,24 +11,24 @@ from reid_gen.config.schema import Config
 from reid_gen.config.section import Section
 from reid_gen.errors import UserError
 
-LEAST, MOST = {"minimum", "exclusiveMinimum"}, {"maximum", "exclusiveMaximum"}
+MINIMUM, MAXIMUM = {"minimum", "exclusiveMinimum"}, {"maximum", "exclusiveMaximum"}
 
 
-def numbers(node: Any, place: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every number in a JSON schema, with its place."""
+def numbers(node: Any, path: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield every number in a JSON schema with its path."""
     if isinstance(node, list):
         node = dict(enumerate(node))
     if isinstance(node, dict):
         if node.get("type") in ("integer", "number"):
-            yield place, node
+            yield path, node
         for key, value in node.items():
-            yield from numbers(value, f"{place}.{key}")
+            yield from numbers(value, f"{path}.{key}")
 
 
 NUMBERS = {
-    place: number
+    path: number
     for model in (Config, Groups)
-    for place, number in numbers(model.model_json_schema(), model.__name__)
+    for path, number in numbers(model.model_json_schema(), model.__name__)
 }
 
 
@@ -38,15 +38,17 @@ def sections(base: type[Section] = Section) -> Iterator[type[Section]]:
         yield from sections(section)
 
 
-@pytest.mark.parametrize("place", NUMBERS)
-def test_number_in_settings_has_least_and_most(place):
-    number = NUMBERS[place]
-    assert "enum" in number or (LEAST & set(number) and MOST & set(number))
+@pytest.mark.parametrize("path", NUMBERS)
+def test_number_in_settings_has_minimum_and_maximum(path):
+    number = NUMBERS[path]
+    assert "enum" in number or (MINIMUM & set(number) and MAXIMUM & set(number))
 
 
 def test_section_refuses_nan_and_infinity():
     assert len(list(sections())) > 20
-    assert not [each for each in sections() if each.model_config["allow_inf_nan"] is not False]
+    assert not [
+        section for section in sections() if section.model_config["allow_inf_nan"] is not False
+    ]
 
 
 CONFIG = """\

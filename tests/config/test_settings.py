@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from reid_gen.config.dump import dump_config
-from reid_gen.config.load import given_places, load_config, load_settings
+from reid_gen.config.load import explicit_keys, load_config, load_settings
 from reid_gen.config.pipelines import Groups
 from reid_gen.errors import UserError
 from reid_gen.generators.stable_diffusion.prompts import read_prompts
@@ -35,28 +35,28 @@ def write(tmp_path):
     return write
 
 
-def faults(file, *overrides):
+def errors_of(file, *overrides):
     with pytest.raises(UserError) as error:
         load_config(file, overrides)
     return str(error.value).replace(f"{file}", "FILE").splitlines()
 
 
 @pytest.mark.parametrize("file", CONFIGS, ids=lambda file: file.stem)
-def test_a_shipped_file_survives_being_written_out_and_read_again(file, tmp_path):
+def test_dump_config_of_shipped_file_is_read_back_equal(file, tmp_path):
     settings = load_config(file)
     copy = tmp_path / "copy.yaml"
     copy.write_text(dump_config(settings))
     assert load_config(copy) == settings
 
 
-def test_defaults_are_marked_and_given_values_are_not(write):
-    shown = dump_config(load_config(write()), given_places(write())).splitlines()
-    lines = {line.split(":")[0].strip(): line for line in shown}
+def test_dump_config_marks_defaults(write):
+    text = dump_config(load_config(write()), explicit_keys(write()))
+    lines = {line.split(":")[0].strip(): line for line in text.splitlines()}
     assert lines["instances"].endswith("instances: 4")
     assert lines["temperature"].endswith("# default")
 
 
-def test_numbers_in_scientific_notation_are_numbers(write):
+def test_load_config_reads_scientific_notation_as_numbers(write):
     settings = load_config(write("epochs: 2", "epochs: 2\n    learning_rate: 3e-4"))
     assert settings.stages[0].learning_rate == 3e-4
 
@@ -87,7 +87,8 @@ def test_numbers_in_scientific_notation_are_numbers(write):
         (
             "clustering:",
             "body: {rasteriser: torch}\nclustering:",
-            "FILE: body.rasteriser needs a generator that draws bodies; leave it out",
+            "FILE: body.rasteriser has no effect without a generator that renders bodies; leave it "
+            "out",
         ),
         (
             "clustering:",
@@ -145,31 +146,32 @@ def test_numbers_in_scientific_notation_are_numbers(write):
         ("name: tiny", "name: a/b", None),
     ],
 )
-def test_a_fault_is_one_line_with_its_place(write, old, new, message):
-    found = faults(write(old, new))
-    assert len(found) == 1
+def test_load_config_reports_an_error_in_one_line(write, old, new, message):
+    errors = errors_of(write(old, new))
+    assert len(errors) == 1
     if message is None:
-        assert found[0].startswith("FILE:1: name: ")
+        assert errors[0].startswith("FILE:1: name: ")
     else:
-        assert found == [message]
+        assert errors == [message]
 
 
-def test_all_faults_are_reported_at_once(write):
+def test_load_config_reports_all_errors_at_once(write):
     file = write("batch: 16", "batch: yes please")
     file.write_text(file.read_text().replace("epochs: 2", "epochs: no"))
-    assert [line.split(": ")[1] for line in faults(file)] == ["sampler.batch", "stages.0.epochs"]
+    keys = [line.split(": ")[1] for line in errors_of(file)]
+    assert keys == ["sampler.batch", "stages.0.epochs"]
 
 
-def test_a_file_that_is_missing_or_no_mapping_or_no_yaml_is_named(write, tmp_path):
-    assert faults(tmp_path / "no.yaml")[0].startswith("FILE: cannot be read as a configuration")
+def test_load_config_names_a_file_that_is_no_configuration(write, tmp_path):
+    assert errors_of(tmp_path / "no.yaml")[0].startswith("FILE: cannot be read as a configuration")
     file = write()
     file.write_text("- a\n")
-    assert faults(file) == ["FILE:1: a mapping of settings is wanted, such as 'name: my_run'"]
+    assert errors_of(file) == ["FILE:1: must be a mapping of settings, such as 'name: my_run'"]
     file.write_text("name: [a\n")
-    assert faults(file)[0].startswith("FILE:2: this is no YAML: ")
+    assert errors_of(file)[0].startswith("FILE:2: invalid YAML: ")
 
 
-def test_overrides_win_and_reach_into_lists(write):
+def test_overrides_take_precedence_and_index_lists(write):
     settings = load_config(
         write(), ["sampler.batch=32", "stages.0.epochs=7", "encoder.weights=null"]
     )
@@ -182,8 +184,8 @@ def test_overrides_win_and_reach_into_lists(write):
     [
         ("sampler.batch", "--set sampler.batch: write it as key.path=value"),
         ("stages.3.epochs=1", "--set stages.3.epochs=1: stages is a list of 1; "),
-        ("name.x=1", "--set name.x=1: name is the value 'tiny' and holds no keys"),
-        ("sampler.batch=[", "--set sampler.batch=[: this is no YAML: "),
+        ("name.x=1", "--set name.x=1: name is the value 'tiny' and has no keys"),
+        ("sampler.batch=[", "--set sampler.batch=[: invalid YAML: "),
         (
             "sampler.batch=abc",
             '--set sampler.batch=abc: sampler.batch: must be an integer, got "abc"',
@@ -195,21 +197,21 @@ def test_overrides_win_and_reach_into_lists(write):
         ),
     ],
 )
-def test_a_faulty_override_is_named(write, override, message):
-    assert faults(write(), override)[0].startswith(message)
+def test_load_config_names_an_invalid_override(write, override, message):
+    assert errors_of(write(), override)[0].startswith(message)
 
 
 PIPELINES = sorted((Path(__file__).parents[2] / "configs" / "pipelines").glob("*.yaml"))
 
 
 @pytest.mark.parametrize("file", PIPELINES, ids=lambda file: file.stem)
-def test_every_pipeline_that_comes_with_the_program_is_valid(file):
+def test_shipped_pipeline_is_valid(file):
     settings = load_settings(file, Groups)
     assert settings.prompts is not None
     assert read_prompts(Path(__file__).parents[2] / settings.prompts)
 
 
-def test_an_unknown_key_of_a_pipeline_names_those_that_are_known(tmp_path):
+def test_unknown_pipeline_key_error_suggests_known_keys(tmp_path):
     text = PIPELINES[0].read_text().replace("  guidance:", "  guidence:")
     file = tmp_path / "bad.yaml"
     file.write_text(text)

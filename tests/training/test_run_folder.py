@@ -155,7 +155,7 @@ def test_start_run_that_fails_leaves_a_new_folder_of_its_name(config, tmp_path, 
 
 @pytest.mark.parametrize("name", [".", "..", ".hidden", "", "a/b", "../x", "a b", "ä", "a\\n"])
 def test_load_config_refuses_names_that_are_no_new_folder(config, name):
-    with pytest.raises(UserError, match="name: must be the name of a new folder below runs"):
+    with pytest.raises(UserError, match="name: must be the name of a new folder in runs"):
         load_config(config, [f'name="{name}"'])
 
 
