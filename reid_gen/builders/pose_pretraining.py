@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from reid_gen.config import schema
+from reid_gen.config import schema, stages
 from reid_gen.data.batch_sampler import BatchSampler
 from reid_gen.data.loaders import ImageLoader
 from reid_gen.data.positive_groups import load_groups
@@ -20,7 +20,7 @@ from reid_gen.types import Image, Int64Array
 
 
 def build_pretraining(
-    config: schema.Config, settings: schema.Pose, encoder: IdentityEncoder, fill: RGB
+    config: schema.Config, settings: stages.Pose, encoder: IdentityEncoder, fill: RGB
 ) -> tuple[Pretraining, TrainableNetwork]:
     """Groups, heads and how they are trained; and the heads with their optimiser.
 
@@ -43,7 +43,7 @@ def build_pretraining(
         PatchReconstructionHead(encoder.channels, (height // rows, width // columns)),
     ).to(device)
     pretraining = Pretraining(
-        pool=BatchSampler(
+        sampler=BatchSampler(
             loader=ImageLoader(images, height, width, config.data.workers),
             batch=settings.batch,
             instances=settings.instances,

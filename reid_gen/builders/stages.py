@@ -10,7 +10,7 @@ from typing_extensions import assert_never
 
 from reid_gen.builders.loaders import build_loader
 from reid_gen.cluster.pseudo_labels import EpsRule, FixedEps, PseudoLabels, ShareEps, pseudo_labels
-from reid_gen.config import clustering, generators, schema
+from reid_gen.config import clustering, generators, schema, stages
 from reid_gen.data.batch_sampler import BatchSampler
 from reid_gen.data.datasets import load_dataset, training_images
 from reid_gen.data.transforms import Augmentation
@@ -39,7 +39,7 @@ def build_stages(config: schema.Config, dataset: Dataset, fill: RGB) -> tuple[St
     return tuple(_stage(config, stage, datasets[stage.labels], fill) for stage in config.stages)
 
 
-def _stage(config: schema.Config, stage: schema.Stage, dataset: Dataset, fill: RGB) -> Stage:
+def _stage(config: schema.Config, stage: stages.Stage, dataset: Dataset, fill: RGB) -> Stage:
     sampler, loss = stage.sampler or config.sampler, stage.loss or config.loss
     labels = None
     if stage.labels == "source" and dataset.train_pids is not None:
@@ -57,7 +57,7 @@ def _stage(config: schema.Config, stage: schema.Stage, dataset: Dataset, fill: R
         weight_decay=stage.weight_decay,
         generator_learning_rate=stage.generator_learning_rate,
         optimizer=stage.optimizer,
-        pool=BatchSampler(
+        sampler=BatchSampler(
             loader=build_loader(config.data, dataset.train),
             batch=sampler.batch,
             instances=sampler.instances,
@@ -80,14 +80,14 @@ def _stage(config: schema.Config, stage: schema.Stage, dataset: Dataset, fill: R
     )
 
 
-def _augmentation(config: schema.Config, stage: schema.Stage, fill: RGB) -> Augmentation:
+def _augmentation(config: schema.Config, stage: stages.Stage, fill: RGB) -> Augmentation:
     settings = stage.augment or config.augment
     if "identity" not in stage.trains:  # a generator draws whole images, so it is trained on those
         return Augmentation(settings.flip, pad=0, erase=0.0, fill=fill)
     return Augmentation(settings.flip, settings.pad, settings.erase, fill)
 
 
-def _load_source(settings: schema.Source) -> Dataset:
+def _load_source(settings: stages.Source) -> Dataset:
     """Load the source data set, whose labels may be used."""
     dataset = load_dataset(settings.name, settings.root)
     training_images(dataset)

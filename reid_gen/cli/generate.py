@@ -86,12 +86,12 @@ def generate(
     _refuse_unused(source, maker, share, steps, check)
 
     from reid_gen.data.check_groups import check_groups
-    from reid_gen.data.positive_groups import load_groups, refuse_others
+    from reid_gen.data.positive_groups import check_no_other_files, load_groups
     from reid_gen.report.groups import groups_sheet
 
     results = Results(output)
     if source is not None and not check:
-        refuse_others(out)
+        check_no_other_files(out)
         share, seed = SHARE if share is None else share, SEED if seed is None else seed
         _make(source, out, maker or MAKER, members or MEMBERS, share, steps, seed, results)
     groups = load_groups(out)
@@ -103,7 +103,7 @@ def generate(
     check_groups(groups)
     _describe(groups, results)
     if sheet is not None:
-        count = groups.about["sources"]
+        count = groups.header["sources"]
         results.draw(groups_sheet(groups), sheet, f"some of {count:,} groups")
 
 
@@ -155,7 +155,7 @@ def _refuse_other(groups: Groups, source: Path | None, asked: Mapping[str, objec
     wanted = {name: value for name, value in asked.items() if value is not None}
     if source is not None:
         wanted["made_by"] = source.name if _is_pipeline(source) else _name(source)
-    there = groups.about
+    there = groups.header
     other = [
         f"{name} {there.get(name)} and not {value}"
         for name, value in wanted.items()
@@ -190,7 +190,7 @@ def _make(
 
     generate_groups(
         way, scorer, images, out,
-        members=members, seed=seed, card=card, progress=Terminal(),
+        members=members, seed=seed, provenance=card, progress=Terminal(),
     )  # fmt: skip
 
 
@@ -205,10 +205,12 @@ def _pipeline(file: Path) -> Job:
     from reid_gen.cli.settings import refuse_missing_paths
     from reid_gen.config.load import load_settings
     from reid_gen.config.pipelines import Groups as Settings
+    from reid_gen.extras import need
 
     settings = load_settings(file, Settings)
     refuse_missing_paths(settings)
 
+    need("Stable Diffusion", "transformers", "diffusers")
     from reid_gen.builders.stable_diffusion import build_groups, card_of
 
     return *build_groups(settings), {"made_by": file.name, **card_of(settings)}
@@ -219,28 +221,29 @@ def _drawn(run: Path, maker: str, share: float, steps: int | None, results: Resu
     from itertools import compress
 
     from reid_gen.body.table import load_table
-    from reid_gen.builders.generator import build_angles
-    from reid_gen.cli.views import open_run
+    from reid_gen.builders.saved_run import open_run
+    from reid_gen.builders.turned_maps import build_angles
     from reid_gen.data.datasets import load_dataset, training_images
     from reid_gen.files import content_digest
-    from reid_gen.models.checkpoint import WEIGHTS
+    from reid_gen.models.checkpoint import WEIGHTS_SUFFIX
     from reid_gen.positives.scores import Scorer, SilhouetteScorer
-    from reid_gen.positives.sources import Anchored, Turned
+    from reid_gen.positives.sources import AnchoredViews, TurnedViews
     from reid_gen.training.step import GENERATOR
 
-    checkpoint, config, settings, renderer = open_run(run, {"generator.steps": steps})
-    images = training_images(load_dataset(config.data.name, config.data.root))
+    saved = open_run(run, {"generator.steps": steps})
+    data, settings, renderer = saved.config.data, saved.generator, saved.renderer
+    images = training_images(load_dataset(data.name, data.root))
     file = settings.bodies / "train.npz"
     table = load_table(file)
-    trusted = table.trusts([image.key for image in images], settings.min_score)
+    trusted = table.confidence_mask([image.key for image in images], settings.min_score)
     chosen = list(compress(images, trusted))
     results.say(f"{len(images) - len(chosen)} of {len(images)} images have no body to trust")
     angles = build_angles(settings.angles)
-    way: PositiveSource = Turned(renderer, table, angles)
+    way: PositiveSource = TurnedViews(renderer, table, angles)
     if maker == "anchored":
-        way = Anchored(renderer, table, angles, share)
+        way = AnchoredViews(renderer, table, angles, share)
     judge = SilhouetteScorer(renderer.maps(table))
-    contents = {"bodies": file, "generator": checkpoint / f"{GENERATOR}{WEIGHTS}"}
+    contents = {"bodies": file, "generator": saved.checkpoint / f"{GENERATOR}{WEIGHTS_SUFFIX}"}
     digests = {name: content_digest(path) for name, path in contents.items()}
     card: dict[str, Any] = {"made_by": _name(run), "contents_sha256": digests}
     card |= {} if steps is None else {"steps": steps}
@@ -274,7 +277,7 @@ def _describe(groups: Groups, results: Results) -> None:
 
     from reid_gen.positives.generate import histogram
 
-    count = groups.about["sources"]
+    count = groups.header["sources"]
     results.say(f"{len(groups.members):,} images in {count:,} groups: {groups.folder}")
     means: dict[str, float | None] = {}
     for name in ("identity", "structure", "difference"):

@@ -17,7 +17,7 @@ def check_groups(groups: Groups) -> None:
         UserError: Naming groups with too few or too many members, and files that are missing,
             differ from their checksum or have no manifest line.
     """
-    members, sources = groups.about.get("members"), groups.about["sources"]
+    members, sources = groups.header.get("members"), groups.header["sources"]
     if members is None:
         raise UserError(
             f"{groups.folder / HEADER} does not say how many members a group has, so they cannot "

@@ -86,12 +86,12 @@ class Groups:
 
     Attributes:
         folder: Folder of the groups.
-        about: Header: how they were generated.
+        header: Content of the header: how the groups were generated.
         members: Images of all groups.
     """
 
     folder: Path
-    about: dict[str, Any]
+    header: dict[str, Any]
     members: tuple[Member, ...]
 
 
@@ -108,20 +108,20 @@ def check_group_size(members: int) -> None:
         )
 
 
-def start_groups(folder: Path, about: dict[str, Any]) -> None:
+def start_groups(folder: Path, header: dict[str, Any]) -> None:
     """Create a folder of groups with its header, or check that an existing one has the same header.
 
     Args:
         folder: Folder of the groups.
-        about: Header: how the groups are generated; ``parts`` is the number of parts.
+        header: How the groups are generated; ``parts`` is the number of parts.
 
     Raises:
         UserError: If the folder holds groups of other settings, or cannot be written.
     """
-    about = {"format": FORMAT, **about}
+    header = {"format": FORMAT, **header}
     file = folder / HEADER
     if file.exists():
-        differing = _differing_settings(read_header(folder), about)
+        differing = _differing_settings(read_header(folder), header)
         differing = [name for name in differing if name != "format"]
         if differing:
             raise UserError(
@@ -130,7 +130,7 @@ def start_groups(folder: Path, about: dict[str, Any]) -> None:
             )
         return
     check_no_other_files(folder)
-    write_json(file, about)
+    write_json(file, header)
 
 
 def check_no_other_files(folder: Path) -> None:
@@ -139,10 +139,10 @@ def check_no_other_files(folder: Path) -> None:
     Raises:
         UserError: If it holds other files.
     """
-    header = folder / HEADER
-    if not folder.exists() or header.exists():
+    file = folder / HEADER
+    if not folder.exists() or file.exists():
         return
-    if any(path != partial_of(header) for path in folder.iterdir()):
+    if any(path != partial_of(file) for path in folder.iterdir()):
         raise UserError(f"{folder} is not empty and holds no {HEADER}; give another --out")
 
 
@@ -200,8 +200,8 @@ def load_groups(folder: Path) -> Groups:
         UserError: If the folder holds no groups, parts are missing, or a header or manifest is
             damaged.
     """
-    about = read_header(folder)
-    parts = [part_folder(folder, number) for number in range(about["parts"])]
+    header = read_header(folder)
+    parts = [part_folder(folder, number) for number in range(header["parts"])]
     missing = [part for part in parts if not part.is_dir()]
     if missing:
         raise UserError(
@@ -209,7 +209,7 @@ def load_groups(folder: Path) -> Groups:
             "generate` command again to complete it"
         )
     members = [member for part in parts for member in _read_manifest(part / MANIFEST)]
-    return Groups(folder, about, tuple(members))
+    return Groups(folder, header, tuple(members))
 
 
 def _read_manifest(file: Path) -> Iterator[Member]:
@@ -243,10 +243,10 @@ def read_header(folder: Path) -> dict[str, Any]:
     if not file.is_file():
         raise UserError(f"no groups at {folder}; generate some with `reid-gen generate`")
     try:
-        about: dict[str, Any] = read_json(file)
-        number = about["format"]
+        header: dict[str, Any] = read_json(file)
+        number = header["format"]
         if number in READABLE_FORMATS:
-            _HEADER.validate_python(about)
+            _HEADER.validate_python(header)
     except (OSError, ValueError, KeyError, TypeError) as error:
         if isinstance(error, ValidationError):
             fault = error.errors()[0]
@@ -260,4 +260,4 @@ def read_header(folder: Path) -> dict[str, Any]:
             f"{file} has format {number}, this version reads "
             f"{READABLE_FORMATS[0]} and {READABLE_FORMATS[1]}; generate them again"
         )
-    return about
+    return header

@@ -81,9 +81,9 @@ class StoredViews:
         most: int,
         view_filter: ViewFilter,
     ) -> None:
-        if groups.about["kind"] != SAME_IDENTITY:
+        if groups.header["kind"] != SAME_IDENTITY:
             raise UserError(
-                f"{groups.folder} holds groups of kind {groups.about['kind']}, whose members are "
+                f"{groups.folder} holds groups of kind {groups.header['kind']}, whose members are "
                 f"different people; views must be of kind {SAME_IDENTITY}"
             )
         self.networks: nn.Module = nn.Module()

@@ -24,7 +24,7 @@ class Pretraining:
     """Data, heads and losses of pose pre-training.
 
     Attributes:
-        pool: Images of all groups and their sampler.
+        sampler: Batch sampler of the images of all groups.
         groups: Group of each image, numbered from 0, [N].
         heads: Pose head and patch decoder, trained with the encoder.
         augmentation: Random augmentation; it must not mirror, which would change the pose.
@@ -34,7 +34,7 @@ class Pretraining:
         mask: Share of patches that are masked if ``rebuild`` has a weight.
     """
 
-    pool: BatchSampler
+    sampler: BatchSampler
     groups: Int64Array
     heads: PoseHeads
     augmentation: Augmentation
@@ -45,7 +45,7 @@ class Pretraining:
 
     def batches(self, iterations: int | None, rng: np.random.Generator) -> Iterator[Int64Array]:
         """Yield the rows of batches with several images of each of several groups."""
-        return self.pool.clustered_batches(self.groups, iterations, rng)
+        return self.sampler.clustered_batches(self.groups, iterations, rng)
 
     def step(
         self,

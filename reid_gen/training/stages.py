@@ -51,7 +51,7 @@ class Stage:
         weight_decay: Weight decay of the identity encoder.
         generator_learning_rate: Learning rate of generator and discriminator.
         optimizer: Optimiser of the identity encoder.
-        pool: Training images and their sampler.
+        sampler: Batch sampler of the training images.
         labels: True labels of a source data set, [N]; None clusters the images instead.
         augmentation: Random augmentation of an image.
         cluster: Maps features [N, D] to pseudo labels.
@@ -69,7 +69,7 @@ class Stage:
     weight_decay: float
     generator_learning_rate: float
     optimizer: OptimizerName
-    pool: BatchSampler
+    sampler: BatchSampler
     labels: Int64Array | None
     augmentation: Augmentation
     cluster: Callable[[Float32Array], PseudoLabels]

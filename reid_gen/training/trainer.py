@@ -117,18 +117,18 @@ class Trainer:
             losses = self._run_steps(position, self.loader, batches, self._step(position, None))
         else:
             labels, bank = self._label(position, record)
-            batches = stage.pool.clustered_batches(
+            batches = stage.sampler.clustered_batches(
                 labels, stage.iterations, self._sampling_rng(position)
             )
             step = self._step(position, stage.contrast(bank))
-            losses = self._run_steps(position, stage.pool.loader, batches, step)
+            losses = self._run_steps(position, stage.sampler.loader, batches, step)
         return Epoch({**record, **losses, **self.runtime.peak_memory()}, bank)
 
     def _label(self, position: EpochPosition, record: Record) -> tuple[Int64Array, MemoryBank]:
         """Labels [N] and the memory bank of an epoch; adds their metrics to ``record``."""
         stage = position.stage
         start = time.perf_counter()
-        features = self._extract(stage.pool.loader, position)
+        features = self._extract(stage.sampler.loader, position)
         extracted = time.perf_counter()
         record["seconds_extract"] = extracted - start
         labels = stage.labels
@@ -190,7 +190,7 @@ class Trainer:
         batches = pretraining.batches(position.stage.iterations, self._sampling_rng(position))
         rng = self._augmentation_rng(position)
         step = pretraining.step(self.encoder, trainable, self.runtime, rng)
-        return self._run_steps(position, pretraining.pool.loader, batches, step)
+        return self._run_steps(position, pretraining.sampler.loader, batches, step)
 
     def _step(
         self, position: EpochPosition, contrast: ContrastTerms | None

@@ -29,10 +29,10 @@ def uda_config(tmp_path):
 def test_source_stage_has_the_labels_of_the_source(uda_config, tmp_path):
     first, second = experiment(uda_config)[0].trainer.stages
     source = load_dataset("market1501", tmp_path / "source")
-    assert first.pool.loader.images == source.train
+    assert first.sampler.loader.images == source.train
     assert first.labels.tolist() == np.unique(source.train_pids, return_inverse=True)[1].tolist()
     assert second.labels is None
-    assert second.pool.loader.images == load_dataset("market1501", tmp_path / "data").train
+    assert second.sampler.loader.images == load_dataset("market1501", tmp_path / "data").train
 
 
 def test_generator_stage_mirrors_at_most(tmp_path):
@@ -51,9 +51,9 @@ def test_stage_settings_override_those_of_the_run(tmp_path):
     )
     made, _ = experiment(config, *own)
     (stage,) = made.trainer.stages
-    changes, pool = stage.augmentation, stage.pool
+    changes, sampler = stage.augmentation, stage.sampler
     assert (changes.flip, changes.pad, changes.erase) == (0.1, 4, 0.2)
-    assert (pool.batch, pool.instances, len(pool.camids)) == (8, None, 48)
+    assert (sampler.batch, sampler.instances, len(sampler.camids)) == (8, None, 48)
     assert stage.contrast.keywords["temperature"] == 0.7
     assert stage.weights["prototype"] == 2.0
     assert (stage.cluster.keywords["k1"], stage.cluster.keywords["eps"].value) == (9, 0.3)

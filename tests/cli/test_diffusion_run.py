@@ -85,7 +85,7 @@ def test_its_views_are_drawn_measured_and_kept_as_the_gans_are(run, gan_run, tmp
     out = tmp_path / "anchored"
     main(["generate", str(run), "--out", str(out), "--members", "2", "--maker", "anchored"])
     assert len(list(out.rglob("*.jpg"))) == 18
-    assert load_groups(out).about["share"] == "0.1"
+    assert load_groups(out).header["share"] == "0.1"
 
 
 def test_generate_takes_more_steps_of_a_diffusion_model(run, tmp_path, monkeypatch, capsys):
@@ -99,7 +99,7 @@ def test_generate_takes_more_steps_of_a_diffusion_model(run, tmp_path, monkeypat
     words = ["generate", str(run), "--out", str(tmp_path / "out"), "--members", "2"]
     main([*words, "--maker", "anchored", "--steps", "7"])
     assert set(steps) == {7}
-    assert load_groups(tmp_path / "out").about["steps"] == 7
+    assert load_groups(tmp_path / "out").header["steps"] == 7
     assert "steps 7 and not 8" in failure(capsys, *words, "--steps", "8", "--check")
 
 

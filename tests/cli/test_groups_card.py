@@ -30,9 +30,9 @@ def made(gan_run, weights, tmp_path_factory):
 def test_the_header_holds_the_settings_and_digests_of_the_files_that_they_name(made):
     file, groups = made
     settings = load_settings(file, Groups)
-    assert Groups.model_validate(groups.about["settings"]) == settings
-    assert groups.about["settings"]["model"]["guidance"] == 5.0
-    assert groups.about["contents_sha256"] == {
+    assert Groups.model_validate(groups.header["settings"]) == settings
+    assert groups.header["settings"]["model"]["guidance"] == 5.0
+    assert groups.header["contents_sha256"] == {
         "bodies": content_digest(settings.bodies / "train.npz"),
         "prompts": content_digest(settings.prompts),
     }

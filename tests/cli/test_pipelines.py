@@ -21,7 +21,7 @@ def content(folder):
 
 def test_groups_share_a_body_and_a_prompt_and_differ_in_their_seed(write, tmp_path):
     groups = generate(write(), tmp_path / "one", "--sheet", str(tmp_path / "sheet.png"))
-    assert groups.about["kind"] == "same_pose"
+    assert groups.header["kind"] == "same_pose"
     assert len(groups.members) == 9 * 2
     first, second = groups.members[:2]
     assert first.group == second.group == f"{first.source} {first.prompt}"
@@ -69,7 +69,7 @@ def test_the_source_image_can_stand_beside_the_words(write, tmp_path, weights, g
     same = ("prompts:", f"positives: same_identity\nrun: {gan_run}\nprompts:")
     angles = ("bodies:", "angles: {kind: any}\nbodies:")
     groups = generate(write(*changes, prompt, same, angles), tmp_path / "groups")
-    assert groups.about["kind"] == "same_identity"
+    assert groups.header["kind"] == "same_identity"
     assert all(member.identity is not None for member in groups.members)
     assert len({member.degrees for member in groups.members}) == 18
     weak = (prompt[0], prompt[1].replace("/ip}", "/ip, scale: 0.0}"))

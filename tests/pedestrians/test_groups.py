@@ -44,7 +44,7 @@ def test_they_lie_on_disk_as_all_groups_do_and_a_kill_costs_a_part(tmp_path, mon
     whole = load_groups(tmp_path / "a")
     check_groups(whole)
     assert len(whole.members) == 6
-    assert whole.about["kind"] == SAME_POSE
+    assert whole.header["kind"] == SAME_POSE
     assert (tmp_path / "a.png").exists()
     first, second, _, _, other, _ = (np.array(member.pose) for member in whole.members)
     assert first.shape == (72,)
@@ -67,7 +67,7 @@ def test_they_lie_on_disk_as_all_groups_do_and_a_kill_costs_a_part(tmp_path, mon
     assert seen == [2, 1]
     assert load_groups(tmp_path / "b").members == whole.members
     render_groups(tmp_path / "c", GroupPlan("looks", 1, 2, 1, **SIZE))
-    assert load_groups(tmp_path / "c").about["kind"] == SAME_IDENTITY
+    assert load_groups(tmp_path / "c").header["kind"] == SAME_IDENTITY
 
 
 def test_a_group_of_one_is_refused(tmp_path):
