@@ -12,8 +12,8 @@ from torch import Tensor
 
 from reid_gen.body.estimate.estimator import BodyEstimator
 from reid_gen.body.model import BodyModel
+from reid_gen.body.render.body_maps import BodyMapRenderer
 from reid_gen.body.render.rasterise import Rasteriser
-from reid_gen.body.render.structure_maps import BodyMapRenderer
 from reid_gen.body.table import BodyTable, join_tables
 from reid_gen.choices import MapName
 from reid_gen.data.loaders import ImageLoader

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from reid_gen.body.render.body_maps import BodyMapRenderer
 from reid_gen.body.render.map_kinds import MAP_KINDS
-from reid_gen.body.render.structure_maps import BodyMapRenderer
 from reid_gen.choices import MapName
 from reid_gen.data.loaders import ConditionInputs
 from reid_gen.data.transforms import to_pixels

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from reid_gen.body.render.structure_maps import BodyMapRenderer
+from reid_gen.body.render.body_maps import BodyMapRenderer
 from reid_gen.data.loaders import ImageLoader
 from reid_gen.data.transforms import to_images
 from reid_gen.generators.stable_diffusion.control_images import CONTROL_IMAGES

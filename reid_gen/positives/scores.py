@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from reid_gen.body.estimate.estimator import BodyEstimator, RegressorEstimator
 from reid_gen.body.model import load_body
-from reid_gen.body.render.structure_maps import BodyMapRenderer
+from reid_gen.body.render.body_maps import BodyMapRenderer
 from reid_gen.data.transforms import to_pixels
 from reid_gen.evaluation.view_checks import min_difference, overlap
 from reid_gen.models.encoder import FeatureExtractor

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from reid_gen.body.model import load_body
-from reid_gen.body.render.structure_maps import BodyMapRenderer
+from reid_gen.body.render.body_maps import BodyMapRenderer
 from reid_gen.body.table import BodyTable
 from reid_gen.generators.gan.decoder import Decoder
 from reid_gen.generators.gan.discriminator import MultiScaleDiscriminator

@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional as F
 
 from reid_gen.body.model import load_body
-from reid_gen.body.render.structure_maps import BodyMapRenderer
+from reid_gen.body.render.body_maps import BodyMapRenderer
 from reid_gen.body.table import BodyTable
 from reid_gen.data.positive_groups import SAME_IDENTITY, load_groups
 from reid_gen.generators.renderer import RenderInputs
