@@ -1,9 +1,9 @@
-"""From features to pseudo labels.
+"""Pseudo labels from features.
 
     from reid_gen.cluster import FixedEps, pseudo_labels
     labels = pseudo_labels(features, eps=FixedEps(0.5)).labels
 
-takes unit features [N, D] of any origin; nothing else of the program is needed.
+takes L2-normalised features [N, D] from any encoder; it needs no other part of reid-gen.
 """
 
 from reid_gen.cluster.pseudo_labels import FixedEps, PseudoLabels, ShareEps, pseudo_labels

@@ -1,4 +1,4 @@
-"""Features in which cameras differ less, for clustering across cameras."""
+"""Per-camera feature standardisation, which reduces camera bias before clustering."""
 
 from __future__ import annotations
 
@@ -7,28 +7,29 @@ import numpy as np
 from reid_gen.errors import UserError, join_some
 from reid_gen.types import Float32Array, Int64Array
 
-_LEAST_SPREAD = 1e-5
+_VARIANCE_EPS = 1e-5
 """Added to the variance, as batch norm does."""
 
 
-def camera_normalised(features: Float32Array, camids: Int64Array) -> Float32Array:
-    """Standardise every dimension within each camera, then bring rows to length 1.
+def normalise_per_camera(features: Float32Array, camids: Int64Array) -> Float32Array:
+    """Standardise every dimension within each camera, then L2-normalise the rows.
 
-    ``(f - mean_c) / sqrt(var_c + 1e-5)`` with mean and variance over the images of camera c: what
-    camera-based batch normalisation does to a network's layers (Zhuang et al., ECCV 2020), here to
-    finished features only.
+    ``(f - mean_c) / sqrt(var_c + 1e-5)`` with mean and variance over the images of camera c.
+    Camera-based batch normalisation (Zhuang et al., ECCV 2020) does this in the layers of a
+    network; here it is applied to the final features only.
 
     Args:
-        features: [N, D].
+        features: Features, [N, D].
         camids: Camera of each row, [N].
 
     Returns:
-        Unit rows, [N, D] float32.
+        L2-normalised features, [N, D] float32.
 
     Raises:
-        UserError: If a camera has a single image, whose standardised feature is 0.
+        UserError: If a camera has a single image, whose standardised feature is 0, or if a feature
+            equals the mean of its camera.
     """
-    cameras, place, counts = np.unique(camids, return_inverse=True, return_counts=True)
+    cameras, camera_index, counts = np.unique(camids, return_inverse=True, return_counts=True)
     if counts.min() < 2:
         raise UserError(
             f"camera {join_some(cameras[counts < 2])} (counted from 0) has a single image, and "
@@ -37,13 +38,14 @@ def camera_normalised(features: Float32Array, camids: Int64Array) -> Float32Arra
         )
     normalised = np.empty(features.shape, np.float32)
     for camera in range(len(cameras)):
-        rows = place == camera
-        own = np.asarray(features[rows], np.float32)
-        normalised[rows] = (own - own.mean(axis=0)) / np.sqrt(own.var(axis=0) + _LEAST_SPREAD)
-    lengths = np.linalg.norm(normalised, axis=1, keepdims=True)
-    if not lengths.all():
+        rows = camera_index == camera
+        in_camera = np.asarray(features[rows], np.float32)
+        std = np.sqrt(in_camera.var(axis=0) + _VARIANCE_EPS)
+        normalised[rows] = (in_camera - in_camera.mean(axis=0)) / std
+    norms = np.linalg.norm(normalised, axis=1, keepdims=True)
+    if not norms.all():
         raise UserError(
-            f"row {join_some(np.flatnonzero(lengths[:, 0] == 0))} is the mean of its camera, so "
-            "that nothing is left of it; set clustering.camera_norm to false"
+            f"row {join_some(np.flatnonzero(norms[:, 0] == 0))} equals the mean of its camera, so "
+            "its standardised feature is 0; set clustering.camera_norm to false"
         )
-    return normalised / lengths
+    return normalised / norms

@@ -1,4 +1,4 @@
-"""Rows of features as compiled code reads them, and work on shares of them by threads."""
+"""Helpers of the numba kernels: threads over index ranges, float16 reads, exact dot products."""
 
 from __future__ import annotations
 
@@ -21,33 +21,44 @@ from reid_gen.types import Float32Array
 Result = TypeVar("Result")
 
 
-def readable(features: Float32Array) -> NDArray[np.generic]:
-    """Features as numba reads them: it knows no float16, and takes the bits."""
+def numba_view(features: Float32Array) -> NDArray[np.generic]:
+    """View float16 features as uint16 bits, since numba has no float16; others are unchanged."""
     return features.view(np.uint16) if features.dtype == np.float16 else features
 
 
-def threads() -> int:
-    """How many work at once: as many as torch's."""
+def thread_count() -> int:
+    """Return the number of worker threads: torch's, at most one per CPU."""
     return min(torch.get_num_threads(), os.cpu_count() or 1)
 
 
-def spread(
+def map_ranges(
     pool: ThreadPoolExecutor,
     size: int,
     work: Callable[..., Result],
     *arguments: object,
     parts: int | None = None,
 ) -> list[Result]:
-    """Results of ``work(start, stop, *arguments)`` on shares of ``range(size)`` by all threads."""
-    ends = np.linspace(0, size, (parts or threads()) + 1).astype(int).tolist()
-    shares = [(start, stop) for start, stop in pairwise(ends) if stop > start]
-    begun = [pool.submit(work, start, stop, *arguments) for start, stop in shares]
-    return [share.result() for share in begun]
+    """Run ``work(start, stop, *arguments)`` on contiguous parts of ``range(size)`` in parallel.
+
+    Args:
+        pool: Threads that run the parts.
+        size: Length of the range.
+        work: Function of a part; it should release the GIL.
+        arguments: Further arguments of every call.
+        parts: Number of parts, of which empty ones are skipped; one per thread by default.
+
+    Returns:
+        The results in the order of the parts.
+    """
+    ends = np.linspace(0, size, (parts or thread_count()) + 1).astype(int).tolist()
+    ranges = [(start, stop) for start, stop in pairwise(ends) if stop > start]
+    futures = [pool.submit(work, start, stop, *arguments) for start, stop in ranges]
+    return [future.result() for future in futures]
 
 
 @intrinsic
-def _from_half(context, bits):  # type: ignore[no-untyped-def]
-    """The float32 of a float16's bits."""
+def _half_bits_to_float(context, bits):  # type: ignore[no-untyped-def]
+    """Convert the bits of a float16 to float32."""
 
     def generate(target, builder, signature, arguments):  # type: ignore[no-untyped-def]
         return builder.fpext(builder.bitcast(arguments[0], ir.HalfType()), ir.FloatType())
@@ -55,32 +66,32 @@ def _from_half(context, bits):  # type: ignore[no-untyped-def]
     return types.float32(types.uint16), generate
 
 
-def _value(stored: object) -> float:
-    """A stored value as a number; numba takes one of the two below."""
+def _to_float(stored: object) -> float:
+    """Convert a stored feature value to a float; numba compiles the overload for its type."""
     raise NotImplementedError
 
 
-@overload(_value)
-def _value_of(stored):  # type: ignore[no-untyped-def]
+@overload(_to_float)
+def _to_float_overload(stored):  # type: ignore[no-untyped-def]
     if stored == types.uint16:
-        return lambda stored: _from_half(stored)
+        return lambda stored: _half_bits_to_float(stored)
     return lambda stored: stored
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
-def dot(one, other):  # type: ignore[no-untyped-def]
-    """In float64, in an order that depends on the length alone."""
+def dot(a, b):  # type: ignore[no-untyped-def]
+    """Dot product in float64; the order of summation depends on the length alone."""
     total = 0.0
-    for d in range(len(one)):
-        total += np.float64(_value(one[d])) * np.float64(_value(other[d]))
+    for d in range(len(a)):
+        total += np.float64(_to_float(a[d])) * np.float64(_to_float(b[d]))
     return total
 
 
 @numba.njit(cache=True, nogil=True)
-def room_for(values, wanted):  # type: ignore[no-untyped-def]
-    """The array itself, or a longer one that starts with it."""
-    if wanted <= len(values):
+def ensure_capacity(values, capacity):  # type: ignore[no-untyped-def]
+    """Return ``values``, or a longer copy if it has fewer than ``capacity`` elements."""
+    if capacity <= len(values):
         return values
-    longer = np.empty(2 * wanted, values.dtype)
+    longer = np.empty(2 * capacity, values.dtype)
     longer[: len(values)] = values
     return longer

@@ -1,4 +1,4 @@
-"""From features to pseudo labels: Jaccard distance, eps rule, DBSCAN."""
+"""Pseudo labels from features: k-reciprocal Jaccard distance, eps, clustering algorithm."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing_extensions import assert_never
 
 from reid_gen.choices import ClusteringName, KnnName
 from reid_gen.cluster.algorithms import ALGORITHMS
-from reid_gen.cluster.camera_norm import camera_normalised
+from reid_gen.cluster.camera_norm import normalise_per_camera
 from reid_gen.cluster.jaccard import jaccard_distances
 from reid_gen.cluster.knn.neighbours import nearest
 from reid_gen.errors import UserError, join_some
@@ -19,10 +19,13 @@ from reid_gen.types import OUTLIER, Float32Array, Int64Array, Scalars
 
 @dataclass(frozen=True)
 class FixedEps:
-    """DBSCAN radius as a Jaccard distance in (0, 1).
+    """Fixed clustering radius.
+
+    Attributes:
+        value: Jaccard distance in (0, 1).
 
     Raises:
-        UserError: If it is out of this range.
+        UserError: If the value is out of this range.
     """
 
     value: float
@@ -37,10 +40,10 @@ class FixedEps:
 
 @dataclass(frozen=True)
 class ShareEps:
-    """DBSCAN radius as the mean of the smallest ``share`` of all pairwise distances (MMT, GCL).
+    """Clustering radius as the mean of the smallest ``share`` of pairwise distances (MMT, GCL).
 
     Attributes:
-        share: In (0, 1).
+        share: Share of the pairs, in (0, 1).
         copies: Whether pairs at distance 0 count; the code of MMT and GCL leaves them out.
 
     Raises:
@@ -56,24 +59,28 @@ class ShareEps:
 
 
 EpsRule = FixedEps | ShareEps
-K1, K2 = 30, 6
-"""Of the field, for sets of thousands of images."""
-FEW = 8 * K1
-"""Images below which these make clusters of everything: 24 crops of six people are one at k1 30."""
-_CHECKED = 65536
+DEFAULT_K1, DEFAULT_K2 = 30, 6
+"""k1 and k2 of the literature, for thousands of images."""
+SMALL_SET = 8 * DEFAULT_K1
+"""Number of images below which smaller k1 and k2 are the default.
+
+With k1 = 30, 24 crops of six people become one cluster.
+"""
+_CHECK_ROWS = 65536
+"""Rows whose norms are checked at once."""
 
 
 @dataclass(frozen=True)
 class PseudoLabels:
-    """What clustering found.
+    """Pseudo labels, and the parameters that they were computed with.
 
     Attributes:
-        labels: [N] int64; clusters count from 0 in the order of their first core image; -1 is an
-            outlier.
-        eps: The radius that was used; None with HDBSCAN.
-        k1: Neighbours of the reciprocal sets that were taken.
-        k2: Images over which encodings were averaged.
-        recall: Of the neighbours that it was made from; 1 if they are exact.
+        labels: Pseudo label of each image, [N] int64, numbered from 0 in the order of the clusters'
+            first core images; -1 is an outlier.
+        eps: Radius; None with HDBSCAN.
+        k1: Number of neighbours of the reciprocal sets.
+        k2: Number of images over which encodings were averaged.
+        recall: Recall of the nearest-neighbour search; 1 if it is exact.
     """
 
     labels: Int64Array
@@ -88,14 +95,14 @@ class PseudoLabels:
         return int(self.labels.max(initial=OUTLIER)) + 1
 
     def summary(self) -> Scalars:
-        """Clusters, outliers, size of the largest cluster, eps: what an epoch reports."""
-        told = {"eps": self.eps, "recall": None if self.recall == 1 else self.recall}
+        """Number of clusters and outliers, largest cluster, eps, and recall if below 1."""
+        optional = {"eps": self.eps, "recall": None if self.recall == 1 else self.recall}
         sizes = np.bincount(self.labels[self.labels != OUTLIER], minlength=1)
         return {
             "clusters": self.clusters,
             "outliers": int((self.labels == OUTLIER).sum()),
             "largest_cluster": int(sizes.max()),
-            **{name: value for name, value in told.items() if value is not None},
+            **{name: value for name, value in optional.items() if value is not None},
         }
 
 
@@ -111,102 +118,107 @@ def pseudo_labels(
     algorithm: ClusteringName = "dbscan",
     camids: Int64Array | None = None,
 ) -> PseudoLabels:
-    """Cluster features without labels, whatever they come from.
+    """Compute pseudo labels of features from any encoder.
 
     Args:
-        features: Unit rows, [N, D] float32, or float16, which may be memory-mapped.
-        eps: How the radius is chosen; only HDBSCAN has none.
-        k1: Neighbours of the reciprocal sets; None is what :func:`usual_neighbours` says.
+        features: L2-normalised features, [N, D] float32 or float16; may be memory-mapped.
+        eps: How the radius is chosen; None with HDBSCAN, which has no radius.
+        k1: Number of neighbours of the reciprocal sets; None for the default of
+            :func:`default_k1_k2`.
         k1_counts_self: Whether the image itself is one of the k1.
-        k2: Images over which encodings are averaged; None likewise.
-        min_samples: Images within eps, itself included, that make a core point; of HDBSCAN and
-            average linkage the fewest images of a cluster.
-        neighbours: A key of ``neighbours.METHODS``.
-        algorithm: A key of ``algorithms.ALGORITHMS``.
-        camids: Camera of each row, [N], to standardise features within cameras; None does not.
+        k2: Number of images over which encodings are averaged; None as for k1.
+        min_samples: Number of images within eps, the image itself included, that make it a core
+            point; for HDBSCAN and average linkage the smallest cluster size.
+        neighbours: Nearest-neighbour search, a key of ``neighbours.METHODS``.
+        algorithm: Clustering algorithm, a key of ``algorithms.ALGORITHMS``.
+        camids: Camera of each row, [N], for per-camera standardisation; None for no
+            standardisation.
 
     Returns:
-        A label per image.
+        One pseudo label per image.
 
     Raises:
-        UserError: If features are no unit rows, a number is too small, a name is unknown, or eps
-            is missing or too much.
+        UserError: If features are not L2-normalised, a number is too small, a name is unknown, or
+            eps is missing or superfluous.
     """
     check_features(features)
-    usual = usual_neighbours(len(features))
-    k1, k2 = (default if own is None else own for own, default in zip((k1, k2), usual, strict=True))
-    for name, value, least in (("k1", k1, 2), ("k2", k2, 1), ("min_samples", min_samples, 1)):
-        if value < least:
-            raise UserError(f"{name} must be at least {least}, got {value}")
+    default_k1, default_k2 = default_k1_k2(len(features))
+    k1 = default_k1 if k1 is None else k1
+    k2 = default_k2 if k2 is None else k2
+    for name, value, minimum in (("k1", k1, 2), ("k2", k2, 1), ("min_samples", min_samples, 1)):
+        if value < minimum:
+            raise UserError(f"{name} must be at least {minimum}, got {value}")
     if algorithm not in ALGORITHMS:
         raise UserError(
             f"unknown clustering algorithm {algorithm!r}; known: {', '.join(ALGORITHMS)}"
         )
     if (eps is None) == ALGORITHMS[algorithm].needs_radius:
-        lack = "needs an eps" if eps is None else "has no eps; leave it out"
-        raise UserError(f"clustering algorithm {algorithm} {lack}")
+        problem = "needs an eps" if eps is None else "has no eps; leave it out"
+        raise UserError(f"clustering algorithm {algorithm} {problem}")
     if camids is not None:
-        features = camera_normalised(features, camids)
-    found = nearest(features, max(k1 if k1_counts_self else k1 + 1, k2), neighbours)
-    # Only HDBSCAN and the share rule look at pairs beyond a radius that is known.
-    most = eps.value if isinstance(eps, FixedEps) else 1.0
+        features = normalise_per_camera(features, camids)
+    knn = nearest(features, max(k1 if k1_counts_self else k1 + 1, k2), neighbours)
+    # With a fixed radius no algorithm reads pairs beyond it; HDBSCAN and ShareEps need all pairs.
+    max_distance = eps.value if isinstance(eps, FixedEps) else 1.0
     distance = jaccard_distances(
-        features, found, k1=k1, k2=k2, counts_self=k1_counts_self, most=most
+        features, knn, k1=k1, k2=k2, counts_self=k1_counts_self, max_distance=max_distance
     )
     radius = None if eps is None else choose_eps(distance, eps)
     labels = ALGORITHMS[algorithm].run(distance, 1.0 if radius is None else radius, min_samples)
-    return PseudoLabels(labels, radius, k1, k2, found.recall)
+    return PseudoLabels(labels, radius, k1, k2, knn.recall)
 
 
-def usual_neighbours(count: int) -> tuple[int, int]:
-    """k1 and k2 for a number of images: those of the field from ``FEW`` on, fewer below.
+def default_k1_k2(count: int) -> tuple[int, int]:
+    """Return default k1 and k2 for ``count`` images: 30 and 6 from ``SMALL_SET`` on, less below.
 
-    A reciprocal set should hold about the images of one person. With an eighth of few images, and
-    six at least, the labels of 8 to 200 rendered crops agree best with 4 to 8 of each person.
+    A reciprocal set should hold about the images of one person. On 8 to 200 rendered crops with 4
+    to 8 crops per person, pseudo labels are best with k1 = max(6, count / 8).
     """
-    k1 = min(K1, max(6, count * K1 // FEW))
-    return k1, min(K2, k1 // 2)
+    k1 = min(DEFAULT_K1, max(6, count * DEFAULT_K1 // SMALL_SET))
+    return k1, min(DEFAULT_K2, k1 // 2)
 
 
-def check_features(features: Float32Array, least: int = 2) -> None:
-    """See that features can be compared.
+def check_features(features: Float32Array, min_rows: int = 2) -> None:
+    """Check the shape and dtype of features, and that their rows are finite and L2-normalised.
 
     Args:
-        features: [N, D].
-        least: Rows that there must be.
+        features: Features, [N, D].
+        min_rows: Smallest number of rows.
 
     Raises:
-        UserError: Naming the first rows that are not finite, or not of length 1.
+        UserError: If a check fails; it names the first bad rows.
     """
-    if features.ndim != 2 or len(features) < least or not features.shape[1]:
-        raise UserError(f"features must be [N, D] with N of {least} at least, got {features.shape}")
+    if features.ndim != 2 or len(features) < min_rows or not features.shape[1]:
+        raise UserError(
+            f"features must be [N, D] with at least {min_rows} rows, got {features.shape}"
+        )
     if features.dtype not in (np.float32, np.float16):
         raise UserError(f"features must be float32 or float16, got {features.dtype}")
-    blocks = range(0, len(features), _CHECKED)
-    lengths = np.concatenate(
-        [np.linalg.norm(np.asarray(features[s : s + _CHECKED], np.float32), axis=1) for s in blocks]
+    blocks = (features[s : s + _CHECK_ROWS] for s in range(0, len(features), _CHECK_ROWS))
+    norms = np.concatenate(
+        [np.linalg.norm(np.asarray(block, np.float32), axis=1) for block in blocks]
     )
-    for bad, fault, way_out in (
-        (~np.isfinite(lengths), "not finite", "leave them out"),
-        (np.abs(lengths - 1) > 1e-2, "not of length 1", "divide each row by its length"),
+    for bad, problem, way_out in (
+        (~np.isfinite(norms), "not finite", "leave them out"),
+        (np.abs(norms - 1) > 1e-2, "not of length 1", "divide each row by its L2 norm"),
     ):
         if bad.any():
             rows = join_some([str(row) for row in np.flatnonzero(bad)])
-            raise UserError(f"{int(bad.sum())} rows of features are {fault}: {rows}; {way_out}")
+            raise UserError(f"{int(bad.sum())} rows of features are {problem}: {rows}; {way_out}")
 
 
 def choose_eps(distance: sparse.csr_matrix, rule: EpsRule) -> float:
-    """Apply an eps rule to sparse distances (absent pairs have distance 1).
+    """Compute the clustering radius from sparse distances.
 
     Args:
-        distance: Symmetric [N, N], as :func:`~reid_gen.cluster.jaccard.jaccard_distances` gives it.
-        rule: The rule.
+        distance: Symmetric Jaccard distances, [N, N]; absent pairs have distance 1.
+        rule: How the radius is chosen.
 
     Returns:
         The radius.
 
     Raises:
-        UserError: If a share's distances are all 0, as those of copies are.
+        UserError: If ``ShareEps`` gives 0, because all of its pairs are duplicates.
     """
     match rule:
         case FixedEps(value):
@@ -214,14 +226,15 @@ def choose_eps(distance: sparse.csr_matrix, rule: EpsRule) -> float:
         case ShareEps(share, copies):
             size = distance.shape[0]
             stored = np.sort(sparse.triu(distance, k=1).data)
-            left_out = 0 if copies else int(np.searchsorted(stored, 0, side="right"))
-            stored = stored[left_out:]
-            wanted = max(1, round(share * (size * (size - 1) / 2 - left_out)))
-            smallest = stored[:wanted].astype(np.float64)
-            radius = float((smallest.sum() + (wanted - len(smallest))) / wanted)
+            excluded = 0 if copies else int(np.searchsorted(stored, 0, side="right"))
+            stored = stored[excluded:]
+            count = max(1, round(share * (size * (size - 1) / 2 - excluded)))
+            smallest = stored[:count].astype(np.float64)
+            # Pairs beyond the stored ones have distance 1.
+            radius = float((smallest.sum() + (count - len(smallest))) / count)
             if radius == 0:
                 raise UserError(
-                    f"the nearest {wanted} of all pairs (share {share:g}) are at distance 0, and "
+                    f"the nearest {count} of all pairs (share {share:g}) are at distance 0, and "
                     "eps cannot be 0; give a larger share, or leave copies out"
                 )
             return radius

@@ -1,4 +1,4 @@
-"""k-reciprocal sets as sparse matrices (Zhong et al., CVPR 2017, sections 3.2 and 3.3)."""
+"""k-reciprocal sets and their encodings as sparse matrices (Zhong et al., CVPR 2017, 3.2-3.3)."""
 
 from __future__ import annotations
 
@@ -9,52 +9,56 @@ import numba
 import numpy as np
 from scipy import sparse
 
-from reid_gen.cluster.parallel import dot, readable, room_for, spread, threads
+from reid_gen.cluster.parallel import dot, ensure_capacity, map_ranges, numba_view, thread_count
 from reid_gen.types import Float32Array, Float64Array, Int64Array
 
 
-def expanded_sets(index: Int64Array, count: int, k1: int) -> sparse.csr_matrix:
-    """R*: reciprocal neighbours, and those of their own that they share by over two thirds.
+def expanded_reciprocal_sets(index: Int64Array, count: int, k1: int) -> sparse.csr_matrix:
+    """Compute the expanded k-reciprocal sets R* (eq. 2 and 3 of the paper).
 
-    ``R(i, k)`` holds the j among the first k of i that have i among their own first k;
-    ``R*(i) = R(i, count)`` with every ``R(c, k1 / 2)``, c in R(i), of which R(i) holds over 2/3.
+    ``R(i, k)`` are the j among the k nearest neighbours of i that have i among their own k nearest.
+    ``R*(i)`` is ``R(i, count)`` united with every ``R(c, k1 / 2)``, c in R(i), of which over 2/3
+    are in R(i).
 
     Args:
-        index: Neighbours, [N, k] with k >= ``count`` unless N is smaller; column 0 is the image.
-        count: Columns of the full sets, the image itself included.
-        k1: Nominal number of neighbours; half of it, and the image, make the half sets.
+        index: Nearest neighbours, [N, k] with k >= ``count`` unless N is smaller; column 0 is the
+            image itself.
+        count: Number of neighbours of the full sets, the image itself included.
+        k1: Number of neighbours in the paper's sense; the half sets have ``k1 / 2`` and the image.
 
     Returns:
-        [N, N] of ones; the stored columns of row i are R*(i), in no order.
+        Sparse [N, N] of ones; the stored columns of row i are R*(i), unsorted.
     """
     size = len(index)
     half_count = int(np.around(k1 / 2)) + 1
-    with ThreadPoolExecutor(threads()) as pool:
-        full = _joined(spread(pool, size, _mutual, index, count))
-        half = _joined(spread(pool, size, _mutual, index, half_count))
-        pointer, members = _joined(spread(pool, size, _expand, *full, *half))
+    with ThreadPoolExecutor(thread_count()) as pool:
+        full = _concatenate_sets(map_ranges(pool, size, _reciprocal_sets, index, count))
+        half = _concatenate_sets(map_ranges(pool, size, _reciprocal_sets, index, half_count))
+        pointer, members = _concatenate_sets(map_ranges(pool, size, _expand_sets, *full, *half))
     ones = np.ones(len(members), np.float32)
     return sparse.csr_matrix((ones, members, pointer), shape=(size, size))
 
 
-def _joined(parts: Sequence[tuple[Int64Array, Int64Array]]) -> tuple[Int64Array, Int64Array]:
-    """Where each set starts, [N + 1], and the members of all, from shares of the images."""
-    sizes, members = (np.concatenate(of_all) for of_all in zip(*parts, strict=True))
+def _concatenate_sets(
+    parts: Sequence[tuple[Int64Array, Int64Array]],
+) -> tuple[Int64Array, Int64Array]:
+    """Concatenate the sets of all parts to CSR form: row pointer [N + 1] and members."""
+    sizes, members = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     return np.concatenate([[0], np.cumsum(sizes)]), members
 
 
 @numba.njit(cache=True, nogil=True)
-def _mutual(a, b, index, count):  # type: ignore[no-untyped-def]
-    """R(i, count) of images a to b: sizes [b - a], and the members of one after the other."""
-    wide = min(count, index.shape[1])
+def _reciprocal_sets(a, b, index, count):  # type: ignore[no-untyped-def]
+    """Compute R(i, count) of images a to b: set sizes [b - a] and concatenated members."""
+    k = min(count, index.shape[1])
     sizes = np.zeros(b - a, np.int64)
-    members = np.empty((b - a) * wide, np.int32)
+    members = np.empty((b - a) * k, np.int32)
     end = 0
     for i in range(a, b):
-        for p in range(wide):
-            theirs = index[index[i, p]]
-            for q in range(wide):
-                if theirs[q] == i:
+        for p in range(k):
+            candidate_row = index[index[i, p]]
+            for q in range(k):
+                if candidate_row[q] == i:
                     members[end] = index[i, p]
                     end += 1
                     sizes[i - a] += 1
@@ -63,38 +67,39 @@ def _mutual(a, b, index, count):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True)
-def _expand(a, b, pointer, members, half_pointer, half_members):  # type: ignore[no-untyped-def]
-    """R* of images a to b in the same form, from all full and all half sets."""
+def _expand_sets(a, b, pointer, members, half_pointer, half_members):  # type: ignore[no-untyped-def]
+    """Compute R* of images a to b, as sizes and members, from the full and half sets of all."""
     size = len(pointer) - 1
-    inside, taken = np.full(size, -1, np.int32), np.full(size, -1, np.int32)
+    # The last image whose R and R* hold column j; saves clearing two masks per image.
+    in_full, in_expanded = np.full(size, -1, np.int32), np.full(size, -1, np.int32)
     sizes = np.zeros(b - a, np.int64)
-    found = np.empty(2 * (pointer[b] - pointer[a]), np.int32)
+    expanded = np.empty(2 * (pointer[b] - pointer[a]), np.int32)
     end = 0
     for i in range(a, b):
-        own, start = members[pointer[i] : pointer[i + 1]], end
-        found = room_for(found, end + len(own))
-        for j in own:
-            inside[j] = taken[j] = i
-            found[end] = j
+        full_set, start = members[pointer[i] : pointer[i + 1]], end
+        expanded = ensure_capacity(expanded, end + len(full_set))
+        for j in full_set:
+            in_full[j] = in_expanded[j] = i
+            expanded[end] = j
             end += 1
-        for c in own:
-            theirs = half_members[half_pointer[c] : half_pointer[c + 1]]
+        for c in full_set:
+            half_set = half_members[half_pointer[c] : half_pointer[c + 1]]
             shared = 0
-            for j in theirs:
-                shared += inside[j] == i
-            if 3 * shared <= 2 * len(theirs):
+            for j in half_set:
+                shared += in_full[j] == i
+            if 3 * shared <= 2 * len(half_set):
                 continue
-            found = room_for(found, end + len(theirs))
-            for j in theirs:
-                if taken[j] != i:
-                    taken[j] = i
-                    found[end] = j
+            expanded = ensure_capacity(expanded, end + len(half_set))
+            for j in half_set:
+                if in_expanded[j] != i:
+                    in_expanded[j] = i
+                    expanded[end] = j
                     end += 1
         sizes[i - a] = end - start
-    return sizes, found[:end]
+    return sizes, expanded[:end]
 
 
-def encode_sets(
+def encode_reciprocal_sets(
     sets: sparse.csr_matrix,
     features: Float32Array,
     scale: Float32Array,
@@ -102,27 +107,28 @@ def encode_sets(
     k2: int,
     similarity: Float64Array,
 ) -> sparse.csr_matrix:
-    """V: softmax of the negative squared distance over each set, averaged over the k2 nearest.
+    """Encode each set as V: softmax of negative squared distances, averaged over the k2 nearest.
 
     Args:
-        sets: R*, [N, N].
-        features: Unit rows, [N, D] float32.
-        scale: Divides the squared distances of row i, [N]; ones leave them as they are.
-        index: Neighbours, [N, k] with k >= ``k2`` unless N is smaller.
-        k2: Images over which encodings are averaged, itself included; 1 leaves them alone.
-        similarity: Cosines of the neighbours, [N, k], which need not be computed again.
+        sets: Expanded reciprocal sets R*, [N, N].
+        features: L2-normalised features, [N, D] float32.
+        scale: Divisor of the squared distances of each row, [N]; ones for no scaling.
+        index: Nearest neighbours, [N, k] with k >= ``k2`` unless N is smaller.
+        k2: Number of images over which encodings are averaged (local query expansion), the image
+            itself included; 1 for no averaging.
+        similarity: Cosine similarities of the neighbours, [N, k], reused instead of recomputed.
 
     Returns:
-        [N, N] float64; every row sums to 1.
+        Encodings, sparse [N, N] float64; every row sums to 1.
     """
     rows = np.repeat(np.arange(len(features)), np.diff(sets.indptr))
     distance = _squared_distances(sets, features, index, similarity) / scale[rows]
-    raised = np.exp(-distance)
-    total = np.bincount(rows, weights=raised, minlength=len(features))
+    exponentials = np.exp(-distance)
+    total = np.bincount(rows, weights=exponentials, minlength=len(features))
     size, averaged = len(index), min(k2, index.shape[1])
-    share = raised / (total[rows] * averaged)
-    encoding = sparse.csr_matrix((share, sets.indices, sets.indptr), shape=sets.shape)
-    if averaged == 1:  # not over the first neighbour, which may be a copy
+    weight = exponentials / (total[rows] * averaged)
+    encoding = sparse.csr_matrix((weight, sets.indices, sets.indptr), shape=sets.shape)
+    if averaged == 1:  # the first neighbour may be a duplicate of the image
         return encoding
     pointer = np.arange(0, size * averaged + 1, averaged)
     ones = np.ones(size * averaged, np.float32)
@@ -133,18 +139,19 @@ def encode_sets(
 def _squared_distances(
     sets: sparse.csr_matrix, features: Float32Array, index: Int64Array, similarity: Float64Array
 ) -> Float64Array:
-    """|x_i - x_j|^2 of every j in the set of i, [pairs]."""
+    """Squared Euclidean distance of every stored pair (i, j) of the sets, [pairs]."""
     result = np.empty(len(sets.indices), dtype=np.float64)
-    arrays = (sets.indptr, sets.indices, index, similarity, readable(features), result)
-    with ThreadPoolExecutor(threads()) as pool:
-        spread(pool, len(index), _measure, *arrays)
+    arrays = (sets.indptr, sets.indices, index, similarity, numba_view(features), result)
+    with ThreadPoolExecutor(thread_count()) as pool:
+        map_ranges(pool, len(index), _fill_squared_distances, *arrays)
     return result
 
 
 @numba.njit(cache=True, nogil=True)
-def _measure(a, b, pointer, columns, index, similarity, features, result):  # type: ignore[no-untyped-def]
-    """Squared distances of the sets of images a to b; only pairs that are no neighbours are new."""
+def _fill_squared_distances(a, b, pointer, columns, index, similarity, features, result):  # type: ignore[no-untyped-def]
+    """Fill in squared distances of images a to b; known cosine similarities are reused."""
     known = np.zeros(len(index), np.float64)
+    # The image to which known[j] belongs; saves clearing the array for each image.
     owner = np.full(len(index), -1, np.int64)
     for i in range(a, b):
         for p in range(index.shape[1]):

@@ -8,8 +8,8 @@ from typing import Any
 import numba
 import numpy as np
 
-from reid_gen.cluster.knn.exact_cpu import nearest_certified
-from reid_gen.cluster.reciprocal import encode_sets, expanded_sets
+from reid_gen.cluster.knn.exact_cpu import exact_knn_cpu
+from reid_gen.cluster.reciprocal import encode_reciprocal_sets, expanded_reciprocal_sets
 from reid_gen.types import Float32Array
 
 VARIANT = "zhong"
@@ -51,10 +51,12 @@ class Reranked:
         self.count = len(query)
         self.weight = weight
         wanted = min(max(k1 + 1, k2), len(self.features))
-        index, similarity = nearest_certified(self.features, wanted)
+        index, similarity = exact_knn_cpu(self.features, wanted)
         self.scale = _largest_distances(self.features)
-        sets = expanded_sets(index, k1 + 1, k1)
-        self.encoding = encode_sets(sets, self.features, self.scale, index, k2, similarity)
+        sets = expanded_reciprocal_sets(index, k1 + 1, k1)
+        self.encoding = encode_reciprocal_sets(
+            sets, self.features, self.scale, index, k2, similarity
+        )
         self.by_column = self.encoding[self.count :].tocsc()
 
     def __iter__(self) -> Iterator[tuple[int, Float32Array]]:

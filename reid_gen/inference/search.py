@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from reid_gen.cluster.knn.topk import best_matches, nearest_of
+from reid_gen.cluster.knn.topk import best_matches, matches_from_distances
 from reid_gen.data.loaders import ImageLoader
 from reid_gen.data.same_image import no_matches, same_files
 from reid_gen.evaluation.features import extract_features
@@ -82,7 +82,7 @@ class Gallery:
         paths = [[image.path for image in images] for images in (query, self.images)]
         same = no_matches(*map(len, paths)) if keep_same_image else same_files(*paths)
         if reranked:
-            found = nearest_of(Reranked(asked, self.features), top, same)
+            found = matches_from_distances(Reranked(asked, self.features), top, same)
         else:
             found = best_matches(asked, self.features, top, same)
         return [

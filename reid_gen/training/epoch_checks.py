@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from reid_gen.cluster.pseudo_labels import PseudoLabels, usual_neighbours
+from reid_gen.cluster.pseudo_labels import PseudoLabels, default_k1_k2
 from reid_gen.data.sampling import MIN_BATCH
 from reid_gen.errors import UserError
 from reid_gen.training.stages import EpochPosition
@@ -22,7 +22,7 @@ def check_clusters(clusters: PseudoLabels, images: int) -> None:
         UserError: If there are fewer than two.
     """
     if clusters.clusters < 2:
-        k1, k2 = usual_neighbours(images)
+        k1, k2 = default_k1_k2(images)
         at_eps = "" if clusters.eps is None else f" at eps {clusters.eps:.3f}"
         raise UserError(
             f"clustering found {clusters.clusters} cluster(s) among {images} images{at_eps}, and "

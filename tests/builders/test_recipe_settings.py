@@ -7,7 +7,7 @@ import torch
 from reid_gen.cluster.pseudo_labels import FixedEps, pseudo_labels
 from reid_gen.errors import UserError
 from reid_gen.training.stages import epochs_of
-from tests.cluster.features import people
+from tests.cluster.features import make_features
 from tests.data.real_format import make_folder, make_market
 from tests.training.small import experiment, write_config
 
@@ -27,7 +27,7 @@ def test_camera_norm_reaches_the_clustering(config):
     made, _ = experiment(config, "clustering.camera_norm=true")
     images = made.trainer.loader.images
     camids = np.array([image.camid for image in images])
-    features, _ = people(persons=len(images) // 6, each=6)
+    features, _ = make_features(persons=len(images) // 6, each=6)
     expected = pseudo_labels(features, eps=FixedEps(0.6), k1=6, k2=2, min_samples=2, camids=camids)
     assert made.trainer.stages[0].cluster(features).labels.tolist() == expected.labels.tolist()
     assert made.about["protocol"]["camera_ids_used"] == "clustering"

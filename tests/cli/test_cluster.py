@@ -5,17 +5,17 @@ import pytest
 from pyarrow import parquet
 
 from reid_gen.cli.main import main
-from reid_gen.cluster.knn.topk import best_matches, nearest_of, similarities
+from reid_gen.cluster.knn.topk import best_matches, matches_from_distances, similarities
 from reid_gen.data.tables import write_table
 from reid_gen.evaluation.ranking import evaluate_ranking
 from reid_gen.evaluation.rerank import Reranked, rerank
 from tests.cli.conftest import failure
-from tests.cluster.features import people
+from tests.cluster.features import make_features
 
 
 @pytest.fixture
 def files(tmp_path):
-    features, pids = people(persons=20, each=8, noise=0.5)
+    features, pids = make_features(persons=20, each=8, noise=0.5)
     camids = np.tile(np.arange(8) % 4, 20)
     keys = np.array([f"{n:03d}.jpg" for n in range(len(pids))])
     query = np.arange(len(pids)) % 8 == 0
@@ -95,14 +95,14 @@ def test_ranks_are_written_and_measured(files, capsys):
 def test_matches_are_those_of_a_full_sort_whatever_the_shards(monkeypatch):
     from reid_gen.cluster.knn import topk as module
 
-    features, _ = people(persons=20, each=8)
+    features, _ = make_features(persons=20, each=8)
     features[40:44] = features[3]  # ties
     query, gallery = features[::8], features
     wanted = np.argsort(1 - query @ gallery.T, axis=1, kind="stable")[:, :9]
     for shard in (1000, 7):
         monkeypatch.setattr(module, "_SHARD", shard)
         np.testing.assert_array_equal(best_matches(query, gallery, 9).index, wanted)
-    reranked = nearest_of(Reranked(query, gallery), 5)
+    reranked = matches_from_distances(Reranked(query, gallery), 5)
     distance = rerank(query, gallery)
     order = np.argsort(distance, axis=1, kind="stable")[:, :5]
     np.testing.assert_array_equal(reranked.index, order)
@@ -112,7 +112,7 @@ def test_matches_are_those_of_a_full_sort_whatever_the_shards(monkeypatch):
 def test_half_precision_galleries_are_ranked_by_shards(monkeypatch):
     from reid_gen.cluster.knn import topk as module
 
-    features, pids = people(persons=20, each=8)
+    features, pids = make_features(persons=20, each=8)
     half = features.astype(np.float16)
     monkeypatch.setattr(module, "_SHARD", 7)
     np.testing.assert_allclose(
@@ -142,14 +142,14 @@ def test_faults_of_feature_files_are_named(files, capsys, tmp_path):
     assert "pid has 2 rows and feature has 3" in fails("short.npz")
     np.save(files / "flat.npy", np.zeros(3, np.float32))
     assert "floating-point numbers [N, D]" in fails("flat.npy")
-    np.save(files / "long.npy", 3 * people(persons=9, each=9)[0])
+    np.save(files / "long.npy", 3 * make_features(persons=9, each=9)[0])
     assert "rows of features are not of length 1" in fails("long.npy")
     main(["cluster", str(files / "long.npy"), "--normalise", "--out", str(files / "y.npz")])
     message = failure(capsys, "cluster", files / "all.npz", "--out", files / "x.txt")
     assert "must end in .csv or .npz or .parquet" in message
     message = failure(capsys, "cluster", files / "all.npz", "--out", files / "y.npz")
     assert "exists; give --force" in message
-    np.save(files / "narrow.npy", people(persons=3, each=3, size=8)[0])
+    np.save(files / "narrow.npy", make_features(persons=3, each=3, size=8)[0])
     message = failure(capsys, "rank", files / "query.npz", files / "narrow.npy", "--out", "z.npz")
     assert "have length 32 and those of" in message
     message = failure(capsys, "rank", files / "query.npy", files / "gallery.npz")

@@ -9,7 +9,7 @@ from reid_gen.cli.main import main
 from reid_gen.cli.options import BUILT_IN
 from reid_gen.data.tables import write_table
 from tests.cli.conftest import failure
-from tests.cluster.features import people
+from tests.cluster.features import make_features
 from tests.data.real_format import make_market
 
 
@@ -20,7 +20,7 @@ def place(tmp_path, gan_run, monkeypatch):
     (tmp_path / "run").symlink_to(gan_run)
     (tmp_path / "people").symlink_to(gan_run.parents[1] / "people")
     make_market(tmp_path / "data")
-    features, pids = people(persons=6, each=6)
+    features, pids = make_features(persons=6, each=6)
     columns = {"key": np.arange(36).astype(str), "pid": pids, "camid": np.arange(36) % 3}
     write_table({**columns, "feature": features}, tmp_path / "known.npz")
     write_table({"key": columns["key"], "feature": features}, tmp_path / "unknown.npz")

@@ -10,7 +10,7 @@ import pytest
 from reid_gen.cli.main import main
 from reid_gen.data.tables import write_table
 from tests.cli.conftest import failure
-from tests.cluster.features import people
+from tests.cluster.features import make_features
 
 KEYS = np.array([f"{n:03d}.jpg" for n in range(60)])
 
@@ -22,7 +22,7 @@ def place(tmp_path, monkeypatch):
 
 
 def save(name, rows=slice(None), **columns):
-    features, pids = people(persons=10, each=6, noise=0.8)
+    features, pids = make_features(persons=10, each=6, noise=0.8)
     columns = {"feature": features, "key": KEYS, "pid": pids, **columns}
     write_table({column: values[rows] for column, values in columns.items()}, name)
 
@@ -112,7 +112,7 @@ def test_rank_without_known_pids_only_writes_matches(place, capsys):
 def test_cluster_measures_agreement_over_known_people(place, capsys):
     pids = np.repeat(np.arange(10.0), 6)
     for name, values in (("all", pids), ("some", np.where(np.arange(60) % 6 < 2, np.nan, pids))):
-        save(place / f"{name}.npz", pid=values, feature=people(persons=10, each=6)[0])
+        save(place / f"{name}.npz", pid=values, feature=make_features(persons=10, each=6)[0])
         words = ["--k1", "6", "--k2", "2", "--out", f"{name}.csv", "--json", f"{name}.json"]
         main(["cluster", f"{name}.npz", *words])
         found = json.loads((place / f"{name}.json").read_text())
@@ -120,7 +120,7 @@ def test_cluster_measures_agreement_over_known_people(place, capsys):
 
 
 def test_cluster_says_that_few_images_have_fewer_neighbours(place, capsys):
-    features, _ = people(persons=4, each=6, noise=0.3, common=3)
+    features, _ = make_features(persons=4, each=6, noise=0.3, common=3)
     save(place / "few.npz", slice(0, 24), feature=features)
     main(["cluster", "few.npz", "--out", "a.csv"])
     told = capsys.readouterr().out

@@ -3,19 +3,18 @@ import numpy as np
 import pytest
 import torch
 
-from reid_gen.cluster.knn import exact_cpu as certified
-from reid_gen.cluster.knn import neighbours
-from reid_gen.cluster.knn.exact_cpu import nearest_among, nearest_certified
-from reid_gen.cluster.knn.exact_gpu import nearest_on
+from reid_gen.cluster.knn import exact_cpu, neighbours
+from reid_gen.cluster.knn.exact_cpu import exact_knn_cpu, knn_among_candidates
+from reid_gen.cluster.knn.exact_gpu import exact_knn_gpu
 from reid_gen.cluster.knn.neighbours import METHODS, nearest
 from reid_gen.errors import UserError
-from tests.cluster.features import people
+from tests.cluster.features import make_features
 
 PRECISIONS = [torch.bfloat16, torch.float32]
 
 
-def brute(features, count):
-    """Float64 dot products one after the other, equal ones by number."""
+def brute_force(features, count):
+    """Nearest neighbours by float64 dot products, ties by index."""
     exact = features.astype(np.float64)
     similarity = np.array([[float(np.dot(a, b)) for b in exact] for a in exact])
     order = np.argsort(-np.round(similarity, 12), axis=1, kind="stable")[:, :count]
@@ -25,112 +24,115 @@ def brute(features, count):
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("tile", [(1024, 4096), (16, 64)])
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
-def test_certified_neighbours_are_those_of_float64(monkeypatch, precision, tile, dtype):
-    monkeypatch.setattr(certified, "ROWS", tile[0])
-    monkeypatch.setattr(certified, "COLUMNS", tile[1])
-    features = people(persons=40, each=7, noise=0.9)[0].astype(dtype)
-    index, cosine = nearest_certified(features, 20, precision)
-    wanted, similarity = brute(features, 20)
-    np.testing.assert_array_equal(index, wanted)
-    np.testing.assert_allclose(cosine, similarity, atol=1e-6)
+def test_exact_knn_cpu_equals_float64(monkeypatch, precision, tile, dtype):
+    monkeypatch.setattr(exact_cpu, "ROWS", tile[0])
+    monkeypatch.setattr(exact_cpu, "COLUMNS", tile[1])
+    features = make_features(persons=40, each=7, noise=0.9)[0].astype(dtype)
+    index, cosine = exact_knn_cpu(features, 20, precision)
+    expected, expected_cosine = brute_force(features, 20)
+    np.testing.assert_array_equal(index, expected)
+    np.testing.assert_allclose(cosine, expected_cosine, atol=1e-6)
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
-def test_many_copies_are_told_apart_by_their_number(precision):
-    features = people(persons=30, each=8)[0]
-    features[20:220] = features[5]  # more ties than there is room for
-    index, _ = nearest_certified(features, 12, precision)
-    np.testing.assert_array_equal(index, brute(features, 12)[0])
+def test_exact_knn_cpu_orders_duplicates_by_index(precision):
+    features = make_features(persons=30, each=8)[0]
+    features[20:220] = features[5]  # more ties than fit in a candidate list
+    index, _ = exact_knn_cpu(features, 12, precision)
+    np.testing.assert_array_equal(index, brute_force(features, 12)[0])
     assert index[100].tolist() == [5, *range(20, 31)]
 
 
-def test_more_neighbours_than_usual_are_found_too():
-    features = people(persons=60, each=8)[0]
-    features[20:160] = features[5]  # which float32 alone would not keep in order
-    found = nearest(features, 100)
-    wanted = brute(features, 100)[0]
-    rows = np.flatnonzero(wanted[:, 0] == np.arange(len(features)))
+def test_nearest_finds_100_neighbours():
+    features = make_features(persons=60, each=8)[0]
+    features[20:160] = features[5]  # float32 alone would not order these by index
+    index = nearest(features, 100).index
+    expected = brute_force(features, 100)[0]
+    # Rows that brute force, too, starts with the image itself.
+    rows = np.flatnonzero(expected[:, 0] == np.arange(len(features)))
     assert len(rows) > 300
-    np.testing.assert_array_equal(found.index[rows], wanted[rows])
+    np.testing.assert_array_equal(index[rows], expected[rows])
 
 
-@pytest.mark.parametrize("spare", [1, 8, 32])
-def test_on_a_device_neighbours_are_those_of_float64_too(spare):
-    features = people(persons=40, each=7, noise=0.9)[0]
-    features[20:80] = features[5]  # more ties than are spare
-    index, cosine = nearest_on(torch.device("cpu"), features, 20, spare)
-    wanted, similarity = nearest_certified(features, 20)
-    np.testing.assert_array_equal(index, wanted)
-    np.testing.assert_allclose(cosine, similarity, atol=1e-12)
+@pytest.mark.parametrize("extra_candidates", [1, 8, 32])
+def test_exact_knn_gpu_equals_exact_knn_cpu(extra_candidates):
+    features = make_features(persons=40, each=7, noise=0.9)[0]
+    features[20:80] = features[5]  # more ties than candidates
+    index, cosine = exact_knn_gpu(torch.device("cpu"), features, 20, extra_candidates)
+    expected, expected_cosine = exact_knn_cpu(features, 20)
+    np.testing.assert_array_equal(index, expected)
+    np.testing.assert_allclose(cosine, expected_cosine, atol=1e-12)
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize(("size", "count"), [(60, 60), (200, 80)])
-def test_products_below_zero_are_ranked_too(precision, size, count):
+def test_exact_knn_cpu_ranks_negative_products(precision, size, count):
     rng = np.random.default_rng(0)
-    features = rng.normal(size=(size, 3)).astype(np.float32)  # few dimensions: many are far apart
+    features = rng.normal(size=(size, 3)).astype(np.float32)  # 3 dimensions: many are negative
     features /= np.linalg.norm(features, axis=1, keepdims=True)
-    index, cosine = nearest_certified(features, count, precision)
+    index, cosine = exact_knn_cpu(features, count, precision)
     assert cosine.min() < (-0.9 if count == size else 0.3)
-    np.testing.assert_array_equal(index, brute(features, count)[0])
+    np.testing.assert_array_equal(index, brute_force(features, count)[0])
 
 
-def test_among_candidates_the_best_are_those_of_float64():
-    features = people(persons=20, each=5)[0]
+def test_knn_among_candidates_equals_float64():
+    features = make_features(persons=20, each=5)[0]
     rng = np.random.default_rng(0)
-    candidates = rng.integers(0, 100, (100, 30))  # some twice
-    index, cosine = nearest_among(features, candidates, 8)
+    candidates = rng.integers(0, 100, (100, 30))  # with duplicates
+    index, cosine = knn_among_candidates(features, candidates, 8)
     exact = features.astype(np.float64)
-    for row, listed in enumerate(candidates):
-        similarity = {mate: float(np.dot(exact[row], exact[mate])) for mate in set(listed)}
-        wanted = sorted(similarity, key=lambda mate: (-similarity[mate], mate))[:8]
-        assert index[row].tolist() == wanted
-        np.testing.assert_allclose(cosine[row], [similarity[mate] for mate in wanted], atol=1e-12)
+    for i, row_candidates in enumerate(candidates):
+        similarity = {j: float(np.dot(exact[i], exact[j])) for j in set(row_candidates)}
+        expected = sorted(similarity, key=lambda j: (-similarity[j], j))[:8]
+        assert index[i].tolist() == expected
+        np.testing.assert_allclose(cosine[i], [similarity[j] for j in expected], atol=1e-12)
 
 
-def test_an_image_stands_in_for_candidates_that_are_missing():
-    features = people(persons=4, each=5)[0]
+def test_knn_among_candidates_fills_up_with_the_image():
+    features = make_features(persons=4, each=5)[0]
     candidates = np.repeat(np.arange(20)[:, None], 6, axis=1)
     candidates[:, 0] = 3
-    index, cosine = nearest_among(features, candidates, 4)
+    index, cosine = knn_among_candidates(features, candidates, 4)
     assert index[7].tolist() == [7, 3, 7, 7]
     np.testing.assert_allclose(cosine[7, [0, 2, 3]], 1, atol=1e-6)
 
 
-def test_a_count_out_of_range_is_refused():
-    features = people(persons=3, each=2)[0]
+def test_exact_knn_cpu_refuses_a_count_out_of_range():
+    features = make_features(persons=3, each=2)[0]
     with pytest.raises(ValueError, match=r"count must be in 1..6, got 7"):
-        nearest_certified(features, 7)
+        exact_knn_cpu(features, 7)
 
 
-def test_memory_mapped_features_are_read(tmp_path):
-    features = people(persons=20, each=5)[0].astype(np.float16)
+def test_nearest_reads_memory_mapped_features(tmp_path):
+    features = make_features(persons=20, each=5)[0].astype(np.float16)
     np.save(tmp_path / "f.npy", features)
     mapped = np.load(tmp_path / "f.npy", mmap_mode="r")
     np.testing.assert_array_equal(nearest(mapped, 9).index, nearest(features, 9).index)
 
 
 @pytest.mark.parametrize("method", list(METHODS))
-def test_every_method_puts_the_image_first_and_says_how_good_it_is(monkeypatch, method):
-    monkeypatch.setattr(neighbours, "_FEW", 100)
-    features = people(persons=60, each=8)[0]
-    found = nearest(features, 10, method)
-    np.testing.assert_array_equal(found.index[:, 0], np.arange(480))
-    assert found.recall == 1 if METHODS[method].exact else 0.8 < found.recall <= 1
+def test_nearest_puts_the_image_first_and_measures_recall(monkeypatch, method):
+    monkeypatch.setattr(neighbours, "_MIN_IVF_IMAGES", 100)
+    features = make_features(persons=60, each=8)[0]
+    result = nearest(features, 10, method)
+    np.testing.assert_array_equal(result.index[:, 0], np.arange(480))
+    assert result.recall == 1 if METHODS[method].exact else 0.8 < result.recall <= 1
     exact = nearest(features, 10)
-    shared = [len(np.intersect1d(a, b)) for a, b in zip(found.index, exact.index, strict=True)]
-    assert np.mean(shared) / 10 == pytest.approx(found.recall, abs=0.01)
+    hits = [len(np.intersect1d(a, b)) for a, b in zip(result.index, exact.index, strict=True)]
+    assert np.mean(hits) / 10 == pytest.approx(result.recall, abs=0.01)
 
 
-def test_faiss_searches_on_gpus_that_it_finds(monkeypatch):
-    features, moved = people(persons=5, each=4)[0], []
+def test_nearest_flat_uses_all_gpus_that_faiss_finds(monkeypatch):
+    features, moved_indexes = make_features(persons=5, each=4)[0], []
     monkeypatch.setattr(faiss, "get_num_gpus", lambda: 1)
-    monkeypatch.setattr(faiss, "index_cpu_to_all_gpus", lambda index: moved.append(index) or index)
-    found = nearest(features, 3, "flat")
-    assert len(moved) == 1
-    np.testing.assert_array_equal(found.index, nearest(features, 3).index)
+    monkeypatch.setattr(
+        faiss, "index_cpu_to_all_gpus", lambda index: moved_indexes.append(index) or index
+    )
+    result = nearest(features, 3, "flat")
+    assert len(moved_indexes) == 1
+    np.testing.assert_array_equal(result.index, nearest(features, 3).index)
 
 
-def test_unknown_neighbours_list_the_known_ones():
+def test_nearest_lists_the_methods_for_an_unknown_one():
     with pytest.raises(UserError, match="unknown neighbours 'lsh'; known: exact, flat, ivf, hnsw"):
-        nearest(people(persons=3, each=2)[0], 2, "lsh")
+        nearest(make_features(persons=3, each=2)[0], 2, "lsh")

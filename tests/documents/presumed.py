@@ -1,4 +1,4 @@
-"""What pages presume in the folder where their commands are run."""
+"""Files that the commands of a page expect in the working folder."""
 
 import shutil
 from pathlib import Path
@@ -9,14 +9,14 @@ import yaml
 
 from reid_gen.cli.main import main
 from reid_gen.data.tables import write_table
-from tests.cluster.features import people
+from tests.cluster.features import make_features
 from tests.data.real_format import make_market
 from tests.documents.small import run
 from tests.models.test_foreign import cluster_contrast
 
 
 def nothing() -> None:
-    """The page begins with an empty folder."""
+    """Leave the folder empty."""
 
 
 def market() -> None:
@@ -24,7 +24,7 @@ def market() -> None:
 
 
 def for_clustering() -> None:
-    tables()
+    feature_tables()
     shutil.copy("gallery.npz", "features.npz")
 
 
@@ -34,17 +34,17 @@ def render() -> None:
 
 
 def crops() -> None:
-    """The crops of a user, without any labels."""
+    """Write unlabelled crops as a user would have them."""
     Path("crops").mkdir()
-    found = sorted(Path("data/Market-1501-v15.09.15/bounding_box_train").glob("*.jpg"))
-    for number, file in enumerate(found):
-        shutil.copy(file, f"crops/crop{number}.jpg")
-    shutil.copy(found[0], "a.jpg")
+    files = sorted(Path("data/Market-1501-v15.09.15/bounding_box_train").glob("*.jpg"))
+    for index, file in enumerate(files):
+        shutil.copy(file, f"crops/crop{index}.jpg")
+    shutil.copy(files[0], "a.jpg")
 
 
-def tables() -> None:
-    """Feature tables of a few people."""
-    features, pids = people(persons=10, each=6)
+def feature_tables() -> None:
+    """Write feature tables of a few people, as query and gallery."""
+    features, pids = make_features(persons=10, each=6)
     for name, rows in {"query": slice(0, None, 6), "gallery": slice(None)}.items():
         keys = np.array([f"{name}{n}" for n in range(len(pids[rows]))])
         columns = {"key": keys, "pid": pids[rows], "camid": np.full(len(keys), -1)}
@@ -52,14 +52,14 @@ def tables() -> None:
 
 
 def baseline(config: str) -> None:
-    """What ``make train ROOT=data`` does."""
+    """Train as ``make train ROOT=data`` does."""
     run(["reid-gen", "train", "--config", config, "--set", "data.root=data"])
 
 
 def for_readme() -> None:
     market()
     crops()
-    tables()
+    feature_tables()
     torch.manual_seed(0)
     torch.save(cluster_contrast(True), "model_best.pth.tar")
     render()
@@ -78,10 +78,10 @@ def for_diffusion() -> None:
     baseline("configs/baseline_market.yaml")
     make_pipelines(Path("weights"))
     save_image_prompts(Path("weights/ip"))
-    smaller = {"height": 32, "width": 16, "steps": 2, "precision": "fp32", "base": "weights/sd"}
+    small_model = {"height": 32, "width": 16, "steps": 2, "precision": "fp32", "base": "weights/sd"}
     for name in ("genpoccl_market.yaml", "same_person_market.yaml"):
         settings = yaml.safe_load(Path("configs/pipelines", name).read_text())
-        settings["model"] |= smaller
+        settings["model"] |= small_model
         for control in settings["model"]["controls"]:
             adapter = settings["model"]["control"] == "adapter"
             control["weights"] = f"weights/{'adapter' if adapter else control['condition']}"

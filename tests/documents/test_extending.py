@@ -13,7 +13,7 @@ from reid_gen.data.check import check_dataset
 from reid_gen.data.datasets import DATASETS, Counts
 from reid_gen.errors import UserError
 from reid_gen.models.backbone import BACKBONES, BackboneSpec
-from tests.cluster.features import people
+from tests.cluster.features import make_features
 from tests.data.real_format import draw_person
 from tests.documents.pages import ROOT, blocks, text_of
 from tests.generators import test_contracts as contracts
@@ -76,8 +76,8 @@ def test_a_backbone_gives_unit_features_at_either_stride(tables):
 
 
 def test_a_rule_finds_people_that_are_far_apart_and_leaves_the_lonely(tables):
-    features, pids = people(persons=12, each=9, noise=0.4)
-    lonely, _ = people(persons=7, each=1, seed=5)
+    features, pids = make_features(persons=12, each=9, noise=0.4)
+    lonely, _ = make_features(persons=7, each=1, seed=5)
     found = added(RULE, features=np.concatenate([features, lonely]))["labels"]
     assert found.dtype == np.int64
     assert adjusted_rand_score(pids, found[: len(pids)]) > 0.95

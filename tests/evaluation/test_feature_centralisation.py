@@ -3,7 +3,7 @@ import pytest
 
 from reid_gen.evaluation.feature_centralisation import by_neighbours, by_views
 from reid_gen.evaluation.ranking import evaluate_ranking
-from tests.cluster.features import people
+from tests.cluster.features import make_features
 
 
 def slow_neighbours(features, k1, k2):
@@ -23,13 +23,13 @@ def slow_neighbours(features, k1, k2):
 
 @pytest.mark.parametrize(("k1", "k2"), [(2, 2), (4, 1), (1, 3)])
 def test_neighbours_equal_the_loop(k1, k2):
-    features, _ = people(persons=8, each=5, noise=1.0)
+    features, _ = make_features(persons=8, each=5, noise=1.0)
     wanted = slow_neighbours(features, k1, k2)
     np.testing.assert_allclose(by_neighbours(features, k1, k2), wanted, atol=1e-5)
 
 
 def test_neighbours_help_on_features_with_groups():
-    features, pids = people(persons=30, each=8, noise=1.6)
+    features, pids = make_features(persons=30, each=8, noise=1.6)
     query, gallery = features[::4], np.delete(features, np.s_[::4], axis=0)
     rest = np.delete(pids, np.s_[::4])
     labels = (pids[::4], rest, np.full(len(query), -1), np.full(len(gallery), -1))

@@ -8,7 +8,7 @@ from reid_gen.evaluation.query_scores import score_queries
 from reid_gen.evaluation.ranking import evaluate_ranking
 from reid_gen.report import page as page_module
 from tests.cli.conftest import failure, gan_run  # noqa: F401
-from tests.cluster.features import people
+from tests.cluster.features import make_features
 from tests.data.real_format import make_folder, make_market
 from tests.training.small import write_config
 
@@ -116,7 +116,7 @@ def test_worst_and_best_queries_never_share_a_query(queries, expected):
 
 
 def test_scores_of_single_queries_average_to_those_of_all():
-    features, pids = people(persons=12, each=6)
+    features, pids = make_features(persons=12, each=6)
     camids = np.tile(np.arange(6) % 3, 12)
     query = features[::3]
     labels = (pids[::3], pids, camids[::3], camids)

@@ -1,1 +1,1 @@
-"""Nearest neighbours: exact on CPU and GPU, and approximate ones."""
+"""k-nearest-neighbour search: exact on CPU and GPU, and approximate with faiss."""

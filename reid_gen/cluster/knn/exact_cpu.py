@@ -1,9 +1,9 @@
-"""Exact nearest neighbours at the speed of low-precision matrix products.
+"""Exact k-nearest-neighbour search on the CPU at the speed of low-precision matrix products.
 
-Products in bfloat16 (or float32, where the processor has no instructions for it) are wrong by no
-more than a margin that follows from the rounding of the rows. Every pair that comes within the
-margin of an image's k-th best so far is kept, and the few that are left are computed again in
-float64: the result is that of float64, ties going to the lower number, on every machine.
+The error of a product in bfloat16 (or float32, where bfloat16 is not native) is bounded, and the
+bound follows from the rounding of the features. Every pair whose product is within this margin of
+an image's k-th best so far stays a candidate, and the remaining candidates are compared in float64.
+The result is that of float64 on every machine, ties going to the lower row index. Source: own.
 """
 
 from __future__ import annotations
@@ -17,39 +17,39 @@ from torch import Tensor
 
 from reid_gen.cluster.knn.exact_kernels import (
     Candidates,
-    order_candidates,
-    order_everything,
-    order_listed,
+    init_thresholds,
+    rank_all,
+    rank_candidates,
+    rank_listed,
     scan_columns,
     scan_rows,
-    start_rows,
 )
-from reid_gen.cluster.parallel import readable, spread, threads
+from reid_gen.cluster.parallel import map_ranges, numba_view, thread_count
 from reid_gen.runtime.precision import resolve_dtype
 from reid_gen.types import Float32Array, Float64Array, Int64Array
 
 ROWS, COLUMNS = 1024, 4096
-"""Of a tile of products, small enough for the processor's cache."""
-_ROUNDING = {torch.bfloat16: 2.0**-9, torch.float32: 2.0**-24}
-"""Relative error of a stored value."""
-_CONVERTED = 512
-"""Rows whose copies stay in the cache."""
+"""Size of a tile of products; it fits in the CPU's cache."""
+_UNIT_ROUNDOFF = {torch.bfloat16: 2.0**-9, torch.float32: 2.0**-24}
+"""Largest relative rounding error of a stored value."""
+_CONVERT_ROWS = 512
+"""Rows that are converted at once, so that their copies stay in the cache."""
 
 
-def nearest_certified(
+def exact_knn_cpu(
     features: Float32Array, count: int, precision: torch.dtype | None = None
 ) -> tuple[Int64Array, Float64Array]:
-    """The ``count`` most similar rows of every row, itself among them.
+    """Find the ``count`` most similar rows of every row, the row itself among them.
 
     Args:
-        features: Unit rows, [N, D] float32 or float16; may be memory-mapped.
-        count: At most N.
-        precision: Of the products, bfloat16 or float32; None takes what the processor is fast in.
-            The result is the same.
+        features: L2-normalised features, [N, D] float32 or float16; may be memory-mapped.
+        count: Number of neighbours, at most N.
+        precision: Precision of the products, bfloat16 or float32; it does not change the result.
+            None takes bfloat16 where it is native.
 
     Returns:
-        Numbers [N, count] int64 by falling cosine, equal ones by rising number, and cosines
-        [N, count] float64.
+        Row indices [N, count] int64 by decreasing cosine similarity, ties by increasing index, and
+        cosine similarities [N, count] float64.
 
     Raises:
         ValueError: If the count is out of range.
@@ -59,103 +59,119 @@ def nearest_certified(
         raise ValueError(f"count must be in 1..{size}, got {count}")
     if precision is None:
         precision = resolve_dtype("bf16", torch.device("cpu"))
-    low, error, length = _rounded(features, precision)
-    of_sums = (_ROUNDING[precision] + width * 2.0**-24) * length**2
-    product_error = 2 * length * error + error**2 + of_sums
+    rounded, row_error, norm = _round_rows(features, precision)
+    summation_error = (_UNIT_ROUNDOFF[precision] + width * 2.0**-24) * norm**2
+    product_error = 2 * norm * row_error + row_error**2 + summation_error
     margin = np.float32(2 * product_error)
-    found = Candidates.of(size, count)
-    with ThreadPoolExecutor(threads()) as pool:
-        _collect(low, found, count, margin, pool)
-        del low
-        return _recheck(features, found, count, margin, pool)
+    candidates = Candidates.empty(size, count)
+    with ThreadPoolExecutor(thread_count()) as pool:
+        _collect_candidates(rounded, candidates, count, margin, pool)
+        del rounded
+        return _rank_candidates(features, candidates, count, margin, pool)
 
 
-def nearest_among(
+def knn_among_candidates(
     features: Float32Array, candidates: Int64Array, count: int
 ) -> tuple[Int64Array, Float64Array]:
-    """The ``count`` most similar of every row's candidates, by float64 as well.
+    """Find the ``count`` most similar of every row's candidates, compared in float64.
 
     Args:
-        features: Unit rows, [N, D] float32 or float16; may be memory-mapped.
-        candidates: Numbers of rows, [N, R]; some may be named twice.
-        count: Of neighbours.
+        features: L2-normalised features, [N, D] float32 or float16; may be memory-mapped.
+        candidates: Row indices, [N, R]; duplicates count once.
+        count: Number of neighbours.
 
     Returns:
-        As :func:`nearest_certified`; a row itself stands in where it has too few candidates.
+        Row indices and cosine similarities as of :func:`exact_knn_cpu`. The row itself fills the
+        columns for which a row has too few candidates.
     """
     size = len(features)
     index = np.empty((size, count), np.int64)
     cosine = np.empty((size, count), np.float64)
-    wanted = (readable(features), candidates, count, index, cosine)
-    with ThreadPoolExecutor(threads()) as pool:
-        spread(pool, size, order_listed, *wanted, parts=16 * threads())
+    arrays = (numba_view(features), candidates, count, index, cosine)
+    with ThreadPoolExecutor(thread_count()) as pool:
+        map_ranges(pool, size, rank_listed, *arrays, parts=16 * thread_count())
     return index, cosine
 
 
-def _rounded(features: Float32Array, precision: torch.dtype) -> tuple[Tensor, float, float]:
-    """Rows in low precision, length of the largest rounding error of a row, and of a row."""
-    low = _room(features, precision)
-    error = length = 0.0
-    for start in range(0, len(features), _CONVERTED):
-        part = slice(start, start + _CONVERTED)
-        rows = torch.from_numpy(np.array(features[part], dtype=np.float32))
-        low[part] = rows.to(precision)
-        error = max(error, float((rows - low[part].float()).norm(dim=1).max()))
-        length = max(length, float(rows.norm(dim=1).max()))
-    return low, error, length
+def _round_rows(features: Float32Array, precision: torch.dtype) -> tuple[Tensor, float, float]:
+    """Round features to low precision.
+
+    Returns:
+        Rounded features [N, D], largest norm of a row's rounding error, largest norm of a row.
+    """
+    rounded = _allocate_copy(features, precision)
+    row_error = norm = 0.0
+    for start in range(0, len(features), _CONVERT_ROWS):
+        block = slice(start, start + _CONVERT_ROWS)
+        rows = torch.from_numpy(np.array(features[block], dtype=np.float32))
+        rounded[block] = rows.to(precision)
+        row_error = max(row_error, float((rows - rounded[block].float()).norm(dim=1).max()))
+        norm = max(norm, float(rows.norm(dim=1).max()))
+    return rounded, row_error, norm
 
 
-def _room(features: Float32Array, precision: torch.dtype) -> Tensor:
-    """For a copy: in memory, or in a file if the features are in one, as they may not fit either.
+def _allocate_copy(features: Float32Array, precision: torch.dtype) -> Tensor:
+    """Allocate an array of the features' shape: in memory, or memory-mapped if they are.
 
-    The file has no name any more, and goes with the copy.
+    Memory-mapped features may not fit in memory, and then neither does a copy. The file is already
+    unlinked, so that the system removes it with the tensor.
     """
     if not isinstance(features, np.memmap):
         return torch.empty(features.shape, dtype=precision)
     with NamedTemporaryFile() as file:
-        room = torch.from_file(file.name, shared=True, size=features.size, dtype=precision)
-    return room.view(features.shape)
+        copy = torch.from_file(file.name, shared=True, size=features.size, dtype=precision)
+    return copy.view(features.shape)
 
 
-def _collect(
-    low: Tensor, found: Candidates, count: int, margin: np.float32, pool: ThreadPoolExecutor
+def _collect_candidates(
+    rounded: Tensor,
+    candidates: Candidates,
+    count: int,
+    margin: np.float32,
+    pool: ThreadPoolExecutor,
 ) -> None:
-    """Fill the candidates from tiles of the upper triangle of all products."""
-    size = len(low)
-    room = torch.empty(ROWS * COLUMNS, dtype=low.dtype)
-    limits = found.bits if low.dtype == torch.bfloat16 else found.least
+    """Collect candidates from the upper triangle of all products, tile by tile."""
+    size = len(rounded)
+    buffer = torch.empty(ROWS * COLUMNS, dtype=rounded.dtype)
+    is_bf16 = rounded.dtype == torch.bfloat16
     fields = (
-        found.value, found.other, found.count, found.least, found.bits, limits, found.overflown,
+        candidates.product, candidates.row, candidates.used, candidates.threshold,
+        candidates.threshold_bits, candidates.threshold_bits if is_bf16 else candidates.threshold,
+        candidates.overflowed,
     )  # fmt: skip
     for left in range(0, size, COLUMNS):
         right = min(size, left + COLUMNS)
-        # The square on the diagonal first: it makes thresholds high for all that follows.
+        # The tiles on the diagonal come first: they raise the thresholds for all later tiles.
         for top in [*range(left, right, ROWS), *range(0, left, ROWS)]:
             bottom = min(right if top >= left else left, top + ROWS)
-            tile = room[: (bottom - top) * (right - left)].view(bottom - top, right - left)
-            torch.mm(low[top:bottom], low[left:right].T, out=tile)
-            values = (tile.view(torch.int16) if limits is found.bits else tile).numpy()
+            tile = buffer[: (bottom - top) * (right - left)].view(bottom - top, right - left)
+            torch.mm(rounded[top:bottom], rounded[left:right].T, out=tile)
+            products = (tile.view(torch.int16) if is_bf16 else tile).numpy()
             if top >= left:
-                spread(pool, len(values), start_rows, values, top, count, margin, fields)
-            across = (values, top, left, count, margin, fields)
-            spread(pool, len(values), scan_rows, *across)
+                map_ranges(
+                    pool, len(products), init_thresholds, products, top, count, margin, fields
+                )
+            arguments = (products, top, left, count, margin, fields)
+            map_ranges(pool, len(products), scan_rows, *arguments)
             if bottom <= left:
-                spread(pool, values.shape[1], scan_columns, *across)
+                map_ranges(pool, products.shape[1], scan_columns, *arguments)
 
 
-def _recheck(
+def _rank_candidates(
     features: Float32Array,
-    found: Candidates,
+    candidates: Candidates,
     count: int,
     margin: np.float32,
     pool: ThreadPoolExecutor,
 ) -> tuple[Int64Array, Float64Array]:
+    """Rank the candidates in float64; images with too many ties are compared with all rows."""
     size = len(features)
     index = np.empty((size, count), np.int64)
     cosine = np.empty((size, count), np.float64)
-    stored = readable(features)
-    wanted = (stored, (found.value, found.other, found.count), count, margin, index, cosine)
-    spread(pool, size, order_candidates, *wanted, parts=16 * threads())
-    tied = np.flatnonzero(found.overflown)
-    spread(pool, len(tied), order_everything, tied, stored, count, index, cosine)
+    stored = numba_view(features)
+    lists = (candidates.product, candidates.row, candidates.used)
+    arrays = (stored, lists, count, margin, index, cosine)
+    map_ranges(pool, size, rank_candidates, *arrays, parts=16 * thread_count())
+    overflowed = np.flatnonzero(candidates.overflowed)
+    map_ranges(pool, len(overflowed), rank_all, overflowed, stored, count, index, cosine)
     return index, cosine

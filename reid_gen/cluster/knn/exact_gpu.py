@@ -1,4 +1,4 @@
-"""Exact nearest neighbours on an accelerator: float32 products, sifted, then float64."""
+"""Exact k-nearest-neighbour search on a GPU: float32 candidates, re-ranked in float64."""
 
 from __future__ import annotations
 
@@ -8,77 +8,87 @@ from torch import Tensor
 
 from reid_gen.types import Float32Array, Float64Array, Int64Array
 
-_AT_ONCE = 2**28
-"""Products in memory: a gigabyte."""
-_EXACT = 256
-"""Rows whose candidates are computed again at once."""
-_READ = 65536
-SPARE = 32
-"""Candidates beyond those that are wanted."""
+_MAX_PRODUCTS = 2**28
+"""Float32 products held at once: 1 GiB."""
+_RERANK_ROWS = 256
+"""Rows whose candidates are re-ranked at once."""
+_COPY_ROWS = 65536
+"""Rows that are copied to the device, or compared in float64, at once."""
+EXTRA_CANDIDATES = 32
+"""Float32 candidates per row beyond the requested neighbours."""
 
 
-def nearest_on(
-    device: torch.device, features: Float32Array, count: int, spare: int = SPARE
+def exact_knn_gpu(
+    device: torch.device,
+    features: Float32Array,
+    count: int,
+    extra_candidates: int = EXTRA_CANDIDATES,
 ) -> tuple[Int64Array, Float64Array]:
-    """The ``count`` most similar rows of every row, itself among them, as if all were float64.
+    """Find the ``count`` most similar rows of every row, the row itself among them, as in float64.
 
-    A float32 product of unit rows is wrong by ``D * 2^-24`` at most. Where the last candidate comes
-    within that of the count-th, the row is compared with everything once more.
+    The error of a float32 product of unit rows is at most ``D * 2^-24``. A row whose last candidate
+    is within twice this bound of its count-th neighbour is compared with all rows in float64.
 
     Args:
-        device: Holds all features, and two gigabytes beside them.
-        features: Unit rows, [N, D].
-        count: At most N.
-        spare: Candidates beyond those.
+        device: Device; it must hold all features and 2 GiB more.
+        features: L2-normalised features, [N, D].
+        count: Number of neighbours, at most N.
+        extra_candidates: Float32 candidates per row beyond ``count``.
 
     Returns:
-        Numbers [N, count] int64 by falling cosine, equal ones by rising number, and cosines
-        [N, count] float64.
+        Row indices [N, count] int64 by decreasing cosine similarity, ties by increasing index, and
+        cosine similarities [N, count] float64.
     """
     size, width = features.shape
-    everything = torch.empty(size, width, device=device)
-    for start in range(0, size, _READ):
-        part = slice(start, start + _READ)
-        everything[part] = torch.from_numpy(np.array(features[part], np.float32))
-    rows_at_once = max(1, min(4096, _AT_ONCE // size))
-    wanted = min(size, count + spare)
+    gallery = torch.empty(size, width, device=device)
+    for start in range(0, size, _COPY_ROWS):
+        block = slice(start, start + _COPY_ROWS)
+        gallery[block] = torch.from_numpy(np.array(features[block], np.float32))
+    batch_rows = max(1, min(4096, _MAX_PRODUCTS // size))
+    num_candidates = min(size, count + extra_candidates)
     error = width * 2.0**-24
     index = np.empty((size, count), np.int64)
     cosine = np.empty((size, count), np.float64)
-    for start in range(0, size, rows_at_once):
-        own = everything[start : start + rows_at_once]
-        products, places = torch.topk(own @ everything.T, wanted, dim=1)
-        # By number first, so that equal values keep that order.
-        places = places.sort(dim=1).values
-        best, values = _ordered(own, everything, places, count)
-        sure = products[:, -1].double() + 2 * error < values[:, -1]
-        if wanted < size and not bool(sure.all()):
-            left = torch.nonzero(~sure).flatten()
-            best[left], values[left] = _among_all(own[left], everything, count)
-        rows = slice(start, start + len(own))
+    for start in range(0, size, batch_rows):
+        query = gallery[start : start + batch_rows]
+        products, candidates = torch.topk(query @ gallery.T, num_candidates, dim=1)
+        # Sorted by index, so that the stable sort by similarity orders ties by index.
+        candidates = candidates.sort(dim=1).values
+        best, values = _rank_candidates(query, gallery, candidates, count)
+        certain = products[:, -1].double() + 2 * error < values[:, -1]
+        if num_candidates < size and not bool(certain.all()):
+            uncertain = torch.nonzero(~certain).flatten()
+            best[uncertain], values[uncertain] = _rank_all(query[uncertain], gallery, count)
+        rows = slice(start, start + len(query))
         index[rows], cosine[rows] = best.cpu().numpy(), values.cpu().numpy()
     return index, cosine
 
 
-def _ordered(own: Tensor, everything: Tensor, places: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """The best of candidates [b, c] by float64 products."""
+def _rank_candidates(
+    query: Tensor, gallery: Tensor, candidates: Tensor, count: int
+) -> tuple[Tensor, Tensor]:
+    """Rank each query's candidates [b, c] by float64 products; returns [b, count] twice."""
+    blocks = zip(
+        torch.split(query, _RERANK_ROWS), torch.split(candidates, _RERANK_ROWS), strict=True
+    )
     exact = torch.cat(
         [
-            torch.einsum("bd,bcd->bc", some.double(), everything[at].double())
-            for some, at in zip(torch.split(own, _EXACT), torch.split(places, _EXACT), strict=True)
+            torch.einsum("bd,bcd->bc", rows.double(), gallery[columns].double())
+            for rows, columns in blocks
         ]
     )
     values, order = torch.sort(exact, dim=1, descending=True, stable=True)
-    return places.gather(1, order)[:, :count], values[:, :count]
+    return candidates.gather(1, order)[:, :count], values[:, :count]
 
 
-def _among_all(own: Tensor, everything: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """The same without candidates."""
-    found = []
-    for some in torch.split(own, max(1, min(_EXACT, _AT_ONCE // (8 * len(everything))))):
-        parts = torch.split(everything, _READ)
-        exact = torch.cat([some.double() @ part.T.double() for part in parts], dim=1)
+def _rank_all(query: Tensor, gallery: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Rank the whole gallery for each query by float64 products; returns [b, count] twice."""
+    block_rows = max(1, min(_RERANK_ROWS, _MAX_PRODUCTS // (8 * len(gallery))))
+    results = []
+    for rows in torch.split(query, block_rows):
+        shards = torch.split(gallery, _COPY_ROWS)
+        exact = torch.cat([rows.double() @ shard.T.double() for shard in shards], dim=1)
         values, order = torch.sort(exact, dim=1, descending=True, stable=True)
-        found.append((order[:, :count], values[:, :count]))
-    best, cosines = zip(*found, strict=True)
+        results.append((order[:, :count], values[:, :count]))
+    best, cosines = zip(*results, strict=True)
     return torch.cat(best), torch.cat(cosines)

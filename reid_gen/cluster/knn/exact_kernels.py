@@ -1,4 +1,4 @@
-"""Pairs that may be among the nearest: found in tiles of products, sifted, computed again."""
+"""Numba kernels of the exact CPU search: collect candidates from tiles, prune, rank in float64."""
 
 from __future__ import annotations
 
@@ -14,39 +14,39 @@ from numpy.typing import NDArray
 from reid_gen.cluster.parallel import dot
 from reid_gen.types import Float32Array
 
-ROOM = 160
-"""Candidates that an image may have before they are sifted, if that is twice what is wanted."""
-WIDE = 32
-"""Values of a tile that are compared at once before any is looked at."""
+CAPACITY = 160
+"""Length of an image's candidate list, if that is at least twice the number of neighbours."""
+SIMD_WIDTH = 32
+"""Products that are compared with a threshold at once, before any is examined alone."""
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """What each image may still have among its k nearest.
+    """Candidate neighbours of each image, in lists of fixed capacity R.
 
     Attributes:
-        value: Products, [N, R].
-        other: Of which images, [N, R].
-        count: How many, [N].
-        least: Products that are lower are out, [N].
-        bits: The same as the upper half of a float, a little lower, [N] int16.
-        overflown: Images with more near ties than there is room for, [N].
+        product: Approximate products with the candidates, [N, R].
+        row: Row indices of the candidates, [N, R].
+        used: Number of candidates of each image, [N].
+        threshold: Products below it cannot be among an image's nearest, [N].
+        threshold_bits: Upper 16 bits of the threshold as float32, rounded down, [N] int16.
+        overflowed: Whether an image has more near ties than fit in its list, [N].
     """
 
-    value: Float32Array
-    other: NDArray[np.int32]
-    count: NDArray[np.int32]
-    least: Float32Array
-    bits: NDArray[np.int16]
-    overflown: NDArray[np.bool_]
+    product: Float32Array
+    row: NDArray[np.int32]
+    used: NDArray[np.int32]
+    threshold: Float32Array
+    threshold_bits: NDArray[np.int16]
+    overflowed: NDArray[np.bool_]
 
     @classmethod
-    def of(cls, size: int, count: int) -> Candidates:
-        """None yet, for so many images of which each looks for ``count`` neighbours."""
-        room = max(ROOM, 2 * count)
+    def empty(cls, size: int, count: int) -> Candidates:
+        """Create empty lists for ``size`` images that each look for ``count`` neighbours."""
+        capacity = max(CAPACITY, 2 * count)
         return cls(
-            np.empty((size, room), np.float32),
-            np.zeros((size, room), np.int32),
+            np.empty((size, capacity), np.float32),
+            np.zeros((size, capacity), np.int32),
             np.zeros(size, np.int32),
             np.full(size, -2, np.float32),
             np.full(size, np.iinfo(np.int16).min, np.int16),
@@ -55,19 +55,19 @@ class Candidates:
 
 
 @intrinsic
-def _as_float(context, bits):  # type: ignore[no-untyped-def]
-    """The float32 whose upper half is an int16."""
+def _bf16_bits_to_float(context, bits):  # type: ignore[no-untyped-def]
+    """Convert the bits of a bfloat16, an int16, to float32."""
 
     def generate(target, builder, signature, arguments):  # type: ignore[no-untyped-def]
-        wide = builder.zext(arguments[0], ir.IntType(32))
-        return builder.bitcast(builder.shl(wide, ir.Constant(ir.IntType(32), 16)), ir.FloatType())
+        low = builder.zext(arguments[0], ir.IntType(32))
+        return builder.bitcast(builder.shl(low, ir.Constant(ir.IntType(32), 16)), ir.FloatType())
 
     return types.float32(types.int16), generate
 
 
 @intrinsic
-def _as_bits(context, value):  # type: ignore[no-untyped-def]
-    """The bits of a float32."""
+def _float_to_bits(context, value):  # type: ignore[no-untyped-def]
+    """Reinterpret a float32 as int32."""
 
     def generate(target, builder, signature, arguments):  # type: ignore[no-untyped-def]
         return builder.bitcast(arguments[0], ir.IntType(32))
@@ -75,51 +75,56 @@ def _as_bits(context, value):  # type: ignore[no-untyped-def]
     return types.int32(types.float32), generate
 
 
-def _product(stored: object) -> float:
-    """A value of a tile as a number; numba takes one of the two below."""
+def _to_float(stored: object) -> float:
+    """Convert a stored product to a float; numba compiles the overload for its type."""
     raise NotImplementedError
 
 
-@overload(_product)
-def _product_of(stored):  # type: ignore[no-untyped-def]
+@overload(_to_float)
+def _to_float_overload(stored):  # type: ignore[no-untyped-def]
     if stored == types.int16:
-        return lambda stored: _as_float(stored)
+        return lambda stored: _bf16_bits_to_float(stored)
     return lambda stored: stored
 
 
 @numba.njit(cache=True, nogil=True)
-def start_rows(a, b, tile, top, count, margin, fields):  # type: ignore[no-untyped-def]
-    """First thresholds of images: the ``count``-th of the largest values of as many groups."""
-    value, _, _, least, bits, _, _ = fields
-    groups = value.shape[1] // 2
-    whole = tile.shape[1] // groups * groups
+def init_thresholds(a, b, tile, top, count, margin, fields):  # type: ignore[no-untyped-def]
+    """Set first thresholds of the tile's rows a to b from a lower bound of the count-th product.
+
+    The columns are split into groups; the ``count``-th largest of the groups' maxima is at most the
+    ``count``-th largest product of the row.
+    """
+    product, _, _, threshold, threshold_bits, _, _ = fields
+    groups = product.shape[1] // 2
+    columns = tile.shape[1] // groups * groups
     largest = np.empty(groups, tile.dtype)
-    spare = np.empty(groups, np.float32)
+    scratch = np.empty(groups, np.float32)
     for r in range(a, b):
         row = tile[r]
         largest[:] = 0
-        for start in range(0, whole, groups):
+        for start in range(0, columns, groups):
             part = row[start : start + groups]
             for g in range(len(part)):
                 largest[g] = max(largest[g], part[g])
         for g in range(groups):
-            spare[g] = _product(largest[g])
-        # Groups start at 0, so that 0 says nothing.
-        best = _largest(spare, groups, count)
-        if best > 0:
-            _set_least(top + r, best - margin, least, bits)
+            scratch[g] = _to_float(largest[g])
+        # Maxima start at 0, so a bound of 0 carries no information.
+        bound = _kth_largest(scratch, groups, count)
+        if bound > 0:
+            _set_threshold(top + r, bound - margin, threshold, threshold_bits)
 
 
 @numba.njit(cache=True, nogil=True)
-def _set_least(image, low, least, bits):  # type: ignore[no-untyped-def]
-    least[image] = low
-    # Products at or below 0 have bits in another order: only above it can they be compared.
-    bits[image] = np.int16((_as_bits(low) >> 16) - 1) if low > 0 else np.int16(-32768)
+def _set_threshold(image, value, threshold, threshold_bits):  # type: ignore[no-untyped-def]
+    threshold[image] = value
+    # Positive floats are ordered as their bits are; otherwise the smallest int16 lets all pass.
+    bits = np.int16((_float_to_bits(value) >> 16) - 1) if value > 0 else np.int16(-32768)
+    threshold_bits[image] = bits
 
 
 @numba.njit(cache=True, nogil=True)
 def scan_rows(a, b, tile, top, left, count, margin, fields):  # type: ignore[no-untyped-def]
-    """Candidates of the tile's rows a to b among its columns.
+    """Add candidates of the images in the tile's rows a to b, found among its columns.
 
     Args:
         a: First row.
@@ -128,156 +133,164 @@ def scan_rows(a, b, tile, top, left, count, margin, fields):  # type: ignore[no-
             float32, or the bits of bfloat16 as int16.
         top: Image of the first row.
         left: Image of the first column.
-        count: Neighbours that are wanted.
-        margin: Two products that are farther apart are in their true order.
-        fields: Those of :class:`Candidates`, and before the last the thresholds in the form of the
-            tile's values: either ``least`` or ``bits``.
+        count: Number of neighbours.
+        margin: Products that differ by more than this are in their true order.
+        fields: Fields of :class:`Candidates`, with the thresholds in the tile's type inserted
+            before the last: ``threshold`` or ``threshold_bits``.
     """
-    limits = fields[5]
+    thresholds = fields[5]
     columns = tile.shape[1]
-    spare = np.empty(fields[0].shape[1], np.float32)
+    scratch = np.empty(fields[0].shape[1], np.float32)
     for r in range(a, b):
         image, row = top + r, tile[r]
-        for start in range(0, columns, WIDE):
-            part = row[start : start + WIDE]
-            if _largest_of(part) > limits[image]:
+        for start in range(0, columns, SIMD_WIDTH):
+            part = row[start : start + SIMD_WIDTH]
+            if _maximum(part) > thresholds[image]:
                 for c in range(len(part)):
-                    if part[c] > limits[image]:
-                        mate, product = left + start + c, _product(part[c])
-                        _push(image, mate, product, count, margin, fields, spare)
+                    if part[c] > thresholds[image]:
+                        candidate, product = left + start + c, _to_float(part[c])
+                        _push(image, candidate, product, count, margin, fields, scratch)
 
 
 @numba.njit(cache=True, nogil=True)
 def scan_columns(a, b, tile, top, left, count, margin, fields):  # type: ignore[no-untyped-def]
-    """Candidates of the tile's columns a to b among its rows; as :func:`scan_rows`."""
-    limits = fields[5]
-    spare = np.empty(fields[0].shape[1], np.float32)
+    """Add candidates of the images in the tile's columns a to b, found among its rows.
+
+    The arguments are those of :func:`scan_rows`, with ``a`` and ``b`` as columns.
+    """
+    thresholds = fields[5]
+    scratch = np.empty(fields[0].shape[1], np.float32)
     for r in range(tile.shape[0]):
         row = tile[r]
-        for start in range(a, b, WIDE):
-            stop = min(b, start + WIDE)
-            part, own = row[start:stop], limits[left + start : left + stop]
-            if _any_above(part, own):
+        for start in range(a, b, SIMD_WIDTH):
+            stop = min(b, start + SIMD_WIDTH)
+            part, part_thresholds = row[start:stop], thresholds[left + start : left + stop]
+            if _any_above(part, part_thresholds):
                 for c in range(len(part)):
-                    if part[c] > own[c]:
-                        image, product = left + start + c, _product(part[c])
-                        _push(image, top + r, product, count, margin, fields, spare)
+                    if part[c] > part_thresholds[c]:
+                        image, product = left + start + c, _to_float(part[c])
+                        _push(image, top + r, product, count, margin, fields, scratch)
 
 
 @numba.njit(cache=True, nogil=True)
-def _largest_of(part):  # type: ignore[no-untyped-def]
-    largest = part[0]
-    for c in range(1, len(part)):
-        largest = max(largest, part[c])
+def _maximum(values):  # type: ignore[no-untyped-def]
+    largest = values[0]
+    for c in range(1, len(values)):
+        largest = max(largest, values[c])
     return largest
 
 
 @numba.njit(cache=True, nogil=True)
-def _any_above(part, limits):  # type: ignore[no-untyped-def]
+def _any_above(values, thresholds):  # type: ignore[no-untyped-def]
     above = np.int16(0)
-    for c in range(len(part)):
-        above |= np.int16(part[c] > limits[c])
+    for c in range(len(values)):
+        above |= np.int16(values[c] > thresholds[c])
     return above != 0
 
 
 @numba.njit(cache=True, nogil=True)
-def _push(image, mate, product, count, margin, fields, spare):  # type: ignore[no-untyped-def]
-    """Note a candidate; a full list is sifted."""
-    value, other, counts, least, bits, _, overflown = fields
-    if overflown[image]:
+def _push(image, candidate, value, count, margin, fields, scratch):  # type: ignore[no-untyped-def]
+    """Append a candidate to an image's list; a full list is pruned."""
+    product, row, used, threshold, threshold_bits, _, overflowed = fields
+    if overflowed[image]:
         return
-    used = counts[image]
-    value[image, used] = product
-    other[image, used] = mate
-    used += 1
-    if used == value.shape[1]:
-        used, low = _sift(value[image], other[image], used, count, margin, spare)
-        if used > value.shape[1] - 8:
-            overflown[image] = True
-        _set_least(image, low, least, bits)
-    counts[image] = used
+    length = used[image]
+    product[image, length] = value
+    row[image, length] = candidate
+    length += 1
+    if length == product.shape[1]:
+        length, low = _prune(product[image], row[image], length, count, margin, scratch)
+        if length > product.shape[1] - 8:
+            overflowed[image] = True
+        _set_threshold(image, low, threshold, threshold_bits)
+    used[image] = length
 
 
 @numba.njit(cache=True, nogil=True)
-def _sift(value, other, used, count, margin, spare):  # type: ignore[no-untyped-def]
-    """Keep what can still be among the best; how many that are, and the threshold."""
-    spare[:used] = value[:used]
-    low = _largest(spare, used, count) - margin
-    kept = 0
-    for p in range(used):
-        if value[p] >= low:
-            value[kept] = value[p]
-            other[kept] = other[p]
-            kept += 1
-    return kept, low
+def _prune(product, row, length, count, margin, scratch):  # type: ignore[no-untyped-def]
+    """Drop candidates that cannot be among the best; return the new length and threshold."""
+    scratch[:length] = product[:length]
+    low = _kth_largest(scratch, length, count) - margin
+    end = 0
+    for p in range(length):
+        if product[p] >= low:
+            product[end] = product[p]
+            row[end] = row[p]
+            end += 1
+    return end, low
 
 
 @numba.njit(cache=True, nogil=True)
-def _largest(values, used, count):  # type: ignore[no-untyped-def]
-    """The ``count``-th largest of the first ``used`` values, which it reorders (quickselect)."""
-    low, high, wanted = 0, used - 1, count - 1
+def _kth_largest(values, length, k):  # type: ignore[no-untyped-def]
+    """Return the k-th largest of the first ``length`` values, which are reordered (quickselect)."""
+    low, high, target = 0, length - 1, k - 1
     while low < high:
-        middle = values[(low + high) >> 1]
+        pivot = values[(low + high) >> 1]
         i, j = low, high
         while i <= j:
-            while values[i] > middle:
+            while values[i] > pivot:
                 i += 1
-            while values[j] < middle:
+            while values[j] < pivot:
                 j -= 1
             if i <= j:
                 values[i], values[j] = values[j], values[i]
                 i += 1
                 j -= 1
-        if wanted <= j:
+        if target <= j:
             high = j
-        elif wanted >= i:
+        elif target >= i:
             low = i
         else:
             break
-    return values[wanted]
+    return values[target]
 
 
 @numba.njit(cache=True, nogil=True)
-def order_candidates(a, b, features, found, count, margin, index, cosine):  # type: ignore[no-untyped-def]
-    """Exact products of candidates that are left after a last sifting, and the best of them."""
-    value, other, counts = found
-    spare = np.empty(value.shape[1], np.float32)
+def rank_candidates(a, b, features, lists, count, margin, index, cosine):  # type: ignore[no-untyped-def]
+    """Prune the candidate lists of images a to b and rank them by float64 products.
+
+    ``lists`` are ``product``, ``row`` and ``used`` of :class:`Candidates`; the best ``count`` are
+    written to ``index`` and ``cosine``, [N, count].
+    """
+    product, row, used = lists
+    scratch = np.empty(product.shape[1], np.float32)
     for image in range(a, b):
-        used = _sift(value[image], other[image], counts[image], count, margin, spare)[0]
-        _order(image, np.sort(other[image, :used]), features, count, index, cosine)
+        length = _prune(product[image], row[image], used[image], count, margin, scratch)[0]
+        _rank(image, np.sort(row[image, :length]), features, count, index, cosine)
 
 
 @numba.njit(cache=True, nogil=True)
-def order_listed(a, b, features, candidates, count, index, cosine):  # type: ignore[no-untyped-def]
-    """The same of candidates that are listed, [N, R], repeated ones once.
+def rank_listed(a, b, features, candidates, count, index, cosine):  # type: ignore[no-untyped-def]
+    """Write the best ``count`` of given candidates [N, R]; duplicates count once.
 
-    The image itself stands in where they are too few.
+    The image itself fills the columns for which it has too few candidates.
     """
     for image in range(a, b):
         index[image] = image
         cosine[image] = dot(features[image], features[image])
-        _order(image, np.unique(candidates[image]), features, count, index, cosine)
+        _rank(image, np.unique(candidates[image]), features, count, index, cosine)
 
 
 @numba.njit(cache=True, nogil=True)
-def _order(image, mates, features, count, index, cosine):  # type: ignore[no-untyped-def]
-    exact = np.empty(len(mates), np.float64)
-    for p in range(len(mates)):
-        exact[p] = -dot(features[image], features[mates[p]])
-    order = np.argsort(exact, kind="mergesort")
-    for p in range(min(count, len(mates))):
-        index[image, p] = mates[order[p]]
-        cosine[image, p] = -exact[order[p]]
+def _rank(image, candidates, features, count, index, cosine):  # type: ignore[no-untyped-def]
+    """Sort candidates, given by increasing row, by float64 product; ties go to the lower row."""
+    negated = np.empty(len(candidates), np.float64)
+    for p in range(len(candidates)):
+        negated[p] = -dot(features[image], features[candidates[p]])
+    order = np.argsort(negated, kind="mergesort")
+    for p in range(min(count, len(candidates))):
+        index[image, p] = candidates[order[p]]
+        cosine[image, p] = -negated[order[p]]
 
 
 @numba.njit(cache=True, nogil=True)
-def order_everything(a, b, rows, features, count, index, cosine):  # type: ignore[no-untyped-def]
-    """The same without candidates, for those rows of ``rows`` that have too many near ties."""
-    exact = np.empty(len(features), np.float64)
-    for image in rows[a:b]:
+def rank_all(a, b, images, features, count, index, cosine):  # type: ignore[no-untyped-def]
+    """Compare ``images[a:b]``, which have too many near ties for a list, with all rows."""
+    negated = np.empty(len(features), np.float64)
+    for image in images[a:b]:
         for j in range(len(features)):
-            exact[j] = -dot(features[image], features[j])
-        best = np.argsort(exact, kind="mergesort")
+            negated[j] = -dot(features[image], features[j])
+        order = np.argsort(negated, kind="mergesort")
         for p in range(count):
-            index[image, p] = best[p]
-            cosine[image, p] = -exact[best[p]]
+            index[image, p] = order[p]
+            cosine[image, p] = -negated[order[p]]

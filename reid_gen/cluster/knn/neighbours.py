@@ -1,4 +1,4 @@
-"""Nearest neighbours, exact or approximate: the only file that imports faiss, where it is used."""
+"""k-nearest-neighbour search, exact or approximate; the only module that imports faiss, lazily."""
 
 from __future__ import annotations
 
@@ -10,30 +10,32 @@ import numpy as np
 import torch
 
 from reid_gen.choices import KnnName
-from reid_gen.cluster.knn.exact_cpu import nearest_among, nearest_certified
-from reid_gen.cluster.knn.exact_gpu import nearest_on
+from reid_gen.cluster.knn.exact_cpu import exact_knn_cpu, knn_among_candidates
+from reid_gen.cluster.knn.exact_gpu import exact_knn_gpu
 from reid_gen.cluster.knn.topk import best_matches
 from reid_gen.data.sampling import evenly_spaced_indices
 from reid_gen.errors import UserError
 from reid_gen.types import Float32Array, Float64Array, Int64Array
 
 _BLOCK = 4096
-_FEW = 10_000
-"""Images from which on cells of them are worth making."""
-_SAMPLE = 1000
+"""Rows per call of a faiss index."""
+_MIN_IVF_IMAGES = 10_000
+"""Below this many images the exact search is used in place of an inverted file."""
+_RECALL_ROWS = 1000
 """Rows on which the recall of approximate neighbours is measured."""
 
 
 @dataclass(frozen=True)
 class Neighbours:
-    """The k most similar images of every image, itself first.
+    """The k nearest neighbours of every image; the first is the image itself.
 
     Attributes:
-        index: [N, k] int64, by falling similarity after column 0, which is the image itself.
-        similarity: Cosine similarities of the same, [N, k] float64; of approximate neighbours as
-            precise as float32.
-        recall: Share of the true neighbours among these; 1 where they are exact, else measured on
-            some rows.
+        index: Row indices, [N, k] int64; column 0 is the image itself, then by decreasing
+            similarity.
+        similarity: Cosine similarities of these rows, [N, k] float64; with float32 precision for
+            faiss methods other than ``ivf``.
+        recall: Share of the true neighbours that were found: 1 for exact methods, otherwise
+            estimated on a sample of rows.
     """
 
     index: Int64Array
@@ -45,37 +47,36 @@ def nearest(features: Float32Array, count: int, method: KnnName = "exact") -> Ne
     """Find the ``count`` nearest neighbours by cosine similarity.
 
     Args:
-        features: Unit rows, [N, D] float32, or float16, which may be memory-mapped.
-        count: Neighbours per image, itself included; capped at N.
-        method: A key of ``METHODS``.
+        features: L2-normalised features, [N, D] float32 or float16; may be memory-mapped.
+        count: Number of neighbours per image, the image itself included; capped at N.
+        method: Search method, a key of ``METHODS``.
 
     Returns:
-        Neighbours, [N, min(count, N)].
+        The neighbours, [N, min(count, N)].
 
     Raises:
         UserError: If the method is unknown.
     """
     if method not in METHODS:
         raise UserError(f"unknown neighbours {method!r}; known: {', '.join(METHODS)}")
-    wanted = min(count, len(features))
-    index, similarity = METHODS[method].search(features, wanted)
+    index, similarity = METHODS[method].search(features, min(count, len(features)))
     recall = 1.0 if METHODS[method].exact else _recall(features, index)
-    _put_self_first(index, similarity)
+    _move_self_first(index, similarity)
     return Neighbours(index, similarity, recall)
 
 
 def _exact(features: Float32Array, count: int) -> tuple[Int64Array, Float64Array]:
-    """By low-precision products that are checked again (``certified``)."""
+    """Search exactly, on the GPU if there is one."""
     if torch.cuda.is_available():
-        return nearest_on(torch.device("cuda"), features, count)
-    return nearest_certified(features, count)
+        return exact_knn_gpu(torch.device("cuda"), features, count)
+    return exact_knn_cpu(features, count)
 
 
 def _faiss() -> Any:
-    """The module; exact neighbours do without it.
+    """Import faiss, which the exact search does not need.
 
     Raises:
-        UserError: If it does not load.
+        UserError: If it cannot be imported.
     """
     try:
         import faiss
@@ -88,7 +89,7 @@ def _faiss() -> Any:
 
 
 def _flat(features: Float32Array, count: int) -> tuple[Int64Array, Float64Array]:
-    """By faiss, float32 throughout, on all GPUs that it was built for and finds."""
+    """Search exhaustively in float32 with faiss, on all GPUs that faiss supports and finds."""
     faiss = _faiss()
     index = faiss.IndexFlatIP(features.shape[1])
     if faiss.get_num_gpus() > 0:
@@ -97,30 +98,32 @@ def _flat(features: Float32Array, count: int) -> tuple[Int64Array, Float64Array]
 
 
 def _ivf(features: Float32Array, count: int) -> tuple[Int64Array, Float64Array]:
-    """By faiss, among 256 principal directions in 4 bits for two, in the 256 nearest of many cells.
+    """Search an inverted file of product-quantised features with faiss, then re-rank exactly.
 
-    The nearest by these codes, four times as many as are wanted, are compared exactly.
+    Features are projected to 256 principal components and stored as 4-bit codes of two components
+    each. Of the 256 nearest cells, ``4 * count`` candidates are re-ranked in float64.
     """
     size, width = features.shape
-    if size < _FEW:
+    if size < _MIN_IVF_IMAGES:
         return _exact(features, count)
     faiss = _faiss()
-    cells, kept = round(4 * size**0.5), min(256, width)
-    codes = kept // 2 if kept % 2 == 0 else kept
-    # The directions are those of centred features, of which only distances mean the same.
-    index = faiss.index_factory(width, f"PCAR{kept},IVF{cells},PQ{codes}x4fs", faiss.METRIC_L2)
-    inner = faiss.extract_index_ivf(index)
-    inner.by_residual = False  # a table of codes for every cell would cost twenty times the search
-    inner.nprobe = 256
-    inner.cp.min_points_per_centroid = 1  # else faiss warns on the console
-    some = np.random.default_rng(0).permutation(size)[: 40 * cells]
-    index.train(np.asarray(features[np.sort(some)], np.float32))
+    cells, components = round(4 * size**0.5), min(256, width)
+    codes = components // 2 if components % 2 == 0 else components
+    # PCA centres the features, which changes inner products but not distances: hence L2.
+    spec = f"PCAR{components},IVF{cells},PQ{codes}x4fs"
+    index = faiss.index_factory(width, spec, faiss.METRIC_L2)
+    ivf = faiss.extract_index_ivf(index)
+    ivf.by_residual = False  # lookup tables per cell would make the search twenty times as slow
+    ivf.nprobe = 256
+    ivf.cp.min_points_per_centroid = 1  # else faiss prints a warning
+    sample = np.random.default_rng(0).permutation(size)[: 40 * cells]
+    index.train(np.asarray(features[np.sort(sample)], np.float32))
     candidates, _ = _search(index, features, min(size, 4 * count))
-    return nearest_among(features, candidates, count)
+    return knn_among_candidates(features, candidates, count)
 
 
 def _hnsw(features: Float32Array, count: int) -> tuple[Int64Array, Float64Array]:
-    """By faiss, along a graph with 32 links per image."""
+    """Search an HNSW graph with 32 links per image with faiss."""
     faiss = _faiss()
     index = faiss.IndexHNSWFlat(features.shape[1], 32, faiss.METRIC_INNER_PRODUCT)
     index.hnsw.efConstruction = 80
@@ -130,11 +133,11 @@ def _hnsw(features: Float32Array, count: int) -> tuple[Int64Array, Float64Array]
 
 @dataclass(frozen=True)
 class KnnMethod:
-    """A search of nearest neighbours.
+    """A method of nearest-neighbour search.
 
     Attributes:
         search: Function from features [N, D] and a count k to row indices and similarities [N, k].
-        exact: Whether it finds the true neighbours; recall is measured for the others.
+        exact: Whether it finds the true neighbours; otherwise its recall is measured.
     """
 
     search: Callable[[Float32Array, int], tuple[Int64Array, Float64Array]]
@@ -147,39 +150,41 @@ METHODS: dict[KnnName, KnnMethod] = {
     "ivf": KnnMethod(_ivf, exact=False),
     "hnsw": KnnMethod(_hnsw, exact=False),
 }
-"""Methods by their name in ``clustering.neighbours``."""
+"""Search methods by their name in ``clustering.neighbours``."""
 
 
 def _search(index: Any, features: Float32Array, count: int) -> tuple[Int64Array, Float64Array]:
+    """Add all features to a faiss index and search it for each of them."""
     blocks = [slice(start, start + _BLOCK) for start in range(0, len(features), _BLOCK)]
     for block in blocks:
         index.add(np.ascontiguousarray(features[block], np.float32))
-    found = [index.search(np.ascontiguousarray(features[b], np.float32), count) for b in blocks]
-    similarity = np.concatenate([block[0] for block in found]).astype(np.float64)
-    numbers = np.concatenate([block[1] for block in found]).astype(np.int64)
-    # An approximate search may find fewer: the image itself stands in for the rest.
-    missing = numbers < 0
+    results = [index.search(np.ascontiguousarray(features[b], np.float32), count) for b in blocks]
+    similarity = np.concatenate([scores for scores, _ in results]).astype(np.float64)
+    rows = np.concatenate([labels for _, labels in results]).astype(np.int64)
+    # An approximate search may find fewer than `count`: the image itself fills the rest.
+    missing = rows < 0
     similarity[missing] = 1
-    return np.where(missing, np.arange(len(numbers))[:, None], numbers), similarity
+    return np.where(missing, np.arange(len(rows))[:, None], rows), similarity
 
 
 def _recall(features: Float32Array, index: Int64Array) -> float:
-    """Share of the true neighbours that were found, on rows evenly spread over all."""
-    rows = evenly_spaced_indices(len(features), _SAMPLE)
+    """Estimate the share of true neighbours that were found, on evenly spaced rows."""
+    rows = evenly_spaced_indices(len(features), _RECALL_ROWS)
     count = index.shape[1]
-    true = best_matches(features[rows], features, count).index
-    hits = [len(np.intersect1d(a, b)) for a, b in zip(true, index[rows], strict=True)]
+    true_index = best_matches(features[rows], features, count).index
+    hits = [len(np.intersect1d(a, b)) for a, b in zip(true_index, index[rows], strict=True)]
     return float(np.mean(hits) / count)
 
 
-def _put_self_first(index: Int64Array, similarity: Float64Array) -> None:
-    """Exact duplicates can rank before the image itself, or push it off the end."""
-    own = index == np.arange(len(index))[:, None]
-    rows = np.flatnonzero(~own[:, 0])
+def _move_self_first(index: Int64Array, similarity: Float64Array) -> None:
+    """Move each image to column 0, in place; duplicates may rank before it or crowd it out."""
+    is_self = index == np.arange(len(index))[:, None]
+    rows = np.flatnonzero(~is_self[:, 0])
     columns = np.arange(index.shape[1])
-    place = np.where(own[rows].any(axis=1), own[rows].argmax(axis=1), columns[-1])[:, None]
-    order = np.where(columns <= place, columns - 1, columns)
-    order[:, 0] = place[:, 0]
+    last = columns[-1]
+    column = np.where(is_self[rows].any(axis=1), is_self[rows].argmax(axis=1), last)[:, None]
+    order = np.where(columns <= column, columns - 1, columns)
+    order[:, 0] = column[:, 0]
     similarity[rows] = np.take_along_axis(similarity[rows], order, axis=1)
     index[rows] = np.take_along_axis(index[rows], order, axis=1)
     index[rows, 0] = rows

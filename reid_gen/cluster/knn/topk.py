@@ -1,4 +1,4 @@
-"""The best matches of each query in a gallery."""
+"""Best gallery matches of each query."""
 
 from __future__ import annotations
 
@@ -11,17 +11,19 @@ from scipy import sparse
 from reid_gen.types import Float32Array, Int64Array
 
 _BLOCK = 256
+"""Queries whose distances are held at once."""
 _SHARD = 65536
+"""Gallery rows that are compared at once."""
 
 
 @dataclass(frozen=True)
 class Matches:
-    """Of Q queries.
+    """The k best gallery matches of each query.
 
     Attributes:
-        index: Rows of the gallery, the best first, equal ones in the gallery's order, [Q, k].
-        distance: 1 less the cosine, or another distance; at least 0, [Q, k] float32. Infinity
-            where a query has fewer matches.
+        index: Gallery rows by increasing distance, ties in gallery order, [Q, k].
+        distance: Distances of these rows, such as 1 - cosine similarity, at least 0, [Q, k]
+            float32; infinity marks columns beyond a query's number of matches.
     """
 
     index: Int64Array
@@ -29,15 +31,20 @@ class Matches:
 
 
 def similarities(query: Float32Array, gallery: Float32Array) -> Float32Array:
-    """Cosines [Q, G] in float32 of unit rows, which may be memory-mapped float16, by shards."""
-    own = np.asarray(query, np.float32)
+    """Compute cosine similarities [Q, G] in float32 of unit rows; float16 is converted by shards.
+
+    Args:
+        query: L2-normalised features, [Q, D].
+        gallery: L2-normalised features, [G, D] float32 or float16; may be memory-mapped.
+    """
+    query = np.asarray(query, np.float32)
     if gallery.dtype == np.float32:
-        return own @ gallery.T
-    result = np.empty((len(own), len(gallery)), np.float32)
+        return query @ gallery.T
+    cosine = np.empty((len(query), len(gallery)), np.float32)
     for start in range(0, len(gallery), _SHARD):
-        part = slice(start, start + _SHARD)
-        result[:, part] = own @ np.asarray(gallery[part], np.float32).T
-    return result
+        shard = slice(start, start + _SHARD)
+        cosine[:, shard] = query @ np.asarray(gallery[shard], np.float32).T
+    return cosine
 
 
 def best_matches(
@@ -46,55 +53,65 @@ def best_matches(
     top: int,
     same_image: sparse.csr_matrix | None = None,
 ) -> Matches:
-    """Find the ``top`` most similar of the gallery for each query, in blocks and shards.
+    """Find the ``top`` most similar gallery rows of each query without a full distance matrix.
 
     Args:
-        query: Unit features, [Q, D].
-        gallery: Unit features, [G, D] float32, or float16, which may be memory-mapped.
-        top: Matches per query; capped at G.
-        same_image: Where both are one image, which is no match, [Q, G]; None if not so of any.
+        query: L2-normalised features, [Q, D].
+        gallery: L2-normalised features, [G, D] float32 or float16; may be memory-mapped.
+        top: Number of matches per query; capped at G.
+        same_image: Mask of pairs that are the same image, which is no match, [Q, G]; None if there
+            are none.
 
     Returns:
         The matches, [Q, min(top, G)].
     """
-    found = []
+    blocks = []
     for start in range(0, len(query), _BLOCK):
         rows = query[start : start + _BLOCK]
         index = np.empty((len(rows), 0), np.int64)
         distance = np.empty((len(rows), 0), np.float32)
-        for first in range(0, len(gallery), _SHARD):
-            # Of an image with itself rounding may make it negative.
-            part = np.maximum(1 - similarities(rows, gallery[first : first + _SHARD]), 0)
+        for offset in range(0, len(gallery), _SHARD):
+            shard = slice(offset, offset + _SHARD)
+            # Rounding may make the distance of an image to itself negative.
+            shard_distance = np.maximum(1 - similarities(rows, gallery[shard]), 0)
             if same_image is not None:
-                shard = slice(first, first + _SHARD)
-                part[same_image[start : start + _BLOCK, shard].toarray()] = np.inf
-            own, near = _least(part, top)
-            index = np.concatenate([index, own + first], axis=1)
-            place, distance = _least(np.concatenate([distance, near], axis=1), top)
-            index = np.take_along_axis(index, place, axis=1)
-        found.append((index, distance))
-    return Matches(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
+                shard_distance[same_image[start : start + _BLOCK, shard].toarray()] = np.inf
+            shard_index, shard_best = _smallest(shard_distance, top)
+            index = np.concatenate([index, shard_index + offset], axis=1)
+            column, distance = _smallest(np.concatenate([distance, shard_best], axis=1), top)
+            index = np.take_along_axis(index, column, axis=1)
+        blocks.append((index, distance))
+    return Matches(*(np.concatenate(arrays) for arrays in zip(*blocks, strict=True)))
 
 
-def nearest_of(
+def matches_from_distances(
     distances: Iterable[tuple[int, Float32Array]],
     top: int,
     same_image: sparse.csr_matrix | None = None,
 ) -> Matches:
-    """The same from blocks of distances [b, G], such as re-ranked ones."""
-    found = []
-    for start, block in distances:
+    """Find the best matches in blocks of precomputed distances, such as re-ranked ones.
+
+    Args:
+        distances: First query and distances [b, G] of each block, in the order of the queries.
+        top: Number of matches per query; capped at G.
+        same_image: As in :func:`best_matches`.
+
+    Returns:
+        The matches, [Q, min(top, G)].
+    """
+    blocks = []
+    for start, distance in distances:
         if same_image is not None:
-            own = same_image[start : start + len(block)].toarray()
-            block = np.where(own, np.float32(np.inf), block)
-        found.append(_least(block, top))
-    return Matches(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
+            mask = same_image[start : start + len(distance)].toarray()
+            distance = np.where(mask, np.float32(np.inf), distance)
+        blocks.append(_smallest(distance, top))
+    return Matches(*(np.concatenate(arrays) for arrays in zip(*blocks, strict=True)))
 
 
-def _least(distance: Float32Array, top: int) -> tuple[Int64Array, Float32Array]:
-    """Columns of the smallest distances, in order, and these."""
+def _smallest(distance: Float32Array, top: int) -> tuple[Int64Array, Float32Array]:
+    """Columns and values of the ``top`` smallest distances of each row, in increasing order."""
     count = min(top, distance.shape[1])
-    near = np.sort(np.argpartition(distance, count - 1, axis=1)[:, :count], axis=1)
-    values = np.take_along_axis(distance, near, axis=1)
+    columns = np.sort(np.argpartition(distance, count - 1, axis=1)[:, :count], axis=1)
+    values = np.take_along_axis(distance, columns, axis=1)
     order = np.argsort(values, axis=1, kind="stable")
-    return np.take_along_axis(near, order, axis=1), np.take_along_axis(values, order, axis=1)
+    return np.take_along_axis(columns, order, axis=1), np.take_along_axis(values, order, axis=1)
