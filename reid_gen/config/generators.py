@@ -130,7 +130,7 @@ class MeshGan(BodyConditioned):
     feature_of_view: bool = True
     """Whether the feature loss includes the view (the paper; not the release)."""
     padding: Padding = "reflect"
-    """Padding mode of the convolutions; ``zeros`` makes a step on CPU 20% faster."""
+    """Padding mode of the convolutions; ``zeros`` takes 20% less time per step on CPU."""
     gradient_checkpointing: bool = False
     """Whether activations of decoder and discriminator are recomputed in the backward pass, which
     takes less memory and more time."""
