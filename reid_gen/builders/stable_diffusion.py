@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from reid_gen.body.model import load_body
+from reid_gen.body.render.body_maps import BodyMapRenderer
 from reid_gen.body.render.rasterisers import load_rasteriser
-from reid_gen.body.render.structure_maps import BodyMapRenderer
 from reid_gen.body.table import load_table
 from reid_gen.builders.turned_maps import build_angles
 from reid_gen.config import pipelines

@@ -14,11 +14,11 @@ from torch import Tensor
 
 from reid_gen.body.table import BodyTable
 from reid_gen.data.images import resize
-from reid_gen.data.loaders import ImageLoader
+from reid_gen.data.loaders import BATCH_SIZE, ImageLoader
 from reid_gen.data.same_image import same_in_splits
-from reid_gen.data.sampling import evenly_spread
+from reid_gen.data.sampling import evenly_spaced_indices
 from reid_gen.data.tables import read_npz
-from reid_gen.data.transforms import as_sheet, to_images
+from reid_gen.data.transforms import image_grid, to_images
 from reid_gen.evaluation.image_metrics import (
     FeatureStatistics,
     feature_statistics,
@@ -28,7 +28,7 @@ from reid_gen.evaluation.image_metrics import (
 )
 from reid_gen.evaluation.ranking import evaluate_ranking
 from reid_gen.files import write_bytes
-from reid_gen.generators.renderer import BATCH, ViewRenderer, whole_batches
+from reid_gen.generators.renderer import ViewRenderer
 from reid_gen.models.encoder import FeatureExtractor
 from reid_gen.text_table import aligned
 from reid_gen.types import Float32Array, LabelledSplit, Uint8Array
@@ -138,7 +138,7 @@ class ViewEvaluator:
         real = torch.cat([pictures for pictures, _ in drawn])
         true = some._true(real)
         columns = [real.unsqueeze(1), torch.cat([views for _, views in drawn])]
-        return as_sheet(torch.cat(columns if true is None else [*columns, true], dim=1))
+        return image_grid(torch.cat(columns if true is None else [*columns, true], dim=1))
 
     def _reference(self, like: Tensor) -> _Reference:
         """What the gallery gives, in one pass over its images."""
@@ -148,7 +148,7 @@ class ViewEvaluator:
         cached = self._cached(height, width)
         known_moments = _load_moments(cached)
         judged, pictured = [], []
-        for batch in whole_batches(ImageLoader(self.gallery.images, height, width, 2)):
+        for batch in ImageLoader(self.gallery.images, height, width, 2).complete_batches():
             images = to_images(batch.pixels)
             judged.append(self.judge(images).cpu())
             if known_moments is None:
@@ -214,7 +214,7 @@ class ViewEvaluator:
 
     @staticmethod
     def _encoded(encode: FeatureExtractor, images: Tensor) -> Float32Array:
-        found = [encode(some).float().cpu() for some in torch.split(images, BATCH)]
+        found = [encode(some).float().cpu() for some in torch.split(images, BATCH_SIZE)]
         features: Float32Array = torch.cat(found).numpy()
         return features
 
@@ -234,7 +234,7 @@ def _save_moments(found: FeatureStatistics, path: Path) -> None:
 
 def some_queries(query: LabelledSplit, count: int) -> LabelledSplit:
     """``count`` of the queries, or all, evenly spread."""
-    chosen = evenly_spread(len(query.images), count)
+    chosen = evenly_spaced_indices(len(query.images), count)
     return LabelledSplit(tuple(query.images[row] for row in chosen), query.pids[chosen])
 
 

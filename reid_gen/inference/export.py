@@ -16,7 +16,6 @@ from reid_gen.data.transforms import to_images
 from reid_gen.errors import UserError
 from reid_gen.extras import need
 from reid_gen.files import as_json, write_bytes
-from reid_gen.generators.renderer import whole_batches
 from reid_gen.models.encoder import EncoderCard, IdentityEncoder
 from reid_gen.types import Image
 
@@ -168,7 +167,7 @@ class _Calibration:
     def __init__(self, images: Sequence[Image], card: EncoderCard) -> None:
         loader = ImageLoader(images, card.height, card.width, 2)
         self._batches: Iterator[NDArray[np.float32]] = (
-            to_images(batch.pixels).contiguous().numpy() for batch in whole_batches(loader)
+            to_images(batch.pixels).contiguous().numpy() for batch in loader.complete_batches()
         )
 
     def get_next(self) -> dict[str, NDArray[np.float32]] | None:

@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from reid_gen.body.estimate.estimator import Recovery
+from reid_gen.body.estimate.estimator import BodyEstimator
 from reid_gen.cluster.pseudo_labels import FixedEps, pseudo_labels
 from reid_gen.data.images import decode
 from reid_gen.data.transforms import to_pixels
 from reid_gen.errors import UserError
-from reid_gen.generators.renderer import ViewRenderer, recover_bodies
-from reid_gen.generators.turned_maps import TURNS
+from reid_gen.generators.renderer import ViewRenderer, estimate_bodies
+from reid_gen.generators.turned_maps import VIEW_ANGLES
 from reid_gen.inference.search import Gallery
 from reid_gen.types import Image, Uint8Array
 
@@ -67,15 +67,16 @@ def _lines(found: Sequence[tuple[Image, str]]) -> str:
     return "\n".join(f"{text}  {image.key}" for image, text in found)
 
 
-def turns(renderer: ViewRenderer, recovery: Recovery, query: str | None) -> Pictures:
+def turns(renderer: ViewRenderer, recovery: BodyEstimator, query: str | None) -> Pictures:
     """A person from all sides, as the generator of a run draws them."""
     if query is None:
         return []
     image = [Image(query, Path(query))]
-    ((_, views),) = renderer.views(image, recover_bodies(image, recovery), TURNS)
+    ((_, views),) = renderer.views(image, estimate_bodies(image, recovery), VIEW_ANGLES)
     pixels = to_pixels(views[0])
     return [
-        (picture, f"{degrees:.0f} degrees") for picture, degrees in zip(pixels, TURNS, strict=True)
+        (picture, f"{degrees:.0f} degrees")
+        for picture, degrees in zip(pixels, VIEW_ANGLES, strict=True)
     ]
 
 
@@ -111,7 +112,7 @@ def build_app(gallery: Gallery, turn: Callable[[str | None], Pictures] | None) -
                     who = gr.Image(type="filepath", label="Who", sources=["upload", "clipboard"])
                     draw = gr.Button("Turn around")
                 with gr.Column(scale=4):
-                    views = _gallery("Views", len(TURNS) // 2)
+                    views = _gallery("Views", len(VIEW_ANGLES) // 2)
                 draw.click(turn, who, views)
     return app
 

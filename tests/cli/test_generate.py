@@ -172,7 +172,7 @@ def test_views_that_look_like_nobody_can_be_left_out(gan_run, tmp_path, capsys):
     generate(gan_run, tmp_path / "groups")
     config = stored_config(gan_run, tmp_path, tmp_path / "groups", min_identity=1.0)
     message = failure(capsys, "train", "--config", config)
-    assert "has no image with 2 view(s) that are good enough" in message
+    assert "has no image with 2 view(s) above the minimum scores" in message
     assert "'identity': 27" in message
 
 
@@ -184,7 +184,7 @@ def test_filters_count_what_they_leave_out_and_views_can_weigh_less(gan_run, tmp
         name: sorted(getattr(member, name) for member in found)[9]
         for name in ("structure", "difference")
     }
-    settings = {f"least_{name}": value for name, value in least.items()}
+    settings = {f"min_{name}": value for name, value in least.items()}
     words = {"members": 1, "weight_by_identity": True, **settings}
     main(["train", "--config", str(stored_config(gan_run, tmp_path, groups, **words))])
     run = tmp_path / "runs" / "tiny"

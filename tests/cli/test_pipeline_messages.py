@@ -7,7 +7,10 @@ import pytest
 import torch
 from safetensors.torch import save, save_file
 
-from reid_gen.generators.stable_diffusion.identity_prompt import IdentityPrompt, save_identity
+from reid_gen.generators.stable_diffusion.identity_prompt import (
+    IdentityPrompt,
+    save_identity_prompt,
+)
 from tests.cli.conftest import failure
 from tests.cli.test_pipelines import SAME_PERSON
 
@@ -61,21 +64,21 @@ def test_a_size_that_the_base_cannot_draw_before_its_weights_are_read(fails, wei
         file.write_text(json.dumps({"block_out_channels": channels, "cross_attention_dim": 768}))
     size = ("height: 32", "height: 520")
     assert fails((f"{weights}/sd\n", f"{tmp_path}/large\n"), size) == (
-        f"error: {tmp_path}/large cannot draw 520 x 16 pixels: model.height and model.width must "
-        "be multiples of 64"
+        f"error: {tmp_path}/large cannot generate 520 x 16 pixels: model.height and model.width "
+        "must be multiples of 64"
     )
 
 
 def test_a_controlnet_of_another_family(fails, weights):
     assert fails(("/openpose,", "/openpose_xl,")) == (
-        f"error: {weights}/openpose_xl was made for another base than {weights}/sd "
+        f"error: {weights}/openpose_xl was trained for another base model than {weights}/sd "
         "(cross_attention_dim is 64); take a ControlNetModel of the base's family"
     )
 
 
 def test_an_adapter_of_another_family(fails, weights):
     assert fails(ADAPTER, ("/openpose,", "/adapter_xl,")) == (
-        f"error: {weights}/adapter_xl was made for another base than {weights}/sd "
+        f"error: {weights}/adapter_xl was trained for another base model than {weights}/sd "
         "(adapter_type is full_adapter_xl); take a T2IAdapter of the base's family"
     )
 
@@ -134,10 +137,10 @@ def test_a_low_rank_adaptation_that_is_nowhere(fails, tmp_path):
 @pytest.mark.parametrize(
     ("layers", "reason"),
     [
-        (None, "cannot be loaded as a low-rank adaptation (Error no file named pytorch_lora"),
-        ({LAYER: 7}, "cannot be loaded as a low-rank adaptation (Error(s) in loading state_dict "
+        (None, "cannot be loaded as LoRA weights (Error no file named pytorch_lora"),
+        ({LAYER: 7}, "cannot be loaded as LoRA weights (Error(s) in loading state_dict "
                      "for UNet2DConditionModel: size mismatch for mid_block"),
-        ({"unet.no.to_q": 7}, "cannot be loaded as a low-rank adaptation (Target modules"),
+        ({"unet.no.to_q": 7}, "cannot be loaded as LoRA weights (Target modules"),
         ({"other": 7}, "adapts no layer of "),
     ],
     ids=["empty", "of another size", "of another network", "of no network"],
@@ -164,23 +167,23 @@ def fails_with_identity(fails, tmp_path, gan_run):
 
 def test_an_identity_that_is_nowhere(fails_with_identity, tmp_path):
     assert fails_with_identity() == (
-        f"error: no identity.safetensors in {tmp_path}; make one: reid-gen tune --identity RUN"
+        f"error: no identity.safetensors in {tmp_path}; train one: reid-gen tune --identity RUN"
     )
 
 
 def test_an_identity_of_another_encoder(fails_with_identity, tmp_path):
-    save_identity(IdentityPrompt(7, 32), tmp_path)
+    save_identity_prompt(IdentityPrompt(7, 32), tmp_path)
     assert fails_with_identity() == (
-        f"error: {tmp_path}/identity.safetensors was made for features of length 7, the run's have "
-        "512; tune it with this run"
+        f"error: {tmp_path}/identity.safetensors was trained for features of length 7, the run's "
+        "have 512; train it with this run"
     )
 
 
 def test_an_identity_of_another_base(fails_with_identity, tmp_path):
-    save_identity(IdentityPrompt(512, 48), tmp_path)
+    save_identity_prompt(IdentityPrompt(512, 48), tmp_path)
     assert fails_with_identity() == (
-        f"error: {tmp_path}/identity.safetensors was made for a base whose tokens have 48 numbers, "
-        "those of model.base have 32; tune it with this base"
+        f"error: {tmp_path}/identity.safetensors was trained for a base model with tokens of "
+        "width 48, those of model.base have 32; train it with this base model"
     )
 
 
@@ -193,8 +196,8 @@ def test_an_identity_that_is_no_weight_file(fails_with_identity, tmp_path):
 def test_an_identity_of_other_weights(fails_with_identity, tmp_path):
     (tmp_path / "identity.safetensors").write_bytes(save({"other": torch.zeros(2)}))
     assert fails_with_identity() == (
-        f"error: {tmp_path}/identity.safetensors is not what reid-gen tune --identity writes "
-        "('norm.weight'); make it again"
+        f"error: {tmp_path}/identity.safetensors was not written by reid-gen tune --identity "
+        "('norm.weight'); train it again"
     )
 
 
@@ -212,7 +215,7 @@ def test_an_empty_line_among_the_prompts(fails, tmp_path, write):
 def test_a_prompt_that_is_there_twice(fails, tmp_path):
     prompts = tmp_path / "prompts.txt"
     prompts.write_text("a man\na man\n")
-    assert f"{prompts}:2: 'a man' is there twice; remove one" in fails()
+    assert f"{prompts}:2: 'a man' is a duplicate; remove it" in fails()
 
 
 def test_no_prompts(fails, tmp_path):

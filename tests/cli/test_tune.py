@@ -70,6 +70,6 @@ def test_only_family_sd_is_tuned(write, tmp_path, capsys, crops):
     file = write(XL, ("/openpose,", "/openpose_xl,"))
     message = failure(capsys, "tune", file, crops, "--prompt", "x", "--out", tmp_path / "x")
     assert message == (
-        "error: model.family is sdxl, and only models of family sd are tuned; for sdxl take "
-        "diffusers' own scripts"
+        "error: model.family is sdxl, and only family sd can be fine-tuned; for sdxl use "
+        "diffusers' training scripts"
     )

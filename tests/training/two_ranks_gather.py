@@ -2,7 +2,7 @@
 
 import torch
 
-from reid_gen.losses.groups import Members, group_nce
+from reid_gen.losses.groups import GroupedFeatures, group_nce
 from reid_gen.runtime.devices import Runtime
 
 if __name__ == "__main__":
@@ -12,8 +12,10 @@ if __name__ == "__main__":
     whole = torch.nn.functional.normalize(torch.randn(8, 4), dim=1)
     own = whole[share].clone().requires_grad_()
     group, image = torch.arange(8)[share] // 4, torch.arange(8)[share]
-    every = Members(runtime.all_gather_with_grad(own), runtime.gather(group), runtime.gather(image))
-    loss = group_nce(Members(own, group, image), every, temperature=0.1)
+    every = GroupedFeatures(
+        runtime.all_gather_with_grad(own), runtime.gather(group), runtime.gather(image)
+    )
+    loss = group_nce(GroupedFeatures(own, group, image), every, temperature=0.1)
     loss.backward()
     gradient = torch.zeros(8, 4)
     gradient[share] = own.grad / runtime.processes
