@@ -38,12 +38,12 @@ def build_painter(
         MAP_KINDS[settings.map].channels,
         encoder.channels,
         encoder.feature_size,
-        settings.widths,
-        settings.layers,
-        settings.patch_size,
-        settings.heads,
-        settings.cross_attention_dim,
-        MAP_KINDS[settings.map].textured,
+        widths=settings.widths,
+        layers=settings.layers,
+        patch_size=settings.patch_size,
+        heads=settings.heads,
+        cross_attention_dim=settings.cross_attention_dim,
+        painted=MAP_KINDS[settings.map].textured,
     )
     guidance = Guidance(settings.body_guidance, settings.person_guidance)
     return DiffusionPainter(unet, settings.ema_decay, guidance, settings.steps)

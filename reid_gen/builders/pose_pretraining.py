@@ -1,4 +1,4 @@
-"""From settings to pre-training on poses."""
+"""From settings to pose pre-training."""
 
 from __future__ import annotations
 
@@ -22,21 +22,29 @@ from reid_gen.types import Image, Int64Array
 def build_pretraining(
     config: schema.Config, settings: stages.Pose, encoder: IdentityEncoder, fill: RGB
 ) -> tuple[Pretraining, TrainableNetwork]:
-    """Groups, heads and how they are trained; and the heads with their optimiser.
+    """Build pose pre-training, and its heads with their optimiser.
+
+    Args:
+        config: Settings of the run.
+        settings: Settings of pose pre-training.
+        encoder: Identity encoder, on its device.
+        fill: Colour of erased and padded pixels, in 0..1.
 
     Raises:
-        UserError: If there are no groups, one has a single member, or patches do not tile images.
+        UserError: If the groups cannot be read, a group has a single member, or the encoder's
+            feature map does not divide images into equal patches.
     """
     groups = load_groups(settings.groups)
     images = tuple(Image(member.file, groups.folder / member.file) for member in groups.members)
-    numbers = _numbered([member.group for member in groups.members], str(groups.folder))
+    group_labels = _group_labels([member.group for member in groups.members], str(groups.folder))
     height, width = config.data.height, config.data.width
     device = next(encoder.parameters()).device
     _, rows, columns = feature_map_shape(encoder.backbone, height, width)
     if height % rows or width % columns:
         raise UserError(
-            f"the encoder's map has {rows} x {columns} places, which does not divide {height} x "
-            f"{width} pixels; take multiples of 32 for data.height and data.width"
+            f"the encoder's feature map of {rows} x {columns} positions does not divide images of "
+            f"{height} x {width} pixels into equal patches; set data.height and data.width to "
+            "multiples of 32"
         )
     heads = PoseHeads(
         PoseHead(encoder.channels, settings.hidden, settings.size),
@@ -48,7 +56,7 @@ def build_pretraining(
             batch=settings.batch,
             instances=settings.instances,
         ),
-        groups=numbers,
+        groups=group_labels,
         heads=heads,
         augmentation=Augmentation(0.0, config.augment.pad, config.augment.erase, fill),
         weights=settings.weights.model_dump(),
@@ -59,12 +67,12 @@ def build_pretraining(
     return pretraining, TrainableNetwork(heads, torch.optim.Adam(heads.parameters(), fused=True))
 
 
-def _numbered(names: list[str], source: str) -> Int64Array:
-    """Groups as numbers, [N]."""
-    found, numbers, counts = np.unique(names, return_inverse=True, return_counts=True)
+def _group_labels(names: list[str], source: str) -> Int64Array:
+    """Number the groups of images from 0, in alphabetical order: names [N] -> labels [N]."""
+    group_names, labels, counts = np.unique(names, return_inverse=True, return_counts=True)
     if counts.min() < 2:
         raise UserError(
-            f"group '{found[counts.argmin()]}' of {source} has one member, and a positive needs "
-            "another; make groups with --members 2 or more"
+            f"group '{group_names[counts.argmin()]}' of {source} has one member and therefore no "
+            "positive pair; generate groups with --members 2 or more"
         )
-    return numbers.astype(np.int64)
+    return labels.astype(np.int64)

@@ -1,4 +1,4 @@
-"""From settings to groups that a public diffusion model draws."""
+"""From settings to groups of positives that a public diffusion model generates."""
 
 from __future__ import annotations
 
@@ -31,7 +31,11 @@ from reid_gen.types import Image
 
 
 def build_groups(settings: pipelines.Groups) -> tuple[PromptedViews, Scorer, list[Image]]:
-    """What draws, what scores, and the images that have a body to trust.
+    """Build the source of positives and their scorer, and select the source images.
+
+    Returns:
+        The source of positives, the scorer, and the training images whose body scores at least
+        ``min_score``.
 
     Raises:
         UserError: If packages, weights, bodies, prompts or images are missing.
@@ -39,70 +43,75 @@ def build_groups(settings: pipelines.Groups) -> tuple[PromptedViews, Scorer, lis
     prompts = () if settings.prompts is None else read_prompts(settings.prompts)
     images = training_images(load_dataset(settings.data.name, settings.data.root))
     table = load_table(settings.bodies / "train.npz")
-    trusted = table.confidence_mask([image.key for image in images], settings.min_score)
-    chosen = list(compress(images, trusted))
+    confident = table.confidence_mask([image.key for image in images], settings.min_score)
     runtime = Runtime("fp32")
-    encode, person = _encoder(settings, runtime)
+    encode, embed_person = _reference_encoder(settings, runtime)
     model = settings.model
     body, rasteriser = load_body(settings.body), load_rasteriser(settings.rasteriser)
-    maker = PromptedViews(
+    views = PromptedViews(
         build_painter(model, runtime.device),
         BodyMapRenderer(table, body, model.height, model.width, rasteriser),
         [control.condition for control in model.controls],
         prompts,
-        None if settings.angles is None else build_angles(settings.angles),
-        settings.positives,
-        settings.data.height,
-        settings.data.width,
-        person=person,
+        angles=None if settings.angles is None else build_angles(settings.angles),
+        positives=settings.positives,
+        height=settings.data.height,
+        width=settings.data.width,
+        person=embed_person,
     )
-    asked = BodyMapRenderer(table, body, settings.data.height, settings.data.width, rasteriser)
-    return maker, Scorer(encode, SilhouetteScorer(asked)), chosen
+    bodies = BodyMapRenderer(table, body, settings.data.height, settings.data.width, rasteriser)
+    scorer = Scorer(encode, SilhouetteScorer(bodies))
+    return views, scorer, list(compress(images, confident))
 
 
-def _encoder(
+def _reference_encoder(
     settings: pipelines.Groups, runtime: Runtime
 ) -> tuple[FeatureExtractor | None, Callable[[Tensor], Sequence[Tensor]] | None]:
-    """What scores identity, and what makes a prompt of a person."""
+    """Load the encoder of identity scores, and the map from images to identity prompts.
+
+    Returns:
+        Encoder; None without ``run``. Map from images [b, 3, H, W] to prompt embeddings [T, C]
+        each; None without ``identity``.
+    """
     if settings.run is None:
         return None, None
-    encode, size = load_judge(settings.run, runtime)
+    encode, feature_size = load_judge(settings.run, runtime)
     if settings.identity is None:
         return encode, None
-    words = token_width(settings.model.base)
-    prompt = load_identity_prompt(settings.identity, size, words).to(runtime.device)
+    token_size = token_width(settings.model.base)
+    prompt = load_identity_prompt(settings.identity, feature_size, token_size).to(runtime.device)
     return encode, lambda images: [embed_feature(prompt, feature) for feature in encode(images)]
 
 
-def card_of(settings: pipelines.Groups) -> dict[str, Any]:
-    """What made groups, for their header: the settings, and digests of files that they name.
+def groups_provenance(settings: pipelines.Groups) -> dict[str, Any]:
+    """Describe how groups are generated, for their header: settings and digests of input files.
 
-    Public weights stand there by their names alone: they are large, and do not change.
+    Public weights are recorded by name alone, because they are large and do not change.
 
     Raises:
         UserError: If a file cannot be read.
     """
-    named = {
+    paths = {
         "bodies": settings.bodies / "train.npz",
         "body": settings.body,
         "prompts": settings.prompts,
         "identity": settings.identity,
         "lora": settings.model.lora,
     }
-    contents = {name: content_digest(path) for name, path in named.items() if path is not None}
+    contents = {name: content_digest(path) for name, path in paths.items() if path is not None}
     if settings.run is not None:
         contents["run"] = read_card(find_checkpoint(settings.run))["sha256"]
     return {"settings": settings.model_dump(mode="json"), "contents_sha256": contents}
 
 
 def build_painter(settings: pipelines.StableDiffusion, device: torch.device) -> StablePainter:
-    """Load what draws.
+    """Load the diffusion pipeline.
 
     Raises:
-        UserError: If the extra packages are missing, or weights cannot be had.
+        UserError: If the extra packages are missing, or weights cannot be loaded.
     """
-    made = settings.image_prompt
-    card = PainterSpec(
+    image_prompt = settings.image_prompt
+    spec = PainterSpec(
         family=settings.family,
         base=settings.base,
         control=settings.control,
@@ -110,8 +119,8 @@ def build_painter(settings: pipelines.StableDiffusion, device: torch.device) -> 
         scales=tuple(control.scale for control in settings.controls),
         control_end=tuple(control.control_end for control in settings.controls),
         image_prompt=None
-        if made is None
-        else (made.weights, made.subfolder, made.file, made.scale),
+        if image_prompt is None
+        else (image_prompt.weights, image_prompt.subfolder, image_prompt.file, image_prompt.scale),
         lora=settings.lora,
         height=settings.height,
         width=settings.width,
@@ -120,4 +129,4 @@ def build_painter(settings: pipelines.StableDiffusion, device: torch.device) -> 
         negative=settings.negative,
         precision=settings.precision,
     )
-    return StablePainter(card, device)
+    return StablePainter(spec, device)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing_extensions import assert_never
 
 from reid_gen.body.model import load_body
+from reid_gen.body.render.body_maps import BodyMapRenderer
 from reid_gen.body.render.rasterisers import load_rasteriser
-from reid_gen.body.render.structure_maps import BodyMapRenderer
 from reid_gen.body.table import load_table
 from reid_gen.config import generators, schema
 from reid_gen.errors import UserError
@@ -15,7 +15,7 @@ from reid_gen.types import Dataset
 
 
 def build_turned_maps(
-    config: schema.Config, settings: generators.Drawn, dataset: Dataset
+    config: schema.Config, settings: generators.BodyConditioned, dataset: Dataset
 ) -> TurnedMaps:
     """Build the body maps of the training images.
 

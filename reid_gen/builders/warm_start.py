@@ -64,10 +64,10 @@ class WarmStart:
         same_kind = read_card(checkpoint).get("generator") in (kind, None)
         if not same_kind or not (checkpoint / f"{GENERATOR}{WEIGHTS_SUFFIX}").is_file():
             return False
-        load_networks(checkpoint, networks, if_there=True)
+        load_networks(checkpoint, networks, allow_missing=True)
         return True
 
     def load_ema_encoder(self, ema_encoder: EmaEncoder) -> None:
         """Copy the EMA of the encoder if the run has one."""
         if self.run is not None:
-            load_networks(self.run, {EMA_ENCODER: ema_encoder}, if_there=True)
+            load_networks(self.run, {EMA_ENCODER: ema_encoder}, allow_missing=True)

@@ -46,6 +46,7 @@ class PromptedViews:
         maps: BodyMapRenderer,
         conditions: Sequence[str],
         prompts: Prompts,
+        *,
         angles: Angles | None,
         positives: str,
         height: int,

@@ -86,7 +86,9 @@ def make_gan(encoder, images, **options):
 def make_diffusion(encoder, images, guidance=None, painted=False):
     channels = 4 if painted else 3
     sizes = (HEIGHT, WIDTH, channels, encoder.channels, encoder.feature_size)
-    unet = PersonUNet(*sizes, (16, 32), 1, 4, 2, 16, painted)
+    unet = PersonUNet(
+        *sizes, widths=(16, 32), patch_size=4, heads=2, cross_attention_dim=16, painted=painted
+    )
     painter = DiffusionPainter(unet, 0.9, guidance or Guidance(), steps=2)
     return PixelDiffusion(painter, make_turned_maps(images), condition_dropout=0.1)
 

@@ -97,7 +97,9 @@ def test_tune_identity_reads_features_of_crops_in_order(tmp_path, monkeypatch):
     unet = SimpleNamespace(config=SimpleNamespace(cross_attention_dim=5))
     vae = SimpleNamespace(dtype=torch.float32)
     base = Base(SimpleNamespace(unet=unet, vae=vae, device=torch.device("cpu")), 16, 8)
-    tune_identity(base, images, encode, 3, Tuning(), tmp_path, lambda steps: None)
+    tune_identity(
+        base, images, encode, 3, tuning=Tuning(), folder=tmp_path, advance=lambda steps: None
+    )
     ((embeds, features),) = calls
     torch.testing.assert_close(embeds, prompts[0](features))
     assert embeds.shape[2] == 5

@@ -20,6 +20,7 @@ def conv_block(
     in_channels: int,
     out_channels: int,
     kernel: int = 3,
+    *,
     stride: int = 1,
     dilation: int = 1,
     norm: Norm = "none",

@@ -45,6 +45,7 @@ class PersonUNet(nn.Module):
         maps: int,
         part: int,
         feature: int,
+        *,
         widths: Sequence[int] = (96, 192),
         layers: int = 1,
         patch_size: int = 4,

@@ -151,6 +151,7 @@ def tune_identity(
     images: Sequence[Image],
     encode: FeatureExtractor,
     feature_size: int,
+    *,
     tuning: Tuning,
     folder: Path,
     advance: Advance,
