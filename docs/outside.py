@@ -1,7 +1,7 @@
-"""Files outside docs/ that pages link to come with the site, under project/.
+"""MkDocs hook that adds files outside docs/ to the site, under project/, if pages link to them.
 
-In the repository such links work as they are; the site would have docs/ alone. Documents become
-pages, other files pages that show them. Called by MkDocs (``hooks`` in mkdocs.yml).
+Such links work in the repository, but MkDocs includes docs/ only. Documents become pages; any other
+file becomes a page that shows its source. ``hooks`` in mkdocs.yml names this file.
 """
 
 import posixpath
@@ -27,41 +27,45 @@ search: {{exclude: true}}
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add what pages link to, and what that links to in turn."""
-    waiting = [DOCS + file.src_uri for file in files if file.src_uri.endswith(".md")]
-    while waiting:
-        source = waiting.pop()
+    """Add the files that pages link to, and the files that those link to."""
+    queue = [DOCS + file.src_uri for file in files if file.src_uri.endswith(".md")]
+    while queue:
+        source = queue.pop()
         for link in LINK.findall((ROOT / source).read_text(encoding="utf-8")):
             name = _target(source, link)
-            uri = _place(name)
+            uri = _site_path(name)
             if name.startswith(DOCS) or not (ROOT / name).is_file() or uri in files.src_uris:
                 continue
             files.append(File.generated(config, uri, content=_content(ROOT / name, name)))
             if name.endswith(".md"):
-                waiting.append(name)
+                queue.append(name)
     return files
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Lead links to where their targets are on the site."""
-    here = page.file.src_uri
-    source = here.removeprefix(OUTSIDE) if here.startswith(OUTSIDE) else DOCS + here
+    """Rewrite links to the locations of their targets on the site."""
+    page_uri = page.file.src_uri
+    source = page_uri.removeprefix(OUTSIDE) if page_uri.startswith(OUTSIDE) else DOCS + page_uri
 
-    def led(link: re.Match[str]) -> str:
-        uri = _place(_target(source, link[0]))
-        return posixpath.relpath(uri, posixpath.dirname(here)) if uri in files.src_uris else link[0]
+    def rewrite(link: re.Match[str]) -> str:
+        uri = _site_path(_target(source, link[0]))
+        return (
+            posixpath.relpath(uri, posixpath.dirname(page_uri))
+            if uri in files.src_uris
+            else link[0]
+        )
 
-    is_document = (ROOT / source).is_file()  # and no page that shows a file
-    return LINK.sub(led, markdown) if is_document else markdown
+    is_document = (ROOT / source).is_file()  # a page that shows a source file is not
+    return LINK.sub(rewrite, markdown) if is_document else markdown
 
 
 def _target(source: str, link: str) -> str:
-    """Path in the project of what a document links to."""
+    """Return the path in the project that a document links to."""
     return posixpath.normpath(posixpath.join(posixpath.dirname(source), link))
 
 
-def _place(name: str) -> str:
-    """Path on the site, before it is built, of a file of the project."""
+def _site_path(name: str) -> str:
+    """Return the path on the site, before it is built, of a file of the project."""
     if name.startswith(DOCS):
         return name.removeprefix(DOCS)
     return OUTSIDE + name if name.endswith(".md") else f"{OUTSIDE}{name}.md"
