@@ -39,7 +39,7 @@ def build_encoder(config: schema.Config, start: WarmStart) -> IdentityEncoder:
 def build_ema_encoder(
     config: schema.Config, encoder: IdentityEncoder, start: WarmStart
 ) -> EmaEncoder | None:
-    """Build the EMA of the encoder for which the generator draws; None if not configured."""
+    """Build the EMA encoder whose features condition the generator; None if not configured."""
     settings = config.generator
     if not isinstance(settings, generators.BodyConditioned) or settings.ema_momentum is None:
         return None

@@ -1,4 +1,4 @@
-"""From the settings of a run to its trainer, its evaluator and what its card says."""
+"""From the settings of a run to its trainer, its evaluator and its checkpoint card."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def build_evaluator(config: schema.Config, dataset: Dataset, progress: Progress)
 
 
 def protocol(config: schema.Config, dataset: Dataset) -> dict[str, Any]:
-    """Protocol of a run: what a reader needs to compare its results with others."""
+    """Describe the protocol of a run, so that its results can be compared with others."""
     uses_cameras = {
         "sampler": [(stage.sampler or config.sampler).camera_aware for stage in config.stages],
         "clustering": [(s.clustering or config.clustering).camera_norm for s in config.stages],

@@ -28,15 +28,15 @@ def build_painter(
     """Build structure encoder and decoder with fresh weights.
 
     Raises:
-        UserError: If they cannot draw images of this size: they downsample it twice, and the
+        UserError: If they cannot generate images of this size: they downsample it twice, and the
             pyramid's largest dilation is 9.
     """
     pyramid = settings.structure.pyramid
     min_side = 40 if pyramid else 8
     if height % 4 or width % 4 or min(height, width) < min_side:
         raise UserError(
-            f"the generator cannot draw {height} x {width} pixels: data.height and data.width must "
-            f"be multiples of 4 and at least {min_side}"
+            f"the generator does not support {height} x {width} pixels: data.height and data.width "
+            f"must be multiples of 4 and at least {min_side}"
             + ("; generator.structure.pyramid: false needs 8" if pyramid else "")
         )
     channels = MAP_KINDS[settings.map].channels
@@ -63,7 +63,7 @@ def build_generator(
     """Build the generator, and generator and discriminator with their optimisers.
 
     Raises:
-        UserError: If it cannot draw images of this size, or bodies are missing or do not fit.
+        UserError: If it cannot generate images of this size, or bodies are missing or do not fit.
     """
     painter = build_painter(settings, encoder, config.data.height, config.data.width)
     maps = build_turned_maps(config, settings, dataset)

@@ -1,4 +1,4 @@
-"""From settings to the generator of views and to the renderer that draws with it."""
+"""From settings to the generator of views, and to a renderer of views with its networks."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def _builder(settings: object) -> Any:
 
 
 def build_view_renderer(config: schema.Config, checkpoint: Any) -> ViewRenderer:
-    """Build the renderer that draws views with the networks of a run.
+    """Build the renderer of views that uses the networks of a run.
 
     Args:
         config: Settings of the run.

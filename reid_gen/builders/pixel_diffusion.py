@@ -28,8 +28,8 @@ def build_painter(
     multiple = settings.patch_size * 2 ** (len(settings.widths) - 1)
     if height % multiple or width % multiple:
         raise UserError(
-            f"the generator cannot draw {height} x {width} pixels: data.height and data.width must "
-            f"be multiples of {multiple} (generator.patch_size, doubled per level of "
+            f"the generator does not support {height} x {width} pixels: data.height and data.width "
+            f"must be multiples of {multiple} (generator.patch_size, doubled per level of "
             "generator.widths)"
         )
     unet = PersonUNet(
@@ -58,7 +58,7 @@ def build_generator(
     """Build the generator, and its U-Net with its optimiser; the EMA is saved, not trained.
 
     Raises:
-        UserError: If it cannot draw images of this size, or bodies are missing or do not fit.
+        UserError: If it cannot generate images of this size, or bodies are missing or do not fit.
     """
     painter = build_painter(settings, encoder, config.data.height, config.data.width)
     maps = build_turned_maps(config, settings, dataset)

@@ -31,14 +31,14 @@ class GeneratorBuilder(Protocol):
 
 
 class PainterBuilder(GeneratorBuilder, Protocol):
-    """A builder whose generator draws people on body maps."""
+    """A builder whose generator renders people on body maps."""
 
     def build_painter(
         self, settings: Any, encoder: IdentityEncoder, height: int, width: int
     ) -> nn.Module:
-        """Build the networks that draw, with fresh weights, for images of this size.
+        """Build the networks that generate images of this size, with fresh weights.
 
         Raises:
-            UserError: If they cannot draw images of this size.
+            UserError: If they cannot generate images of this size.
         """
         ...

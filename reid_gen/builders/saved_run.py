@@ -1,4 +1,4 @@
-"""A finished run whose generator draws views."""
+"""A trained run, opened to generate views with its networks."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SavedRun:
-    """A run opened for drawing views.
+    """A run opened for generating views.
 
     Attributes:
         checkpoint: Checkpoint folder.
         config: Settings of the run.
         generator: Settings of its generator.
-        renderer: Renderer that draws with its networks.
+        renderer: Renderer of views that uses its networks.
     """
 
     checkpoint: Path

@@ -82,7 +82,7 @@ def _stage(config: schema.Config, stage: stages.Stage, dataset: Dataset, fill: R
 
 def _augmentation(config: schema.Config, stage: stages.Stage, fill: RGB) -> Augmentation:
     settings = stage.augment or config.augment
-    if "identity" not in stage.trains:  # a generator draws whole images, so it is trained on those
+    if "identity" not in stage.trains:  # a generator would reproduce padding and erasing
         return Augmentation(settings.flip, pad=0, erase=0.0, fill=fill)
     return Augmentation(settings.flip, settings.pad, settings.erase, fill)
 

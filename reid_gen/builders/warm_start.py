@@ -25,9 +25,9 @@ from reid_gen.training.step import GENERATOR
 class WarmStart:
     """Copies the weights of another run into new networks.
 
-    The networks take their weights as they are built and not afterwards, because the encoder that
-    is read draws random numbers between those of the new encoder and the new generator: a seed
-    gives the same run as it always did.
+    Weights are copied while the networks are built, not afterwards: creating the encoder that is
+    read consumes random numbers between the initialisations of the new encoder and the new
+    generator, and a seed must always give the same run.
 
     Attributes:
         run: Run or checkpoint folder; None leaves all networks as they are.

@@ -23,11 +23,11 @@ NO_AUGMENTATION = Augmentation(flip=0, pad=0, erase=0, fill=(0, 0, 0))
 def views_sheet(
     generator: ViewGenerator, encoder: IdentityEncoder, loader: ImageLoader, runtime: Runtime
 ) -> Uint8Array:
-    """Draw views of images that are evenly spread over those that can have views.
+    """Generate a sheet of views, of images spread evenly over those that can have views.
 
     Args:
         generator: Generator of views.
-        encoder: Encoder whose features it draws from; set to evaluation mode.
+        encoder: Encoder whose features condition the generator; set to evaluation mode.
         loader: Loader of the training images.
         runtime: Device and precision.
 

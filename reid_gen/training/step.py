@@ -1,4 +1,4 @@
-"""One training step, line by line as in the paper."""
+"""One joint training step, in the order of GCL's equations."""
 
 from __future__ import annotations
 
@@ -85,9 +85,9 @@ class TrainingStep:
         runtime: Device and precision.
         real_statistics: Whether the encoder's running statistics come from real images alone; in
             GCL's release those of generated images enter too.
-        ema_encoder: EMA of the encoder, for which the generator draws, so that the encoder is
-            trained by the contrastive loss alone and the generator by its own terms alone; None
-            uses the encoder itself, and gradients of each loss reach both (GCL).
+        ema_encoder: EMA of the encoder, whose features condition the generator, so that the
+            encoder is trained by the contrastive loss alone and the generator by its own terms
+            alone; None uses the encoder itself, and gradients of each loss reach both (GCL).
     """
 
     encoder: IdentityEncoder

@@ -63,7 +63,8 @@ class Trainer:
         generator: Source of views; None for the baseline.
         generator_batch: Images per batch of a stage that trains the generator alone.
         real_statistics: Whether the encoder's running statistics come from real images alone.
-        ema_encoder: EMA of the encoder, for which the generator draws; None uses the encoder.
+        ema_encoder: EMA of the encoder, whose features condition the generator; None uses the
+            encoder itself.
         loader: Loader of the training images.
         stages: Stages of the run.
         fill_bank: Builds a memory bank from features [N, D], labels [N] and, where a term needs
@@ -247,7 +248,7 @@ class Trainer:
         return {**means, "seconds_train": seconds, "images_per_second": images / seconds}
 
     def preview(self, stage: Stage) -> Uint8Array | None:
-        """Draw a sheet of views of some training images, [h, w, 3]; None if the stage has none."""
+        """Generate a sheet of views, [h, w, 3]; None if the stage has no views."""
         if self.generator is None or not self._uses_views(stage):
             return None
         encoder = self.encoder if self.ema_encoder is None else self.ema_encoder.encoder

@@ -125,7 +125,7 @@ def test_it_halves_what_it_can(config, capsys):
     with pytest.raises(SystemExit):
         main(["train", "--config", str(config), "--set", "name=x", "--set", "data.height=68"])
     message = capsys.readouterr().err
-    assert "cannot draw 68 x 32 pixels" in message
+    assert "does not support 68 x 32 pixels" in message
     assert "multiples of 8 (generator.patch_size, doubled per level of generator.widths)" in message
 
 
