@@ -1,1 +1,1 @@
-"""The command line: parse, print, exit codes."""
+"""The ``reid-gen`` command line."""

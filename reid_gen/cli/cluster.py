@@ -1,13 +1,14 @@
-"""``reid-gen cluster`` and ``reid-gen rank``: the engine on features from anywhere."""
+"""``reid-gen cluster`` and ``reid-gen rank``: clustering and ranking of any features."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import click
 
 from reid_gen import limits
+from reid_gen.choices import ClusteringName, KnnName
 from reid_gen.cli.command import Command
 from reid_gen.cli.options import (
     COUNT_RANGE,
@@ -29,36 +30,50 @@ if TYPE_CHECKING:
     from reid_gen.evaluation.ranking import RankingResult
     from reid_gen.evaluation.rerank import Reranked
 
-NORMALISE = click.option("--normalise", is_flag=True, help="Divide each row by its length first.")
+NORMALISE = click.option("--normalise", is_flag=True, help="L2-normalise the features first.")
 
 
 @click.command(cls=Command)
 @click.argument("features", type=INPUT)
-@click.option("--out", type=FILE, required=True, help="FILE.parquet, .npz or .csv.")
 @click.option(
-    "--eps", type=OPEN_SHARE_RANGE, help="Radius, in (0, 1); 0.5 unless the algorithm has none."
+    "--out", type=FILE, required=True, help="Label file to write: FILE.parquet, .npz or .csv."
+)
+@click.option(
+    "--eps",
+    type=OPEN_SHARE_RANGE,
+    help="Radius as a Jaccard distance (default: 0.5; hdbscan has none).",
 )
 @click.option(
     "--k1",
     type=click.IntRange(2, limits.NEIGHBOURS[1]),
-    help="Neighbours; 30 by default, fewer below 240 images.",
+    help="Neighbours among which reciprocal neighbours are searched (default: 30, fewer below 240 "
+    "images).",
 )
 @click.option(
-    "--k2", type=NEIGHBOUR_RANGE, help="Averaged images; 6 by default, fewer below 96 images."
+    "--k2",
+    type=NEIGHBOUR_RANGE,
+    help="Neighbours over which encodings are averaged (default: 6, fewer below 96 images).",
 )
-@click.option("--min-samples", type=COUNT_RANGE, default=4, show_default=True)
+@click.option(
+    "--min-samples",
+    type=COUNT_RANGE,
+    default=4,
+    show_default=True,
+    help="Fewest images within the radius of a core point of dbscan, or in a cluster otherwise.",
+)
 @click.option(
     "--neighbours",
-    type=click.Choice(["exact", "flat", "ivf", "hnsw"]),
+    type=click.Choice(get_args(KnnName)),
     default="exact",
     show_default=True,
-    help="ivf and hnsw are approximate; their recall is measured.",
+    help="Nearest-neighbour search; ivf and hnsw are approximate, and their recall is printed.",
 )
 @click.option(
     "--algorithm",
-    type=click.Choice(["dbscan", "hdbscan", "agglomerative"]),
+    type=click.Choice(get_args(ClusteringName)),
     default="dbscan",
     show_default=True,
+    help="Clustering algorithm.",
 )
 @NORMALISE
 @JSON
@@ -70,15 +85,16 @@ def cluster(
     k1: int | None,
     k2: int | None,
     min_samples: int,
-    neighbours: str,
-    algorithm: str,
+    neighbours: KnnName,
+    algorithm: ClusteringName,
     normalise: bool,
     output: Path | None,
 ) -> None:
-    """Find people in FEATURES (.npy, .npz, .parquet): k-reciprocal Jaccard distance, clusters.
+    """Assign pseudo labels to FEATURES by clustering.
 
-    Writes key and label of each row; -1 is an outlier. With pids in the file, says how well both
-    agree.
+    FEATURES is a .npy, .npz or .parquet file. Clusters the k-reciprocal Jaccard distance and writes
+    key and label of each row; -1 is an outlier. If the file has pids, also prints how well labels
+    and pids agree.
 
     Example: reid-gen cluster features.npz --out labels.parquet
     """
@@ -89,15 +105,15 @@ def cluster(
         raise click.UsageError(f"--eps {eps} has no effect with --algorithm hdbscan; leave it out")
     check_table(out)
     results = Results(output)
-    found = read_features(features, normalise)
+    table = read_features(features, normalise)
 
     from reid_gen.cluster import FixedEps, pseudo_labels
-    from reid_gen.cluster.pseudo_labels import FEW, K1, K2, usual_neighbours
+    from reid_gen.cluster.pseudo_labels import DEFAULT_K1, DEFAULT_K2, SMALL_SET, default_k1_k2
     from reid_gen.evaluation.clustering_metrics import clustering_quality
 
     default = None if algorithm == "hdbscan" else FixedEps(0.5)
-    made = pseudo_labels(
-        found.features,
+    result = pseudo_labels(
+        table.features,
         eps=default if eps is None else FixedEps(eps),
         k1=k1,
         k2=k2,
@@ -105,32 +121,33 @@ def cluster(
         neighbours=neighbours,
         algorithm=algorithm,
     )
-    if None in (k1, k2) and len(made.labels) < FEW:
-        results.say(
-            f"note: {len(made.labels)} images are few: k1 is {made.k1} and k2 is {made.k2}, where "
-            f"{FEW} or more have {K1} and {K2}; --k1 and --k2 set them"
+    if None in (k1, k2) and len(result.labels) < SMALL_SET:
+        results.echo(
+            f"note: with {len(result.labels)} images k1 is {result.k1} and k2 is {result.k2} by "
+            f"default, instead of {DEFAULT_K1} and {DEFAULT_K2} with {SMALL_SET} images or more; "
+            "--k1 and --k2 set them"
         )
-    elif made.clusters < 2:
-        k1, k2 = usual_neighbours(len(made.labels))
-        results.say(
-            f"note: clustering found {made.clusters} clusters; --k1 {k1} --k2 {k2} suit "
-            f"{len(made.labels)} images, and --eps and --min-samples say how dense people are"
+    elif result.clusters < 2:
+        k1, k2 = default_k1_k2(len(result.labels))
+        results.echo(
+            f"note: clustering found {result.clusters} clusters; try --k1 {k1} --k2 {k2}, the "
+            f"defaults for {len(result.labels)} images, or other values of --eps and --min-samples"
         )
-    write_table({"key": found.keys, "label": made.labels}, out)
-    quality = {} if found.pids is None else clustering_quality(made.labels, found.pids)
-    told = {**made.summary(), **quality}
-    results.write(told)
-    for name, value in told.items():
-        results.say(f"{name} {value:,}" if isinstance(value, int) else f"{name} {value:.3f}")
-    results.say(f"wrote {out}")
+    write_table({"key": table.keys, "label": result.labels}, out)
+    quality = {} if table.pids is None else clustering_quality(result.labels, table.pids)
+    summary = {**result.summary(), **quality}
+    results.write_json(summary)
+    for name, value in summary.items():
+        results.echo(f"{name} {value:,}" if isinstance(value, int) else f"{name} {value:.3f}")
+    results.echo(f"wrote {out}")
 
 
 @click.command(cls=Command)
 @click.argument("query", type=INPUT)
 @click.argument("gallery", type=INPUT)
-@click.option("--out", type=FILE, help="FILE.parquet, .npz or .csv of the best matches.")
-@click.option("--top", type=COUNT_RANGE, default=10, show_default=True, help="Per query.")
-@click.option("--rerank", is_flag=True, help="By k-reciprocal re-ranking.")
+@click.option("--out", type=FILE, help="File of the best matches: FILE.parquet, .npz or .csv.")
+@click.option("--top", type=COUNT_RANGE, default=10, show_default=True, help="Matches per query.")
+@click.option("--rerank", is_flag=True, help="Rank with k-reciprocal re-ranking.")
 @NORMALISE
 @KEEP_SAME_IMAGE
 @JSON
@@ -145,11 +162,11 @@ def rank(
     keep_same_image: bool,
     output: Path | None,
 ) -> None:
-    """Rank the GALLERY's features for each of QUERY's.
+    """Rank the features of GALLERY for each feature of QUERY.
 
-    With pids in both files, measures CMC, mAP and mINP too. A pid of -1, or none, is junk and
-    counts nowhere. Where a row has no camid, nothing is left out by its camera. Rows of both files
-    with one path (or key, where there are no paths) are one image.
+    If both files have pids, also computes CMC, mAP and mINP. Rows with pid -1 or none are junk and
+    ignored. Gallery images of the query's person and camera are ignored if both have a camid. Rows
+    with the same path (or key, if there are no paths) in both files are the same image.
 
     Example: reid-gen rank query.npz gallery.npz --out matches.parquet
     """
@@ -161,41 +178,41 @@ def rank(
     if out is not None:
         check_table(out)
     results = Results(output)
-    asked, kept = (read_features(path, normalise) for path in (query, gallery))
+    queries, gallery_rows = (read_features(path, normalise) for path in (query, gallery))
 
     from reid_gen.cluster.pseudo_labels import check_features
     from reid_gen.evaluation.rerank import Reranked
     from reid_gen.evaluation.tables import results_table
 
-    for found in (asked, kept):
-        check_features(found.features, least=1)
-    if asked.features.shape[1] != kept.features.shape[1]:
+    for table in (queries, gallery_rows):
+        check_features(table.features, min_rows=1)
+    if queries.features.shape[1] != gallery_rows.features.shape[1]:
         raise UserError(
-            f"features of {query} have length {asked.features.shape[1]} and those of {gallery} "
-            f"{kept.features.shape[1]}; make both with one model"
+            f"features of {query} have length {queries.features.shape[1]}, those of {gallery} "
+            f"{gallery_rows.features.shape[1]}; extract both with the same model"
         )
-    known = asked.pids is not None and kept.pids is not None
-    if not known and out is None:
-        raise UserError("the files have no pids to measure by; give --out for the matches")
-    if not known and output is not None:
+    has_pids = queries.pids is not None and gallery_rows.pids is not None
+    if not has_pids and out is None:
         raise UserError(
-            "the files have no pids to measure by, so that --json has nothing to say; leave it out"
+            "the files have no pids, so nothing can be evaluated; give --out to write the matches"
         )
-    same_image = None if keep_same_image else same_rows(asked, kept)
-    reranked = Reranked(asked.features, kept.features) if rerank else None
+    if not has_pids and output is not None:
+        raise UserError("the files have no pids, so nothing can be evaluated; leave --json out")
+    same_image = None if keep_same_image else same_rows(queries, gallery_rows)
+    reranked = Reranked(queries.features, gallery_rows.features) if rerank else None
     if out is not None:
-        _write_matches(asked, kept, top, reranked, same_image, out)
+        _write_matches(queries, gallery_rows, top, reranked, same_image, out)
         note_same_images(0 if same_image is None else same_image.nnz)
-        results.say(f"wrote {out}")
-    if known:
-        measured = _measure(asked, kept, reranked, same_image)
-        results.say(results_table(measured))
-        results.write([result.as_dict() for result in measured])
+        results.echo(f"wrote {out}")
+    if has_pids:
+        rankings = _evaluate(queries, gallery_rows, reranked, same_image)
+        results.echo(results_table(rankings))
+        results.write_json([ranking.as_dict() for ranking in rankings])
 
 
 def _write_matches(
-    asked: Features,
-    kept: Features,
+    queries: Features,
+    gallery_rows: Features,
     top: int,
     reranked: Reranked | None,
     same_image: sparse.csr_matrix | None,
@@ -203,37 +220,41 @@ def _write_matches(
 ) -> None:
     import numpy as np
 
-    from reid_gen.cluster.knn.topk import best_matches, nearest_of
+    from reid_gen.cluster.knn.topk import best_matches, matches_from_distances
     from reid_gen.data.tables import write_table
 
     if reranked is None:
-        matches = best_matches(asked.features, kept.features, top, same_image)
+        matches = best_matches(queries.features, gallery_rows.features, top, same_image)
     else:
-        matches = nearest_of(reranked, top, same_image)
-    there = np.isfinite(matches.distance)
+        matches = matches_from_distances(reranked, top, same_image)
+    is_match = np.isfinite(matches.distance)  # [Q, top]; queries can have fewer matches
     count = matches.index.shape[1]
     columns = {
-        "query": np.repeat(asked.keys, there.sum(axis=1)),
-        "rank": np.tile(np.arange(1, count + 1), (len(there), 1))[there],
-        "gallery": kept.keys[matches.index[there]],
-        "distance": matches.distance[there],
+        "query": np.repeat(queries.keys, is_match.sum(axis=1)),
+        "rank": np.tile(np.arange(1, count + 1), (len(is_match), 1))[is_match],
+        "gallery": gallery_rows.keys[matches.index[is_match]],
+        "distance": matches.distance[is_match],
     }
     write_table(columns, out)
 
 
-def _measure(
-    asked: Features,
-    kept: Features,
+def _evaluate(
+    queries: Features,
+    gallery_rows: Features,
     reranked: Reranked | None,
     same_image: sparse.csr_matrix | None,
 ) -> list[RankingResult]:
     from reid_gen.evaluation.ranking import evaluate_blocks, evaluate_ranking
     from reid_gen.evaluation.rerank import VARIANT
 
-    assert asked.pids is not None
-    assert kept.pids is not None
-    labels = (asked.pids, kept.pids, asked.camids, kept.camids)
-    results = [evaluate_ranking(asked.features, kept.features, *labels, same_image=same_image)]
+    assert queries.pids is not None
+    assert gallery_rows.pids is not None
+    labels = (queries.pids, gallery_rows.pids, queries.camids, gallery_rows.camids)
+    rankings = [
+        evaluate_ranking(queries.features, gallery_rows.features, *labels, same_image=same_image)
+    ]
     if reranked is not None:
-        results.append(evaluate_blocks(reranked, *labels, same_image=same_image, reranking=VARIANT))
-    return results
+        rankings.append(
+            evaluate_blocks(reranked, *labels, same_image=same_image, reranking=VARIANT)
+        )
+    return rankings

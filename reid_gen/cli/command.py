@@ -1,4 +1,7 @@
-"""What all commands check of their paths before their own code runs, and so before torch loads."""
+"""Path types of options, and checks of all paths before a command runs.
+
+The checks import no torch, so that wrong paths are reported at once.
+"""
 
 from __future__ import annotations
 
@@ -15,166 +18,171 @@ from reid_gen.files import exists, is_file, refuse_existing
 from reid_gen.models.weight_files import checkpoint_folder
 
 STDOUT = Path("-")
-PICTURES = (".png", ".jpg")
-FORCED = "reid_gen.force"
+IMAGE_SUFFIXES = (".png", ".jpg")
+FORCE_KEY = "reid_gen.force"
+"""Key of ``--force`` in click's ``Context.meta``."""
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class UserPath(click.Path):
-    """A path; a shell leaves ``~`` as it is in ``--out=~/x`` and in quotes."""
+    """Path with ``~`` expanded, which a shell does not do in ``--out=~/x`` and in quotes."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Read a path, with ``~`` replaced by the home folder."""
+        """Parse a path and expand ``~``."""
         path = Path(str(super().convert(value, param, ctx)))
         return path.expanduser() if path.parts[:1] == ("~",) else path
 
 
 class Input(UserPath):
-    """A file or folder that must be there."""
+    """Path of an existing file or folder."""
 
     def __init__(self) -> None:
         super().__init__(path_type=Path)
 
-    def refuse_missing(self, path: Path, option: str) -> None:
-        """Stop if there is no such path.
+    def check_exists(self, path: Path, option: str) -> None:
+        """Check that a path exists.
 
         Raises:
-            UserError: If so.
+            UserError: If it does not exist.
         """
         if not exists(path):
             raise UserError(f"{path} does not exist; check {option}")
 
 
 class Model(Input):
-    """A run, a checkpoint, a name of the zoo, or a file."""
+    """Run folder, checkpoint folder, model zoo name, or file."""
 
-    def refuse_missing(self, path: Path, option: str) -> None:
-        """Stop if there is no such file, and no checkpoint of such a path or name.
+    def check_exists(self, path: Path, option: str) -> None:
+        """Check that a file, a checkpoint folder or a model zoo entry exists.
 
         Raises:
-            UserError: If so.
+            UserError: If none exists.
         """
         if not is_file(path):
             checkpoint_folder(path)
 
 
 class Images(click.ParamType):  # type: ignore[type-arg]
-    """Images: folder, file, glob or ``@list``, as text."""
+    """Source of images: folder, file, glob or ``@list``, kept as a string."""
 
     name = "images"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Replace ``~`` by the home folder."""
+        """Expand ``~``."""
         return re.sub(r"^(@?)~(?=/|$)", rf"\1{Path.home()}", str(value))
 
 
 class Output(UserPath):
-    """A file or folder that the command makes.
+    """Path of a file or folder that the command writes.
 
     Args:
-        endings: Of its name, in lower case; none allows all.
+        suffixes: Allowed file name suffixes in lower case; empty allows all.
         folder: Whether it is a folder.
-        resumes: Whether a folder that exists is continued and not replaced.
-        maker: Command that makes a folder; its --force replaces what it made and nothing else.
+        resumable: Whether an existing folder is continued instead of replaced.
+        command: Command that writes the folder; its --force replaces only folders that it wrote.
     """
 
     def __init__(
         self,
         *,
-        endings: Sequence[str] = (),
+        suffixes: Sequence[str] = (),
         folder: bool = False,
-        resumes: bool = False,
-        maker: str | None = None,
+        resumable: bool = False,
+        command: str | None = None,
     ) -> None:
         super().__init__(path_type=Path, file_okay=not folder, dir_okay=folder)
-        self.endings = tuple(endings)
-        self.resumes = resumes
-        self.maker = maker
+        self.suffixes = tuple(suffixes)
+        self.resumable = resumable
+        self.command = command
 
 
 class Command(click.Command):
-    """Checks outputs, then that inputs are there, then runs."""
+    """Command that checks its outputs, then its inputs, before it runs."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Check the paths, then run the command."""
         paths = list(_paths(ctx))
-        for kind, option, path in paths:
-            if isinstance(kind, Output):
-                check_output(kind, option, path)
-        for kind, option, path in paths:
-            if isinstance(kind, Input):
-                kind.refuse_missing(path, option)
+        for path_type, option, path in paths:
+            if isinstance(path_type, Output):
+                check_output(path_type, option, path)
+        for path_type, option, path in paths:
+            if isinstance(path_type, Input):
+                path_type.check_exists(path, option)
         return super().invoke(ctx)
 
 
 class Group(click.Group):
-    """Commands below one name, with the same checks."""
+    """Group of commands with the same checks."""
 
     command_class = Command
 
 
 def force_option(text: str) -> Callable[[Function], Function]:
-    """``--force``, which :func:`check_output` obeys."""
-    return click.option("--force", is_flag=True, expose_value=False, callback=_remember, help=text)
+    """Create ``--force``, which :func:`check_output` reads."""
+    return click.option(
+        "--force", is_flag=True, expose_value=False, callback=_store_force, help=text
+    )
 
 
-def _remember(ctx: click.Context, _: click.Parameter, force: bool) -> None:
-    ctx.meta[FORCED] = force
+def _store_force(ctx: click.Context, _: click.Parameter, force: bool) -> None:
+    ctx.meta[FORCE_KEY] = force
 
 
-def check_output(kind: Output, option: str, target: Path) -> None:
-    """Stop the running command before any work if it must not write an output.
+def check_output(path_type: Output, option: str, target: Path) -> None:
+    """Check before any work that the running command may write an output.
 
     Args:
-        kind: What the output is.
-        option: That names it.
-        target: Where it will lie.
+        path_type: Type of the output.
+        option: Option that names the output.
+        target: Path of the output.
 
     Raises:
-        UsageError: If another output, an input or one of the images to read lies there.
-        UserError: If its name ends otherwise, or it exists and --force is not given.
+        UsageError: If the path is that of another output, of an input or of an image to read.
+        UserError: If the suffix is not allowed, or the path exists and --force is not given.
     """
     ctx = click.get_current_context()
-    for other_kind, other, path in _paths(ctx):
-        if other != option and _clash(kind, target, other_kind, path):
+    for other_type, other, path in _paths(ctx):
+        if other != option and _collides(path_type, target, other_type, path):
             raise click.UsageError(
                 f"{option} {target} would overwrite {other} {path}, or become a part of it; choose "
-                "another place",
+                "another path",
                 ctx,
             )
-    if kind.endings and target.suffix.lower() not in kind.endings:
-        raise UserError(f"{target} must end in {' or '.join(kind.endings)}")
-    if not kind.resumes:
-        refuse_existing(target, ctx.meta.get(FORCED), kind.maker)
+    if path_type.suffixes and target.suffix.lower() not in path_type.suffixes:
+        raise UserError(f"{target} must end in {' or '.join(path_type.suffixes)}")
+    if not path_type.resumable:
+        refuse_existing(target, ctx.meta.get(FORCE_KEY), path_type.command)
 
 
 def _paths(ctx: click.Context) -> Iterator[tuple[click.ParamType[Any], str, Any]]:
-    """Type, name and value of every path and source of images that a command is given."""
+    """Yield type, option and value of every path and source of images on the command line."""
     for parameter in ctx.command.params:
-        values: Any = ctx.params.get(str(parameter.name))
-        several = parameter.nargs == -1 or parameter.multiple
+        value: Any = ctx.params.get(str(parameter.name))
+        has_many = parameter.nargs == -1 or parameter.multiple
         is_option = isinstance(parameter, click.Option)
         name = parameter.opts[0] if is_option else parameter.human_readable_name
-        for value in values if several else [values]:
-            known = isinstance(parameter.type, Input | Images | Output)
-            if known and value not in (None, STDOUT):
-                yield parameter.type, name, value
+        for path in value if has_many else [value]:
+            is_path = isinstance(parameter.type, Input | Images | Output)
+            if is_path and path not in (None, STDOUT):
+                yield parameter.type, name, path
 
 
-def _clash(kind: Output, target: Path, other_kind: click.ParamType[Any], other: Path | str) -> bool:
-    """Whether writing an output changes another path of the command."""
+def _collides(
+    path_type: Output, target: Path, other_type: click.ParamType[Any], other: Path | str
+) -> bool:
+    """Whether writing an output would change another path of the command."""
     target = target.resolve()
-    if isinstance(other_kind, Images):
-        return _is_among(target, str(other))
+    if isinstance(other_type, Images):
+        return _is_among_images(target, str(other))
     path = Path(other).resolve()
-    inside = path.is_relative_to(target) and not kind.resumes
-    return target == path or inside
+    replaces_parent = path.is_relative_to(target) and not path_type.resumable
+    return target == path or replaces_parent
 
 
-def _is_among(target: Path, images: str) -> bool:
-    """Whether a file is, or would be taken for, one of the images."""
+def _is_among_images(target: Path, images: str) -> bool:
+    """Whether a file is, or once written would be, one of the images of a source."""
     source = Path(images.removeprefix("@")).resolve()
     if source.is_dir():
-        return target.is_relative_to(source) and target.suffix.lower() in PICTURES
+        return target.is_relative_to(source) and target.suffix.lower() in IMAGE_SUFFIXES
     return target == source or fnmatch(str(target), str(source))

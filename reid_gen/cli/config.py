@@ -7,19 +7,19 @@ from pathlib import Path
 import click
 
 from reid_gen.cli.command import Group
-from reid_gen.cli.options import INPUT
+from reid_gen.cli.options import INPUT, SET
 
 
 @click.group(cls=Group)
 def config() -> None:
-    """Look at configuration files."""
+    """Inspect configuration files."""
 
 
 @config.command()
 @click.argument("file", type=INPUT)
-@click.option("--set", "overrides", multiple=True, metavar="A.B=C", help="Override a setting.")
+@SET
 def show(file: Path, overrides: tuple[str, ...]) -> None:
-    """Print all settings of FILE; those that it does not give are marked as defaults.
+    """Print all settings of FILE and mark the defaults.
 
     Example: reid-gen config show configs/gcl_market.yaml
     """

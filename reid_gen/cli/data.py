@@ -15,12 +15,12 @@ from reid_gen.cli.options import (
     FILES_FORCE,
     FOLDER,
     FORCE,
+    IMAGE_FILE,
     INPUT,
     JSON,
     MEMBER_RANGE,
-    PICTURE,
-    RESUMED,
-    SEED_RANGE,
+    RESUMABLE_FOLDER,
+    SEED,
     SIDE_RANGE,
     THREAD_RANGE,
 )
@@ -29,21 +29,30 @@ from reid_gen.cli.results import Results
 if TYPE_CHECKING:
     from reid_gen.data.check import CheckReport
 
-CAMERAS = 6
-"""Of --identities."""
+DEFAULT_CAMERAS = 6
+"""Cameras with --identities."""
+HEIGHT = click.option(
+    "--height", type=SIDE_RANGE, default=128, show_default=True, help="Image height in pixels."
+)
+WIDTH = click.option(
+    "--width", type=SIDE_RANGE, default=64, show_default=True, help="Image width in pixels."
+)
+WORKERS = click.option(
+    "--workers", type=THREAD_RANGE, help="Worker processes (default: number of CPU cores)."
+)
 
 
 @click.group(cls=Group)
 def data() -> None:
-    """Unpack, check, render and draw data sets."""
+    """Prepare, check, display and render data sets."""
 
 
 @data.command()
 @click.argument("name")
-@click.option("--archive", type=INPUT, required=True, help="Official archive.")
-@click.option("--root", type=RESUMED, required=True, help="Folder to unpack in.")
+@click.option("--archive", type=INPUT, required=True, help="Official archive file.")
+@click.option("--root", type=RESUMABLE_FOLDER, required=True, help="Folder to unpack into.")
 def prepare(name: str, archive: Path, root: Path) -> None:
-    """Verify and unpack the archive of data set NAME.
+    """Verify and unpack the official archive of data set NAME.
 
     Example: reid-gen data prepare market1501 --archive Market-1501-v15.09.15.zip --root data
     """
@@ -54,11 +63,13 @@ def prepare(name: str, archive: Path, root: Path) -> None:
 
 @data.command()
 @click.argument("name")
-@click.option("--root", type=INPUT, required=True, help="Where it lies.")
+@click.option("--root", type=INPUT, required=True, help="Folder that contains the data set.")
 @JSON
 @FORCE
 def check(name: str, root: Path, output: Path | None) -> None:
-    """Count images, ids and cameras of data set NAME, and decode every file.
+    """Count and decode the images of data set NAME.
+
+    Compares the numbers of images, ids and cameras with the official counts.
 
     Example: reid-gen data check market1501 --root data
     """
@@ -67,26 +78,28 @@ def check(name: str, root: Path, output: Path | None) -> None:
     results = Results(output)
     report = check_dataset(name, root)
     _print(report, results.on_stdout)
-    results.write(report.as_dict())
+    results.write_json(report.as_dict())
     differing = [split.name for split in report.splits if not split.agrees]
     if differing:
         click.echo(
-            f"warning: {', '.join(differing)}: counts differ from the official ones", err=True
+            f"warning: {', '.join(differing)}: counts differ from the official counts", err=True
         )
     for failure in report.unreadable:
         click.echo(f"unreadable: {failure.path}: {failure.reason}", err=True)
     if report.unreadable:
-        click.echo(f"error: {len(report.unreadable)} image(s) do not decode", err=True)
+        click.echo(f"error: {len(report.unreadable)} image(s) cannot be decoded", err=True)
         sys.exit(1)
 
 
 @data.command()
 @click.argument("name")
-@click.option("--root", type=INPUT, required=True, help="Where it lies.")
-@click.option("--out", type=PICTURE, required=True, help="A .png or .jpg to make.")
+@click.option("--root", type=INPUT, required=True, help="Folder that contains the data set.")
+@click.option("--out", type=IMAGE_FILE, required=True, help="Image to write, .png or .jpg.")
 @FORCE
 def sheet(name: str, root: Path, out: Path) -> None:
-    """Draw people of data set NAME's gallery, a row each, across cameras.
+    """Write a contact sheet of gallery people of data set NAME.
+
+    It has a row per person, with images of different cameras.
 
     Example: reid-gen data sheet market1501 --root data --out people.png
     """
@@ -94,21 +107,30 @@ def sheet(name: str, root: Path, out: Path) -> None:
     from reid_gen.report.sheets import people_sheet
 
     _, gallery = labelled_splits(load_dataset(name, root))
-    Results(None).draw(people_sheet(gallery), out, f"people of the gallery of {name}")
+    Results(None).write_image(people_sheet(gallery), out, f"people of the gallery of {name}")
 
 
 @data.command()
 @click.argument("name")
-@click.option("--preset", help="tiny, small or market (Market-1501's counts).")
-@click.option("--identities", type=click.IntRange(4, 9_999), help="People, half for testing.")
 @click.option(
-    "--cameras", type=click.IntRange(2, 99), show_default=str(CAMERAS), help="With --identities."
+    "--preset", help="Size of the data set: tiny, small or market (the size of Market-1501)."
 )
-@click.option("--seed", type=SEED_RANGE, default=1, show_default=True)
-@click.option("--out", type=FOLDER, required=True, help="Folder to make.")
-@click.option("--height", type=SIDE_RANGE, default=128, show_default=True, help="Pixels of a crop.")
-@click.option("--width", type=SIDE_RANGE, default=64, show_default=True, help="Pixels of a crop.")
-@click.option("--workers", type=THREAD_RANGE, help="Processes; all cores by default.")
+@click.option(
+    "--identities",
+    type=click.IntRange(4, 9_999),
+    help="Number of people, half of them for testing.",
+)
+@click.option(
+    "--cameras",
+    type=click.IntRange(2, 99),
+    show_default=str(DEFAULT_CAMERAS),
+    help="Number of cameras, with --identities.",
+)
+@SEED
+@click.option("--out", type=FOLDER, required=True, help="Folder to write.")
+@HEIGHT
+@WIDTH
+@WORKERS
 def render(
     name: str,
     preset: str | None,
@@ -120,17 +142,20 @@ def render(
     width: int,
     workers: int | None,
 ) -> None:
-    """Render the data set NAME (pedestrians) in the layout of Market-1501.
+    """Render the synthetic data set NAME.
+
+    NAME is pedestrians, in the layout of Market-1501.
 
     Example: reid-gen data render pedestrians --preset small --out people
     """
     import os
 
     from reid_gen.errors import UserError
-    from reid_gen.pedestrians.crop_list import PRESETS, size_of
+    from reid_gen.extras import need
+    from reid_gen.pedestrians.crop_list import PRESETS, size_like_market
     from reid_gen.runtime.progress import Terminal
 
-    _refuse_wide(height, width)
+    _check_upright(height, width)
 
     if name != "pedestrians":
         raise UserError(f"{name!r} cannot be rendered; known: pedestrians")
@@ -140,15 +165,20 @@ def render(
         raise click.UsageError(f"unknown preset {preset!r}; known: {', '.join(PRESETS)}")
     if preset is not None and cameras is not None:
         raise click.UsageError(
-            f"--cameras {cameras} has no effect with --preset, which has its own; leave it out, or "
+            f"--cameras {cameras} has no effect with --preset, which sets it; leave it out, or "
             "give --identities"
         )
-    size = PRESETS[preset] if preset is not None else size_of(identities or 0, cameras or CAMERAS)
+    size = (
+        PRESETS[preset]
+        if preset is not None
+        else size_like_market(identities or 0, cameras or DEFAULT_CAMERAS)
+    )
 
-    from reid_gen.pedestrians.dataset import render_album
+    need("rendering people", "smplx")
+    from reid_gen.pedestrians.dataset import render_dataset
 
     with Terminal().task("render", size.images) as advance:
-        render_album(
+        render_dataset(
             out, size, seed, height=height, width=width,
             workers=workers or os.cpu_count() or 1, progress=advance,
         )  # fmt: skip
@@ -160,20 +190,21 @@ def render(
     "--share",
     type=click.Choice(get_args(GroupShare)),
     required=True,
-    help="Of a group: one pose of different people, or one person in different poses.",
-)
-@click.option("--count", type=COUNT_RANGE, default=1000, show_default=True, help="Groups.")
-@click.option("--members", type=MEMBER_RANGE, default=4, show_default=True, help="Of each.")
-@click.option("--seed", type=SEED_RANGE, default=1, show_default=True)
-@click.option("--out", type=RESUMED, required=True, help="Folder to make.")
-@click.option(
-    "--height", type=SIDE_RANGE, default=128, show_default=True, help="Pixels of a picture."
+    help="What the images of a group share: one pose of different people, or one person in "
+    "different poses.",
 )
 @click.option(
-    "--width", type=SIDE_RANGE, default=64, show_default=True, help="Pixels of a picture."
+    "--count", type=COUNT_RANGE, default=1000, show_default=True, help="Number of groups."
 )
-@click.option("--workers", type=THREAD_RANGE, help="Processes; all cores by default.")
-@click.option("--sheet", type=PICTURE, help="Draw some into a .png or .jpg.")
+@click.option(
+    "--members", type=MEMBER_RANGE, default=4, show_default=True, help="Images per group."
+)
+@SEED
+@click.option("--out", type=RESUMABLE_FOLDER, required=True, help="Folder to write.")
+@HEIGHT
+@WIDTH
+@WORKERS
+@click.option("--sheet", type=IMAGE_FILE, help="Contact sheet of some groups, .png or .jpg.")
 @FILES_FORCE
 def groups(
     share: GroupShare,
@@ -186,15 +217,16 @@ def groups(
     workers: int | None,
     sheet: Path | None,
 ) -> None:
-    """Render groups of pedestrians that share a pose, or looks, to learn from.
+    """Render groups of images that share a pose or a person.
 
-    A killed command goes on where it was and gives the same files.
+    They show synthetic pedestrians and serve as positives in training. An interrupted command can
+    be run again: it resumes and writes the same files.
 
     Example: reid-gen data groups --share pose --out groups --sheet groups.png
     """
     import os
 
-    _refuse_wide(height, width)
+    _check_upright(height, width)
 
     from reid_gen.data.positive_groups import check_no_other_files, load_groups
     from reid_gen.report.groups import groups_sheet
@@ -202,6 +234,9 @@ def groups(
 
     check_no_other_files(out)
 
+    from reid_gen.extras import need
+
+    need("rendering people", "smplx")
     from reid_gen.pedestrians.groups import GroupPlan, render_groups
 
     plan = GroupPlan(share, count, members, seed, height, width)
@@ -209,14 +244,15 @@ def groups(
         render_groups(out, plan, workers=workers or os.cpu_count() or 1, progress=advance)
     click.echo(f"rendered {count:,} groups of {members}: {out}")
     if sheet is not None:
-        Results(None).draw(groups_sheet(load_groups(out)), sheet, f"some of {count:,} groups")
+        content = f"some of {count:,} groups"
+        Results(None).write_image(groups_sheet(load_groups(out)), sheet, content)
 
 
-def _refuse_wide(height: int, width: int) -> None:
-    """See that crops are upright, as backdrops are cut for them.
+def _check_upright(height: int, width: int) -> None:
+    """Check that images are not wider than high, which the backgrounds require.
 
     Raises:
-        UsageError: If they are not.
+        UsageError: If they are wider than high.
     """
     if width > height:
         raise click.UsageError(f"--width {width} must be at most --height {height}")
@@ -227,13 +263,13 @@ def _print(report: CheckReport, on_stderr: bool) -> None:
 
     rows = []
     for split in report.splits:
-        found, official = split.actual, split.official
+        actual, official = split.actual, split.official
         expected = (
             "-"
             if official is None
             else f"{official.images:,} / {official.pids:,} / {official.cameras}"
         )
-        counts = (f"{found.images:,}", f"{found.pids:,}", str(found.cameras))
+        counts = (f"{actual.images:,}", f"{actual.pids:,}", str(actual.cameras))
         rows.append((split.name, *counts, expected))
     click.echo(aligned(("split", "images", "ids", "cameras", "official"), rows), err=on_stderr)
     for note in report.notes:

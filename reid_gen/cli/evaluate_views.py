@@ -12,10 +12,10 @@ from reid_gen.cli.options import (
     ANGLES,
     COUNT_RANGE,
     FORCE,
+    IMAGE_FILE,
     INPUT,
     JSON,
     MODEL_PATH,
-    PICTURE,
     RASTERISER,
 )
 from reid_gen.cli.results import Results
@@ -28,18 +28,35 @@ if TYPE_CHECKING:
 
 @click.command("evaluate-views", cls=Command)
 @click.argument("run", type=MODEL_PATH)
-@click.option("--degrees", type=ANGLES, default="90,180,270", show_default=True, help="Turns.")
 @click.option(
-    "--queries", type=COUNT_RANGE, default=200, show_default=True, help="Query images turned."
+    "--degrees",
+    type=ANGLES,
+    default="90,180,270",
+    show_default=True,
+    help="Comma-separated rotation angles of the views in degrees.",
 )
 @click.option(
-    "--judge", type=MODEL_PATH, help="Run whose encoder says who is who; else RUN's start weights."
+    "--queries",
+    type=COUNT_RANGE,
+    default=200,
+    show_default=True,
+    help="Number of query images, evenly spaced.",
 )
 @click.option(
-    "--inception", type=INPUT, help="inception-2015-12-05.pt: measure FID with it, not the judge."
+    "--judge",
+    type=MODEL_PATH,
+    help="Run whose encoder is the reference encoder of identity (default: RUN's initial weights).",
 )
 @click.option(
-    "--sheet", type=PICTURE, help="Draw some queries, their views and the true ones: .png or .jpg."
+    "--inception",
+    type=INPUT,
+    help="File inception-2015-12-05.pt, to compute FID (default: Frechet distance of the reference "
+    "encoder's features).",
+)
+@click.option(
+    "--sheet",
+    type=IMAGE_FILE,
+    help="Image of some queries with their generated and true views, .png or .jpg.",
 )
 @RASTERISER
 @JSON
@@ -54,55 +71,61 @@ def evaluate_views(
     rasteriser: str | None,
     output: Path | None,
 ) -> None:
-    """Measure the views that RUN's generator draws of query images.
+    """Evaluate views of query images by RUN's generator.
 
-    Each score stands beside those of the input image itself and of the mean of the person's gallery
-    images, and, on rendered pedestrians, of the true turned view.
+    Each score is compared with that of the query image itself, of the mean of the person's gallery
+    images and, on rendered pedestrians, of the true rotated view.
 
     Example: reid-gen evaluate-views runs/gcl_pedestrians --json views.json
     """
     import numpy as np
 
     from reid_gen.body.table import load_table
-    from reid_gen.cli.views import open_run
+    from reid_gen.builders.saved_run import open_run
     from reid_gen.data.datasets import labelled_splits, load_dataset
     from reid_gen.evaluation.inception import load_inception
     from reid_gen.evaluation.view_evaluator import ViewEvaluator, some_queries, views_table
+    from reid_gen.extras import need
 
-    told = Results(output)
-    checkpoint, config, drawn, renderer = open_run(run, {"body.rasteriser": rasteriser})
+    results = Results(output)
+    saved = open_run(run, {"body.rasteriser": rasteriser})
+    config = saved.config
+    if config.data.name == "pedestrians":
+        need("comparing views with true images", "torchmetrics")
     dataset = load_dataset(config.data.name, config.data.root)
     query, gallery = labelled_splits(dataset)
-    recognise = _judge(config, judge)
+    encode = _reference_encoder(config, judge)
     evaluator = ViewEvaluator(
         query=some_queries(query, queries),
         gallery=gallery,
-        table=load_table(drawn.bodies / "query.npz"),
-        judge=recognise,
-        features=recognise if inception is None else load_inception(inception),
+        table=load_table(saved.generator.bodies / "query.npz"),
+        judge=encode,
+        features=encode if inception is None else load_inception(inception),
         truth=_truth(config),
         degrees=np.array(degrees, np.float32),
-        cache=checkpoint.parent / "statistics",
-        features_name=_name(inception or judge, config.encoder.weights),
+        cache=saved.checkpoint.parent / "statistics",
+        features_name=_features_name(inception or judge, config.encoder.weights),
     )
-    scores = evaluator(renderer)
-    told.say(views_table(scores, "FID" if inception else "Frechet (judge)"))
+    scores = evaluator(saved.renderer)
+    results.echo(views_table(scores, "FID" if inception else "Frechet (judge)"))
     about = {
         "degrees": ",".join(f"{angle:g}" for angle in degrees),
         "queries": len(evaluator.query.images),
         "frechet_features": str(inception or "judge"),
         "judge": str(judge or config.encoder.weights),
     }
-    told.write({**about, "scores": {name: found.as_dict() for name, found in scores.items()}})
+    results.write_json(
+        {**about, "scores": {name: score.as_dict() for name, score in scores.items()}}
+    )
     if sheet is not None:
-        told.draw(evaluator.sheet(renderer), sheet, "views of some queries")
+        results.write_image(evaluator.sheet(saved.renderer), sheet, "views of some queries")
 
 
-def _judge(config: Config, run: Path | None) -> FeatureExtractor:
-    """An encoder that never saw generated images, of any architecture and size."""
+def _reference_encoder(config: Config, run: Path | None) -> FeatureExtractor:
+    """Load a run's encoder, of any architecture and size, or the configured initial weights."""
     import torch
 
-    from reid_gen.builders.experiment import encoder_card
+    from reid_gen.builders.encoder import encoder_card
     from reid_gen.inference.reference_encoder import load_judge
     from reid_gen.models.encoder import create_encoder
     from reid_gen.runtime.devices import Runtime
@@ -113,21 +136,21 @@ def _judge(config: Config, run: Path | None) -> FeatureExtractor:
     return load_judge(run, Runtime("fp32"))[0]
 
 
-def _name(file: Path | None, weights: str | None) -> str:
-    """What features are called that a file, or a run's encoder, or start weights give."""
+def _features_name(file: Path | None, weights: str | None) -> str:
+    """Name the network that computes features: digest of its file, or name of initial weights."""
     import hashlib
 
     from reid_gen.models.checkpoint import find_checkpoint
-    from reid_gen.models.weight_files import ENCODER
+    from reid_gen.models.weight_files import ENCODER_FILE
 
     if file is None:
         return str(weights)
-    source = file if file.is_file() else find_checkpoint(file) / ENCODER
+    source = file if file.is_file() else find_checkpoint(file) / ENCODER_FILE
     return hashlib.sha256(source.read_bytes()).hexdigest()
 
 
 def _truth(config: Config) -> Truth | None:
-    """True turned views, of rendered pedestrians only."""
-    from reid_gen.pedestrians.dataset import Album
+    """Return the renderer of true rotated views, which only rendered pedestrians have."""
+    from reid_gen.pedestrians.dataset import RenderedDataset
 
-    return Album(config.data.root).view if config.data.name == "pedestrians" else None
+    return RenderedDataset(config.data.root).view if config.data.name == "pedestrians" else None

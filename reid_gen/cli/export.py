@@ -10,29 +10,37 @@ from reid_gen.cli.command import Command, Output
 from reid_gen.cli.options import FORCE, IMAGES, JSON, MODEL_PATH
 from reid_gen.cli.results import Results
 
-EXPORTED = Output(endings=(".onnx", ".pt2"))
+EXPORTED_FILE = Output(suffixes=(".onnx", ".pt2"))
 
 
 @click.command(cls=Command)
 @click.argument("run", type=MODEL_PATH)
-@click.option("--out", type=EXPORTED, required=True, help="FILE.onnx, or .pt2 for torch.export.")
-@click.option("--int8", type=IMAGES, multiple=True, help="Crops to calibrate int8 with.")
+@click.option(
+    "--out", type=EXPORTED_FILE, required=True, help="FILE.onnx, or FILE.pt2 for torch.export."
+)
+@click.option(
+    "--int8",
+    type=IMAGES,
+    multiple=True,
+    help="Crops for the calibration of int8 quantisation: folder, file, glob or @list.txt; may be "
+    "repeated.",
+)
 @click.option(
     "--opset",
     type=click.IntRange(18, 23),
     show_default="18",
-    help="Of .onnx; what runs the file must know it.",
+    help="ONNX opset version, which the runtime must support.",
 )
 @JSON
 @FORCE
 def export(
     run: Path, out: Path, int8: tuple[str, ...], opset: int | None, output: Path | None
 ) -> None:
-    """Write the encoder of RUN as a file that other programs run.
+    """Export the encoder of RUN to ONNX or torch.export.
 
-    It takes RGB images in 0..1, [B, 3, H, W] of any B, and gives unit features [B, D]; what it
-    computes is compared with torch before it is kept. Other commands take .onnx as a model, and
-    never .pt2, whose pickles could run any code.
+    Inputs are RGB images in 0..1, [B, 3, H, W] with any B; outputs are L2-normalised features
+    [B, D]. The exported model is compared with PyTorch before it is written. Other commands accept
+    .onnx files as models, but not .pt2 files, whose pickles could run arbitrary code.
 
     Example: reid-gen export runs/baseline_market_small --out encoder.onnx
     """
@@ -43,7 +51,7 @@ def export(
         raise click.UsageError("--int8 writes .onnx; give --out FILE.onnx")
     if opset is not None and out.suffix != ".onnx":
         raise click.UsageError(
-            f"--opset {opset} is of .onnx; give --out FILE.onnx, or leave it out"
+            f"--opset {opset} has no effect on .pt2; give --out FILE.onnx, or leave it out"
         )
     crops = find_images(int8)
 
@@ -55,8 +63,8 @@ def export(
     difference = None
     if crops:
         quantise(encoder, card, crops, out, opset)
-        results.say(f"wrote {out} in int8")
+        results.echo(f"wrote {out} in int8")
     else:
         difference = export_encoder(encoder, card, out, opset)
-        results.say(f"wrote {out}: differs from torch by {difference:.1e} at most")
-    results.write({"file": str(out), "int8": bool(int8), "difference": difference})
+        results.echo(f"wrote {out}: differs from PyTorch by at most {difference:.1e}")
+    results.write_json({"file": str(out), "int8": bool(int8), "difference": difference})

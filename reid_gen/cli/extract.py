@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import get_args
 
 import click
 
+from reid_gen.choices import Precision, RuntimeName
 from reid_gen.cli.command import Command
 from reid_gen.cli.options import (
     BATCH_RANGE,
     FILE,
+    FLIP,
     FORCE,
     IMAGES,
     JSON,
     MODEL,
     THREAD_RANGE,
-    chosen_model,
+    model_or_default,
 )
 from reid_gen.cli.results import Results
 
@@ -26,38 +28,44 @@ from reid_gen.cli.results import Results
 @MODEL
 @click.option(
     "--runtime",
-    type=click.Choice(["onnx", "torch"]),
-    help="Refuse a model that the other one runs; by default what the model is made for.",
+    type=click.Choice(get_args(RuntimeName)),
+    help="Fail unless the model runs on this runtime (default: whichever it needs).",
 )
-@click.option("--out", type=FILE, required=True, help="FILE.npz or .parquet.")
-@click.option("--batch", type=BATCH_RANGE, default=128, show_default=True, help="Images per pass.")
 @click.option(
-    "--workers", type=THREAD_RANGE, default=4, show_default=True, help="Decoding threads."
+    "--out", type=FILE, required=True, help="Feature file to write: FILE.npz or FILE.parquet."
+)
+@click.option(
+    "--batch", type=BATCH_RANGE, default=128, show_default=True, help="Images per forward pass."
+)
+@click.option(
+    "--workers", type=THREAD_RANGE, default=4, show_default=True, help="Image decoding threads."
 )
 @click.option(
     "--precision",
-    type=click.Choice(["fp32", "bf16"]),
+    type=click.Choice(get_args(Precision)),
     default="fp32",
     show_default=True,
-    help="Of a run; an exported file has its own.",
+    help="Compute precision of a run; an exported file has its own.",
 )
-@click.option("--flip", is_flag=True, help="Average features with those of the mirrored image.")
-@click.option("--skip-unreadable", is_flag=True, help="Leave out images that do not decode.")
+@FLIP
+@click.option("--skip-unreadable", is_flag=True, help="Skip images that cannot be decoded.")
 @JSON
 @FORCE
 def extract(
     images: tuple[str, ...],
     model: Path | None,
-    runtime: Literal["onnx", "torch"] | None,
+    runtime: RuntimeName | None,
     out: Path,
     batch: int,
     workers: int,
-    precision: Literal["bf16", "fp32"],
+    precision: Precision,
     flip: bool,
     skip_unreadable: bool,
     output: Path | None,
 ) -> None:
-    """Write features of IMAGES: folders, files, quoted globs, or @list.txt.
+    """Extract features of IMAGES.
+
+    IMAGES are folders, files, quoted globs or @list.txt.
 
     Example: reid-gen extract crops/ --model runs/baseline_market_small --out features.npz
     """
@@ -70,8 +78,8 @@ def extract(
 
     check_table(out, FEATURE_TABLE_SUFFIXES)
     results = Results(output)
-    found = find_images(images)
-    model = chosen_model(model)
+    sources = find_images(images)
+    model = model_or_default(model)
 
     from reid_gen.inference.reid_model import check_runtime, open_encoder
 
@@ -80,7 +88,7 @@ def extract(
     table = compute(
         encode,
         card,
-        found,
+        sources,
         batch=batch,
         workers=workers,
         flip=flip,
@@ -89,10 +97,10 @@ def extract(
     )
     save_features(table, out)
     for path in table.unreadable:
-        click.echo(f"left out, does not decode: {path}", err=True)
+        click.echo(f"skipped, cannot be decoded: {path}", err=True)
     count, length = table.features.shape
-    results.say(f"wrote {count} features of length {length}: {out}")
-    results.write(
+    results.echo(f"wrote {count} features of length {length}: {out}")
+    results.write_json(
         {
             "file": str(out),
             "model": str(model),

@@ -10,11 +10,11 @@ import click
 from reid_gen.cli.command import Command
 from reid_gen.cli.options import (
     FILES_FORCE,
+    IMAGE_FILE,
     JSON,
     MEMBER_RANGE,
     MODEL_PATH,
-    PICTURE,
-    RESUMED,
+    RESUMABLE_FOLDER,
     SEED_RANGE,
     SHARE_RANGE,
 )
@@ -29,37 +29,44 @@ if TYPE_CHECKING:
     from reid_gen.types import Image
 
     Job = tuple[PositiveSource, Scorer, list[Image], dict[str, Any]]
-    """What makes and scores groups, of which images, and what is said of it."""
+    """Source of positives, their scorer, source images, and provenance for the header."""
 
 
-MAKER, MEMBERS, SHARE, SEED = "turned", 4, 0.1, 1
-"""What options are unless they are given; --check compares only those that are."""
+DEFAULT_MAKER, DEFAULT_MEMBERS, DEFAULT_SHARE, DEFAULT_SEED = "turned", 4, 0.1, 1
+"""Defaults that click does not fill in, because --check compares only options that are given."""
 
 
 @click.command(cls=Command)
 @click.argument("source", type=MODEL_PATH, required=False)
-@click.option("--out", type=RESUMED, required=True, help="Folder for the groups.")
+@click.option("--out", type=RESUMABLE_FOLDER, required=True, help="Folder for the groups.")
 @click.option(
     "--maker",
     type=click.Choice(["turned", "anchored", "mosaic"]),
-    show_default=MAKER,
-    help="Bodies turned; the same with the image's content alone (CLSP, diffusion); pieces (CLIC).",
+    show_default=DEFAULT_MAKER,
+    help="Kind of positives of a run: views on rotated bodies; such views anchored to the image by "
+    "diffusion (CLSP); mosaics of image pieces (CLIC).",
 )
-@click.option("--members", type=MEMBER_RANGE, show_default=str(MEMBERS), help="Per image.")
+@click.option(
+    "--members", type=MEMBER_RANGE, show_default=str(DEFAULT_MEMBERS), help="Images per group."
+)
 @click.option(
     "--share",
     type=SHARE_RANGE,
-    show_default=str(SHARE),
-    help="Of a picture's own content with --maker anchored; the rest is the image's.",
+    show_default=str(DEFAULT_SHARE),
+    help="Share of the view's own bottleneck features, with --maker anchored.",
 )
 @click.option(
     "--steps",
     type=click.IntRange(1, 1000),
-    help="Of a run's diffusion model, for each picture (CLSP: 100); by default the run's setting.",
+    help="Sampling steps of a run's diffusion model (CLSP: 100; default: the run's setting).",
 )
-@click.option("--seed", type=SEED_RANGE, show_default=str(SEED))
-@click.option("--check", is_flag=True, help="Only compare --out with what is said of it, and here.")
-@click.option("--sheet", type=PICTURE, help="Draw some groups into a .png or .jpg.")
+@click.option("--seed", type=SEED_RANGE, show_default=str(DEFAULT_SEED), help="Random seed.")
+@click.option(
+    "--check",
+    is_flag=True,
+    help="Verify the groups in --out against their header and these options instead of generating.",
+)
+@click.option("--sheet", type=IMAGE_FILE, help="Contact sheet of some groups, .png or .jpg.")
 @JSON
 @FILES_FORCE
 def generate(
@@ -74,16 +81,16 @@ def generate(
     sheet: Path | None,
     output: Path | None,
 ) -> None:
-    """Make positives of training images, once and for all.
+    """Generate positives of training images before training.
 
-    SOURCE is a run, whose own generator or --maker makes them of its images, or the YAML file of a
-    public diffusion model. A killed command goes on where it was and gives the same files. Train on
-    them with a generator of kind `stored`, or on groups that share a pose with a `pose` section.
-    --check makes none: it counts and compares those that lie in --out, and needs no SOURCE.
+    SOURCE is a run, whose generator or --maker generates positives of its training images, or the
+    pipeline file (YAML) of a public diffusion model. An interrupted command can be run again: it
+    resumes and writes the same files. Train on them with a generator of kind `stored`, or, on
+    groups that share a pose, with a `pose` section. --check generates nothing and needs no SOURCE.
 
     Example: reid-gen generate runs/gcl_pedestrians --out groups --sheet groups.png
     """
-    _refuse_unused(source, maker, share, steps, check)
+    _check_options_used(source, maker, share, steps, check)
 
     from reid_gen.data.check_groups import check_groups
     from reid_gen.data.positive_groups import check_no_other_files, load_groups
@@ -92,49 +99,43 @@ def generate(
     results = Results(output)
     if source is not None and not check:
         check_no_other_files(out)
-        share, seed = SHARE if share is None else share, SEED if seed is None else seed
-        _make(source, out, maker or MAKER, members or MEMBERS, share, steps, seed, results)
+        share = DEFAULT_SHARE if share is None else share
+        seed = DEFAULT_SEED if seed is None else seed
+        maker, members = maker or DEFAULT_MAKER, members or DEFAULT_MEMBERS
+        _generate(source, out, maker, members, share, steps, seed, results)
     groups = load_groups(out)
     if check:
-        asked = {
-            "maker": maker, "members": members, "share": share, "steps": steps, "seed": seed
-        }  # fmt: skip
-        _refuse_other(groups, source, asked)
+        options = {"maker": maker, "members": members, "share": share, "steps": steps, "seed": seed}
+        _check_provenance(groups, source, options)
     check_groups(groups)
     _describe(groups, results)
     if sheet is not None:
         count = groups.header["sources"]
-        results.draw(groups_sheet(groups), sheet, f"some of {count:,} groups")
+        results.write_image(groups_sheet(groups), sheet, f"some of {count:,} groups")
 
 
 def _is_pipeline(source: Path) -> bool:
     return source.suffix in (".yaml", ".yml")
 
 
-def _refuse_unused(
-    source: Path | None,
-    maker: str | None,
-    share: float | None,
-    steps: int | None,
-    check: bool,
+def _check_options_used(
+    source: Path | None, maker: str | None, share: float | None, steps: int | None, check: bool
 ) -> None:
-    """See that SOURCE is there, and no option that would be without effect.
+    """Check that SOURCE is given unless --check is, and that every option has an effect.
 
     Raises:
-        UsageError: If it is not so.
+        UsageError: If SOURCE is missing or an option has no effect.
     """
     if source is None:
         if not check:
-            raise click.UsageError(
-                "no SOURCE: give a run, or the YAML file of a public diffusion model"
-            )
+            raise click.UsageError("SOURCE is missing; give a run or a pipeline file (YAML)")
     elif _is_pipeline(source):
-        given = {"--maker": maker, "--share": share, "--steps": steps}
-        unused = [f"{name} {value}" for name, value in given.items() if value is not None]
+        run_options = {"--maker": maker, "--share": share, "--steps": steps}
+        unused = [f"{name} {value}" for name, value in run_options.items() if value is not None]
         if unused:
             raise click.UsageError(
-                f"{' '.join(unused)} has no effect with {source}: the file says how pictures are "
-                "made; leave it out, or give a run"
+                f"{' '.join(unused)} has no effect with {source}, which sets how positives are "
+                "generated; leave it out, or give a run"
             )
     elif share is not None and maker != "anchored":
         raise click.UsageError(
@@ -144,31 +145,30 @@ def _refuse_unused(
         raise click.UsageError(f"--steps {steps} has no effect with --maker mosaic; leave it out")
 
 
-def _refuse_other(groups: Groups, source: Path | None, asked: Mapping[str, object]) -> None:
-    """See that groups are those that --check was asked for.
+def _check_provenance(groups: Groups, source: Path | None, options: Mapping[str, object]) -> None:
+    """Check that groups were generated from SOURCE with the given options.
 
     Raises:
-        UserError: If they were made of or by something else.
+        UserError: If their header names another source or other options.
     """
     from reid_gen.errors import UserError
 
-    wanted = {name: value for name, value in asked.items() if value is not None}
+    expected = {name: value for name, value in options.items() if value is not None}
     if source is not None:
-        wanted["made_by"] = source.name if _is_pipeline(source) else _name(source)
-    there = groups.header
-    other = [
-        f"{name} {there.get(name)} and not {value}"
-        for name, value in wanted.items()
-        if str(there.get(name)) != str(value)
+        expected["made_by"] = source.name if _is_pipeline(source) else _run_name(source)
+    differences = [
+        f"{name} {groups.header.get(name)} instead of {value}"
+        for name, value in expected.items()
+        if str(groups.header.get(name)) != str(value)
     ]
-    if other:
+    if differences:
         raise UserError(
-            f"{groups.folder} holds groups with {', '.join(other)}; give the --out of those, or "
-            "leave out with --check what need not be compared"
+            f"{groups.folder} holds groups with {', '.join(differences)}; give another --out, or "
+            "leave out the options that need not be checked"
         )
 
 
-def _make(
+def _generate(
     source: Path,
     out: Path,
     maker: str,
@@ -179,45 +179,46 @@ def _make(
     results: Results,
 ) -> None:
     if _is_pipeline(source):
-        way, scorer, images, card = _pipeline(source)
+        positives, scorer, images, provenance = _pipeline_job(source)
     elif maker == "mosaic":
-        way, scorer, images, card = _mosaics(source)
+        positives, scorer, images, provenance = _mosaic_job(source)
     else:
-        way, scorer, images, card = _drawn(source, maker, share, steps, results)
+        positives, scorer, images, provenance = _view_job(source, maker, share, steps, results)
 
     from reid_gen.positives.generate import generate_groups
     from reid_gen.runtime.progress import Terminal
 
     generate_groups(
-        way, scorer, images, out,
-        members=members, seed=seed, provenance=card, progress=Terminal(),
+        positives, scorer, images, out,
+        members=members, seed=seed, provenance=provenance, progress=Terminal(),
     )  # fmt: skip
 
 
-def _name(run: Path) -> str:
+def _run_name(run: Path) -> str:
+    """Name a run by its folder and the digest of its encoder."""
     from reid_gen.models.checkpoint import find_checkpoint, read_card
 
     return f"{run.name} {read_card(find_checkpoint(run))['sha256'][:16]}"
 
 
-def _pipeline(file: Path) -> Job:
-    """A public diffusion model, and the images that have a body to trust."""
-    from reid_gen.cli.settings import refuse_missing_paths
+def _pipeline_job(file: Path) -> Job:
+    """Build a public diffusion model, on the images with a confident body."""
+    from reid_gen.cli.settings import check_paths_exist
     from reid_gen.config.load import load_settings
     from reid_gen.config.pipelines import Groups as Settings
     from reid_gen.extras import need
 
     settings = load_settings(file, Settings)
-    refuse_missing_paths(settings)
+    check_paths_exist(settings)
 
     need("Stable Diffusion", "transformers", "diffusers")
-    from reid_gen.builders.stable_diffusion import build_groups, card_of
+    from reid_gen.builders.stable_diffusion import build_groups, groups_provenance
 
-    return *build_groups(settings), {"made_by": file.name, **card_of(settings)}
+    return *build_groups(settings), {"made_by": file.name, **groups_provenance(settings)}
 
 
-def _drawn(run: Path, maker: str, share: float, steps: int | None, results: Results) -> Job:
-    """What draws with a run's generator, and the images that have a body to trust."""
+def _view_job(run: Path, maker: str, share: float, steps: int | None, results: Results) -> Job:
+    """Open a run's generator, on the training images with a confident body."""
     from itertools import compress
 
     from reid_gen.body.table import load_table
@@ -233,25 +234,32 @@ def _drawn(run: Path, maker: str, share: float, steps: int | None, results: Resu
     saved = open_run(run, {"generator.steps": steps})
     data, settings, renderer = saved.config.data, saved.generator, saved.renderer
     images = training_images(load_dataset(data.name, data.root))
-    file = settings.bodies / "train.npz"
-    table = load_table(file)
-    trusted = table.confidence_mask([image.key for image in images], settings.min_score)
-    chosen = list(compress(images, trusted))
-    results.say(f"{len(images) - len(chosen)} of {len(images)} images have no body to trust")
+    table_file = settings.bodies / "train.npz"
+    table = load_table(table_file)
+    is_confident = table.confidence_mask([image.key for image in images], settings.min_score)
+    sources = list(compress(images, is_confident))
+    results.echo(
+        f"{len(images) - len(sources)} of {len(images)} images are skipped: they have no body with "
+        f"a score of {settings.min_score:g} or more"
+    )
     angles = build_angles(settings.angles)
-    way: PositiveSource = TurnedViews(renderer, table, angles)
+    positives: PositiveSource = TurnedViews(renderer, table, angles)
     if maker == "anchored":
-        way = AnchoredViews(renderer, table, angles, share)
-    judge = SilhouetteScorer(renderer.maps(table))
-    contents = {"bodies": file, "generator": saved.checkpoint / f"{GENERATOR}{WEIGHTS_SUFFIX}"}
+        positives = AnchoredViews(renderer, table, angles, share)
+    silhouettes = SilhouetteScorer(renderer.maps(table))
+    contents = {
+        "bodies": table_file,
+        "generator": saved.checkpoint / f"{GENERATOR}{WEIGHTS_SUFFIX}",
+    }
     digests = {name: content_digest(path) for name, path in contents.items()}
-    card: dict[str, Any] = {"made_by": _name(run), "contents_sha256": digests}
-    card |= {} if steps is None else {"steps": steps}
-    return way, Scorer(renderer.runtime.encoder(renderer.encoder), judge), chosen, card
+    provenance: dict[str, Any] = {"made_by": _run_name(run), "contents_sha256": digests}
+    provenance |= {} if steps is None else {"steps": steps}
+    scorer = Scorer(renderer.runtime.encoder(renderer.encoder), silhouettes)
+    return positives, scorer, sources, provenance
 
 
-def _mosaics(run: Path) -> Job:
-    """What cuts images up; only the scores need the run."""
+def _mosaic_job(run: Path) -> Job:
+    """Build the source of mosaics; the run gives training images and the encoder of the scorer."""
     from reid_gen.config.load import load_config
     from reid_gen.data.datasets import load_dataset, training_images
     from reid_gen.models.weight_files import checkpoint_folder
@@ -268,22 +276,23 @@ def _mosaics(run: Path) -> Job:
 
     encoder, _ = load_encoder(checkpoint)
     scorer = Scorer(Runtime(config.encoder.precision).encoder(encoder), None)
-    way = Mosaics(config.data.height, config.data.width)
-    return way, scorer, list(images), {"made_by": _name(run)}
+    positives = Mosaics(config.data.height, config.data.width)
+    return positives, scorer, list(images), {"made_by": _run_name(run)}
 
 
 def _describe(groups: Groups, results: Results) -> None:
+    """Print and write counts and scores of the groups."""
     from statistics import fmean
 
     from reid_gen.positives.generate import histogram
 
     count = groups.header["sources"]
-    results.say(f"{len(groups.members):,} images in {count:,} groups: {groups.folder}")
+    results.echo(f"{len(groups.members):,} images in {count:,} groups: {groups.folder}")
     means: dict[str, float | None] = {}
     for name in ("identity", "structure", "difference"):
         scores = [getattr(member, name) for member in groups.members]
         means[name] = None if None in scores else round(fmean(scores), 4)
         if None not in scores:
-            results.say(f"{name} scores:\n{histogram(scores)}")
-    about = {"folder": str(groups.folder), "images": len(groups.members), "groups": count}
-    results.write({**about, "mean": means})
+            results.echo(f"{name} scores:\n{histogram(scores)}")
+    counts = {"folder": str(groups.folder), "images": len(groups.members), "groups": count}
+    results.write_json({**counts, "mean": means})

@@ -1,4 +1,4 @@
-"""``reid-gen``: the root command. Heavy modules are imported only by the command that runs."""
+"""``reid-gen``: the root command. Only the module of the command that runs is imported."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ COMMANDS = {
     "zoo": "zoo:zoo",
     "config": "config:config",
 }
-"""Name on the command line -> module and function."""
+"""Command -> module and function."""
 
 
-class _Lazy(click.Group):
-    """Loads a command's module when it is asked for."""
+class _LazyGroup(click.Group):
+    """Group that imports the module of a command on first use."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -49,20 +49,20 @@ class _Lazy(click.Group):
         return command
 
 
-@click.command(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="reid-gen")
 def root() -> None:
-    """Learn person re-identification from unlabelled camera crops."""
+    """Train and use person re-identification models on unlabelled camera crops."""
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line; a user's fault is one message and exit code 1.
+    """Run the command line; a user error prints one message and exits with code 1.
 
     Args:
-        arguments: Words after the program's name; None takes them from the process.
+        arguments: Command line arguments without the program name; None takes ``sys.argv``.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # A file name may hold bytes that are no text; stderr shows those escaped by default.
+        # File names can contain bytes that are not valid text; stderr escapes those by default.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         root.main(args=arguments, prog_name="reid-gen", standalone_mode=False)

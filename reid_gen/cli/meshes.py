@@ -11,11 +11,11 @@ import click
 from reid_gen.cli.command import Command
 from reid_gen.cli.options import (
     FILES_FORCE,
+    IMAGE_FILE,
     INPUT,
     JSON,
-    PICTURE,
     RASTERISER,
-    RESUMED,
+    RESUMABLE_FOLDER,
     SHARD,
     THREAD_RANGE,
 )
@@ -29,24 +29,40 @@ if TYPE_CHECKING:
 
 @click.command(cls=Command)
 @click.argument("name")
-@click.option("--root", type=INPUT, required=True, help="Where the data lie.")
-@click.option("--out", type=RESUMED, required=True, help="Folder for the tables.")
+@click.option("--root", type=INPUT, required=True, help="Folder that contains the data set.")
+@click.option("--out", type=RESUMABLE_FOLDER, required=True, help="Folder for the body tables.")
 @click.option(
     "--weights",
     type=INPUT,
-    help="Another mesh regressor: ours, or with --body a checkpoint of SPIN or 4D-Humans.",
+    help="Weights of the mesh regressor; with --body a checkpoint of SPIN or 4D-Humans (default: "
+    "built-in).",
 )
-@click.option("--from", "folder", type=INPUT, help="Read a file per image that others estimated.")
-@click.option("--body", type=INPUT, help="SMPL model, file or folder; needed for others' bodies.")
-@click.option("--keypoints", type=INPUT, help="JSON of COCO key points to fit the bodies to.")
-@click.option("--masks", type=INPUT, help="Folder of masks to fit the bodies to.")
 @click.option(
-    "--shard", type=SHARD, default="1/1", show_default=True, help="Do the i-th of n shares."
+    "--from",
+    "folder",
+    type=INPUT,
+    help="Folder of bodies estimated by another program, a file per image.",
 )
-@click.option("--sheet", type=PICTURE, help="Draw some bodies into a .png or .jpg.")
+@click.option(
+    "--body",
+    type=INPUT,
+    help="SMPL model, file or folder; required for bodies and checkpoints of other programs.",
+)
+@click.option(
+    "--keypoints", type=INPUT, help="JSON file of COCO key points that bodies are fitted to."
+)
+@click.option("--masks", type=INPUT, help="Folder of person masks that bodies are fitted to.")
+@click.option(
+    "--shard",
+    type=SHARD,
+    default="1/1",
+    show_default=True,
+    help="Shard of the images to estimate: the i-th of n.",
+)
+@click.option("--sheet", type=IMAGE_FILE, help="Contact sheet of some bodies, .png or .jpg.")
 @RASTERISER
 @click.option(
-    "--workers", type=THREAD_RANGE, default=2, show_default=True, help="Decoding threads."
+    "--workers", type=THREAD_RANGE, default=2, show_default=True, help="Image decoding threads."
 )
 @JSON
 @FILES_FORCE
@@ -65,7 +81,9 @@ def meshes(
     workers: int,
     output: Path | None,
 ) -> None:
-    """Estimate a 3-D body for every image of data set NAME; a killed run goes on where it was.
+    """Estimate a 3D body for every image of data set NAME.
+
+    An interrupted command can be run again: it resumes.
 
     Example: reid-gen meshes market1501 --root data --out bodies --sheet bodies.jpg
     """
@@ -75,32 +93,35 @@ def meshes(
     from reid_gen.runtime.progress import Terminal
 
     results = Results(output)
-    _refuse_contradictions(weights, folder, body)
-    _refuse_unused(rasteriser, sheet, keypoints, masks)
+    _check_estimator_options(weights, folder, body)
+    _check_rasteriser_used(rasteriser, sheet, keypoints, masks)
     dataset = load_dataset(name, root)
 
     from reid_gen.body.estimate.splits import RefinedEstimator, estimate_split, images_by_split
     from reid_gen.body.model import load_body
     from reid_gen.body.render.rasterisers import load_rasteriser
 
-    draw = load_rasteriser(rasteriser or "numba")
+    rasterise = load_rasteriser(rasteriser or "numba")
     splits = images_by_split(dataset)
     paths = {image.key: image.path for split in splits.values() for image in split}
     model = load_body(body)
-    recovery = _recovery(weights, folder, model, paths)
+    estimator = _create_estimator(weights, folder, model, paths)
     if keypoints or masks:
-        recovery = RefinedEstimator(recovery, EvidenceFiles(keypoints, masks, paths), model, draw)
-    whole = [
+        evidence = EvidenceFiles(keypoints, masks, paths)
+        estimator = RefinedEstimator(estimator, evidence, model, rasterise)
+    is_complete = [
         estimate_split(
-            split, out / f"{label}.npz", recovery,
+            split, out / f"{label}.npz", estimator,
             shard=shard, workers=workers, progress=Terminal(),
         )
         for label, split in splits.items()
     ]  # fmt: skip
-    if not all(whole):
-        part, parts = shard
-        results.say(f"share {part + 1}/{parts} is done; the tables follow when all shares are")
-        results.write({"folder": str(out), "whole": False})
+    if not all(is_complete):
+        index, count = shard
+        results.echo(
+            f"shard {index + 1}/{count} is done; the tables are written when all shards are done"
+        )
+        results.write_json({"folder": str(out), "whole": False})
         return
     tables = {split: load_table(out / f"{split}.npz") for split in splits}
     _describe(tables, out, results)
@@ -108,48 +129,50 @@ def meshes(
         from reid_gen.report.bodies import bodies_sheet
 
         first = next(iter(splits))
-        pixels = bodies_sheet(splits[first], tables[first], model, draw)
-        results.draw(pixels, sheet, f"bodies of some {first} images")
+        pixels = bodies_sheet(splits[first], tables[first], model, rasterise)
+        results.write_image(pixels, sheet, f"bodies of some {first} images")
 
 
 def _describe(tables: Mapping[str, BodyTable], out: Path, results: Results) -> None:
-    """Say how good the bodies are, and list the doubtful ones."""
+    """Print mean body scores and list bodies with low scores in a file."""
     from reid_gen.body.estimate.splits import LOW_SCORE, LOW_SCORES_FILE, write_low_scores
 
-    low = write_low_scores(list(tables.values()), out / LOW_SCORES_FILE)
+    low_count = write_low_scores(list(tables.values()), out / LOW_SCORES_FILE)
     means = {split: float(table.score.mean()) for split, table in tables.items()}
     for split, table in tables.items():
-        results.say(f"{split}: {len(table.keys):,} bodies, mean score {means[split]:.2f}")
-    results.say(f"{low:,} scores are below {LOW_SCORE}: {out / LOW_SCORES_FILE}")
+        results.echo(f"{split}: {len(table.keys):,} bodies, mean score {means[split]:.2f}")
+    results.echo(f"{low_count:,} scores are below {LOW_SCORE}: {out / LOW_SCORES_FILE}")
     splits = {
         split: {"bodies": len(table.keys), "mean_score": round(means[split], 4)}
         for split, table in tables.items()
     }
-    results.write({"folder": str(out), "whole": True, "splits": splits, "low_scores": low})
+    content = {"folder": str(out), "whole": True, "splits": splits, "low_scores": low_count}
+    results.write_json(content)
 
 
-def _refuse_contradictions(weights: Path | None, folder: Path | None, body: Path | None) -> None:
+def _check_estimator_options(weights: Path | None, folder: Path | None, body: Path | None) -> None:
     if weights is not None and folder is not None:
         raise click.UsageError(
             "--weights estimates bodies and --from reads them; give one of the two"
         )
-    theirs = folder is not None or _is_checkpoint(weights)
-    if theirs != (body is not None):
+    needs_body = folder is not None or _is_checkpoint(weights)
+    if needs_body != (body is not None):
         raise click.UsageError(
-            "--body, an SMPL model, goes with bodies that others' programs estimate: give it with "
-            "--from, or with a --weights checkpoint (.pt, .pth, .ckpt), and else leave it out"
+            "--body, an SMPL model, is required with --from or a --weights checkpoint of another "
+            "program (.pt, .pth, .ckpt), and must be left out otherwise"
         )
 
 
-def _refuse_unused(rasteriser: str | None, *drawn: Path | None) -> None:
-    if rasteriser is not None and not any(drawn):
+def _check_rasteriser_used(rasteriser: str | None, *options: Path | None) -> None:
+    if rasteriser is not None and not any(options):
         raise click.UsageError(
-            f"--rasteriser {rasteriser} has no effect where no body is drawn: give --sheet, "
-            "--keypoints or --masks with it, or leave it out"
+            f"--rasteriser {rasteriser} has no effect without --sheet, --keypoints or --masks; "
+            "give one of them, or leave it out"
         )
 
 
 def _is_checkpoint(weights: Path | None) -> bool:
+    """Whether weights are a checkpoint of another program."""
     if weights is None:
         return False
 
@@ -158,7 +181,7 @@ def _is_checkpoint(weights: Path | None) -> bool:
     return weights.suffix in SUFFIXES
 
 
-def _recovery(
+def _create_estimator(
     weights: Path | None, folder: Path | None, model: BodyModel, paths: Mapping[str, Path]
 ) -> BodyEstimator:
     from reid_gen.body.estimate.estimator import RegressorEstimator

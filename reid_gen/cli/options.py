@@ -1,28 +1,29 @@
-"""Types of numbers and paths, and options that several commands have."""
+"""Number and path types of options, and options that several commands share."""
 
 from __future__ import annotations
 
 import math
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 
 from reid_gen import limits
-from reid_gen.cli.command import PICTURES, Images, Input, Model, Output, force_option
+from reid_gen.choices import RasteriserName
+from reid_gen.cli.command import IMAGE_SUFFIXES, Images, Input, Model, Output, force_option
 
 
 class Number(click.FloatRange):
-    """A number within a range; nan is in none."""
+    """Float within a range; NaN is refused."""
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
-        """Read a number.
+        """Parse a number.
 
         Raises:
-            BadParameter: If it is none, or out of range.
+            BadParameter: If it is not a number or out of range.
         """
         number = float(super().convert(value, param, ctx))
         if math.isnan(number):
@@ -31,58 +32,58 @@ class Number(click.FloatRange):
 
 
 class Angles(click.ParamType):  # type: ignore[type-arg]
-    """Angles in degrees with commas between them."""
+    """Comma-separated angles in degrees."""
 
     name = "degrees"
-    most = 72
-    turn = Number(-360, 360)
+    max_count = 72
+    angle = Number(-360, 360)
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[float, ...]:
-        """Read the angles.
+        """Parse the angles.
 
         Raises:
-            BadParameter: If one is no number from -360 to 360, or there are too many.
+            BadParameter: If one is not a number from -360 to 360, or there are too many.
         """
         if isinstance(value, tuple):
             return value
         words = str(value).split(",")
-        if len(words) > self.most:
-            self.fail(f"{len(words)} angles; give at most {self.most}.", param, ctx)
-        return tuple(self.turn.convert(word, param, ctx) for word in words)
+        if len(words) > self.max_count:
+            self.fail(f"{len(words)} angles; give at most {self.max_count}.", param, ctx)
+        return tuple(self.angle.convert(word, param, ctx) for word in words)
 
 
-class Fraction(click.ParamType):  # type: ignore[type-arg]
-    """``i/n``, the i-th of n shares, as (i - 1, n)."""
+class Shard(click.ParamType):  # type: ignore[type-arg]
+    """``i/n``, the i-th of n shards, parsed as (i - 1, n)."""
 
     name = "i/n"
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[int, int]:
-        """Read the share.
+        """Parse the shard.
 
         Raises:
-            BadParameter: If it is none.
+            BadParameter: If it is not ``i/n`` with i from 1 to n.
         """
         if isinstance(value, tuple):
             return value
-        words = re.fullmatch(r"([0-9]{1,4})/([0-9]{1,4})", value)
-        if words is None or not 1 <= int(words[1]) <= int(words[2]):
+        match = re.fullmatch(r"([0-9]{1,4})/([0-9]{1,4})", value)
+        if match is None or not 1 <= int(match[1]) <= int(match[2]):
             self.fail(
                 f"{value}: give i/n with i from 1 to n, such as 2/4, n at most 9999.", param, ctx
             )
-        return int(words[1]) - 1, int(words[2])
+        return int(match[1]) - 1, int(match[2])
 
 
 INPUT, MODEL_PATH, IMAGES = Input(), Model(), Images()
 FILE = Output()
 FOLDER = Output(folder=True)
-RESUMED = Output(folder=True, resumes=True)
-PICTURE = Output(endings=PICTURES)
+RESUMABLE_FOLDER = Output(folder=True, resumable=True)
+IMAGE_FILE = Output(suffixes=IMAGE_SUFFIXES)
 
-ANGLES, SHARD = Angles(), Fraction()
+ANGLES, SHARD = Angles(), Shard()
 SEED_RANGE = click.IntRange(*limits.SEED)
 SIDE_RANGE = click.IntRange(*limits.SIDE)
 BATCH_RANGE = click.IntRange(*limits.BATCH)
@@ -94,51 +95,62 @@ SHARE_RANGE = Number(0, 1)
 OPEN_SHARE_RANGE = Number(0, 1, min_open=True, max_open=True)
 
 BUILT_IN = "resnet10t.rendered"
-"""What encodes images where no model is given."""
+"""Model that is used if none is given."""
 
+SET = click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY.PATH=VALUE",
+    help="Setting that overrides the configuration; may be repeated.",
+)
+SEED = click.option("--seed", type=SEED_RANGE, default=1, show_default=True, help="Random seed.")
+FLIP = click.option(
+    "--flip", is_flag=True, help="Average features with those of the horizontally flipped image."
+)
 JSON = click.option(
     "--json",
     "output",
     type=FILE,
-    help="Write what was found here, as JSON; - is stdout, and text then goes to stderr.",
+    help="JSON file for the results; - writes JSON to stdout and text to stderr.",
 )
-FORCE = force_option("Overwrite outputs that exist.")
-FILES_FORCE = force_option("Overwrite files that exist; the folder of --out is continued.")
-"""For commands that go on with what they made before."""
+FORCE = force_option("Overwrite existing outputs.")
+FILES_FORCE = force_option("Overwrite existing files; the --out folder is continued, not replaced.")
+"""For commands that resume a folder."""
 KEEP_SAME_IMAGE = click.option(
     "--keep-same-image",
     is_flag=True,
-    help="Let a query find its own image in the gallery, which is left out by default.",
+    help="Keep a query's own image in the gallery (default: ignored).",
 )
 RASTERISER = click.option(
     "--rasteriser",
-    type=click.Choice(["numba", "torch", "pytorch3d"]),
-    help="What draws bodies; by default that of the run's settings, or numba.",
+    type=click.Choice(get_args(RasteriserName)),
+    help="Rasteriser of bodies (default: the run's, or numba).",
 )
 MODEL = click.option(
     "--model",
     type=MODEL_PATH,
-    help="Run folder, checkpoint, exported .onnx, or a name of `reid-gen zoo list`; by "
-    f"default {BUILT_IN}, which has seen rendered people only.",
+    help="Run folder, checkpoint, exported .onnx file, or name from `reid-gen zoo list` (default: "
+    f"{BUILT_IN}, trained on rendered people only).",
 )
 
 
-def chosen_model(model: Path | None) -> Path:
-    """The model of ``--model``, or the built-in one, with a note on stderr."""
+def model_or_default(model: Path | None) -> Path:
+    """Return the model of ``--model``, or the built-in one with a note on stderr."""
     if model is not None:
         return model
     click.echo(
-        f"note: no --model was given, so {BUILT_IN} is taken, which has seen rendered people only",
+        f"note: no --model given, using {BUILT_IN}, which was trained on rendered people only",
         err=True,
     )
     return Path(BUILT_IN)
 
 
 def note_same_images(count: int) -> None:
-    """Say on stderr how often a query's own image was left out, if it was."""
+    """Note on stderr how often a query's own image was ignored in the gallery, if at all."""
     if count:
         click.echo(
-            f"note: the gallery holds a query's own image {count} times, which is left out; "
+            f"note: the gallery contains a query's own image {count} times, which is ignored; "
             "--keep-same-image keeps it",
             err=True,
         )

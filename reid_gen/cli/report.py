@@ -18,13 +18,15 @@ if TYPE_CHECKING:
 
 @click.command(cls=Command)
 @click.argument("run", type=MODEL_PATH)
-@click.option("--out", type=FILE, help="FILE.html to make; by default report.html in the run.")
+@click.option(
+    "--out", type=FILE, help="HTML file to write (default: report.html in the run folder)."
+)
 @FORCE
 def report(run: Path, out: Path | None) -> None:
-    """Draw RUN as one HTML page that needs nothing else.
+    """Write a self-contained HTML report of RUN.
 
-    Curves, clusters, a map of features, generated views, ranked lists, cameras, settings. The page
-    holds pictures of people: keep it where the images may be.
+    It shows training curves, clusters, a map of the features, generated views, ranked lists,
+    cameras and settings. It contains images of people: protect it like the data set.
 
     Example: reid-gen report runs/baseline_market_small --out report.html
     """
@@ -60,19 +62,19 @@ def report(run: Path, out: Path | None) -> None:
 
 
 def _clustered(checkpoint: Path, images: int) -> Clustered | None:
-    """What the run's last epoch clustered, if that was its training images."""
+    """Load features and pseudo labels of the last epoch, if it clustered the training images."""
     from reid_gen.models.checkpoint import BANK_FILE
     from reid_gen.models.weights import read_weights
     from reid_gen.report.page import Clustered
 
     bank = {name: values.numpy() for name, values in read_weights(checkpoint / BANK_FILE).items()}
-    if len(bank.get("labels", ())) != images:  # a source set's, or none
+    if len(bank.get("labels", ())) != images:  # labels of the source data set, or none
         return None
     return Clustered(bank["features"], bank["labels"])
 
 
 def _measured(config: Config, dataset: Dataset, checkpoint: Path) -> Measured | None:
-    """Features of query and gallery, if the data set has these."""
+    """Compute features of query and gallery, if the data set has them."""
     from reid_gen.builders.experiment import build_evaluator
     from reid_gen.models.checkpoint import load_encoder
     from reid_gen.report.page import Measured

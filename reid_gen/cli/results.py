@@ -1,4 +1,4 @@
-"""What a command found, for people and for programs."""
+"""Output of a command: text for users, JSON for programs, and images."""
 
 from __future__ import annotations
 
@@ -15,22 +15,23 @@ if TYPE_CHECKING:
 
 
 class Results:
-    """Text for people, and JSON for programs if it is asked for.
+    """Writer of a command's results.
 
     Args:
-        target: File of ``--json``; ``-`` is stdout, and text then goes to stderr; None is no JSON.
+        target: File of ``--json``; ``-`` writes JSON to stdout and text to stderr; None writes no
+            JSON.
     """
 
     def __init__(self, target: Path | None) -> None:
         self.on_stdout = target == STDOUT
         self._file = None if self.on_stdout else target
 
-    def say(self, text: str) -> None:
-        """Print text for people."""
+    def echo(self, text: str) -> None:
+        """Print text for users."""
         click.echo(text, err=self.on_stdout)
 
-    def draw(self, pixels: Uint8Array, target: Path, what: str) -> None:
-        """Write a picture [h, w, 3], and say what it shows and where it is.
+    def write_image(self, pixels: Uint8Array, target: Path, content: str) -> None:
+        """Write an image [h, w, 3] and print its content and path.
 
         Raises:
             UserError: If the file cannot be written.
@@ -38,10 +39,10 @@ class Results:
         from reid_gen.data.images import save_image
 
         save_image(pixels, target)
-        self.say(f"drew {what}: {target}")
+        self.echo(f"wrote {content}: {target}")
 
-    def write(self, content: object) -> None:
-        """Write plain values as JSON, where it is asked for.
+    def write_json(self, content: object) -> None:
+        """Write plain values as JSON if ``--json`` is given.
 
         Raises:
             UserError: If the file cannot be written.
@@ -50,4 +51,4 @@ class Results:
             click.echo(as_json(content))
         elif self._file is not None:
             write_json(self._file, content)
-            self.say(f"wrote results as JSON: {self._file}")
+            self.echo(f"wrote results as JSON: {self._file}")

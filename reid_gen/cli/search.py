@@ -10,33 +10,45 @@ from reid_gen.cli.command import Command, check_output
 from reid_gen.cli.options import (
     COUNT_RANGE,
     FORCE,
+    IMAGE_FILE,
     IMAGES,
     JSON,
     KEEP_SAME_IMAGE,
     MODEL,
-    PICTURE,
-    chosen_model,
+    model_or_default,
     note_same_images,
 )
 from reid_gen.cli.results import Results
 
-SHEET = Path("ranks.png")
-"""Where ranked lists are drawn if no file is named."""
-SHOWN = 50
-"""Queries that are then drawn."""
+DEFAULT_SHEET = Path("ranks.png")
+DEFAULT_SHEET_QUERIES = 50
+"""Most queries on the sheet if --sheet is not given."""
 
 
 @click.command(cls=Command)
 @click.option(
-    "--query", type=IMAGES, multiple=True, required=True, help="Folder, file, glob, @list."
+    "--query",
+    type=IMAGES,
+    multiple=True,
+    required=True,
+    help="Query images: folder, file, glob or @list.txt; may be repeated.",
 )
 @click.option(
-    "--gallery", type=IMAGES, multiple=True, required=True, help="Where to search, likewise."
+    "--gallery",
+    type=IMAGES,
+    multiple=True,
+    required=True,
+    help="Gallery images: folder, file, glob or @list.txt; may be repeated.",
 )
 @MODEL
-@click.option("--top", type=COUNT_RANGE, default=10, show_default=True, help="Per query.")
-@click.option("--rerank", is_flag=True, help="By k-reciprocal re-ranking.")
-@click.option("--sheet", type=PICTURE, help=f"Draw all ranked lists here; else some into {SHEET}.")
+@click.option("--top", type=COUNT_RANGE, default=10, show_default=True, help="Matches per query.")
+@click.option("--rerank", is_flag=True, help="Rank with k-reciprocal re-ranking.")
+@click.option(
+    "--sheet",
+    type=IMAGE_FILE,
+    help="Image of the ranked lists, .png or .jpg "
+    f"(default: {DEFAULT_SHEET}, with at most {DEFAULT_SHEET_QUERIES} queries).",
+)
 @KEEP_SAME_IMAGE
 @JSON
 @FORCE
@@ -50,10 +62,11 @@ def search(
     keep_same_image: bool,
     output: Path | None,
 ) -> None:
-    """Find the people of the query images among those of the gallery.
+    """Search a gallery for the people of query images.
 
-    Prints the ranked lists and draws them. File names like Market-1501's (0001_c1...) say who is
-    shown: frames are then green or red. Without that they are blue.
+    Prints the ranked lists and writes them as an image. If file names hold the person's id, as in
+    Market-1501 (0001_c1...), correct matches have a green frame and wrong ones a red frame;
+    otherwise frames are blue.
 
     Example: reid-gen search --query a.jpg --gallery crops/ --model runs/market --sheet ranks.png
     """
@@ -62,29 +75,29 @@ def search(
 
     results = Results(output)
     if sheet is None:
-        check_output(PICTURE, "--sheet", SHEET)
-    images, asked = find_images(gallery), find_images(query)
+        check_output(IMAGE_FILE, "--sheet", DEFAULT_SHEET)
+    gallery_images, query_images = find_images(gallery), find_images(query)
 
     from reid_gen.inference.search import Gallery
     from reid_gen.report.ranked_lists import found_sheet
 
-    found = Gallery(chosen_model(model), images, Terminal()).search(
-        asked, top, reranked=rerank, keep_same_image=keep_same_image
+    ranked_lists = Gallery(model_or_default(model), gallery_images, Terminal()).search(
+        query_images, top, reranked=rerank, keep_same_image=keep_same_image
     )
-    note_same_images(sum(len(ranked.same) for ranked in found))
-    for ranked in found:
-        results.say(f"{ranked.query.path}")
-        for number, (image, distance) in enumerate(ranked.matches, 1):
-            results.say(f"  {number:>3}  {distance:.4f}  {image.path}")
-    results.write(
+    note_same_images(sum(len(ranked.same) for ranked in ranked_lists))
+    for ranked in ranked_lists:
+        results.echo(f"{ranked.query.path}")
+        for rank, (image, distance) in enumerate(ranked.matches, 1):
+            results.echo(f"  {rank:>3}  {distance:.4f}  {image.path}")
+    results.write_json(
         [
             {
                 "query": str(ranked.query.path),
                 "matches": [{"path": str(i.path), "distance": d} for i, d in ranked.matches],
             }
-            for ranked in found
+            for ranked in ranked_lists
         ]
     )
-    drawn = found[:SHOWN] if sheet is None else found
-    what = f"ranked lists of {len(drawn)} of {len(found)} queries"
-    results.draw(found_sheet(drawn), sheet or SHEET, what)
+    shown = ranked_lists[:DEFAULT_SHEET_QUERIES] if sheet is None else ranked_lists
+    content = f"ranked lists of {len(shown)} of {len(ranked_lists)} queries"
+    results.write_image(found_sheet(shown), sheet or DEFAULT_SHEET, content)

@@ -20,17 +20,28 @@ if TYPE_CHECKING:
 @click.command(cls=Command)
 @click.argument("model", type=MODEL_PATH)
 @click.option(
-    "--gallery", type=IMAGES, multiple=True, required=True, help="Folder, file, glob, @list."
+    "--gallery",
+    type=IMAGES,
+    multiple=True,
+    required=True,
+    help="Gallery images: folder, file, glob or @list.txt; may be repeated.",
 )
-@click.option("--views", type=MODEL_PATH, help="Run with a generator, to turn people around.")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Who may open it: this host.")
-@click.option("--port", type=click.IntRange(1, 65535), default=7860, show_default=True)
+@click.option("--views", type=MODEL_PATH, help="Run whose generator shows people from other sides.")
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="Address to listen on; only this computer can reach the default.",
+)
+@click.option(
+    "--port", type=click.IntRange(1, 65535), default=7860, show_default=True, help="TCP port."
+)
 @click.option(
     "--allow-host",
     "hosts",
     multiple=True,
     metavar="NAME",
-    help="Further host name to open it under, such as a proxy's.",
+    help="Additional host name of the page, such as a proxy's; may be repeated.",
 )
 def serve(
     model: Path,
@@ -40,10 +51,11 @@ def serve(
     port: int,
     hosts: tuple[str, ...],
 ) -> None:
-    """Open a local page to search a gallery with MODEL, a run, an exported file or a zoo name.
+    """Serve a local web page that searches a gallery with MODEL.
 
-    Nothing leaves the computer; with another --host than the default, who can reach it can see the
-    gallery. Uploaded pictures are removed when the page is stopped.
+    MODEL is a run, an exported file or a model zoo name. No data leaves the computer; with another
+    --host than the default, everyone who can reach it can see the gallery. Uploaded images are
+    deleted when the server stops.
 
     Example: reid-gen serve resnet10t.rendered --gallery crops/
     """
@@ -52,22 +64,24 @@ def serve(
     from reid_gen.runtime.progress import Terminal
 
     need("a page", "gradio")
-    found = find_images(gallery)
+    gallery_images = find_images(gallery)
 
     from reid_gen.inference.search import Gallery
     from reid_gen.report.app import build_app, launch, private_uploads
 
-    turn = None if views is None else _turn(views)
-    images = Gallery(model, found, Terminal())
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C, so files go
+    turn = None if views is None else _view_function(views)
+    searchable = Gallery(model, gallery_images, Terminal())
+    signal.signal(
+        signal.SIGTERM, signal.default_int_handler
+    )  # like Ctrl-C, so that uploads are deleted
     with private_uploads():
-        app = build_app(images, turn)
-        click.echo(f"http://{host}:{port} (Ctrl-C stops it)")
+        app = build_app(searchable, turn)
+        click.echo(f"http://{host}:{port} (press Ctrl-C to stop)")
         launch(app, host, port, hosts)
 
 
-def _turn(run: Path) -> Callable[[str | None], Pictures]:
-    """From a picture's file to its views."""
+def _view_function(run: Path) -> Callable[[str | None], Pictures]:
+    """Return a function from an image file to views of its person."""
     from functools import partial
 
     from reid_gen.body.estimate.estimator import RegressorEstimator

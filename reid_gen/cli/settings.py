@@ -1,4 +1,4 @@
-"""What commands check of settings before torch loads."""
+"""Checks of the paths in a configuration, before torch loads."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from reid_gen.cli.options import INPUT, MODEL_PATH
 from reid_gen.config.section import Section
 from reid_gen.models.weight_files import weight_file
 
-MADE = ("runs",)
-"""Folders that a command makes."""
-MODELS = ("start_from", "run")
-"""Paths that may be names of the zoo."""
+CREATED_FOLDERS = ("runs",)
+"""Settings of folders that a command creates."""
+MODEL_SETTINGS = ("start_from", "run")
+"""Settings that take a run folder, a checkpoint folder or a model zoo name."""
 
 
-def refuse_missing_paths(settings: Section, section: str = "") -> None:
-    """See that all files and folders that settings name are there.
+def check_paths_exist(settings: Section, prefix: str = "") -> None:
+    """Check that all files and folders named in a configuration exist.
 
     Args:
-        settings: A section of a configuration, with the sections below it.
-        section: Where it stands, such as ``data.``.
+        settings: Section of a configuration, with its subsections.
+        prefix: Dotted path of the section, such as ``data.``.
 
     Raises:
-        UserError: If one is not.
+        UserError: If a file or folder does not exist.
     """
     for name, value in settings:
-        key = f"{section}{name}"
+        key = f"{prefix}{name}"
         if isinstance(value, Section):
-            refuse_missing_paths(value, f"{key}.")
+            check_paths_exist(value, f"{key}.")
             continue
         path = weight_file(value) if key == "encoder.weights" else value
-        if isinstance(path, Path) and name not in MADE:
-            (MODEL_PATH if name in MODELS else INPUT).refuse_missing(path, key)
+        if isinstance(path, Path) and name not in CREATED_FOLDERS:
+            (MODEL_PATH if name in MODEL_SETTINGS else INPUT).check_exists(path, key)

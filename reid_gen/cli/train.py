@@ -8,35 +8,37 @@ from pathlib import Path
 import click
 
 from reid_gen.cli.command import Command
-from reid_gen.cli.options import INPUT
+from reid_gen.cli.options import INPUT, SET
 from reid_gen.errors import UserError
 from reid_gen.extras import install_hint, installed
 
 
 @click.command(cls=Command)
 @click.option("--config", type=INPUT, help="Configuration file (YAML).")
-@click.option("--set", "overrides", multiple=True, metavar="A.B=C", help="Override a setting.")
-@click.option("--resume", type=INPUT, help="Run folder to go on with; brings its config.")
+@SET
+@click.option("--resume", type=INPUT, help="Run folder to resume, with its own configuration.")
 def train(config: Path | None, overrides: tuple[str, ...], resume: Path | None) -> None:
-    """Train an encoder without labels.
+    """Train an identity encoder without labels.
+
+    Starts a run from a configuration, or resumes a run.
 
     Example: reid-gen train --config configs/gcl_market.yaml --set data.root=data
     """
     if (config is None) == (resume is None):
         raise click.UsageError(
-            "give either --config FILE to start a run or --resume RUN to go on with one"
+            "give either --config FILE to start a run or --resume RUN to resume one"
         )
     if resume is not None and overrides:
-        raise click.UsageError("--set cannot change a run that is resumed; start a new one")
+        raise click.UsageError("--set cannot change a run that is resumed; start a new run")
 
-    from reid_gen.cli.settings import refuse_missing_paths
+    from reid_gen.cli.settings import check_paths_exist
     from reid_gen.config.load import load_config
     from reid_gen.training.run_folder import CONFIG, refuse_run
 
     if resume is not None and not (resume / CONFIG).is_file():
-        raise UserError(f"{resume} is no run folder ({CONFIG} is missing); give runs/NAME")
+        raise UserError(f"{resume} is not a run folder ({CONFIG} is missing); give runs/NAME")
     settings = load_config(resume / CONFIG if resume else Path(str(config)), overrides)
-    refuse_missing_paths(settings)
+    check_paths_exist(settings)
     run = resume or settings.runs / settings.name
     if resume is None:
         refuse_run(run)
@@ -52,7 +54,7 @@ def train(config: Path | None, overrides: tuple[str, ...], resume: Path | None) 
             f"{install_hint('tensorboard')}",
             err=True,
         )
-    # What ends a process kindly (kill, a queue at its time limit) stops a run as Ctrl-C does.
+    # SIGTERM (kill, or a job scheduler at the time limit) stops a run like Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     experiment = build_experiment(settings, Terminal())
     try:
@@ -62,5 +64,5 @@ def train(config: Path | None, overrides: tuple[str, ...], resume: Path | None) 
             resume_run(experiment, run)
     except KeyboardInterrupt:
         if run.exists():
-            click.echo(f"\nstopped; go on with: reid-gen train --resume {run}", err=True)
+            click.echo(f"\nstopped; resume with: reid-gen train --resume {run}", err=True)
         raise

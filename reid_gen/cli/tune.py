@@ -14,29 +14,36 @@ from reid_gen.cli.options import (
     IMAGES,
     INPUT,
     MODEL_PATH,
-    SEED_RANGE,
+    SEED,
     Number,
 )
 
 TUNE = "reid-gen tune"
-LEARNT = Output(folder=True, maker=TUNE)
-RANK = 32
-"""Of the adaptation (OnePoseTrans)."""
+TUNED_FOLDER = Output(folder=True, command=TUNE)
+DEFAULT_RANK = 32
+"""LoRA rank of OnePoseTrans."""
 
 
 @click.command(cls=Command)
 @click.argument("file", type=INPUT)
 @click.argument("images", type=IMAGES, nargs=-1, required=True)
-@click.option("--out", type=LEARNT, required=True, help="Folder for what is learnt.")
-@click.option("--prompt", help="What the person of IMAGES is called: fits a low-rank adaptation.")
-@click.option("--identity", type=MODEL_PATH, metavar="RUN", help="Learns to read its features.")
-@click.option("--steps", type=COUNT_RANGE, default=60, show_default=True)
-@click.option("--batch", type=BATCH_RANGE, default=2, show_default=True)
+@click.option("--out", type=TUNED_FOLDER, required=True, help="Folder for the fine-tuned weights.")
+@click.option("--prompt", help="Text prompt that names the person of IMAGES, to fine-tune a LoRA.")
+@click.option(
+    "--identity",
+    type=MODEL_PATH,
+    metavar="RUN",
+    help="Run whose re-ID features are mapped to prompt embeddings.",
+)
+@click.option(
+    "--steps", type=COUNT_RANGE, default=60, show_default=True, help="Optimisation steps."
+)
+@click.option("--batch", type=BATCH_RANGE, default=2, show_default=True, help="Images per step.")
 @click.option(
     "--rank",
     type=click.IntRange(1, 1_024),
-    show_default=str(RANK),
-    help="Of the adaptation, with --prompt.",
+    show_default=str(DEFAULT_RANK),
+    help="LoRA rank, with --prompt.",
 )
 @click.option(
     "--rate",
@@ -45,7 +52,7 @@ RANK = 32
     show_default=True,
     help="Learning rate.",
 )
-@click.option("--seed", type=SEED_RANGE, default=1, show_default=True)
+@SEED
 @FORCE
 def tune(
     file: Path,
@@ -59,10 +66,12 @@ def tune(
     rate: float,
     seed: int,
 ) -> None:
-    """Fit the base of FILE's public diffusion model to crops: folders, files or globs.
+    """Fine-tune a public diffusion model on IMAGES.
 
-    With --prompt to one person, such as a tracklet (give the folder as model.lora); with --identity
-    to many, after which a re-ID feature stands for the prompt (give the folder as identity).
+    FILE is the pipeline file of the model; IMAGES are folders, files, quoted globs or @list.txt.
+    --prompt fine-tunes a LoRA on one person, such as a tracklet; set model.lora to the folder.
+    --identity learns on many people to replace the text prompt by a re-ID feature; set identity to
+    the folder.
 
     Example: reid-gen tune configs/pipelines/genpoccl_market.yaml tracklet/ --prompt "sks man" --out
     lora
@@ -71,7 +80,7 @@ def tune(
         raise click.UsageError("give either --prompt or --identity")
     if identity is not None and rank is not None:
         raise click.UsageError(
-            f"--rank {rank} has no effect with --identity, which learns one whole layer; leave it "
+            f"--rank {rank} has no effect with --identity, which trains a full layer; leave it "
             "out, or give --prompt"
         )
 
@@ -81,7 +90,7 @@ def tune(
     from reid_gen.extras import need
     from reid_gen.runtime.progress import Terminal
 
-    model, found = load_settings(file, Groups).model, find_images(images)
+    model, crops = load_settings(file, Groups).model, find_images(images)
     need("tuning", "transformers", "peft", "diffusers")
 
     from reid_gen.files import written_aside
@@ -98,10 +107,10 @@ def tune(
     judge = None if identity is None else load_judge(identity, runtime)
     size = model.height, model.width
     base = load_base(model.family, model.base, *size, model.precision, runtime.device)
-    tuning = Tuning(steps, batch, rate, RANK if rank is None else rank, seed)
+    tuning = Tuning(steps, batch, rate, DEFAULT_RANK if rank is None else rank, seed)
     with written_aside(out, maker=TUNE) as aside, Terminal().task("tune", steps) as advance:
         if prompt is not None:
-            tune_lora(base, found, prompt, tuning, aside, advance)
+            tune_lora(base, crops, prompt, tuning, aside, advance)
         elif judge is not None:
-            tune_identity(base, found, *judge, tuning, aside, advance)
-    click.echo(f"tuned to {len(found)} crops: {out}")
+            tune_identity(base, crops, *judge, tuning=tuning, folder=aside, advance=advance)
+    click.echo(f"fine-tuned on {len(crops)} images: {out}")

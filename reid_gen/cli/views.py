@@ -9,23 +9,28 @@ import click
 from reid_gen.cli.command import Command, Output
 from reid_gen.cli.options import ANGLES, FORCE, IMAGES, INPUT, MODEL_PATH, RASTERISER
 
-TURN = Output(endings=(".png", ".jpg", ".gif", ".mp4"))
+VIEWS_FILE = Output(suffixes=(".png", ".jpg", ".gif", ".mp4"))
 
 
 @click.command(cls=Command)
 @click.argument("run", type=MODEL_PATH)
 @click.argument("images", type=IMAGES, nargs=-1, required=True)
 @click.option(
-    "--out", type=TURN, required=True, help="Sheet (.png, .jpg) or animated turn (.gif, .mp4)."
+    "--out",
+    type=VIEWS_FILE,
+    required=True,
+    help="Contact sheet (.png, .jpg) or animated rotation (.gif, .mp4) to write.",
 )
 @click.option(
     "--degrees",
     type=ANGLES,
     default="45,90,135,180,225,270,315",
     show_default=True,
-    help="Turns on a sheet.",
+    help="Comma-separated rotation angles of a contact sheet in degrees.",
 )
-@click.option("--bodies", type=INPUT, help="Table of `reid-gen meshes`; else bodies are estimated.")
+@click.option(
+    "--bodies", type=INPUT, help="Body table of `reid-gen meshes` (default: bodies are estimated)."
+)
 @RASTERISER
 @FORCE
 def views(
@@ -36,7 +41,9 @@ def views(
     bodies: Path | None,
     rasteriser: str | None,
 ) -> None:
-    """Draw the people of IMAGES from other sides with the generator of RUN.
+    """Generate views of the people of IMAGES with RUN's generator.
+
+    Views show the people from other sides. IMAGES are folders, files, quoted globs or @list.txt.
 
     Example: reid-gen views runs/gcl_pedestrians crops/ --out turn.gif
     """
@@ -48,18 +55,18 @@ def views(
 
     if out.suffix.lower() == ".mp4":
         need("writing .mp4", "imageio_ffmpeg", instead="write .gif")
-    found = find_images(images)
+    sources = find_images(images)
 
-    from reid_gen.body.estimate.estimator import MeshRecovery
+    from reid_gen.body.estimate.estimator import RegressorEstimator
     from reid_gen.builders.saved_run import open_run
-    from reid_gen.generators.renderer import match_by_file_name, estimate_bodies
+    from reid_gen.generators.renderer import estimate_bodies, match_by_file_name
     from reid_gen.report.turning import draw_turns
 
     renderer = open_run(run, {"body.rasteriser": rasteriser}).renderer
     if bodies is None:
-        table = estimate_bodies(found, MeshRecovery())
+        table = estimate_bodies(sources, RegressorEstimator())
     else:
         table = load_table(bodies)
-        found = match_by_file_name(table, found)
-    draw_turns(renderer, found, table, np.array(degrees, np.float32), out)
-    click.echo(f"drew views of {len(found)} images: {out}")
+        sources = match_by_file_name(table, sources)
+    draw_turns(renderer, sources, table, np.array(degrees, np.float32), out)
+    click.echo(f"wrote views of {len(sources)} images: {out}")

@@ -11,6 +11,7 @@ import click
 from reid_gen.cli.command import Group, Output
 from reid_gen.cli.options import (
     BATCH_RANGE,
+    FLIP,
     FORCE,
     INPUT,
     JSON,
@@ -27,44 +28,44 @@ if TYPE_CHECKING:
     from reid_gen.zoo.cards import Card
 
 IMPORT = "reid-gen zoo import"
-IMPORTED = Output(folder=True, maker=IMPORT)
-Command = TypeVar("Command", bound=Callable[..., object])
+IMPORTED_FOLDER = Output(folder=True, command=IMPORT)
+Function = TypeVar("Function", bound=Callable[..., object])
 
 
 @click.group(cls=Group)
 def zoo() -> None:
-    """Encoders that were trained before, here or elsewhere."""
+    """List, evaluate and import pretrained encoders."""
 
 
 @zoo.command("list")
 @JSON
 @FORCE
 def list_(output: Path | None) -> None:
-    """List encoders with what was measured here: mAP / rank-1 in percent.
+    """List encoders with their mAP / rank-1 in percent, measured here.
 
     Example: reid-gen zoo list
     """
     from reid_gen.text_table import aligned
-    from reid_gen.zoo.cards import DATASETS, load_cards
+    from reid_gen.zoo.cards import TITLES, load_cards
 
     results = Results(output)
     cards = load_cards()
-    results.write([card.model_dump(mode="json", by_alias=True) for card in cards])
-    measured = {name: title for name, title in DATASETS.items() if any(c.on(name) for c in cards)}
+    results.write_json([card.model_dump(mode="json", by_alias=True) for card in cards])
+    measured = {name: title for name, title in TITLES.items() if any(c.on(name) for c in cards)}
     rows = [
         (
             card.name,
-            *(_pair(card, dataset) for dataset in measured),
-            "in the package" if card.weights.source == "package" else "not passed on",
+            *(_map_and_rank1(card, dataset) for dataset in measured),
+            "in the package" if card.weights.source == "package" else "not distributed",
         )
         for card in cards
     ]
-    results.say(aligned(("mAP / rank-1", *measured.values(), "weights"), rows))
+    results.echo(aligned(("mAP / rank-1", *measured.values(), "weights"), rows))
 
 
-def _pair(card: Card, dataset: str) -> str:
-    found = card.on(dataset)
-    return "" if found is None else f"{found.m_ap:.1f} / {found.rank1:.1f}"
+def _map_and_rank1(card: Card, dataset: str) -> str:
+    scores = card.on(dataset)
+    return "" if scores is None else f"{scores.m_ap:.1f} / {scores.rank1:.1f}"
 
 
 @zoo.command()
@@ -72,41 +73,45 @@ def _pair(card: Card, dataset: str) -> str:
 @JSON
 @FORCE
 def show(name: str, output: Path | None) -> None:
-    """Show all that is known of the encoder NAME.
+    """Show the card of encoder NAME.
 
     Example: reid-gen zoo show resnet10t.rendered
     """
     from reid_gen.zoo.cards import find_card, load_cards
 
     results = Results(output)
-    told = find_card(name, load_cards()).model_dump(mode="json", by_alias=True, exclude_none=True)
-    results.write(told)
-    measured = told.pop("measured")
-    for key, value in told.items():
-        results.say(f"{key}: {value}")
-    for one in measured:
-        results.say("measured: " + ", ".join(f"{key} {value}" for key, value in one.items()))
+    card = find_card(name, load_cards()).model_dump(mode="json", by_alias=True, exclude_none=True)
+    results.write_json(card)
+    measurements = card.pop("measured")
+    for key, value in card.items():
+        results.echo(f"{key}: {value}")
+    for measurement in measurements:
+        scores = ", ".join(f"{key} {value}" for key, value in measurement.items())
+        results.echo(f"measured: {scores}")
 
 
-def _foreign(command: Command) -> Command:
-    """Add what has to be said of another toolbox's checkpoint."""
+def _foreign_options(function: Function) -> Function:
+    """Add the options that describe the input of another toolbox's checkpoint."""
     for option in (
         click.option(
             "--colours",
             type=click.Choice(["imagenet", "half"]),
-            help="How the images of another toolbox's checkpoint were normalised; by default as "
-            "its backbone's public weights want it.",
+            help="Input normalisation of another toolbox's checkpoint: ImageNet mean and standard "
+            "deviation, or 0.5 (default: that of the backbone's public weights).",
         ),
-        click.option("--width", type=SIDE_RANGE, help="Columns of these images; 128 by default."),
+        click.option(
+            "--width",
+            type=SIDE_RANGE,
+            help="Input width in pixels of another toolbox's checkpoint (default: 128).",
+        ),
         click.option(
             "--height",
             type=SIDE_RANGE,
-            help="Rows of the images that another toolbox's checkpoint was trained with; 256 by "
-            "default.",
+            help="Input height in pixels of another toolbox's checkpoint (default: 256).",
         ),
     ):
-        command = option(command)
-    return command
+        function = option(function)
+    return function
 
 
 @zoo.command()
@@ -116,14 +121,18 @@ def _foreign(command: Command) -> Command:
     "datasets",
     multiple=True,
     required=True,
-    help="market1501, dukemtmcreid, msmt17 and so on; may be given several times.",
+    help="Name of a data set, such as market1501; may be repeated.",
 )
-@click.option("--root", type=INPUT, required=True, help="Folder that holds them.")
-@_foreign
-@click.option("--batch", type=BATCH_RANGE, default=128, show_default=True, help="Per pass.")
-@click.option("--workers", type=THREAD_RANGE, default=2, show_default=True, help="Threads.")
-@click.option("--flip", is_flag=True, help="Average features with those of the mirrored image.")
-@click.option("--rerank", is_flag=True, help="Measure k-reciprocal re-ranking too.")
+@click.option("--root", type=INPUT, required=True, help="Folder that contains the data sets.")
+@_foreign_options
+@click.option(
+    "--batch", type=BATCH_RANGE, default=128, show_default=True, help="Images per forward pass."
+)
+@click.option(
+    "--workers", type=THREAD_RANGE, default=2, show_default=True, help="Image decoding threads."
+)
+@FLIP
+@click.option("--rerank", is_flag=True, help="Add results with k-reciprocal re-ranking.")
 @KEEP_SAME_IMAGE
 @JSON
 @FORCE
@@ -141,10 +150,10 @@ def evaluate(
     keep_same_image: bool,
     output: Path | None,
 ) -> None:
-    """Measure MODEL on data sets: a run, a name of the zoo, an imported or exported encoder.
+    """Evaluate MODEL on data sets.
 
-    It may also be a checkpoint of another toolbox (.pth, .pth.tar, .pt, .bin, .safetensors), which
-    is read as `reid-gen zoo import` reads it.
+    MODEL is a run, a model zoo name, an imported or exported encoder, or a checkpoint of another
+    toolbox (.pth, .pth.tar, .pt, .bin, .safetensors), which is read as by `reid-gen zoo import`.
 
     Example: reid-gen zoo evaluate resnet10t.rendered --dataset market1501 --root data
     """
@@ -171,46 +180,47 @@ def evaluate(
             Terminal(),
             keep_same_image,
         )
-        found = evaluator(encode)
-        results.say(f"{name}\n{results_table(found)}")
-        content += [{"dataset": name, **result.as_dict()} for result in found]
-    results.write(content)
+        rankings = evaluator(encode)
+        results.echo(f"{name}\n{results_table(rankings)}")
+        content += [{"dataset": name, **ranking.as_dict()} for ranking in rankings]
+    results.write_json(content)
 
 
 def _open(
     model: Path, height: int | None, width: int | None, colours: str | None
 ) -> tuple[FeatureExtractor, EncoderCard]:
-    """What encodes images, and its card."""
+    """Load an encoder of this or another toolbox, and its card."""
     from reid_gen.inference.reid_model import open_encoder
     from reid_gen.models.foreign import import_encoder
     from reid_gen.models.weight_files import is_foreign
     from reid_gen.runtime.devices import Runtime
 
     if is_foreign(model):
-        found = import_encoder(model, height, width, colours)
-        click.echo(_described(found), err=True)
-        return Runtime("fp32").encoder(found.encoder), found.card
+        imported = import_encoder(model, height, width, colours)
+        click.echo(_describe_import(imported), err=True)
+        return Runtime("fp32").encoder(imported.encoder), imported.card
     if (height, width, colours) != (None, None, None):
         raise click.UsageError(
-            "--height, --width and --colours are for checkpoints of other toolboxes, and "
-            f"{model} says by itself what it wants; leave them out"
+            "--height, --width and --colours are for checkpoints of other toolboxes, and have no "
+            f"effect on {model}; leave them out"
         )
     return open_encoder(model, "fp32")
 
 
-def _described(found: ImportedEncoder) -> str:
+def _describe_import(imported: ImportedEncoder) -> str:
     from reid_gen.errors import join_some
 
-    read = f"{found.layout}: {found.card.backbone}, {found.card.pooling} pooling; read "
-    dropped = f": {join_some(found.dropped)}" if found.dropped else ""
-    return f"{read}{found.loaded} tensors, left out {len(found.dropped)}{dropped}"
+    architecture = f"{imported.layout}: {imported.card.backbone}, {imported.card.pooling} pooling"
+    dropped = f": {join_some(imported.dropped)}" if imported.dropped else ""
+    counts = f"loaded {imported.loaded} tensors, ignored {len(imported.dropped)}"
+    return f"{architecture}; {counts}{dropped}"
 
 
 @zoo.command()
 @JSON
 @FORCE
 def verify(output: Path | None) -> None:
-    """Check the encoders that come with the program: size, checksum, and that they load.
+    """Verify that the built-in encoders match their cards and load.
 
     Example: reid-gen zoo verify
     """
@@ -222,21 +232,19 @@ def verify(output: Path | None) -> None:
     cards = load_cards()
     faults = {card.name: verify_weights(card) for card in cards if card.weights.source == "package"}
     for card in cards:
-        absent = "no weights to verify: they are not passed on"
-        verdict = (faults[card.name] or "as its card says") if card.name in faults else absent
-        results.say(f"{card.name}: {verdict}")
-    results.write(faults)
+        absent = "no weights to verify: not distributed"
+        verdict = (faults[card.name] or "matches its card") if card.name in faults else absent
+        results.echo(f"{card.name}: {verdict}")
+    results.write_json(faults)
     differing = [name for name, fault in faults.items() if fault is not None]
     if differing:
-        raise UserError(
-            f"{', '.join(differing)} differ from their cards; install the program again"
-        )
+        raise UserError(f"{', '.join(differing)} differ from their cards; reinstall reid-gen")
 
 
 @zoo.command("import")
 @click.argument("file", type=INPUT)
-@click.option("--out", type=IMPORTED, required=True, help="Checkpoint folder to make.")
-@_foreign
+@click.option("--out", type=IMPORTED_FOLDER, required=True, help="Checkpoint folder to write.")
+@_foreign_options
 @FORCE
 def import_(
     file: Path,
@@ -245,15 +253,16 @@ def import_(
     width: int | None,
     colours: str | None,
 ) -> None:
-    """Read the checkpoint of another toolbox into a folder that all commands take as a model.
+    """Import a checkpoint of another toolbox.
 
-    FILE ends in .pth, .pt, .bin, .ckpt, .tar or .safetensors; it is read without running any code
-    from it. --force replaces a folder that this command made, and no other.
+    Writes a checkpoint folder that all commands accept as a model. FILE ends in .pth, .pt, .bin,
+    .ckpt, .tar or .safetensors; it is loaded without executing any code in it. --force replaces
+    only folders that this command wrote.
 
-    ResNet-18 and -50, plain or IBN-a, of fast-reid, torchreid, SpCL, Cluster Contrast, OpenUnReID,
-    TransReID-SSL, GCL and the strong baseline, torchreid's OSNets, and ViT-S of TransReID-SSL,
-    recognised by the names of their weights; backbones of DINO, MoCo (LUPerson) and torchvision
-    without their heads.
+    Supported are ResNet-18 and -50, plain or IBN-a, of fast-reid, torchreid, SpCL, Cluster
+    Contrast, OpenUnReID, TransReID-SSL, GCL and the strong baseline, torchreid's OSNets, and ViT-S
+    of TransReID-SSL, recognised by the names of their weights; also backbones of DINO, MoCo
+    (LUPerson) and torchvision without their heads.
 
     Example: reid-gen zoo import model_best.pth.tar --out models/cluster_contrast
     """
@@ -263,19 +272,19 @@ def import_(
     from reid_gen.models.checkpoint import save_checkpoint
     from reid_gen.models.foreign import import_encoder
 
-    found = import_encoder(file, height, width, colours)
+    imported = import_encoder(file, height, width, colours)
     source = {
         "file": file.name,
-        "toolbox": found.layout,
+        "toolbox": imported.layout,
         "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
     }
     with written_aside(out, maker=IMPORT) as aside:
         save_checkpoint(
             aside,
-            networks={"encoder": found.encoder},
-            card=found.card,
+            networks={"encoder": imported.encoder},
+            card=imported.card,
             about={"source": source},
             bank={},
             resume={},
         )
-    click.echo(f"{_described(found)}\nwrote {out}")
+    click.echo(f"{_describe_import(imported)}\nwrote {out}")
