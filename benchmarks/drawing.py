@@ -20,7 +20,7 @@ from reid_gen.body.render.map_kinds import MAP_KINDS, render_body_maps
 from reid_gen.body.render.rasterisers import RASTERISERS
 from reid_gen.errors import UserError
 from reid_gen.files import as_json
-from reid_gen.pedestrians.renderer import Studio
+from reid_gen.pedestrians.renderer import PedestrianRenderer
 from reid_gen.training.run import environment
 from tests.body.shapes import walking_meshes
 from tests.reference.raster import rasterise as slow_rasterise
@@ -50,9 +50,9 @@ def measure(height: int, width: int) -> dict[str, float]:
             rates[f"z-buffer, {name}"] = rate(call, BATCH)
     for kind in MAP_KINDS:
         rates[kind] = rate(partial(render_body_maps, mesh, kind, height, width), BATCH)
-    studio = Studio(1, height, width)
-    takes = [studio.take(person, 0, repeat) for person in range(4) for repeat in range(4)]
-    rates["rendered crop"] = rate(lambda: [studio.photograph(take) for take in takes], len(takes))
+    renderer = PedestrianRenderer(1, height, width)
+    crops = [renderer.sample_crop(person, 0, repeat) for person in range(4) for repeat in range(4)]
+    rates["rendered crop"] = rate(lambda: [renderer.render(crop) for crop in crops], len(crops))
     started = time.perf_counter()
     face, _, _ = slow_rasterise(mesh.screen[0], mesh.faces[::20], height // 4, width // 4)
     pixels_and_faces = face.size * len(mesh.faces[::20])

@@ -19,8 +19,8 @@ from reid_gen.data.positive_groups import (
     write_part,
 )
 from reid_gen.generators.turned_maps import AnyAngle
-from reid_gen.pedestrians.compositing import as_jpeg
-from reid_gen.pedestrians.dataset import Album
+from reid_gen.pedestrians.compositing import encode_jpeg
+from reid_gen.pedestrians.dataset import RenderedDataset
 
 PART = 50
 SEED = 3
@@ -50,11 +50,11 @@ def write_true_views(root: Path, out: Path, members: int = 4) -> None:
 
 
 def _render(root: Path, out: Path, keys: list[str], members: int, part: int) -> None:
-    album, rng = Album(root), np.random.default_rng([SEED, part])
+    dataset, rng = RenderedDataset(root), np.random.default_rng([SEED, part])
     made = []
     for row, key in enumerate(keys[part * PART : (part + 1) * PART]):
         for n, degrees in enumerate(AnyAngle().sample(rng, members)):
-            content = as_jpeg(album.view(key, float(degrees)), QUALITY)
+            content = encode_jpeg(dataset.view(key, float(degrees)), QUALITY)
             file = f"{part_folder(Path(), part)}/{row:04d}_{n}.jpg"
             made.append((Member(file, key, SEED, key, round(float(degrees), 3)), content))
     write_part(out, part, made)

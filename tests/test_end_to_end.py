@@ -5,8 +5,8 @@ from reid_gen.data.datasets import labelled_splits, load_dataset
 from reid_gen.data.loaders import ImageLoader
 from reid_gen.evaluation.evaluator import Evaluator
 from reid_gen.models.encoder import EncoderCard, create_encoder
-from reid_gen.pedestrians.crop_list import Size
-from reid_gen.pedestrians.dataset import render_album
+from reid_gen.pedestrians.crop_list import DatasetSize
+from reid_gen.pedestrians.dataset import render_dataset
 from reid_gen.runtime.devices import Runtime
 from reid_gen.runtime.progress import Silent
 from reid_gen.training.metrics_log import read_metrics
@@ -30,7 +30,7 @@ def test_training_without_labels_raises_map_above_the_untrained_encoder(tmp_path
 
 def test_the_built_in_start_weights_tell_rendered_people_apart(tmp_path):
     folder = tmp_path / "pedestrians"
-    render_album(folder, Size(2, 10, 3, 6, 20, 60, 4), seed=5)
+    render_dataset(folder, DatasetSize(2, 10, 3, 6, 20, 60, 4), seed=5)
     evaluator = Evaluator(
         *labelled_splits(load_dataset("pedestrians", folder)),
         lambda split: ImageLoader(split.images, 128, 64, 2),
@@ -67,7 +67,7 @@ stages:
 
 def test_the_generator_learns_to_draw_the_people_it_sees(tmp_path):
     folder = tmp_path / "pedestrians"
-    render_album(folder, Size(6, 2, 2, 36, 4, 6, 2), seed=5, height=64, width=32)
+    render_dataset(folder, DatasetSize(6, 2, 2, 36, 4, 6, 2), seed=5, height=64, width=32)
     config = write_config(tmp_path, folder)
     before, rest = config.read_text().split("stages:")
     text = before.replace("market1501", "pedestrians")

@@ -39,8 +39,8 @@ from reid_gen.body.estimate.regressor import (
 from reid_gen.body.model import BodyModel, built_in_body
 from reid_gen.body.render.rasterise import rasterise
 from reid_gen.files import as_json
-from reid_gen.pedestrians.regressor_samples import Lessons, draw_lessons
-from reid_gen.pedestrians.renderer import Studio
+from reid_gen.pedestrians.regressor_samples import RegressorSamples, render_samples
+from reid_gen.pedestrians.renderer import PedestrianRenderer
 
 WEIGHTS = {"rotation": 4.0, "joints": 20.0, "joints_2d": 10.0, "shape": 0.03, "confidence": 0.3}
 MIRRORED = [0, 2, 1, 3, 5, 4, 6, 8, 7, 9, 11, 10, 12, 14, 13, 15, 17, 16, 19, 18, 21, 20, 23, 22]
@@ -80,14 +80,14 @@ def render_lessons(options: argparse.Namespace) -> None:
         parts = list(pool.map(job, starts))
     columns = {
         field.name: np.concatenate([getattr(part, field.name) for part in parts])[: options.count]
-        for field in fields(Lessons)
+        for field in fields(RegressorSamples)
     }
     np.savez(options.out, **columns)
 
 
-def _render_chunk(seed: int, start: int) -> Lessons:
+def _render_chunk(seed: int, start: int) -> RegressorSamples:
     torch.set_num_threads(1)
-    return draw_lessons(Studio(seed, HEIGHT, WIDTH), range(start, start + CHUNK))
+    return render_samples(PedestrianRenderer(seed, HEIGHT, WIDTH), range(start, start + CHUNK))
 
 
 def load(paths: list[Path]) -> dict[str, Tensor]:
@@ -95,7 +95,7 @@ def load(paths: list[Path]) -> dict[str, Tensor]:
     files = [np.load(path) for path in paths]
     return {
         field.name: torch.from_numpy(np.concatenate([file[field.name] for file in files]))
-        for field in fields(Lessons)
+        for field in fields(RegressorSamples)
     }
 
 

@@ -1,1 +1,1 @@
-"""Rendered pedestrians: people, clothes, cameras and crops in the layout of Market-1501."""
+"""Synthetic pedestrians: people, clothes, cameras and crops, rendered in Market-1501's layout."""

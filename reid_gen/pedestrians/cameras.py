@@ -1,4 +1,4 @@
-"""The cameras of a rendered data set: viewpoint, light and colour response that stay the same."""
+"""Cameras of a rendered data set: fixed background, viewpoint, light and sensor response."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.random import Generator
 
-from reid_gen.pedestrians.backgrounds import draw_backdrop
+from reid_gen.pedestrians.backgrounds import draw_background
 from reid_gen.pedestrians.projection import Framing
 from reid_gen.types import Float32Array, Uint8Array
 
 
 @dataclass(frozen=True)
 class Light:
-    """Of a scene, in camera coordinates.
+    """Lighting of a scene in camera coordinates.
 
     Attributes:
-        direction: Unit vector to the sun or lamp, [3].
-        key: Strength and colour of the direct light, [3].
-        ambient: Strength and colour of the light from everywhere, [3].
+        direction: Unit vector towards the key light, [3].
+        key: RGB intensity of the key light (sun or lamp), [3].
+        ambient: RGB intensity of the ambient light, [3].
     """
 
     direction: Float32Array
@@ -28,56 +28,56 @@ class Light:
 
 
 @dataclass(frozen=True)
-class Response:
-    """What the camera makes of light.
+class SensorResponse:
+    """Mapping from light to pixels.
 
     Attributes:
         gain: Exposure and colour cast, [3].
-        gamma: Exponent relative to the usual one.
-        blur: Standard deviation in pixels at 128 rows.
-        noise: Standard deviation of each display value, 0 to 1.
-        jpeg: Quality of the files.
+        gamma: Display gamma relative to the standard value.
+        blur: Standard deviation of the Gaussian blur in pixels of a crop of 128 rows.
+        noise: Standard deviation of the noise on display values in 0..1.
+        jpeg_quality: JPEG quality of the files.
     """
 
     gain: Float32Array
     gamma: float
     blur: float
     noise: float
-    jpeg: int
+    jpeg_quality: int
 
 
 @dataclass(frozen=True)
 class Camera:
-    """One camera.
+    """One surveillance camera.
 
     Attributes:
-        backdrop: Its scene, [512, 768, 3] display colours.
-        light: Of the scene.
-        response: Of the sensor.
-        yaw: Direction in which people walk past, radians.
-        spread: How far directions differ from it, radians.
-        both_ways: Whether people walk in the opposite direction too.
-        pitch: How far it looks down, radians.
-        distance: Metres to the people.
-        occlusion: Share of crops with something in front of the person.
-        company: Share of crops with another person in the box.
+        background: Background image in display colours, [512, 768, 3].
+        light: Lighting of the scene.
+        response: Response of the sensor.
+        yaw: Mean yaw of the people who walk past, in radians.
+        yaw_spread: Largest deviation from the mean yaw in radians.
+        bidirectional: Whether people walk in the opposite direction as well.
+        pitch: Downward tilt in radians.
+        distance: Distance to the people in metres.
+        occlusion_rate: Share of crops with an occluder in front of the person.
+        bystander_rate: Share of crops with a second person in the box.
     """
 
-    backdrop: Uint8Array
+    background: Uint8Array
     light: Light
-    response: Response
+    response: SensorResponse
     yaw: float
-    spread: float
-    both_ways: bool
+    yaw_spread: float
+    bidirectional: bool
     pitch: float
     distance: float
-    occlusion: float
-    company: float
+    occlusion_rate: float
+    bystander_rate: float
 
-    def draw_framing(self, rng: Generator) -> Framing:
-        """Draw where a person stands and how the detector's box lies around them."""
-        yaw = self.yaw + rng.uniform(-self.spread, self.spread)
-        if self.both_ways and rng.random() < 0.5:
+    def sample_framing(self, rng: Generator) -> Framing:
+        """Sample the yaw of a person, and their position and scale in the detector's box."""
+        yaw = self.yaw + rng.uniform(-self.yaw_spread, self.yaw_spread)
+        if self.bidirectional and rng.random() < 0.5:
             yaw += np.pi
         return Framing(
             yaw=float(yaw % (2 * np.pi)),
@@ -89,43 +89,47 @@ class Camera:
         )
 
 
-def draw_camera(seed: int, number: int) -> Camera:
-    """Draw a camera; the same seed and number always give the same one. Source: own."""
-    rng = np.random.default_rng([seed, 3, number])
-    light = _draw_light(rng)
+def sample_camera(seed: int, index: int) -> Camera:
+    """Sample a camera; the same seed and index always give the same camera. Source: own."""
+    rng = np.random.default_rng([seed, 3, index])
+    light = _sample_light(rng)
     return Camera(
-        backdrop=draw_backdrop(rng),
+        background=draw_background(rng),
         light=light,
-        response=_draw_response(light, rng),
+        response=_sample_response(light, rng),
         yaw=rng.uniform(0, 2 * np.pi),
-        spread=rng.uniform(0.35, 1.1),
-        both_ways=bool(rng.random() < 0.7),
+        yaw_spread=rng.uniform(0.35, 1.1),
+        bidirectional=bool(rng.random() < 0.7),
         pitch=rng.uniform(0.02, 0.38),
         distance=rng.uniform(4, 14),
-        occlusion=rng.uniform(0.03, 0.2),
-        company=rng.uniform(0.03, 0.15),
+        occlusion_rate=rng.uniform(0.03, 0.2),
+        bystander_rate=rng.uniform(0.03, 0.15),
     )
 
 
-def _draw_light(rng: Generator) -> Light:
-    around, up = rng.uniform(0, 2 * np.pi), rng.uniform(0.4, 1.2)
-    direction = (np.sin(around) * np.cos(up), np.sin(up), abs(np.cos(around)) * np.cos(up))
-    warm = np.array([1, 0.96, 0.88]) if rng.random() < 0.5 else np.ones(3)
+def _sample_light(rng: Generator) -> Light:
+    azimuth, elevation = rng.uniform(0, 2 * np.pi), rng.uniform(0.4, 1.2)
+    direction = (
+        np.sin(azimuth) * np.cos(elevation),
+        np.sin(elevation),
+        abs(np.cos(azimuth)) * np.cos(elevation),
+    )
+    tint = np.array([1, 0.96, 0.88]) if rng.random() < 0.5 else np.ones(3)
     return Light(
         direction=np.array(direction, dtype=np.float32),
-        key=(rng.uniform(0.25, 1.3) * warm).astype(np.float32),
+        key=(rng.uniform(0.25, 1.3) * tint).astype(np.float32),
         ambient=(rng.uniform(0.45, 0.95) * (1 + rng.normal(0, 0.05, 3))).astype(np.float32),
     )
 
 
-def _draw_response(light: Light, rng: Generator) -> Response:
-    cast = 1 + rng.normal(0, 0.06, 3)
-    # Cameras expose by themselves, more or less well.
+def _sample_response(light: Light, rng: Generator) -> SensorResponse:
+    colour_cast = 1 + rng.normal(0, 0.06, 3)
+    # Auto-exposure with an error.
     exposure = 1.1 * np.exp(rng.normal(0, 0.15)) / (light.ambient + 0.5 * light.key).mean()
-    return Response(
-        gain=(exposure * cast / cast.mean()).astype(np.float32),
+    return SensorResponse(
+        gain=(exposure * colour_cast / colour_cast.mean()).astype(np.float32),
         gamma=rng.uniform(0.85, 1.15),
         blur=rng.uniform(0.3, 1.1),
         noise=rng.uniform(0.005, 0.025),
-        jpeg=int(rng.integers(55, 92)),
+        jpeg_quality=int(rng.integers(55, 92)),
     )

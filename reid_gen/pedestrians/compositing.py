@@ -1,4 +1,4 @@
-"""One crop: a person before a backdrop, what stands in the way, and what the sensor does to it."""
+"""Compositing of a crop: background, people, occluder, and the response of the sensor."""
 
 from __future__ import annotations
 
@@ -11,167 +11,176 @@ from numpy.random import Generator
 from PIL import Image
 from scipy.ndimage import convolve1d, gaussian_filter
 
-from reid_gen.pedestrians.cameras import Camera, Response
-from reid_gen.pedestrians.colours import GAMMA, linear
+from reid_gen.pedestrians.cameras import Camera, SensorResponse
+from reid_gen.pedestrians.colours import GAMMA, hsv_to_linear
 from reid_gen.pedestrians.projection import Framing
-from reid_gen.pedestrians.shading import Picture
+from reid_gen.pedestrians.shading import PersonLayer
 from reid_gen.types import Float32Array, Uint8Array
 
-FINER = 2
-"""Pictures are rendered this many times as fine as the crop, and averaged."""
+SUPERSAMPLING = 2
+"""Crops are rendered at this multiple of their size and averaged (anti-aliasing)."""
 
 
 @dataclass(frozen=True)
 class Occluder:
-    """Something plain between camera and person.
+    """Plain object between the camera and the person.
 
     Attributes:
-        kind: An upright post, a low wall, or a round thing at the side.
+        kind: An upright post, a low wall, or a round object at the side.
         colour: Linear RGB, [3].
-        place: Left or top edge, or side of the round thing; 0 to 1.
-        size: Extent, 0 to 1.
+        position: Left edge of a post or top edge of a wall, 0..1; a round object is on the right
+            side if above 0.5, else on the left side.
+        size: Width relative to the crop, 0..1.
     """
 
     kind: Literal["post", "wall", "round"]
     colour: Float32Array
-    place: float
+    position: float
     size: float
 
 
 @dataclass(frozen=True)
 class Shot:
-    """Everything random about one crop of a person in a pose, drawn before it is rendered.
+    """Random parameters of one crop other than the person, the pose and the camera.
 
     Attributes:
-        framing: Where the person stands.
-        window: Left, top and height of the part of the backdrop, in its pixels.
-        occluder: What hides a part of them.
-        neighbour: Where another person of the data set stands, if one is in the box.
-        blur: Relative to the camera's.
-        shake: Pixels of sideways motion blur at 128 rows; 0 for none.
-        noise: Seed of the sensor's noise.
+        framing: Framing of the person.
+        window: Left edge, top edge and height of the visible part of the background in its pixels.
+        occluder: Object that hides a part of the person, if any.
+        bystander: Framing of a second person in the box, if any.
+        blur: Blur relative to that of the camera.
+        motion_blur: Length of horizontal motion blur in pixels of a crop of 128 rows; 0 for none.
+        noise_seed: Seed of the sensor noise.
     """
 
     framing: Framing
     window: tuple[int, int, int]
     occluder: Occluder | None
-    neighbour: Framing | None
+    bystander: Framing | None
     blur: float
-    shake: int
-    noise: int
+    motion_blur: int
+    noise_seed: int
 
 
-def draw_shot(camera: Camera, rng: Generator) -> Shot:
-    """Draw a shot of a camera."""
-    high, wide = camera.backdrop.shape[:2]
-    rows = int(high * rng.uniform(0.45, 0.75))
-    left, top = int(rng.integers(0, wide - rows)), int(rng.integers(0, high - rows))
+def sample_shot(camera: Camera, rng: Generator) -> Shot:
+    """Sample the random parameters of a crop of a camera."""
+    height, width = camera.background.shape[:2]
+    rows = int(height * rng.uniform(0.45, 0.75))
+    left, top = int(rng.integers(0, width - rows)), int(rng.integers(0, height - rows))
     return Shot(
-        framing=camera.draw_framing(rng),
+        framing=camera.sample_framing(rng),
         window=(left, top, rows),
-        occluder=_draw_occluder(rng) if rng.random() < camera.occlusion else None,
-        neighbour=_draw_neighbour(camera, rng) if rng.random() < camera.company else None,
+        occluder=_sample_occluder(rng) if rng.random() < camera.occlusion_rate else None,
+        bystander=_sample_bystander(camera, rng) if rng.random() < camera.bystander_rate else None,
         blur=rng.uniform(0.5, 1.6),
-        shake=int(rng.integers(2, 6)) if rng.random() < 0.25 else 0,
-        noise=int(rng.integers(1 << 31)),
+        motion_blur=int(rng.integers(2, 6)) if rng.random() < 0.25 else 0,
+        noise_seed=int(rng.integers(1 << 31)),
     )
 
 
-def _draw_occluder(rng: Generator) -> Occluder:
+def _sample_occluder(rng: Generator) -> Occluder:
     kind: Literal["post", "wall", "round"] = rng.choice(["post", "wall", "round"]).item()
-    colour = linear(rng.random(), rng.uniform(0, 0.4), rng.uniform(0.1, 0.8))
-    place = {"post": rng.uniform(0, 0.9), "wall": rng.uniform(0.6, 0.85), "round": rng.random()}
+    colour = hsv_to_linear(rng.random(), rng.uniform(0, 0.4), rng.uniform(0.1, 0.8))
+    position = {"post": rng.uniform(0, 0.9), "wall": rng.uniform(0.6, 0.85), "round": rng.random()}
     size = {"post": rng.uniform(0.08, 0.3), "wall": 1.0, "round": rng.uniform(0.2, 0.45)}
-    return Occluder(kind, colour, place[kind], size[kind])
+    return Occluder(kind, colour, position[kind], size[kind])
 
 
-def _draw_neighbour(camera: Camera, rng: Generator) -> Framing:
+def _sample_bystander(camera: Camera, rng: Generator) -> Framing:
     side = 1 if rng.random() < 0.5 else -1
     return replace(
-        camera.draw_framing(rng),
+        camera.sample_framing(rng),
         fill=rng.uniform(0.55, 0.9),
         x=side * rng.uniform(0.38, 0.6),
         y=rng.uniform(-0.03, 0.06),
     )
 
 
-def compose(shot: Shot, camera: Camera, person: Picture, neighbour: Picture | None) -> Float32Array:
-    """Put people before their backdrop and things before the people.
+def composite(
+    shot: Shot, camera: Camera, person: PersonLayer, bystander: PersonLayer | None
+) -> Float32Array:
+    """Composite background, bystander, person and occluder.
 
     Args:
-        shot: Of the person.
-        camera: That takes it.
-        person: Rendered at ``FINER`` times the crop's size.
-        neighbour: Another person behind them.
+        shot: Random parameters of the crop.
+        camera: Camera of the crop.
+        person: Layer of the person at ``SUPERSAMPLING`` times the size of the crop.
+        bystander: Layer of a second person behind them.
 
     Returns:
-        Linear light, [FINER * H, FINER * W, 3].
+        Linear RGB, [SUPERSAMPLING * H, SUPERSAMPLING * W, 3].
     """
     height, width = person.mask.shape
-    scene = _backdrop(shot, camera, height, width) * camera.light.ambient
-    for picture in (neighbour, person):
-        if picture is not None:
-            scene *= 1 - 0.45 * _contact_shadow(picture, camera)[..., None]
-            scene[picture.mask] = picture.light[picture.mask]
+    scene = _background(shot, camera, height, width) * camera.light.ambient
+    for layer in (bystander, person):
+        if layer is not None:
+            scene *= 1 - 0.45 * _contact_shadow(layer, camera)[..., None]
+            scene[layer.mask] = layer.radiance[layer.mask]
     if shot.occluder is not None:
-        scene[_covered(shot.occluder, height, width)] = shot.occluder.colour
+        scene[_occluder_mask(shot.occluder, height, width)] = shot.occluder.colour
     return scene
 
 
-def _backdrop(shot: Shot, camera: Camera, height: int, width: int) -> Float32Array:
+def _background(shot: Shot, camera: Camera, height: int, width: int) -> Float32Array:
+    """Crop and resize the visible part of the background, linear RGB, [height, width, 3]."""
     left, top, rows = shot.window
     box = (left, top, left + rows * width // height, top + rows)
-    part = Image.fromarray(camera.backdrop).resize((width, height), Image.Resampling.BOX, box=box)
-    return np.asarray((np.asarray(part) / 255) ** GAMMA, dtype=np.float32)
+    background = Image.fromarray(camera.background)
+    resized = background.resize((width, height), Image.Resampling.BOX, box=box)
+    return np.asarray((np.asarray(resized) / 255) ** GAMMA, dtype=np.float32)
 
 
-def _contact_shadow(picture: Picture, camera: Camera) -> Float32Array:
-    height, width = picture.mask.shape
-    x, y = picture.feet
+def _contact_shadow(layer: PersonLayer, camera: Camera) -> Float32Array:
+    """Strength of the shadow around a person's feet, [height, width] in 0..1."""
+    height, width = layer.mask.shape
+    x, y = layer.feet
     x += 0.05 * height * float(camera.light.direction[0])
-    down, across = np.ogrid[:height, :width]
-    far = ((across - x) / (0.28 * width)) ** 2 + ((down - min(y, height)) / (0.03 * height)) ** 2
-    return np.exp(-far).astype(np.float32)
+    rows, columns = np.ogrid[:height, :width]
+    squared_distance = ((columns - x) / (0.28 * width)) ** 2 + (
+        (rows - min(y, height)) / (0.03 * height)
+    ) ** 2
+    return np.exp(-squared_distance).astype(np.float32)
 
 
-def _covered(occluder: Occluder, height: int, width: int) -> np.ndarray:
-    down, across = np.ogrid[:height, :width]
-    y, x = (down + 0.5) / height, (across + 0.5) / width
+def _occluder_mask(occluder: Occluder, height: int, width: int) -> np.ndarray:
+    rows, columns = np.ogrid[:height, :width]
+    y, x = (rows + 0.5) / height, (columns + 0.5) / width
     if occluder.kind == "post":
-        near = (x > occluder.place) & (x < occluder.place + occluder.size)
-        return near & (y > 0.3 * occluder.size)
+        inside = (x > occluder.position) & (x < occluder.position + occluder.size)
+        return inside & (y > 0.3 * occluder.size)
     if occluder.kind == "wall":
-        return (y > occluder.place) & (x >= 0)
-    side = 1.0 if occluder.place > 0.5 else 0.0
-    return ((x - side) / occluder.size) ** 2 + ((y - 0.75) / 0.4) ** 2 < 1
+        return (y > occluder.position) & (x >= 0)
+    centre = 1.0 if occluder.position > 0.5 else 0.0
+    return ((x - centre) / occluder.size) ** 2 + ((y - 0.75) / 0.4) ** 2 < 1
 
 
-def expose(light: Float32Array, response: Response, shot: Shot) -> Uint8Array:
-    """What the sensor makes of light.
+def expose(radiance: Float32Array, response: SensorResponse, shot: Shot) -> Uint8Array:
+    """Apply the sensor: downsampling, exposure, gamma, blur and noise.
 
     Args:
-        light: Linear, [FINER * H, FINER * W, 3].
-        response: Of the camera.
-        shot: Blur and noise of this crop.
+        radiance: Linear RGB, [SUPERSAMPLING * H, SUPERSAMPLING * W, 3].
+        response: Response of the camera's sensor.
+        shot: Blur and noise of the crop.
 
     Returns:
         Display colours, [H, W, 3].
     """
-    high, wide, _ = light.shape
-    coarse = light.reshape(high // FINER, FINER, wide // FINER, FINER, 3).mean((1, 3))
-    image = np.clip(coarse * response.gain, 0, 1) ** (response.gamma / GAMMA)
-    sharpness = len(image) / 128
-    deviation = response.blur * shot.blur * sharpness
-    image = gaussian_filter(image, (deviation, deviation, 0), mode="nearest")
-    if shot.shake:
-        length = max(round(shot.shake * sharpness), 1)
+    height, width = radiance.shape[0] // SUPERSAMPLING, radiance.shape[1] // SUPERSAMPLING
+    blocks = radiance.reshape(height, SUPERSAMPLING, width, SUPERSAMPLING, 3)
+    exposed = np.clip(blocks.mean((1, 3)) * response.gain, 0, 1)
+    image = exposed ** (response.gamma / GAMMA)
+    resolution = len(image) / 128
+    sigma = response.blur * shot.blur * resolution
+    image = gaussian_filter(image, (sigma, sigma, 0), mode="nearest")
+    if shot.motion_blur:
+        length = max(round(shot.motion_blur * resolution), 1)
         image = convolve1d(image, np.full(length, 1 / length), axis=1, mode="nearest")
-    image += np.random.default_rng(shot.noise).normal(0, response.noise, image.shape)
+    image += np.random.default_rng(shot.noise_seed).normal(0, response.noise, image.shape)
     return (np.clip(image, 0, 1) * 255).round().astype(np.uint8)
 
 
-def as_jpeg(pixels: Uint8Array, quality: int) -> bytes:
-    """Encode display colours [H, W, 3] as a JPEG file."""
+def encode_jpeg(pixels: Uint8Array, quality: int) -> bytes:
+    """Encode display colours [H, W, 3] as JPEG."""
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, format="JPEG", quality=quality)
     return file.getvalue()

@@ -1,4 +1,4 @@
-"""A rendered data set on disk: writing it, and rendering any of its crops again from any side."""
+"""Rendered data set on disk: rendering it, and re-rendering its crops from any viewpoint."""
 
 from __future__ import annotations
 
@@ -15,20 +15,30 @@ import torch
 from reid_gen.body.table import BodyTable, save_table
 from reid_gen.errors import UserError
 from reid_gen.files import as_json, read_json, refuse_existing, written_aside
-from reid_gen.pedestrians.compositing import as_jpeg
-from reid_gen.pedestrians.crop_list import DISTRACTOR, GALLERY, QUERY, TRAIN, Entry, Size, plan
-from reid_gen.pedestrians.renderer import Studio, Take, Truth
+from reid_gen.pedestrians.compositing import encode_jpeg
+from reid_gen.pedestrians.crop_list import (
+    DISTRACTOR,
+    GALLERY,
+    QUERY,
+    TRAIN,
+    DatasetSize,
+    PlannedCrop,
+    plan_crops,
+)
+from reid_gen.pedestrians.renderer import CropSpec, GroundTruthBody, PedestrianRenderer
 from reid_gen.types import Uint8Array
 
 FORMAT = 1
-ABOUT = "pedestrians.json"
+HEADER = "pedestrians.json"
+"""File with the settings of the data set, from which its crops can be rendered again."""
 BODIES = "bodies"
+"""Folder of the ground-truth body tables."""
 SPLITS = {"train": TRAIN, "query": QUERY, "gallery": GALLERY}
 
 
-def render_album(
+def render_dataset(
     folder: Path,
-    size: Size,
+    size: DatasetSize,
     seed: int,
     *,
     height: int = 128,
@@ -36,140 +46,147 @@ def render_album(
     workers: int = 1,
     progress: Callable[[int], object] = lambda done: None,
 ) -> None:
-    """Render a data set in the layout of Market-1501, with the true body of every crop.
+    """Render a data set in the layout of Market-1501, with ground-truth bodies of all crops.
 
     Args:
-        folder: To make; it is there whole or not at all.
-        size: How many people, cameras and images.
-        seed: The same size, seed and crop size give the same files.
-        height: Of the crops in pixels.
-        width: Of the crops in pixels.
-        workers: Processes.
-        progress: Called with the number of images done since the last call.
+        folder: Folder to create; it is written atomically.
+        size: Number of people, cameras and images.
+        seed: Seed of the data set. The same size, seed and crop size give the same files.
+        height: Crop height in pixels.
+        width: Crop width in pixels.
+        workers: Number of processes.
+        progress: Callback that takes the number of images rendered since its last call.
 
     Raises:
         UserError: If the folder exists or cannot be written.
     """
     refuse_existing(folder)
-    entries = plan(size, seed)
-    groups = [list(group) for _, group in groupby(entries, key=lambda entry: entry.number)]
-    with written_aside(folder) as aside:
-        for below in SPLITS.values():
-            (aside / below).mkdir()
-        truths: dict[str, Truth] = {}
-        for found in _in_parallel(groups, (aside, seed, height, width), workers):
-            truths |= found
-            progress(len(found))
-        (aside / BODIES).mkdir()
-        for split, below in SPLITS.items():
-            keys = sorted(key for key in truths if key.startswith(f"{below}/"))
-            table = _table(keys, [truths[key] for key in keys], (height, width))
-            save_table(table, aside / BODIES / f"{split}.npz")
-        about = {"format": FORMAT, "seed": seed, "height": height, "width": width}
-        text = as_json({**about, "size": asdict(size)})
-        (aside / ABOUT).write_text(text + "\n", encoding="utf-8")
+    crops = plan_crops(size, seed)
+    crops_by_person = [list(group) for _, group in groupby(crops, key=lambda crop: crop.person)]
+    with written_aside(folder) as temporary:
+        for split_folder in SPLITS.values():
+            (temporary / split_folder).mkdir()
+        bodies: dict[str, GroundTruthBody] = {}
+        worker_setup = (temporary, seed, height, width)
+        for rendered in _render_in_parallel(crops_by_person, worker_setup, workers):
+            bodies |= rendered
+            progress(len(rendered))
+        (temporary / BODIES).mkdir()
+        for split, split_folder in SPLITS.items():
+            keys = sorted(key for key in bodies if key.startswith(f"{split_folder}/"))
+            table = _body_table(keys, [bodies[key] for key in keys], (height, width))
+            save_table(table, temporary / BODIES / f"{split}.npz")
+        header = {"format": FORMAT, "seed": seed, "height": height, "width": width}
+        text = as_json({**header, "size": asdict(size)})
+        (temporary / HEADER).write_text(text + "\n", encoding="utf-8")
 
 
-class Album:
-    """A rendered data set, from which any crop can be rendered again.
+class RenderedDataset:
+    """Rendered data set on disk whose crops can be rendered again, also from other viewpoints.
+
+    Attributes:
+        renderer: Renderer of the data set.
 
     Args:
-        folder: That :func:`render_album` made.
+        folder: Folder that :func:`render_dataset` wrote.
 
     Raises:
-        UserError: If it is none, or another version's.
+        UserError: If the folder is no rendered data set, or one of another format version.
     """
 
     def __init__(self, folder: Path) -> None:
-        file = folder / ABOUT
+        file = folder / HEADER
         if not file.is_file():
             raise UserError(
-                f"{folder} holds no {ABOUT}: true turned views exist only for rendered "
+                f"{folder} holds no {HEADER}: true turned views exist only for rendered "
                 "pedestrians; make some with `reid-gen data render pedestrians`"
             )
         try:
-            about = read_json(file)
-            if about["format"] != FORMAT:
+            header = read_json(file)
+            if header["format"] != FORMAT:
                 raise UserError(
-                    f"{file} has format {about['format']}, this version renders {FORMAT}; "
+                    f"{file} has format {header['format']}, this version renders {FORMAT}; "
                     "render the data set again"
                 )
-            said = about["seed"], about["height"], about["width"]
-            size = Size(**about["size"])
+            renderer_settings = header["seed"], header["height"], header["width"]
+            size = DatasetSize(**header["size"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UserError(f"{file} is damaged ({error!r}); render the data set again") from error
-        self.studio = Studio(*said)
-        entries = plan(size, about["seed"])
-        self._entries = {entry.key: entry for entry in entries}
+        self.renderer = PedestrianRenderer(*renderer_settings)
+        self._crops = {crop.key: crop for crop in plan_crops(size, header["seed"])}
 
     def view(self, key: str, degrees: float = 0) -> Uint8Array:
-        """The crop as it would be with the person turned to their left, [H, W, 3].
+        """Render a crop with the person turned to their left, before JPEG compression, [H, W, 3].
 
         Args:
-            key: Path of the crop below the root.
-            degrees: 0 is the crop itself, before JPEG.
+            key: Path of the crop relative to the root.
+            degrees: Rotation of the person in degrees; 0 renders the crop as it is.
 
         Raises:
             UserError: If the data set has no such crop.
         """
-        if key not in self._entries:
+        if key not in self._crops:
             raise UserError(f"{key} is no crop of this rendered data set; check the path")
-        return self.studio.photograph(_take(self.studio, self._entries[key]), degrees)
+        return self.renderer.render(_crop_spec(self.renderer, self._crops[key]), degrees)
 
 
-def _take(studio: Studio, entry: Entry) -> Take:
-    if entry.pid == DISTRACTOR:
-        return studio.distractor(entry.number, entry.camera)
-    return studio.take(entry.number, entry.camera, entry.repeat)
+def _crop_spec(renderer: PedestrianRenderer, crop: PlannedCrop) -> CropSpec:
+    """Sample the parameters of a planned crop."""
+    if crop.pid == DISTRACTOR:
+        return renderer.sample_distractor(crop.person, crop.camera)
+    return renderer.sample_crop(crop.person, crop.camera, crop.repeat)
 
 
 WorkerSetup = tuple[Path, int, int, int]
-"""Folder, seed, height and width: what a worker has to know."""
+"""Arguments of :func:`_start_worker`: folder, seed, height and width."""
 
 
-def _in_parallel(
-    groups: Sequence[list[Entry]], place: WorkerSetup, workers: int
-) -> Iterable[dict[str, Truth]]:
+def _render_in_parallel(
+    crops_by_person: Sequence[list[PlannedCrop]], worker_setup: WorkerSetup, workers: int
+) -> Iterable[dict[str, GroundTruthBody]]:
+    """Render crops, one person at a time per process; yields bodies by key for each person."""
     if workers == 1:
-        _start_worker(*place, threads=torch.get_num_threads())
-        yield from map(_render, groups)
+        _start_worker(*worker_setup, threads=torch.get_num_threads())
+        yield from map(_render_crops, crops_by_person)
         return
     # Forked processes could inherit locked OpenMP threads from torch.
     spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, spawn, _start_worker, place) as pool:
-        yield from pool.map(_render, groups, chunksize=1)
+    with ProcessPoolExecutor(workers, spawn, _start_worker, worker_setup) as pool:
+        yield from pool.map(_render_crops, crops_by_person, chunksize=1)
 
 
-_worker: tuple[Path, Studio] | None = None
-"""Folder and studio of this process."""
+_worker: tuple[Path, PedestrianRenderer] | None = None
+"""Folder and renderer of this process."""
 
 
 def _start_worker(folder: Path, seed: int, height: int, width: int, threads: int = 1) -> None:
     global _worker
-    # Threads of several processes that wait for each other on the same cores cost two thirds of it.
+    # Several processes with several threads each oversubscribe the cores, which costs two thirds.
     torch.set_num_threads(threads)
-    _worker = folder, Studio(seed, height, width)
+    _worker = folder, PedestrianRenderer(seed, height, width)
 
 
-def _render(entries: list[Entry]) -> dict[str, Truth]:
-    """Render the crops of one person into the folder."""
+def _render_crops(crops: list[PlannedCrop]) -> dict[str, GroundTruthBody]:
+    """Write the crops of one person to the folder and return their bodies by key."""
     assert _worker is not None
-    folder, studio = _worker
-    truths = {}
-    for entry in entries:
-        take = _take(studio, entry)
-        quality = studio.camera(entry.camera).response.jpeg
-        (folder / entry.key).write_bytes(as_jpeg(studio.photograph(take), quality))
-        truths[entry.key] = studio.truth(take)
-    return truths
+    folder, renderer = _worker
+    bodies = {}
+    for crop in crops:
+        spec = _crop_spec(renderer, crop)
+        quality = renderer.camera(crop.camera).response.jpeg_quality
+        (folder / crop.key).write_bytes(encode_jpeg(renderer.render(spec), quality))
+        bodies[crop.key] = renderer.ground_truth(spec)
+    return bodies
 
 
-def _table(keys: Sequence[str], truths: Sequence[Truth], size: tuple[int, int]) -> BodyTable:
+def _body_table(
+    keys: Sequence[str], bodies: Sequence[GroundTruthBody], size: tuple[int, int]
+) -> BodyTable:
     return BodyTable(
         keys=tuple(keys),
-        pose=np.stack([truth.pose for truth in truths]).astype(np.float32),
-        shape=np.stack([truth.shape for truth in truths]).astype(np.float32),
-        camera=np.stack([truth.camera for truth in truths]).astype(np.float32),
+        pose=np.stack([body.pose for body in bodies]).astype(np.float32),
+        shape=np.stack([body.shape for body in bodies]).astype(np.float32),
+        camera=np.stack([body.camera for body in bodies]).astype(np.float32),
         score=np.ones(len(keys), np.float32),
         size=np.tile(np.array(size), (len(keys), 1)),
         source="rendered pedestrians",

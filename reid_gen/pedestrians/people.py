@@ -1,4 +1,4 @@
-"""Who the pedestrians are: body shape and clothes that stay the same in every camera."""
+"""Identities: body shape and clothes of a person, which are the same in every camera."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.random import Generator
 
-from reid_gen.pedestrians.colours import CLOTH, HAIR, SKIN, cloth_colour, one_of
+from reid_gen.pedestrians.colours import CLOTH, HAIR, SKIN, sample_cloth_colour, sample_colour
 from reid_gen.types import Float32Array
 
 Hair = Literal["short", "long", "bald", "bun", "cap", "hood"]
@@ -18,13 +18,13 @@ Logo = Literal["none", "front", "back", "both", "chest"]
 Bottom = Literal["trousers", "shorts", "skirt", "leggings"]
 Bag = Literal["none", "backpack", "shoulder", "hand"]
 
-SHARE = 3
-"""People with successive numbers who may wear the same colours."""
+COLOUR_GROUP = 3
+"""Number of people with consecutive indices who may wear the same main colours."""
 
 
 @dataclass(frozen=True)
 class Colours:
-    """Linear RGB, each [3]."""
+    """Colours of a person's skin, hair and clothes in linear RGB, [3] each."""
 
     skin: Float32Array
     hair: Float32Array
@@ -44,23 +44,23 @@ class Person:
     """One identity.
 
     Attributes:
-        shape: Coefficients of the body model, [10].
-        colours: Of skin, hair and clothes.
-        hair: Hair or head cover.
+        shape: Shape coefficients of the body model, [10].
+        colours: Colours of skin, hair and clothes.
+        hair: Hair style or headgear.
         top: Upper garment.
-        sleeve: Length of a tee's sleeve, 0 at the shoulder to 1 at the elbow.
-        pattern: Of the upper garment.
-        pattern_pitch: Radians of pattern per metre.
-        logo: Where the upper garment is printed.
-        logo_size: Half its width in metres.
+        sleeve: Sleeve length of a T-shirt, from 0 (shoulder) to 1 (elbow).
+        pattern: Pattern of the upper garment.
+        pattern_pitch: Spatial frequency of the pattern in radians per metre.
+        logo: Position of the print on the upper garment.
+        logo_size: Half the width of the print in metres.
         bottom: Lower garment.
-        bottom_length: 0 to 1, of shorts and skirts.
-        bottom_stripe: Whether a stripe runs down the side.
-        bag: What is carried.
-        bag_side: 1 left, -1 right.
-        bag_size: Relative to an ordinary one.
-        looseness: Thickness of the clothes, relative.
-        folds: Seed of the folds of the cloth.
+        hem_height: Relative height of the hem of shorts or a skirt, 0 (longest) to 1 (shortest).
+        bottom_stripe: Whether the lower garment has a side stripe.
+        bag: Bag that the person carries.
+        bag_side: Side of the bag: 1 left, -1 right.
+        bag_size: Size of the bag relative to a typical one.
+        looseness: Thickness of the clothes relative to a typical fit.
+        folds: Seed of the cloth folds.
     """
 
     shape: Float32Array
@@ -73,7 +73,7 @@ class Person:
     logo: Logo
     logo_size: float
     bottom: Bottom
-    bottom_length: float
+    hem_height: float
     bottom_stripe: bool
     bag: Bag
     bag_side: int
@@ -82,36 +82,36 @@ class Person:
     folds: int
 
 
-def draw_person(seed: int, number: int, shapes: Float32Array) -> Person:
-    """Draw a person; the same seed and number always give the same one.
+def sample_person(seed: int, index: int, shapes: Float32Array) -> Person:
+    """Sample a person; the same seed and index always give the same person.
 
-    Half of the people wear the main colours of their group of ``SHARE``, so that colours alone
-    don't tell them apart.
+    Half of the people wear the main colours of their group of ``COLOUR_GROUP``, so that colour
+    alone does not identify them.
 
     Args:
-        seed: Of the data set.
-        number: Of the person.
-        shapes: Plausible body shapes to choose from, [M, 10].
+        seed: Seed of the data set.
+        index: Index of the person.
+        shapes: Shape coefficients of plausible bodies to choose from, [M, 10].
 
     Returns:
         The person. Source: own.
     """
-    rng = np.random.default_rng([seed, 1, number])
-    group = np.random.default_rng([seed, 2, number // SHARE])
+    rng = np.random.default_rng([seed, 1, index])
+    group_rng = np.random.default_rng([seed, 2, index // COLOUR_GROUP])
     return Person(
         shape=shapes[rng.integers(len(shapes))].astype(np.float32),
-        colours=_colours(rng, group),
-        hair=_pick(Hair, (0.4, 0.25, 0.05, 0.1, 0.12, 0.08), rng),
-        top=_pick(Top, (0.35, 0.25, 0.22, 0.13, 0.05), rng),
+        colours=_sample_colours(rng, group_rng),
+        hair=_sample(Hair, (0.4, 0.25, 0.05, 0.1, 0.12, 0.08), rng),
+        top=_sample(Top, (0.35, 0.25, 0.22, 0.13, 0.05), rng),
         sleeve=rng.uniform(0.3, 0.8),
-        pattern=_pick(Pattern, (0.55, 0.12, 0.05, 0.08, 0.1, 0.1), rng),
+        pattern=_sample(Pattern, (0.55, 0.12, 0.05, 0.08, 0.1, 0.1), rng),
         pattern_pitch=rng.uniform(40, 110),
-        logo=_pick(Logo, (0.45, 0.2, 0.1, 0.1, 0.15), rng),
+        logo=_sample(Logo, (0.45, 0.2, 0.1, 0.1, 0.15), rng),
         logo_size=rng.uniform(0.05, 0.11),
-        bottom=_pick(Bottom, (0.6, 0.2, 0.12, 0.08), rng),
-        bottom_length=rng.random(),
+        bottom=_sample(Bottom, (0.6, 0.2, 0.12, 0.08), rng),
+        hem_height=rng.random(),
         bottom_stripe=bool(rng.random() < 0.12),
-        bag=_pick(Bag, (0.45, 0.28, 0.15, 0.12), rng),
+        bag=_sample(Bag, (0.45, 0.28, 0.15, 0.12), rng),
         bag_side=1 if rng.random() < 0.5 else -1,
         bag_size=rng.uniform(0.85, 1.2),
         looseness=rng.uniform(0.4, 1.3),
@@ -119,22 +119,25 @@ def draw_person(seed: int, number: int, shapes: Float32Array) -> Person:
     )
 
 
-def _pick(kind: object, shares: tuple[float, ...], rng: Generator):  # type: ignore[no-untyped-def]
-    return rng.choice(get_args(kind), p=shares).item()
+def _sample(  # type: ignore[no-untyped-def]
+    kind: object, probabilities: tuple[float, ...], rng: Generator
+):
+    """Sample a value of a Literal type."""
+    return rng.choice(get_args(kind), p=probabilities).item()
 
 
-def _colours(rng: Generator, group: Generator) -> Colours:
-    wardrobe = group if rng.random() < 0.5 else rng
+def _sample_colours(rng: Generator, group_rng: Generator) -> Colours:
+    main_rng = group_rng if rng.random() < 0.5 else rng
     return Colours(
-        top=cloth_colour(wardrobe),
-        bottom=cloth_colour(wardrobe),
-        skin=one_of(SKIN, rng),
-        hair=one_of(HAIR, rng),
-        top_second=cloth_colour(rng),
-        inner=cloth_colour(rng),
-        logo=cloth_colour(rng),
-        bottom_second=cloth_colour(rng),
-        shoe=cloth_colour(rng),
+        top=sample_cloth_colour(main_rng),
+        bottom=sample_cloth_colour(main_rng),
+        skin=sample_colour(SKIN, rng),
+        hair=sample_colour(HAIR, rng),
+        top_second=sample_cloth_colour(rng),
+        inner=sample_cloth_colour(rng),
+        logo=sample_cloth_colour(rng),
+        bottom_second=sample_cloth_colour(rng),
+        shoe=sample_cloth_colour(rng),
         sole=CLOTH[5] if rng.random() < 0.5 else CLOTH[1],
-        bag=cloth_colour(rng),
+        bag=sample_cloth_colour(rng),
     )

@@ -1,4 +1,4 @@
-"""Where people are photographed: all that does not change from crop to crop, and the crops."""
+"""Renderer of pedestrian crops with their ground-truth bodies."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from reid_gen.body.model import BodyModel, PosedBodies, built_in_body
-from reid_gen.pedestrians.cameras import Camera, draw_camera
-from reid_gen.pedestrians.compositing import FINER, Shot, compose, draw_shot, expose
+from reid_gen.pedestrians.cameras import Camera, sample_camera
+from reid_gen.pedestrians.compositing import SUPERSAMPLING, Shot, composite, expose, sample_shot
 from reid_gen.pedestrians.gait import walking_poses
-from reid_gen.pedestrians.garments import Dressed, Landmarks, dress
-from reid_gen.pedestrians.people import Person, draw_person
-from reid_gen.pedestrians.projection import Framing, View, frame, weak_camera
-from reid_gen.pedestrians.shading import Picture, shade
+from reid_gen.pedestrians.garments import ClothedBody, Landmarks, dress
+from reid_gen.pedestrians.people import Person, sample_person
+from reid_gen.pedestrians.projection import Framing, Projection, fit_to_box, fit_weak_perspective
+from reid_gen.pedestrians.shading import PersonLayer, render_person
 from reid_gen.types import Float32Array, Uint8Array
 
-STRANGERS = 1_000_000
-"""Numbers from here on are people who only pass through other people's boxes."""
+FIRST_BYSTANDER = 1_000_000
+"""Person indices from here on are bystanders in other people's boxes and distractors."""
 
 
 @dataclass(frozen=True)
-class Truth:
-    """The body in a crop, as mesh recovery would state it.
+class GroundTruthBody:
+    """Ground-truth body in a crop, in the parameters of human mesh recovery.
 
     Attributes:
-        pose: Rotation vectors in radians, the first from body to camera coordinates, [24, 3].
-        shape: Coefficients, [10].
-        camera: Weak perspective: scale, x, y in half heights, [3].
-        yaw: Turn about the vertical axis in degrees, 0 to 360; 0 faces the camera.
+        pose: SMPL pose as axis-angle in radians, root (body to camera coordinates) first, [24, 3].
+        shape: Shape coefficients, [10].
+        camera: Weak-perspective camera: scale, x and y in half heights of the crop, [3].
+        yaw: Rotation about the vertical axis in degrees, 0 to 360; 0 faces the camera.
     """
 
     pose: Float32Array
@@ -41,31 +41,31 @@ class Truth:
 
 
 @dataclass(frozen=True)
-class Take:
-    """One crop before it is rendered: who, in which pose, and everything else.
+class CropSpec:
+    """Everything that determines a crop, before it is rendered.
 
     Attributes:
-        number: Of the person.
-        camera: Number of the camera.
-        pose: Rotation vectors, [24, 3].
-        shot: What else is random.
-        neighbour_pose: Of the other person in the box, [24, 3].
+        person: Index of the person.
+        camera: Index of the camera.
+        pose: SMPL pose as axis-angle in radians, [24, 3].
+        shot: Framing, background window, occluder, bystander, blur and noise.
+        bystander_pose: SMPL pose of the bystander, used if ``shot`` has one, [24, 3].
     """
 
-    number: int
+    person: int
     camera: int
     pose: Float32Array
     shot: Shot
-    neighbour_pose: Float32Array
+    bystander_pose: Float32Array
 
 
-class Studio:
-    """Draws takes and renders them; the same seed always gives the same people and cameras.
+class PedestrianRenderer:
+    """Samples crops and renders them; the same seed always gives the same people and cameras.
 
     Args:
-        seed: Of the data set.
-        height: Of a crop in pixels.
-        width: Of a crop in pixels.
+        seed: Seed of the data set.
+        height: Crop height in pixels.
+        width: Crop width in pixels.
     """
 
     def __init__(self, seed: int, height: int = 128, width: int = 64) -> None:
@@ -73,86 +73,93 @@ class Studio:
         self.height = height
         self.width = width
         self.body = built_in_body().arrays
-        self.marks = Landmarks(self.body)
-        # People and cameras are used for many crops in a row.
-        self._dressed = lru_cache(maxsize=8)(self._dress)
-        self.camera = lru_cache(maxsize=64)(self._camera)
+        self.landmarks = Landmarks(self.body)
+        # Consecutive crops often show the same people and cameras.
+        self._clothed_person = lru_cache(maxsize=8)(self._build_person)
+        self.camera = lru_cache(maxsize=64)(self._build_camera)
 
-    def _camera(self, number: int) -> Camera:
-        return draw_camera(self.seed, number)
+    def _build_camera(self, index: int) -> Camera:
+        return sample_camera(self.seed, index)
 
-    def _dress(self, number: int) -> tuple[Person, Dressed, BodyModel]:
+    def _build_person(self, index: int) -> tuple[Person, ClothedBody, BodyModel]:
         shapes = self.body.shape_samples
         assert shapes is not None  # the built-in body has them
-        person = draw_person(self.seed, number, shapes)
-        dressed = dress(self.body, person)
-        return person, dressed, BodyModel(dressed.arrays)
+        person = sample_person(self.seed, index, shapes)
+        clothed = dress(self.body, person)
+        return person, clothed, BodyModel(clothed.arrays)
 
-    def take(self, number: int, camera: int, repeat: int) -> Take:
-        """Draw the ``repeat``-th crop of a person in a camera."""
-        rng = np.random.default_rng([self.seed, 4, number, camera, repeat])
+    def sample_crop(self, person: int, camera: int, repeat: int) -> CropSpec:
+        """Sample the ``repeat``-th crop of a person in a camera; always the same one."""
+        rng = np.random.default_rng([self.seed, 4, person, camera, repeat])
         poses = walking_poses(2, rng).astype(np.float32)
-        return Take(number, camera, poses[0], draw_shot(self.camera(camera), rng), poses[1])
+        return CropSpec(person, camera, poses[0], sample_shot(self.camera(camera), rng), poses[1])
 
-    def distractor(self, index: int, camera: int) -> Take:
-        """Draw a bad detection: a stranger's leg or head at the edge of a box, or no one."""
-        take = self.take(2 * STRANGERS + index, camera, 0)
+    def sample_distractor(self, index: int, camera: int) -> CropSpec:
+        """Sample a false detection: a part of a person at the edge of the box, or nobody."""
+        crop = self.sample_crop(2 * FIRST_BYSTANDER + index, camera, 0)
         rng = np.random.default_rng([self.seed, 6, index])
         side = 1 if rng.random() < 0.5 else -1
         framing = replace(
-            take.shot.framing,
+            crop.shot.framing,
             fill=rng.uniform(1.2, 2.2),
             x=side * rng.uniform(0.3, 0.9),
             y=rng.uniform(-0.7, 0.7),
         )
-        return replace(take, shot=replace(take.shot, framing=framing))
+        return replace(crop, shot=replace(crop.shot, framing=framing))
 
-    def photograph(self, take: Take, degrees: float = 0) -> Uint8Array:
-        """Render a take, [H, W, 3] display colours.
+    def render(self, crop: CropSpec, degrees: float = 0) -> Uint8Array:
+        """Render a crop in display colours before JPEG compression, [H, W, 3].
 
         Args:
-            take: Of this studio.
-            degrees: How far the person is turned to their left first; nothing else changes. This is
-                the true turned view that generated ones are measured against.
-
-        Returns:
-            The crop before JPEG.
+            crop: Crop of this renderer.
+            degrees: Rotation of the person to their left in degrees; nothing else changes. The
+                result is the ground-truth turned view against which generated views are evaluated.
         """
-        camera = self.camera(take.camera)
-        shot = take.shot
-        person = self._picture(take.number, take.pose, shot.framing, camera, degrees)
-        neighbour = None
-        if shot.neighbour is not None:
-            stranger = STRANGERS + shot.noise % STRANGERS
-            neighbour = self._picture(stranger, take.neighbour_pose, shot.neighbour, camera)
-        return expose(compose(shot, camera, person, neighbour), camera.response, shot)
+        camera = self.camera(crop.camera)
+        shot = crop.shot
+        person = self._render_layer(crop.person, crop.pose, shot.framing, camera, degrees)
+        bystander = None
+        if shot.bystander is not None:
+            index = FIRST_BYSTANDER + shot.noise_seed % FIRST_BYSTANDER
+            bystander = self._render_layer(index, crop.bystander_pose, shot.bystander, camera)
+        return expose(composite(shot, camera, person, bystander), camera.response, shot)
 
-    def truth(self, take: Take) -> Truth:
-        """The body in a take."""
-        person, _, _ = self._dressed(take.number)
-        posed, view = self._stand(take.number, take.pose, take.shot.framing)
+    def ground_truth(self, crop: CropSpec) -> GroundTruthBody:
+        """Compute the ground-truth body of a crop."""
+        person, _, _ = self._clothed_person(crop.person)
+        posed, projection = self._pose_body(crop.person, crop.pose, crop.shot.framing)
         joints = posed.joints[0].numpy()
-        pose = take.pose.copy()
-        root = Rotation.from_matrix(view.rotation) * Rotation.from_rotvec(pose[0])
+        pose = crop.pose.copy()
+        root = Rotation.from_matrix(projection.rotation) * Rotation.from_rotvec(pose[0])
         pose[0] = root.as_rotvec()
-        camera = weak_camera(view, joints, self.height * FINER, self.width * FINER)
-        yaw = float(np.rad2deg(take.shot.framing.yaw) % 360)
-        return Truth(pose, person.shape, camera, yaw)
+        camera = fit_weak_perspective(projection, joints, *self._render_size)
+        yaw = float(np.rad2deg(crop.shot.framing.yaw) % 360)
+        return GroundTruthBody(pose, person.shape, camera, yaw)
 
-    def _stand(self, number: int, pose: Float32Array, framing: Framing) -> tuple[PosedBodies, View]:
-        person, _, model = self._dressed(number)
+    @property
+    def _render_size(self) -> tuple[int, int]:
+        """Height and width before downsampling."""
+        return self.height * SUPERSAMPLING, self.width * SUPERSAMPLING
+
+    def _pose_body(
+        self, index: int, pose: Float32Array, framing: Framing
+    ) -> tuple[PosedBodies, Projection]:
+        """Pose the clothed body of a person and fit its projection to the box."""
+        person, _, model = self._clothed_person(index)
         rotation = Rotation.from_rotvec(pose).as_matrix().astype(np.float32)
         with torch.no_grad():
             posed = model(torch.from_numpy(rotation)[None], torch.from_numpy(person.shape)[None])
         vertices = posed.vertices[0].numpy()
-        return posed, frame(vertices, framing, self.height * FINER, self.width * FINER)
+        return posed, fit_to_box(vertices, framing, *self._render_size)
 
-    def _picture(
-        self, number: int, pose: Float32Array, framing: Framing, camera: Camera, degrees: float = 0
-    ) -> Picture:
-        person, dressed, _ = self._dressed(number)
-        posed, view = self._stand(number, pose, framing)
-        view = view.turned(np.deg2rad(degrees))
-        size = (self.height * FINER, self.width * FINER)
-        vertices = posed.vertices[0].numpy()
-        return shade(person, dressed, self.marks, vertices, view, camera.light, *size)
+    def _render_layer(
+        self, index: int, pose: Float32Array, framing: Framing, camera: Camera, degrees: float = 0
+    ) -> PersonLayer:
+        """Render a person without background, turned to their left by ``degrees``."""
+        person, clothed, _ = self._clothed_person(index)
+        posed, projection = self._pose_body(index, pose, framing)
+        projection = projection.turned(np.deg2rad(degrees))
+        vertices, size = posed.vertices[0].numpy(), self._render_size
+        return render_person(
+            person, clothed, self.landmarks, vertices, projection, camera.light, *size
+        )

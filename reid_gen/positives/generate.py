@@ -18,7 +18,7 @@ from reid_gen.data.positive_groups import (
 )
 from reid_gen.data.transforms import image_grid
 from reid_gen.errors import UserError
-from reid_gen.pedestrians.compositing import as_jpeg
+from reid_gen.pedestrians.compositing import encode_jpeg
 from reid_gen.positives.scores import Scorer, Scores
 from reid_gen.positives.sources import PositiveBatch, PositiveSource
 from reid_gen.runtime.progress import Progress
@@ -103,7 +103,7 @@ def _part_files(
         scores = scorer(keys, batch)
         for row, key in enumerate(keys):
             for n, view in enumerate(batch.views[row]):
-                content = as_jpeg(image_grid(view[None, None]), QUALITY)
+                content = encode_jpeg(image_grid(view[None, None]), QUALITY)
                 file = str(folder / f"{start + row:04d}_{n}.jpg")
                 yield _manifest_entry(batch, scores, (row, n), key, file, seed), content
         start += len(keys)

@@ -9,13 +9,13 @@ from reid_gen.body.estimate.estimator import RegressorEstimator
 from reid_gen.body.estimate.regressor import HEIGHT, WIDTH, project_joints
 from reid_gen.body.estimate.splits import LOW_SCORE
 from reid_gen.body.model import built_in_body
-from reid_gen.pedestrians.regressor_samples import draw_lessons
-from reid_gen.pedestrians.renderer import Studio
+from reid_gen.pedestrians.regressor_samples import render_samples
+from reid_gen.pedestrians.renderer import PedestrianRenderer
 
 
 @pytest.fixture(scope="module")
 def lessons():
-    return draw_lessons(Studio(77, HEIGHT, WIDTH), range(0, 1200, 10))
+    return render_samples(PedestrianRenderer(77, HEIGHT, WIDTH), range(0, 1200, 10))
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,10 @@
-"""A run that trained a generator, shared by the tests of commands that draw."""
+"""A small run with a trained generator, shared by the tests of all commands."""
 
 import pytest
 
 from reid_gen.cli.main import main
-from reid_gen.pedestrians.crop_list import Size
-from reid_gen.pedestrians.dataset import render_album
+from reid_gen.pedestrians.crop_list import DatasetSize
+from reid_gen.pedestrians.dataset import render_dataset
 
 GAN_CONFIG = """\
 name: tiny
@@ -54,7 +54,7 @@ def weights(tmp_path_factory):
 
 @pytest.fixture
 def write(gan_run, weights, tmp_path):
-    """Writes the settings of a public diffusion model, with some of their text changed."""
+    """Return a function that writes a pipeline file with replacements in its text."""
     prompts = tmp_path / "prompts.txt"
     prompts.write_text("a man in a red coat\na woman in a blue dress\n")
 
@@ -73,8 +73,11 @@ def write(gan_run, weights, tmp_path):
 
 @pytest.fixture(scope="session")
 def gan_run(tmp_path_factory):
+    """Run folder of a GAN trained for three steps; its data set is ``people`` next to ``runs``."""
     folder = tmp_path_factory.mktemp("views")
-    render_album(folder / "people", Size(3, 3, 2, 9, 5, 12, 2), seed=3, height=64, width=32)
+    render_dataset(
+        folder / "people", DatasetSize(3, 3, 2, 9, 5, 12, 2), seed=3, height=64, width=32
+    )
     file = folder / "tiny.yaml"
     file.write_text(GAN_CONFIG.format(runs=folder / "runs", root=folder / "people"))
     main(["train", "--config", str(file)])
@@ -82,8 +85,8 @@ def gan_run(tmp_path_factory):
 
 
 def failure(capsys, *words, code=1):
-    """What a command says when it fails, as it must; 2 is wrong usage."""
-    with pytest.raises(SystemExit) as stopped:
+    """Return stderr of a command that must fail with an exit code; 2 is wrong usage."""
+    with pytest.raises(SystemExit) as error:
         main([str(word) for word in words])
-    assert stopped.value.code == code
+    assert error.value.code == code
     return capsys.readouterr().err.strip()

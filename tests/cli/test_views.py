@@ -12,8 +12,8 @@ from reid_gen.cli.main import main
 from reid_gen.data.datasets import load_dataset
 from reid_gen.data.images import resize
 from reid_gen.evaluation import inception
-from reid_gen.pedestrians.crop_list import Size
-from reid_gen.pedestrians.dataset import Album, render_album
+from reid_gen.pedestrians.crop_list import DatasetSize
+from reid_gen.pedestrians.dataset import RenderedDataset, render_dataset
 from tests.cli.conftest import GAN_CONFIG as CONFIG
 from tests.cli.conftest import failure
 
@@ -79,13 +79,13 @@ def test_views_are_scored_beside_the_truth_and_two_stand_ins(run, tmp_path, caps
     assert pixels.shape == (4 * 64, (1 + 3 + 3) * 32, 3)
     people = run.parents[1] / "people"
     first = load_dataset("pedestrians", people).query.images[0]
-    np.testing.assert_array_equal(pixels[:64, 128:160], Album(people).view(first.key, 90))
+    np.testing.assert_array_equal(pixels[:64, 128:160], RenderedDataset(people).view(first.key, 90))
 
 
 def test_evaluate_views_resizes_the_true_view(run, tmp_path):
     people = run.parents[1] / "people"
     other = tmp_path / "people"
-    render_album(other, Size(3, 3, 2, 9, 5, 12, 2), seed=3, height=128, width=64)
+    render_dataset(other, DatasetSize(3, 3, 2, 9, 5, 12, 2), seed=3, height=128, width=64)
     text = (run / "config.yaml").read_text()
     copy = tmp_path / "run"
     shutil.copytree(run, copy)
@@ -95,7 +95,7 @@ def test_evaluate_views_resizes_the_true_view(run, tmp_path):
     main(["evaluate-views", str(copy), *words])
     assert json.loads(out.read_text())["scores"]["true"]["ssim"] == pytest.approx(1)
     first = load_dataset("pedestrians", other).query.images[0]
-    true = resize(Album(other).view(first.key, 90), 64, 32)
+    true = resize(RenderedDataset(other).view(first.key, 90), 64, 32)
     np.testing.assert_array_equal(np.asarray(Image.open(sheet))[:64, 64:], true)
 
 

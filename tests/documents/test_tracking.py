@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from reid_gen.pedestrians.renderer import Studio
+from reid_gen.pedestrians.renderer import PedestrianRenderer
 from tests.documents.pages import ROOT, blocks, text_of
 
 HEIGHT, WIDTH = 128, 64
@@ -15,8 +15,8 @@ HIDDEN = range(10, 35)
 
 def swapped_people():
     """Yield frames and boxes: two people, then empty frames, then both in swapped positions."""
-    studio = Studio(5, HEIGHT, WIDTH)
-    crops = [studio.photograph(studio.take(person, 0, 0)) for person in range(2)]
+    renderer = PedestrianRenderer(5, HEIGHT, WIDTH)
+    crops = [renderer.render(renderer.sample_crop(person, 0, 0)) for person in range(2)]
     for number in range(HIDDEN.stop + 5):
         frame = np.full((160, 300, 3), 90, np.uint8)
         boxes = []
