@@ -34,6 +34,7 @@ from sklearn.cluster import DBSCAN
 
 from benchmarks.dense_jaccard import dense_distances, dense_labels
 from benchmarks.features import CROWDS, make_features
+from reid_gen.choices import KnnName
 from reid_gen.cluster.algorithms import dbscan
 from reid_gen.cluster.jaccard import jaccard_distances
 from reid_gen.cluster.knn.neighbours import nearest
@@ -140,13 +141,15 @@ def measure(options: argparse.Namespace, way: str, count: int) -> dict[str, obje
     }
 
 
-def ours(features: Float32Array, method: str, phases: dict[str, float]) -> tuple[Int64Array, float]:
+def ours(
+    features: Float32Array, method: KnnName, phases: dict[str, float]
+) -> tuple[Int64Array, float]:
     """What `pseudo_labels` does, with a clock; labels, and the recall of the neighbours."""
     with clock(phases, "neighbours"):
         found = nearest(features, K1, method)
     with clock(phases, "after neighbours"):
         with clock(phases, "jaccard"):
-            distance = jaccard_distances(features, found, k1=K1, k2=K2, most=EPS)
+            distance = jaccard_distances(features, found, k1=K1, k2=K2, max_distance=EPS)
         with clock(phases, "dbscan"):
             labels = dbscan(distance, EPS, MIN_SAMPLES)
     return labels, found.recall
