@@ -1,18 +1,18 @@
-"""What tests of several folders share."""
+"""Fixtures that tests of several folders share."""
 
 import pytest
 
-from reid_gen.body.render import rasterisers as backends
+from reid_gen.body.render import rasterisers
 
 
 @pytest.fixture
 def torch_calls(monkeypatch):
-    """Batches of bodies that torch's rasteriser has drawn."""
+    """Number of bodies in each call of the torch rasteriser."""
     calls = []
 
-    def counted(screen, *arguments):
+    def counting_rasterise(screen, *arguments):
         calls.append(len(screen))
-        return backends.rasterise_torch(screen, *arguments)
+        return rasterisers.rasterise_torch(screen, *arguments)
 
-    monkeypatch.setitem(backends.RASTERISERS, "torch", counted)
+    monkeypatch.setitem(rasterisers.RASTERISERS, "torch", counting_rasterise)
     return calls

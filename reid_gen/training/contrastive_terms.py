@@ -182,7 +182,7 @@ class ContrastTerms:
         """GCL's pair terms of views [b, D] and their images [b, D] with bank rows [b]."""
         memory = self.bank.features
         positives = self.bank.instance_positives(rows)
-        negative = draw_negatives(positives, self.pairs.negatives)
+        negative = sample_negatives(positives, self.pairs.negatives)
         view_similarity = f_view @ memory.T  # [b, N]
         image_similarity = f_image @ memory.T if self.pairs.own_negatives else view_similarity
         f_positive = f_image if self.pairs.positive_from_batch else memory[rows]
@@ -196,11 +196,11 @@ class ContrastTerms:
                 sample_weight=None if anchor is f_image else weight,
             )
 
-        mate, view_mate = (memory[draw_mates(positives)] for _ in range(2))
+        image_positive, view_positive = (memory[sample_positives(positives)] for _ in range(2))
         return {
             "view_instance": lambda: pair(f_view, f_positive, view_similarity),
-            "view_cluster": lambda: pair(f_view, view_mate, view_similarity),
-            "real_cluster": lambda: pair(f_image, mate, image_similarity),
+            "view_cluster": lambda: pair(f_view, view_positive, view_similarity),
+            "real_cluster": lambda: pair(f_image, image_positive, image_similarity),
         }
 
 
@@ -211,7 +211,7 @@ def _weighted_mean(values: Tensor, weight: Tensor | None) -> Tensor:
 PAIR_TERMS = ("view_instance", "view_cluster", "real_cluster")
 
 
-def draw_negatives(positives: Tensor, count: int | None) -> Tensor:
+def sample_negatives(positives: Tensor, count: int | None) -> Tensor:
     """Sample negatives among the rows that are no positives; outliers are negatives of all.
 
     Args:
@@ -229,7 +229,7 @@ def draw_negatives(positives: Tensor, count: int | None) -> Tensor:
     return negatives & torch.zeros_like(negatives).scatter_(1, chosen, True)
 
 
-def draw_mates(positives: Tensor) -> Tensor:
+def sample_positives(positives: Tensor) -> Tensor:
     """Sample one of each anchor's positives [b, N], maybe the anchor itself: row index [b]."""
     scores = torch.rand(positives.shape, device=positives.device).masked_fill(~positives, -1)
     return scores.argmax(dim=1)

@@ -40,12 +40,12 @@ MAY_CHANGE = {
 """Facts that may differ when a run is resumed -> why its results stay comparable."""
 
 
-def restore_last(run: Path, say: Callable[[str], None]) -> dict[str, Any]:
+def restore_last(run: Path, log: Callable[[str], None]) -> dict[str, Any]:
     """Read the newest intact checkpoint of a run, and make it the last one.
 
     Args:
         run: Run folder.
-        say: Receives a message if the last checkpoint is damaged.
+        log: Receives a message if the last checkpoint is damaged.
 
     Returns:
         State of the run, see :func:`load_resume`.
@@ -73,7 +73,7 @@ def restore_last(run: Path, say: Callable[[str], None]) -> dict[str, Any]:
         previous.rename(last)
     except OSError as error:
         raise cannot_write(last, error) from error
-    say(f"{fault}\nresuming from the previous checkpoint, after epoch {state['epoch']}")
+    log(f"{fault}\nresuming from the previous checkpoint, after epoch {state['epoch']}")
     return state
 
 
@@ -131,7 +131,7 @@ def load_optimizers(
 
 
 def refuse_other_run(
-    run: Path, before: Mapping[str, Any], now: Mapping[str, Any], say: Callable[[str], None]
+    run: Path, before: Mapping[str, Any], now: Mapping[str, Any], log: Callable[[str], None]
 ) -> None:
     """Report what has changed since a run was started; refuse what makes results incomparable.
 
@@ -139,7 +139,7 @@ def refuse_other_run(
         run: Run folder.
         before: Facts of the run when it was started.
         now: Facts of the run now.
-        say: Receives a line for each difference that is allowed.
+        log: Receives a line for each difference that is allowed.
 
     Raises:
         UserError: Naming each difference that is not allowed.
@@ -156,4 +156,4 @@ def refuse_other_run(
             f"or start a new run with start_from: {run}"
         )
     for name, line in differing.items():
-        say(f"{line} ({MAY_CHANGE[name]})")
+        log(f"{line} ({MAY_CHANGE[name]})")

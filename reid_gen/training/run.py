@@ -84,25 +84,25 @@ def resume_run(experiment: Experiment, run: Path) -> None:
         UserError: If the run holds nothing to resume, another process writes into it, or its
             settings or data have changed since it was started.
     """
-    runtime, say = experiment.trainer.runtime, experiment.trainer.progress.log
-    with locked(run, say) if runtime.is_main else nullcontext():
+    runtime, log = experiment.trainer.runtime, experiment.trainer.progress.log
+    with locked(run, log) if runtime.is_main else nullcontext():
         state = None
         if runtime.is_main:
-            state = restore_last(run, say)
-            refuse_other_run(run, state["facts"], experiment.facts, say)
+            state = restore_last(run, log)
+            refuse_other_run(run, state["facts"], experiment.facts, log)
         runtime.broadcast(None)  # the other processes read what the main process has repaired
         state = state or load_resume(run / LAST_FOLDER)
         load_networks(run / LAST_FOLDER, _networks(experiment))
         load_optimizers(_optimizers(experiment), state["optimizers"], run)
-        with _resume_journal(run, state, say) if runtime.is_main else nullcontext() as journal:
+        with _resume_journal(run, state, log) if runtime.is_main else nullcontext() as journal:
             _train(experiment, run, state["epoch"], journal)
 
 
-def _resume_journal(run: Path, state: Mapping[str, Any], say: Callable[[str], None]) -> MetricsLog:
+def _resume_journal(run: Path, state: Mapping[str, Any], log: Callable[[str], None]) -> MetricsLog:
     """Open the metrics log of a resumed run with the records that its checkpoint holds."""
     file, text = run / METRICS, state["journal"]
     if not file.is_file() or not file.read_bytes().startswith(text.encode()):
-        say(f"{file} was missing or damaged; rewriting it from the checkpoint")
+        log(f"{file} was missing or damaged; rewriting it from the checkpoint")
     return MetricsLog(run, text, state["epoch"] + 1)
 
 

@@ -47,14 +47,14 @@ def make_run(run: Path) -> None:
 
 
 @contextmanager
-def locked(run: Path, say: Callable[[str], None]) -> Iterator[Callable[[], bool]]:
+def locked(run: Path, log: Callable[[str], None]) -> Iterator[Callable[[], bool]]:
     """Lock a run folder against other processes.
 
     The operating system releases the lock when the process ends, however it ends.
 
     Args:
         run: Run folder.
-        say: Receives a warning where the file system has no locks; the run continues without one.
+        log: Receives a warning where the file system has no locks; the run continues without one.
 
     Yields:
         Function that tells whether the folder is still the locked one and not a new one of the
@@ -77,7 +77,7 @@ def locked(run: Path, say: Callable[[str], None]) -> Iterator[Callable[[], bool]
                 "wait until it ends, or stop it"
             ) from error
         except OSError as error:
-            say(f"{run} cannot be locked ({error.strerror}); start nothing else that writes there")
+            log(f"{run} cannot be locked ({error.strerror}); start nothing else that writes there")
         with suppress(OSError):  # a full disk; the lock holds without a name
             file.truncate(0)
             file.write(f"process {os.getpid()} on {socket.gethostname()}".encode())

@@ -78,7 +78,7 @@ def check_step(scene, trained, monkeypatch, *, pairs=None, ema=None, release=Fal
         penalty_every=2,
     )
     mates = iter(torch.tensor([MATES, VIEW_MATES]))
-    monkeypatch.setattr(contrastive_terms, "draw_mates", lambda positives: next(mates))
+    monkeypatch.setattr(contrastive_terms, "sample_positives", lambda positives: next(mates))
     before = deepcopy(networks)
     actual = step(batch, 0)
     assert min(actual.values()) > 1e-3

@@ -1,4 +1,4 @@
-"""A joint run small enough for a test."""
+"""A joint run that is small enough for a test."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import numpy as np
 from reid_gen.body.table import save_table
 from reid_gen.data.datasets import load_dataset
 from tests.data.real_format import make_market
-from tests.generators.scenes import bodies
+from tests.generators.scenes import make_body_table
 from tests.training.small import CONFIG
 
 GENERATOR = """\
@@ -28,16 +28,21 @@ STAGES = """\
 
 
 def write_joint_config(folder: Path, usable: float = 5 / 6) -> Path:
-    """A configuration file with four stages, its images, and bodies of which a share is usable."""
+    """Write images, their bodies and a configuration with four stages.
+
+    Args:
+        folder: Folder of the configuration, ``data``, ``bodies`` and ``runs``.
+        usable: Share of images whose body scores high enough to be used.
+    """
     root = make_market(folder / "data")
     images = load_dataset("market1501", root).train
-    every = round(1 / (1 - usable)) if usable > 0.5 else round(1 / usable)
-    picked = np.arange(len(images)) % every == 0
-    score = np.where(picked != (usable > 0.5), 0.9, 0.1)
-    save_table(bodies(images, score), folder / "bodies" / "train.npz")
+    minority = 1 - usable if usable > 0.5 else usable
+    in_minority = np.arange(len(images)) % round(1 / minority) == 0
+    score = np.where(in_minority != (usable > 0.5), 0.9, 0.1)
+    save_table(make_body_table(images, score), folder / "bodies" / "train.npz")
     text = CONFIG.replace("epochs: 2, iterations: 4", "epochs: 1, iterations: 2")
     before, after = text.format(runs=folder / "runs", root=root).split("evaluation:")
-    made = GENERATOR.format(bodies=folder / "bodies")
+    generator = GENERATOR.format(bodies=folder / "bodies")
     file = folder / "joint.yaml"
-    file.write_text(f"{before}{STAGES}{made}evaluation:{after}")
+    file.write_text(f"{before}{STAGES}{generator}evaluation:{after}")
     return file

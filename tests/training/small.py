@@ -1,4 +1,4 @@
-"""A training run small enough for a test."""
+"""A training run that is small enough for a test."""
 
 from pathlib import Path
 from typing import Any
@@ -30,33 +30,33 @@ evaluation: {{batch: 32}}
 
 
 def write_config(folder: Path, root: Path) -> Path:
-    """A configuration file for a small Market-1501 at ``root``; runs go to ``folder``/runs."""
+    """Write a configuration for a small Market-1501 at ``root``; runs go to ``folder``/runs."""
     file = folder / "tiny.yaml"
     file.write_text(CONFIG.format(runs=folder / "runs", root=root))
     return file
 
 
 def experiment(config: Path, *overrides: str) -> tuple[Experiment, Config]:
-    """Build the run."""
+    """Build an experiment; returns it with its settings."""
     settings = load_config(config, overrides)
     return build_experiment(settings, Silent()), settings
 
 
 def train(config: Path, *overrides: str) -> Path:
-    """Start the run and give its folder."""
-    made, settings = experiment(config, *overrides)
+    """Train a run and return its folder."""
+    built, settings = experiment(config, *overrides)
     run = settings.runs / settings.name
-    start_run(made, run, dump_config(settings))
+    start_run(built, run, dump_config(settings))
     return run
 
 
 def stop_after(epochs: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Interrupt the next run as soon as so many of its epochs are saved."""
+    """Interrupt the next run as soon as its checkpoint after this many epochs is written."""
     save = run_module._save
 
-    def stop(*arguments: Any) -> None:
+    def save_and_stop(*arguments: Any) -> None:
         save(*arguments)
         if arguments[2] == epochs:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(run_module, "_save", stop)
+    monkeypatch.setattr(run_module, "_save", save_and_stop)

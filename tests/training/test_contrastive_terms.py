@@ -1,3 +1,5 @@
+"""Contrastive terms, compared with loops over Python floats."""
+
 from dataclasses import replace
 
 import pytest
@@ -10,21 +12,25 @@ from reid_gen.training.contrastive_terms import (
     ContrastTerms,
     MixupFeatures,
     Pairs,
-    draw_mates,
-    draw_negatives,
+    sample_negatives,
+    sample_positives,
 )
 from tests.reference.losses import gcl_pair, info_nce
 
 LABELS = torch.tensor([0, 0, 0, 1, 1, 2, 2, -1, -1])
 ROWS = torch.tensor([0, 3, 5])
-NAMES = (
+TERMS = (
     *("prototype", "instance", "view_prototype", "view_instance", "view_cluster", "real_cluster"),
     *("view_align", "mixup", "hard_prototype", "weak_view"),
 )
 
 
-def positives(rows):
+def positives_of(rows):
     return MemoryBank(torch.zeros(9, 4), LABELS, 0.2, 0.1).instance_positives(rows)
+
+
+def row_lists(mask):
+    return [row.nonzero().flatten().tolist() for row in mask]
 
 
 @pytest.fixture
@@ -34,153 +40,154 @@ def bank():
 
 
 @pytest.fixture
-def anchors():
+def batch():
     torch.manual_seed(1)
-    real, view = F.normalize(torch.randn(2, 3, 4), dim=2)
-    return ContrastBatch(real, ROWS, view, torch.arange(3))
+    image, view = F.normalize(torch.randn(2, 3, 4), dim=2)
+    return ContrastBatch(image, ROWS, view, torch.arange(3))
 
 
-def terms(bank, anchors, pairs, seed=2):
+def compute_terms(bank, batch, pairs=None, seed=2):
     torch.manual_seed(seed)
-    return ContrastTerms(bank, 0.3, dict.fromkeys(NAMES, 1.0), pairs)(anchors)
+    return ContrastTerms(bank, 0.3, dict.fromkeys(TERMS, 1.0), pairs or Pairs())(batch)
 
 
-def test_negatives_have_other_labels_and_outliers_are_everybodys():
-    negative = draw_negatives(positives(torch.tensor([0, 7])), None)
-    assert negative[0].tolist() == [False] * 3 + [True] * 6
-    assert negative[1].tolist() == [True] * 7 + [False, True]
+def test_sample_negatives_takes_other_labels_and_outliers():
+    negatives = sample_negatives(positives_of(torch.tensor([0, 7])), None)
+    assert negatives[0].tolist() == [False] * 3 + [True] * 6
+    assert negatives[1].tolist() == [True] * 7 + [False, True]
 
 
-def test_as_many_negatives_are_drawn_as_asked_for_or_as_there_are():
+def test_sample_negatives_returns_at_most_those_that_exist():
     torch.manual_seed(0)
-    assert draw_negatives(positives(ROWS), 2).sum(1).tolist() == [2, 2, 2]
-    # The release stops here: a cluster may leave fewer negatives than are asked for.
-    assert draw_negatives(positives(ROWS), 7).sum(1).tolist() == [6, 7, 7]
-    assert draw_negatives(positives(ROWS), 8192).sum(1).tolist() == [6, 7, 7]
+    assert sample_negatives(positives_of(ROWS), 2).sum(1).tolist() == [2, 2, 2]
+    # GCL's release fails here: a cluster may leave fewer negatives than requested.
+    assert sample_negatives(positives_of(ROWS), 7).sum(1).tolist() == [6, 7, 7]
+    assert sample_negatives(positives_of(ROWS), 8192).sum(1).tolist() == [6, 7, 7]
 
 
-def test_mates_share_the_cluster_and_an_outlier_has_itself_alone():
+def test_sample_positives_stays_in_the_cluster():
     torch.manual_seed(0)
-    seen = {tuple(draw_mates(positives(torch.tensor([0, 8]))).tolist()) for _ in range(40)}
-    assert {mate for mate, _ in seen} == {0, 1, 2}
-    assert {mate for _, mate in seen} == {8}
+    positives = positives_of(torch.tensor([0, 8]))
+    samples = {tuple(sample_positives(positives).tolist()) for _ in range(40)}
+    assert {clustered for clustered, _ in samples} == {0, 1, 2}
+    assert {outlier for _, outlier in samples} == {8}
 
 
-def test_gcls_three_terms_equal_loops_as_in_the_release(bank, anchors):
-    found = terms(bank, anchors, Pairs(negatives=3, positive_from_batch=False, own_negatives=False))
+def test_pair_terms_equal_gcls_release(bank, batch):
+    pairs = Pairs(negatives=3, positive_from_batch=False, own_negatives=False)
+    terms = compute_terms(bank, batch, pairs)
     torch.manual_seed(2)
-    negative = draw_negatives(positives(ROWS), 3)
-    mate, mate_of_view = (bank.features[draw_mates(positives(ROWS))] for _ in range(2))
-    chosen = [row.nonzero().flatten().tolist() for row in negative]
-    z, z_new, memory = anchors.image, anchors.view, bank.features
-    wanted = gcl_pair(z_new, memory[ROWS], memory, chosen, 0.3)
-    assert found["view_instance"].item() == pytest.approx(wanted, rel=1e-5)
-    wanted = gcl_pair(z_new, mate_of_view, memory, chosen, 0.3)
-    assert found["view_cluster"].item() == pytest.approx(wanted, rel=1e-5)
-    # Its positive is pulled by the real image, its negatives are the view's.
-    total = 0.0
+    negatives = row_lists(sample_negatives(positives_of(ROWS), 3))
+    image_positive, view_positive = (
+        bank.features[sample_positives(positives_of(ROWS))] for _ in range(2)
+    )
+    image, view, memory = batch.image, batch.view, bank.features
+    expected = gcl_pair(view, memory[ROWS], memory, negatives, 0.3)
+    assert terms["view_instance"].item() == pytest.approx(expected, rel=1e-5)
+    expected = gcl_pair(view, view_positive, memory, negatives, 0.3)
+    assert terms["view_cluster"].item() == pytest.approx(expected, rel=1e-5)
+    # The real image is contrasted with its positive, but with the view's negatives.
+    expected = 0.0
     for n in range(3):
-        raised = torch.exp(z[n] @ mate[n] / 0.3)
-        against = torch.exp(memory[chosen[n]] @ z_new[n] / 0.3).sum()
-        total -= torch.log(raised / (raised + against)).item()
-    assert found["real_cluster"].item() == pytest.approx(total / 3, rel=1e-5)
+        positive = torch.exp(image[n] @ image_positive[n] / 0.3)
+        negative = torch.exp(memory[negatives[n]] @ view[n] / 0.3).sum()
+        expected -= torch.log(positive / (positive + negative)).item() / 3
+    assert terms["real_cluster"].item() == pytest.approx(expected, rel=1e-5)
 
 
-def test_with_our_defaults_the_live_image_is_the_positive_and_pushed_itself(bank, anchors):
-    found = terms(bank, anchors, Pairs())
-    everybody = [row.nonzero().flatten().tolist() for row in draw_negatives(positives(ROWS), None)]
-    wanted = gcl_pair(anchors.view, anchors.image, bank.features, everybody, 0.3)
-    assert found["view_instance"].item() == pytest.approx(wanted, rel=1e-5)
+def test_pair_terms_use_batch_positives_and_own_negatives(bank, batch):
+    terms = compute_terms(bank, batch)
+    negatives = row_lists(sample_negatives(positives_of(ROWS), None))
+    expected = gcl_pair(batch.view, batch.image, bank.features, negatives, 0.3)
+    assert terms["view_instance"].item() == pytest.approx(expected, rel=1e-5)
     torch.manual_seed(2)
-    mate = bank.features[draw_mates(positives(ROWS))]
-    wanted = gcl_pair(anchors.image, mate, bank.features, everybody, 0.3)
-    assert found["real_cluster"].item() == pytest.approx(wanted, rel=1e-5)
+    image_positive = bank.features[sample_positives(positives_of(ROWS))]
+    expected = gcl_pair(batch.image, image_positive, bank.features, negatives, 0.3)
+    assert terms["real_cluster"].item() == pytest.approx(expected, rel=1e-5)
 
 
-def test_a_live_positive_takes_gradient_and_one_of_the_bank_does_not(bank, anchors):
-    real = anchors.image.clone().requires_grad_()
-    for positive_from_batch in (True, False):
-        made = terms(
-            bank,
-            ContrastBatch(real, ROWS, anchors.view, anchors.view_of),
-            Pairs(positive_from_batch=positive_from_batch),
-        )
-        assert made["view_instance"].requires_grad == positive_from_batch
+@pytest.mark.parametrize("positive_from_batch", [True, False])
+def test_pair_terms_backpropagate_into_batch_positives(bank, batch, positive_from_batch):
+    batch = replace(batch, image=batch.image.clone().requires_grad_())
+    terms = compute_terms(bank, batch, Pairs(positive_from_batch=positive_from_batch))
+    assert terms["view_instance"].requires_grad == positive_from_batch
 
 
-def test_views_of_some_images_are_contrasted_with_those_images(bank, anchors):
-    some = ContrastBatch(anchors.image, ROWS, anchors.view[:2], torch.tensor([2, 0]))
-    found = terms(bank, some, Pairs())["view_prototype"]
-    own = ContrastBatch(anchors.view[:2], ROWS[[2, 0]])
-    assert found.item() == pytest.approx(terms(bank, own, Pairs())["prototype"].item())
+def test_view_prototype_contrasts_views_with_their_images(bank, batch):
+    partial = replace(batch, view=batch.view[:2], view_of=torch.tensor([2, 0]))
+    term = compute_terms(bank, partial)["view_prototype"]
+    views_as_images = ContrastBatch(batch.view[:2], ROWS[[2, 0]])
+    expected = compute_terms(bank, views_as_images)["prototype"]
+    assert term.item() == pytest.approx(expected.item())
 
 
-def test_a_batch_without_views_has_no_terms_of_views(bank, anchors):
-    plain = terms(bank, ContrastBatch(anchors.image, ROWS), Pairs())
-    assert set(plain) == {"prototype", "hard_prototype", "instance"}
+def test_terms_of_views_are_absent_without_views(bank, batch):
+    terms = compute_terms(bank, ContrastBatch(batch.image, ROWS))
+    assert set(terms) == {"prototype", "hard_prototype", "instance"}
 
 
-def test_a_batch_of_a_single_cluster_gives_finite_terms(bank, anchors):
-    rows = torch.tensor([0, 1, 2])
-    found = terms(bank, ContrastBatch(anchors.image, rows, anchors.view, anchors.view_of), Pairs())
-    assert set(found) == set(NAMES) - {"mixup", "weak_view"}
-    assert all(torch.isfinite(value) for value in found.values())
+def test_terms_are_finite_for_a_batch_of_one_cluster(bank, batch):
+    terms = compute_terms(bank, replace(batch, index=torch.tensor([0, 1, 2])))
+    assert set(terms) == set(TERMS) - {"mixup", "weak_view"}
+    assert all(torch.isfinite(value) for value in terms.values())
 
 
-def test_a_bank_of_a_single_cluster_has_no_negatives_and_pulls_nothing(anchors):
+def test_pair_terms_are_zero_without_negatives(batch):
     torch.manual_seed(0)
     features = F.normalize(torch.randn(9, 4), dim=1)
     bank = MemoryBank(features, torch.zeros(9, dtype=torch.int64), 0.2, 0.1)
-    found = terms(bank, anchors, Pairs(negatives=4))
-    assert all(torch.isfinite(value) for value in found.values())
-    assert found["view_instance"].item() == 0
+    terms = compute_terms(bank, batch, Pairs(negatives=4))
+    assert all(torch.isfinite(value) for value in terms.values())
+    assert terms["view_instance"].item() == 0
 
 
-def test_a_picture_of_two_people_is_pulled_to_both_clusters_by_their_shares(bank, anchors):
+def test_mixup_is_cross_entropy_with_both_clusters(bank, batch):
     share = torch.tensor([0.8, 0.6, 0.5])
-    rows = torch.tensor([[0, 3], [5, 1], [3, 4]])  # the last two share a cluster
-    mixup = MixupFeatures(anchors.image, rows, share)
-    found = terms(bank, ContrastBatch(anchors.image, ROWS, mixup=mixup), Pairs())["mixup"]
-    total = 0.0
+    rows = torch.tensor([[0, 3], [5, 1], [3, 4]])  # the last pair shares a cluster
+    mixup = MixupFeatures(batch.image, rows, share)
+    term = compute_terms(bank, ContrastBatch(batch.image, ROWS, mixup=mixup))["mixup"]
+    expected = 0.0
     for n in range(3):
-        logits = bank.prototypes @ anchors.image[n] / 0.3
-        log_share = logits - logits.logsumexp(0)
+        logits = bank.prototypes @ batch.image[n] / 0.3
+        log_probability = logits - logits.logsumexp(0)
         for row, weight in zip(rows[n], (share[n], 1 - share[n]), strict=True):
-            total -= weight * log_share[LABELS[row]]
-    assert found.item() == pytest.approx(total.item() / 3, rel=1e-5)
+            expected -= weight * log_probability[LABELS[row]] / 3
+    assert term.item() == pytest.approx(expected.item(), rel=1e-5)
 
 
-def test_a_view_counts_as_much_as_it_is_worth(bank, anchors):
+@pytest.mark.parametrize("name", ["view_prototype", "view_align", "view_instance"])
+def test_terms_of_views_follow_the_sample_weights(bank, batch, name):
     sample_weight = torch.tensor([1.0, 0.0, 0.5])
-    some = replace(anchors, view_weight=sample_weight)
-    for name in ("view_prototype", "view_align", "view_instance"):
-        each = [
-            terms(
-                bank,
-                replace(anchors, view=anchors.view[n : n + 1], view_of=torch.tensor([n])),
-                Pairs(),
-            )
-            for n in range(3)
-        ]
-        wanted = sum(w * one[name] for w, one in zip(sample_weight, each, strict=True)) / 3
-        torch.testing.assert_close(terms(bank, some, Pairs())[name], wanted)
-    assert terms(bank, some, Pairs())["real_cluster"] > 0
+    per_view = [
+        compute_terms(bank, replace(batch, view=batch.view[n : n + 1], view_of=torch.tensor([n])))
+        for n in range(3)
+    ]
+    expected = sum(w * terms[name] for w, terms in zip(sample_weight, per_view, strict=True)) / 3
+    terms = compute_terms(bank, replace(batch, view_weight=sample_weight))
+    torch.testing.assert_close(terms[name], expected)
 
 
-def test_alignment_pulls_view_and_image_together(bank, anchors):
-    found = terms(bank, anchors, Pairs())["view_align"]
-    torch.testing.assert_close(found, ((anchors.image - anchors.view) ** 2).sum(1).mean())
+def test_real_cluster_ignores_the_weights_of_views(bank, batch):
+    weighted = compute_terms(bank, replace(batch, view_weight=torch.tensor([1.0, 0.0, 0.5])))
+    expected = compute_terms(bank, batch)["real_cluster"]
+    assert expected > 0
+    torch.testing.assert_close(weighted["real_cluster"], expected)
 
 
-def test_hard_prototype_is_info_nce_with_hard_prototypes(bank, anchors):
+def test_view_align_is_the_squared_distance_to_the_image(bank, batch):
+    term = compute_terms(bank, batch)["view_align"]
+    torch.testing.assert_close(term, ((batch.image - batch.view) ** 2).sum(1).mean())
+
+
+def test_hard_prototype_is_info_nce_with_hard_prototypes(bank, batch):
     bank.update(torch.tensor([0, 1, 4, 6]), F.normalize(torch.randn(4, 4), dim=1))
     assert not torch.equal(bank.hard_prototypes, bank.prototypes)
-    found = terms(bank, ContrastBatch(anchors.image, ROWS), Pairs())["hard_prototype"]
-    wanted = info_nce(anchors.image @ bank.hard_prototypes.T, LABELS[ROWS].tolist(), 0.3)
-    assert found.item() == pytest.approx(wanted, rel=1e-5)
+    term = compute_terms(bank, ContrastBatch(batch.image, ROWS))["hard_prototype"]
+    expected = info_nce(batch.image @ bank.hard_prototypes.T, LABELS[ROWS].tolist(), 0.3)
+    assert term.item() == pytest.approx(expected, rel=1e-5)
 
 
-def test_weak_view_is_info_nce_with_prototypes(bank, anchors):
-    found = terms(bank, ContrastBatch(anchors.image, ROWS, weak=anchors.view), Pairs())["weak_view"]
-    wanted = info_nce(anchors.view @ bank.prototypes.T, LABELS[ROWS].tolist(), 0.3)
-    assert found.item() == pytest.approx(wanted, rel=1e-5)
+def test_weak_view_is_info_nce_with_prototypes(bank, batch):
+    term = compute_terms(bank, ContrastBatch(batch.image, ROWS, weak=batch.view))["weak_view"]
+    expected = info_nce(batch.view @ bank.prototypes.T, LABELS[ROWS].tolist(), 0.3)
+    assert term.item() == pytest.approx(expected, rel=1e-5)

@@ -1,4 +1,4 @@
-"""Epochs in metrics.jsonl and tensorboard: each is there once, and 0 is before training."""
+"""Epochs in metrics.jsonl and TensorBoard: each is logged once, and 0 is before training."""
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -7,35 +7,34 @@ from reid_gen.errors import UserError
 from reid_gen.training.metrics_log import MetricsLog, read_metrics
 
 
-def curve(run):
-    board = EventAccumulator(str(run / "tensorboard"))
-    board.Reload()
-    return {event.step: round(event.value, 4) for event in board.Scalars("mAP")}
+def tensorboard_curve(run):
+    events = EventAccumulator(str(run / "tensorboard"))
+    events.Reload()
+    return {event.step: round(event.value, 4) for event in events.Scalars("mAP")}
 
 
-def test_journal_keeps_the_value_before_training_and_every_epoch(tmp_path):
-    with MetricsLog(tmp_path) as journal:
+def test_metrics_log_continues_after_the_last_epoch(tmp_path):
+    with MetricsLog(tmp_path) as log:
         for epoch in range(3):
-            journal.write(epoch, {"mAP": epoch / 10})
-    whole = journal.text
-    with MetricsLog(tmp_path, whole, 3) as journal:
-        journal.write(3, {"mAP": 0.3})
-    assert curve(tmp_path) == {0: 0.0, 1: 0.1, 2: 0.2, 3: 0.3}
+            log.write(epoch, {"mAP": epoch / 10})
+    with MetricsLog(tmp_path, log.text, 3) as log:
+        log.write(3, {"mAP": 0.3})
+    assert tensorboard_curve(tmp_path) == {0: 0.0, 1: 0.1, 2: 0.2, 3: 0.3}
     assert [record["epoch"] for record in read_metrics(tmp_path)] == [0, 1, 2, 3]
 
 
-def test_journal_drops_an_epoch_that_has_no_checkpoint(tmp_path):
-    with MetricsLog(tmp_path) as journal:
-        journal.write(0, {"mAP": 0.0})
-        kept = journal.text
-        journal.write(1, {"mAP": 0.1})
-    with MetricsLog(tmp_path, kept, 1) as journal:
-        journal.write(1, {"mAP": 0.5})
-    assert curve(tmp_path) == {0: 0.0, 1: 0.5}
+def test_metrics_log_drops_an_epoch_without_checkpoint(tmp_path):
+    with MetricsLog(tmp_path) as log:
+        log.write(0, {"mAP": 0.0})
+        text = log.text
+        log.write(1, {"mAP": 0.1})
+    with MetricsLog(tmp_path, text, 1) as log:
+        log.write(1, {"mAP": 0.5})
+    assert tensorboard_curve(tmp_path) == {0: 0.0, 1: 0.5}
     assert read_metrics(tmp_path) == [{"epoch": 0, "mAP": 0.0}, {"epoch": 1, "mAP": 0.5}]
 
 
-def test_read_metrics_leaves_out_a_line_that_is_being_written(tmp_path):
+def test_read_metrics_skips_an_incomplete_last_line(tmp_path):
     (tmp_path / "metrics.jsonl").write_text('{"epoch": 0}\n{"epo')
     assert read_metrics(tmp_path) == [{"epoch": 0}]
 
@@ -47,12 +46,12 @@ def test_read_metrics_names_a_damaged_line(tmp_path, line):
         read_metrics(tmp_path)
 
 
-def test_journal_that_cannot_be_written_says_so(tmp_path):
-    with MetricsLog(tmp_path) as journal:
-        journal.write(0, {})
+def test_metrics_log_reports_a_file_it_cannot_write(tmp_path):
+    with MetricsLog(tmp_path) as log:
+        log.write(0, {})
         (tmp_path / "metrics.jsonl").unlink()
         (tmp_path / "metrics.jsonl").mkdir()
         with pytest.raises(UserError, match=r"cannot write .*metrics\.jsonl: Is a directory"):
-            journal.write(1, {})
+            log.write(1, {})
     with pytest.raises(UserError, match=r"metrics\.jsonl is a folder or a device, and no file"):
         MetricsLog(tmp_path)

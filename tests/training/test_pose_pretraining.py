@@ -147,7 +147,7 @@ def test_the_pose_token_sees_the_image_and_leaves_the_rest_its_shape():
     assert torch.equal(seen.pose, seen.token)
     assert seen.parts.shape == plain.encode(images).parts.shape
     assert with_token(images).shape == plain(images).shape
-    with pytest.raises(UserError, match="pose_token means nothing for the convolutional network"):
+    with pytest.raises(UserError, match="pose_token does not apply to the convolutional network"):
         create_encoder(EncoderCard("resnet10t", "avg", 64, 32, 1, None, True))
 
 
@@ -215,7 +215,7 @@ def test_faults_of_groups_and_settings_are_named(tmp_path):
     config = pose_config(tmp_path, groups)
     with pytest.raises(UserError, match="need each other"):
         experiment(config, "pose=null")
-    with pytest.raises(UserError, match="trains nothing else and has no views"):
+    with pytest.raises(UserError, match="can train nothing else and have no views"):
         experiment(config, "stages.0.trains=[pose, identity]")
     with pytest.raises(UserError, match="batch 8 must be a multiple of instances 3"):
         experiment(config, "pose.instances=3")

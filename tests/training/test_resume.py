@@ -18,7 +18,7 @@ from reid_gen.training.resume import MAY_CHANGE, load_resume, refuse_other_run, 
 from reid_gen.training.run import resume_run
 from reid_gen.training.run_folder import CONFIG
 from tests.data.real_format import make_market
-from tests.generators.scenes import bodies
+from tests.generators.scenes import make_body_table
 from tests.training.joint import write_joint_config
 from tests.training.small import experiment, train, write_config
 
@@ -83,7 +83,7 @@ def test_restore_last_names_the_last_if_both_are_damaged(run):
     with pytest.raises(UserError) as error:
         restore_last(run, print)
     assert str(error.value) == (
-        f"{run / 'last'} is damaged: resume.pt missing or not as the card's checksum says; "
+        f"{run / 'last'} is damaged: resume.pt missing or different from the checksum on the card; "
         "restore it, or start a new run"
     )
     assert (run / "last" / "resume.pt").exists()
@@ -225,7 +225,7 @@ def test_refuse_other_run_compares_bodies_by_content_not_by_place(tmp_path):
     refuse_other_run(tmp_path, before, experiment(config, moved)[0].facts, lines.append)
     assert [line.split(":")[0] for line in lines] == ["generator.bodies"]
     images = load_dataset("market1501", tmp_path / "data").train
-    save_table(bodies(images, np.full(len(images), 0.8)), elsewhere / "train.npz")
+    save_table(make_body_table(images, np.full(len(images), 0.8)), elsewhere / "train.npz")
     now = experiment(config, moved)[0].facts
     with pytest.raises(
         UserError, match=r"one run: content of generator\.bodies: \w+ instead of \w"
@@ -276,7 +276,7 @@ def test_read_card_names_a_key_that_is_wrong(run, key, value):
         read_card(run / "last")
     assert str(error.value).startswith(f"{file} ")
     assert name in str(error.value) or str(error.value).endswith(
-        "is damaged; take another checkpoint"
+        "is damaged; use another checkpoint"
     )
 
 

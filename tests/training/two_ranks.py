@@ -1,4 +1,7 @@
-"""Run by two processes: a few steps each on its half of every batch; prints what came out."""
+"""Program of each of two processes: trains an epoch on its half of every batch.
+
+Prints a digest of the memory bank and the sum of each weight.
+"""
 
 import hashlib
 import sys
@@ -12,16 +15,16 @@ from tests.training.small import experiment
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    made, _ = experiment(
+    built, _ = experiment(
         Path(sys.argv[1]),
         *("encoder.ghost_batch=8", "stages.0.iterations=3"),
         *("augment.flip=0.0", "augment.pad=0", "augment.erase=0.0"),
     )
     stage = int(sys.argv[2])
-    epoch = made.trainer.epoch(EpochPosition(made.trainer.stages[stage], 0, stage))
+    epoch = built.trainer.epoch(EpochPosition(built.trainer.stages[stage], 0, stage))
     state = {
         f"{name}.{key}": value
-        for name, network in _networks(made).items()
+        for name, network in _networks(built).items()
         for key, value in network.state_dict().items()
     }
     digest = hashlib.sha256()
@@ -36,5 +39,5 @@ if __name__ == "__main__":
             if value.is_floating_point()
         ),
     )
-    if torch.distributed.is_initialized():  # threads that are left behind could end the process
+    if torch.distributed.is_initialized():  # remaining threads could abort the process at exit
         torch.distributed.destroy_process_group()
