@@ -100,7 +100,8 @@ def test_meshes_gives_the_same_tables_in_shards(root, weights, tmp_path, monkeyp
     run_meshes(root, weights, tmp_path / "unsharded")
     run_meshes(root, weights, tmp_path / "sharded", "--shard", "2/2")
     assert not (tmp_path / "sharded" / "train.npz").exists()
-    assert "share 2/2 is done; the tables follow when all shares are" in capsys.readouterr().out
+    message = "shard 2/2 is done; the tables are written when all shards are done"
+    assert message in capsys.readouterr().out
     run_meshes(root, weights, tmp_path / "sharded", "--shard", "1/2")
     expected = load_table(tmp_path / "unsharded" / "train.npz")
     actual = load_table(tmp_path / "sharded" / "train.npz")
@@ -190,9 +191,9 @@ def test_meshes_fits_bodies_to_keypoints(root, weights, tmp_path):
     ("options", "message"),
     [
         (["--from", "a", "--weights", "b"], "give one of the two"),
-        (["--from", "a"], "--body, an SMPL model, goes with bodies that others' programs estimate"),
-        (["--weights", "a.pt"], "--body, an SMPL model, goes with"),
-        (["--body", "a"], "and else leave it out"),
+        (["--from", "a"], "--body, an SMPL model, is required with --from"),
+        (["--weights", "a.pt"], "--body, an SMPL model, is required with"),
+        (["--body", "a"], "must be left out otherwise"),
     ],
 )
 def test_meshes_rejects_contradictory_options(
@@ -228,4 +229,4 @@ def test_meshes_scores_masks_with_the_chosen_rasteriser(root, weights, tmp_path,
 
 def test_meshes_rejects_a_rasteriser_that_has_no_effect(root, weights, tmp_path, capsys):
     message = error_of(capsys, root, weights, tmp_path / "out", "--rasteriser", "torch", code=2)
-    assert "--rasteriser torch has no effect where no body is drawn: give --sheet" in message
+    assert "--rasteriser torch has no effect without --sheet" in message

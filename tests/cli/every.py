@@ -1,4 +1,4 @@
-"""All commands, and words that each of them accepts up to its outputs, which exist already."""
+"""All commands, and minimal arguments of each, whose outputs exist already."""
 
 from collections.abc import Iterator
 
@@ -9,7 +9,7 @@ from reid_gen.cli.main import root
 
 
 def commands(group: click.Group = root, *names: str) -> Iterator[tuple[str, click.Command]]:
-    """Every command that runs, with its words: ``zoo list``."""
+    """Yield every command that is not a group with its full name, such as ``zoo list``."""
     context = click.Context(group)
     for name in group.list_commands(context):
         command = group.get_command(context, name)
@@ -24,30 +24,31 @@ COMMANDS = dict(commands())
 
 
 def options(command: click.Command) -> Iterator[click.Option]:
-    return (each for each in command.params if isinstance(each, click.Option))
+    return (param for param in command.params if isinstance(param, click.Option))
 
 
-def least_words(command: click.Command) -> list[str]:
-    """What must be given: existing outputs, missing inputs, the first choice, or some text."""
-    words: list[str] = []
-    for each in command.params:
-        if each.required:
-            word = word_for(each.type)
-            words += [word] if isinstance(each, click.Argument) else [each.opts[0], word]
-    return words
+def minimal_arguments(command: click.Command) -> list[str]:
+    """Return values of all required parameters; see :func:`value_for`."""
+    arguments: list[str] = []
+    for param in command.params:
+        if param.required:
+            value = value_for(param.type)
+            is_argument = isinstance(param, click.Argument)
+            arguments += [value] if is_argument else [param.opts[0], value]
+    return arguments
 
 
-def word_for(kind: click.ParamType) -> str:
-    """A word for a parameter: an output that exists in :func:`make_outputs`, a missing input."""
-    if isinstance(kind, Output):
-        return f"file{(*kind.endings, '.npz')[0]}" if kind.file_okay else "folder"
-    if isinstance(kind, click.Choice):
-        return str(kind.choices[0])
-    return "missing" if isinstance(kind, Input | Images) else "text"
+def value_for(param_type: click.ParamType) -> str:
+    """Return an output of :func:`make_outputs`, a missing input, the first choice, or text."""
+    if isinstance(param_type, Output):
+        return f"file{(*param_type.suffixes, '.npz')[0]}" if param_type.file_okay else "folder"
+    if isinstance(param_type, click.Choice):
+        return str(param_type.choices[0])
+    return "missing" if isinstance(param_type, Input | Images) else "text"
 
 
-def make_outputs(place) -> None:
-    """Make what :func:`least_words` names as outputs in a folder."""
-    (place / "folder").mkdir()
+def make_outputs(folder) -> None:
+    """Create the outputs that :func:`minimal_arguments` names."""
+    (folder / "folder").mkdir()
     for name in ("folder/other", "file.npz", "file.png", "file.onnx"):
-        (place / name).write_text("of somebody else")
+        (folder / name).write_text("existing file")

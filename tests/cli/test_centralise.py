@@ -4,11 +4,11 @@ from reid_gen.cli.main import main
 from reid_gen.evaluation.feature_centralisation import NFC, TURNED
 
 
-def test_features_are_centred_by_neighbours_and_by_views_of_the_runs_generator(gan_run, tmp_path):
+def test_evaluate_averages_features_with_neighbours_and_views(gan_run, tmp_path):
     out = tmp_path / "scores.json"
     main(["evaluate", "--checkpoint", str(gan_run), "--nfc", "--turned", "--json", str(out)])
-    plain, *others = json.loads(out.read_text())
-    assert [plain["reranking"], *(one["reranking"] for one in others)] == ["none", NFC, TURNED]
-    for one in others:
-        assert 0 < one["mAP"] <= 1
-        assert one["mAP"] != plain["mAP"]
+    rankings = json.loads(out.read_text())
+    assert [ranking["reranking"] for ranking in rankings] == ["none", NFC, TURNED]
+    for ranking in rankings[1:]:
+        assert 0 < ranking["mAP"] <= 1
+        assert ranking["mAP"] != rankings[0]["mAP"]

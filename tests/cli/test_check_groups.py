@@ -1,4 +1,4 @@
-"""What `reid-gen generate --check` finds, a message each."""
+"""`reid-gen generate --check` on damaged and foreign groups: one message each."""
 
 import json
 import shutil
@@ -11,15 +11,15 @@ from tests.cli.conftest import failure
 
 
 @pytest.fixture(scope="module")
-def made(gan_run, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("made") / "groups"
+def generated(gan_run, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("generated") / "groups"
     main(["generate", str(gan_run), "--out", str(folder), "--members", "3"])
     return folder
 
 
 @pytest.fixture
-def out(made, tmp_path):
-    shutil.copytree(made, tmp_path / "groups")
+def out(generated, tmp_path):
+    shutil.copytree(generated, tmp_path / "groups")
     return tmp_path / "groups"
 
 
@@ -28,30 +28,33 @@ def fails(out, capsys):
     return lambda *words: failure(capsys, "generate", *words, "--out", out, "--check")
 
 
-def change(file, old, new):
+def replace_in(file, old, new):
     text = file.read_text()
     assert old in text
     file.write_text(text.replace(old, new, 1))
 
 
-def test_groups_as_they_were_made_pass_with_and_without_their_source(gan_run, out, capsys):
+def test_check_passes_unchanged_groups_with_and_without_source(gan_run, out, capsys):
     main(["generate", "--out", str(out), "--check"])
     words = ["--maker", "turned", "--members", "3", "--seed", "1"]
     main(["generate", str(gan_run), "--out", str(out), "--check", *words])
     assert "27 images in 9 groups" in capsys.readouterr().out
 
 
-def test_groups_of_another_source_or_made_otherwise_are_named(gan_run, fails, tmp_path):
+def test_check_names_another_source_and_other_options(gan_run, fails, tmp_path):
     message = fails(gan_run, "--maker", "anchored", "--members", "99", "--seed", "5")
-    assert "with maker turned and not anchored, members 3 and not 99, seed 1 and not 5;" in message
-    assert "leave out with --check what need not be compared" in message
+    assert (
+        "with maker turned instead of anchored, members 3 instead of 99, seed 1 instead of 5;"
+        in message
+    )
+    assert "leave out the options that need not be checked" in message
     (tmp_path / "sd.yaml").write_text("")
     assert "holds groups with made_by tiny " in fails(tmp_path / "sd.yaml")
     assert f"{tmp_path / 'nowhere'} does not exist" in fails(tmp_path / "nowhere")
-    assert "holds groups with share None and not 0.5" in fails("--share", "0.5")
+    assert "holds groups with share None instead of 0.5" in fails("--share", "0.5")
 
 
-def test_damaged_and_missing_files_are_named(out, fails):
+def test_check_names_damaged_and_missing_files(out, fails):
     files = sorted(out.rglob("*.jpg"))
     files[0].write_bytes(b"x")
     files[1].unlink()
@@ -61,7 +64,7 @@ def test_damaged_and_missing_files_are_named(out, fails):
     assert f"{files[1].relative_to(out)} is missing" in message
 
 
-def test_lines_that_are_gone_or_too_many_are_counted(out, fails):
+def test_check_counts_missing_and_additional_manifest_lines(out, fails):
     manifest = out / "part-00000" / "manifest.jsonl"
     lines = manifest.read_text().splitlines(keepends=True)
     first = json.loads(lines[0])
@@ -78,8 +81,8 @@ def test_lines_that_are_gone_or_too_many_are_counted(out, fails):
     assert f"group '{first['group']}' has 4" in fails()
 
 
-def test_a_header_without_the_number_of_members_is_named(out, fails):
-    change(out / "groups.json", '"members": 3,', "")
+def test_check_names_a_header_without_members(out, fails):
+    replace_in(out / "groups.json", '"members": 3,', "")
     message = f"{out / 'groups.json'} does not say how many members a group has, so they cannot be"
     assert message in fails()
 
@@ -92,32 +95,32 @@ def test_a_header_without_the_number_of_members_is_named(out, fails):
         ('{"file"', '"file"', "line 1: Invalid JSON"),
     ],
 )
-def test_lines_that_cannot_be_read_are_named(out, fails, old, new, reason):
+def test_check_names_unreadable_manifest_lines(out, fails, old, new, reason):
     manifest = out / "part-00000" / "manifest.jsonl"
-    change(manifest, old, new)
+    replace_in(manifest, old, new)
     message = fails()
     assert f"{manifest} cannot be read ({reason}" in message
     assert f"remove {manifest.parent} and run the command that generated it again" in message
     assert len(message.splitlines()) == 1
 
 
-def test_a_cut_manifest_and_one_that_is_gone_are_named(gan_run, out, fails):
+def test_check_names_truncated_and_missing_manifests(gan_run, out, fails):
     manifest = out / "part-00000" / "manifest.jsonl"
-    kept = manifest.read_bytes()
-    manifest.write_bytes(kept[:-20])
+    content = manifest.read_bytes()
+    manifest.write_bytes(content[:-20])
     assert f"{manifest} cannot be read (line 27: Invalid JSON: EOF" in fails()
     manifest.unlink()
     assert f"{manifest} cannot be read (No such file or directory)" in fails()
     shutil.rmtree(manifest.parent)
     assert "lacks 1 of 1 parts" in fails()
     main(["generate", str(gan_run), "--out", str(out), "--members", "3"])
-    assert manifest.read_bytes() == kept
+    assert manifest.read_bytes() == content
 
 
 @pytest.mark.parametrize(
     "text", ["{", "[]", "{}", '{"format": 3}', '{"format": 3, "kind": "", "parts": "1"}']
 )
-def test_a_header_that_cannot_be_read_is_named(gan_run, out, fails, capsys, text):
+def test_check_names_an_unreadable_header(gan_run, out, fails, capsys, text):
     header = out / "groups.json"
     header.write_text(text)
     message = fails()
@@ -126,16 +129,16 @@ def test_a_header_that_cannot_be_read_is_named(gan_run, out, fails, capsys, text
     assert message == failure(capsys, "generate", gan_run, "--out", out)
 
 
-def test_other_formats_are_refused_and_the_one_before_is_read(gan_run, out, fails):
+def test_check_reads_the_previous_format_and_refuses_others(gan_run, out, fails):
     header = out / "groups.json"
-    about = json.loads(header.read_text())
-    about["format"] = 1
-    header.write_text(json.dumps(about))
+    content = json.loads(header.read_text())
+    content["format"] = 1
+    header.write_text(json.dumps(content))
     message = f"{header} has format 1, this version reads 2 and 3; generate them again"
     assert message in fails()
-    about["format"] = 2
-    del about["contents_sha256"]
-    header.write_text(json.dumps(about))
+    content["format"] = 2
+    del content["contents_sha256"]
+    header.write_text(json.dumps(content))
     for manifest in out.rglob("manifest.jsonl"):
         manifest.write_text(manifest.read_text().replace('"pose": null, ', ""))
     main(["generate", "--out", str(out), "--check"])

@@ -29,11 +29,11 @@ def files(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".npy", ".npz", ".parquet"])
-def test_clusters_of_features_from_any_file(files, capsys, suffix):
+def test_cluster_reads_features_from_any_file(files, capsys, suffix):
     out = files / "labels.parquet"
-    words = ["--k1", "10", "--k2", "3", "--out", str(out), "--json", str(files / "found.json")]
+    words = ["--k1", "10", "--k2", "3", "--out", str(out), "--json", str(files / "summary.json")]
     main(["cluster", str(files / f"all{suffix}"), *words])
-    assert json.loads((files / "found.json").read_text())["clusters"] == 20
+    assert json.loads((files / "summary.json").read_text())["clusters"] == 20
     table = parquet.read_table(out).to_pydict()
     assert len(set(table["label"])) == 20
     assert table["key"][1] == ("1" if suffix == ".npy" else "001.jpg")
@@ -42,34 +42,24 @@ def test_clusters_of_features_from_any_file(files, capsys, suffix):
     assert ("ari 1.000" in printed) == (suffix != ".npy")
 
 
-@pytest.mark.parametrize("rule", ["hdbscan", "agglomerative"])
-def test_other_rules_and_approximate_neighbours(files, capsys, rule):
+@pytest.mark.parametrize("algorithm", ["hdbscan", "agglomerative"])
+def test_cluster_runs_other_algorithms_and_approximate_neighbours(files, capsys, algorithm):
     out = files / "labels.csv"
-    words = [
-        "--k1",
-        "10",
-        "--k2",
-        "3",
-        "--algorithm",
-        rule,
-        "--neighbours",
-        "ivf",
-        "--out",
-        str(out),
-    ]
+    words = ["--k1", "10", "--k2", "3", "--neighbours", "ivf", "--out", str(out)]
+    words += ["--algorithm", algorithm]
     main(["cluster", str(files / "all.npz"), *words])
     assert out.read_text().startswith("key,label\n000.jpg,0\n")
     assert len(out.read_text().splitlines()) == 161
 
 
-def test_a_radius_is_refused_where_it_says_nothing(files, capsys):
+def test_cluster_refuses_eps_with_hdbscan(files, capsys):
     words = ["cluster", files / "all.npz", "--out", files / "x.npz"]
     message = failure(capsys, *words, "--algorithm", "hdbscan", "--eps", "0.5", code=2)
     assert "--eps 0.5 has no effect with --algorithm hdbscan; leave it out" in message
     assert "1.0 is not in the range 0<x<1" in failure(capsys, *words, "--eps", "1", code=2)
 
 
-def test_one_query_is_ranked(files, capsys):
+def test_rank_takes_a_single_query(files, capsys):
     features = np.load(files / "query.npy")
     np.save(files / "one.npy", features[:1])
     out = files / "ranks.npz"
@@ -77,12 +67,15 @@ def test_one_query_is_ranked(files, capsys):
     assert np.load(out)["rank"].tolist() == list(range(1, 11))
 
 
-def test_ranks_are_written_and_measured(files, capsys):
+def test_rank_writes_matches_and_metrics(files, capsys):
     out = files / "ranks.npz"
     words = [str(files / "query.npz"), str(files / "gallery.parquet")]
     summary = files / "scores.json"
     main(["rank", *words, "--out", str(out), "--top", "3", "--rerank", "--json", str(summary)])
-    assert [one["reranking"] for one in json.loads(summary.read_text())] == ["none", "zhong"]
+    assert [ranking["reranking"] for ranking in json.loads(summary.read_text())] == [
+        "none",
+        "zhong",
+    ]
     printed = capsys.readouterr().out
     assert "zhong" in printed
     assert "mAP" in printed
@@ -92,16 +85,16 @@ def test_ranks_are_written_and_measured(files, capsys):
     assert np.all(np.diff(ranks["distance"].reshape(20, 3)) >= 0)
 
 
-def test_matches_are_those_of_a_full_sort_whatever_the_shards(monkeypatch):
+def test_best_matches_equals_a_full_sort_for_any_shard_size(monkeypatch):
     from reid_gen.cluster.knn import topk as module
 
     features, _ = make_features(persons=20, each=8)
     features[40:44] = features[3]  # ties
     query, gallery = features[::8], features
-    wanted = np.argsort(1 - query @ gallery.T, axis=1, kind="stable")[:, :9]
+    expected = np.argsort(1 - query @ gallery.T, axis=1, kind="stable")[:, :9]
     for shard in (1000, 7):
         monkeypatch.setattr(module, "_SHARD", shard)
-        np.testing.assert_array_equal(best_matches(query, gallery, 9).index, wanted)
+        np.testing.assert_array_equal(best_matches(query, gallery, 9).index, expected)
     reranked = matches_from_distances(Reranked(query, gallery), 5)
     distance = rerank(query, gallery)
     order = np.argsort(distance, axis=1, kind="stable")[:, :5]
@@ -109,7 +102,7 @@ def test_matches_are_those_of_a_full_sort_whatever_the_shards(monkeypatch):
     assert best_matches(query, gallery[:4], 9).index.shape == (20, 4)
 
 
-def test_half_precision_galleries_are_ranked_by_shards(monkeypatch):
+def test_evaluate_ranking_takes_half_precision_galleries(monkeypatch):
     from reid_gen.cluster.knn import topk as module
 
     features, pids = make_features(persons=20, each=8)
@@ -126,7 +119,7 @@ def test_half_precision_galleries_are_ranked_by_shards(monkeypatch):
     assert small.mean_ap == pytest.approx(plain.mean_ap, abs=1e-9)
 
 
-def test_faults_of_feature_files_are_named(files, capsys, tmp_path):
+def test_cluster_and_rank_name_errors_in_feature_files(files, capsys, tmp_path):
     def fails(name, *words):
         return failure(capsys, "cluster", files / name, "--out", files / "x.npz", *words)
 
@@ -151,6 +144,6 @@ def test_faults_of_feature_files_are_named(files, capsys, tmp_path):
     assert "exists; give --force" in message
     np.save(files / "narrow.npy", make_features(persons=3, each=3, size=8)[0])
     message = failure(capsys, "rank", files / "query.npz", files / "narrow.npy", "--out", "z.npz")
-    assert "have length 32 and those of" in message
+    assert "have length 32, those of" in message
     message = failure(capsys, "rank", files / "query.npy", files / "gallery.npz")
-    assert "have no pids to measure by; give --out for the matches" in message
+    assert "have no pids, so nothing can be evaluated; give --out" in message

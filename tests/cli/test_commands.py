@@ -32,17 +32,17 @@ def query(run):
 
 
 def test_extract_writes_unit_features_in_a_stable_order(run, tmp_path):
-    for name in ("one.npz", "two.npz"):
+    for name in ("first.npz", "second.npz"):
         call("extract", query(run), "--model", run, "--out", tmp_path / name)
-    one, two = (np.load(tmp_path / name) for name in ("one.npz", "two.npz"))
+    first, second = (np.load(tmp_path / name) for name in ("first.npz", "second.npz"))
     names = sorted(path.name for path in query(run).glob("*.jpg"))
-    assert one["key"].tolist() == two["key"].tolist() == names
-    assert one["feature"].dtype == np.float32
-    np.testing.assert_array_equal(one["feature"], two["feature"])
-    np.testing.assert_allclose(np.linalg.norm(one["feature"], axis=1), 1, atol=1e-5)
+    assert first["key"].tolist() == second["key"].tolist() == names
+    assert first["feature"].dtype == np.float32
+    np.testing.assert_array_equal(first["feature"], second["feature"])
+    np.testing.assert_allclose(np.linalg.norm(first["feature"], axis=1), 1, atol=1e-5)
 
 
-def test_extract_takes_globs_lists_and_weight_files_and_writes_parquet(run, tmp_path):
+def test_extract_takes_globs_lists_and_weight_files(run, tmp_path):
     names = sorted(path.name for path in query(run).glob("*.jpg"))[:3]
     listing = query(run) / "list.txt"
     listing.write_text("\n".join(reversed(names)))
@@ -59,7 +59,7 @@ def test_extract_takes_globs_lists_and_weight_files_and_writes_parquet(run, tmp_
     np.testing.assert_allclose(by_glob["feature"][0], by_list[names[0]], atol=1e-5)
 
 
-def test_extract_can_leave_out_what_does_not_decode_and_says_so(run, tmp_path, capsys):
+def test_extract_skips_and_names_unreadable_images(run, tmp_path, capsys):
     folder = tmp_path / "crops"
     folder.mkdir()
     for path in query(run).glob("*.jpg"):
@@ -67,34 +67,26 @@ def test_extract_can_leave_out_what_does_not_decode_and_says_so(run, tmp_path, c
     broken = sorted(folder.iterdir())[1]
     broken.write_bytes(broken.read_bytes()[:300])
     capsys.readouterr()
-    call(
-        "extract",
-        folder,
-        "--model",
-        run,
-        "--out",
-        tmp_path / "f.npz",
-        "--skip-unreadable",
-        "--flip",
-    )
+    words = ["--out", tmp_path / "f.npz", "--skip-unreadable", "--flip"]
+    call("extract", folder, "--model", run, *words)
     shown = capsys.readouterr()
-    assert f"left out, does not decode: {broken}" in shown.err
+    assert f"skipped, cannot be decoded: {broken}" in shown.err
     assert broken.name not in np.load(tmp_path / "f.npz")["key"]
     assert len(np.load(tmp_path / "f.npz")["key"]) == 15
 
 
-def test_evaluate_gives_a_table_and_json_with_and_without_reranking(run, tmp_path, capsys):
+def test_evaluate_writes_table_and_json_with_reranking(run, tmp_path, capsys):
     out = tmp_path / "result.json"
     capsys.readouterr()
     call("evaluate", "--checkpoint", run, "--rerank", "--flip", "--json", out)
     shown = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in shown[:3]] == ["re-ranking", "none", "zhong"]
-    found = json.loads(out.read_text())
-    assert [result["reranking"] for result in found] == ["none", "zhong"]
-    assert all(0 < result["mAP"] <= 1 for result in found)
+    rankings = json.loads(out.read_text())
+    assert [ranking["reranking"] for ranking in rankings] == ["none", "zhong"]
+    assert all(0 < ranking["mAP"] <= 1 for ranking in rankings)
 
 
-def test_evaluate_without_a_checkpoint_measures_the_start_weights(run, capsys):
+def test_evaluate_without_checkpoint_uses_initial_weights(run, capsys):
     capsys.readouterr()
     call("evaluate", "--config", run / "config.yaml")
     first = json.loads((run / "metrics.jsonl").read_text().splitlines()[0])
@@ -102,7 +94,7 @@ def test_evaluate_without_a_checkpoint_measures_the_start_weights(run, capsys):
     assert float(shown[1]) == pytest.approx(100 * first["mAP"], abs=0.01)
 
 
-def test_evaluate_ranks_by_time_too_with_the_clusters_of_the_run(run, tmp_path, capsys):
+def test_evaluate_temporal_fuses_travel_times(run, tmp_path, capsys):
     output = tmp_path / "result.json"
     call("evaluate", "--checkpoint", run, "--temporal", "--json", output)
     assert "visual-temporal (JVTC+)" in capsys.readouterr().out
@@ -111,30 +103,30 @@ def test_evaluate_ranks_by_time_too_with_the_clusters_of_the_run(run, tmp_path, 
     assert joint["valid_queries"] == plain["valid_queries"]
 
 
-def test_times_need_the_clusters_of_a_run(run, capsys):
+def test_evaluate_temporal_needs_a_run(run, capsys):
     with pytest.raises(SystemExit):
         call("evaluate", "--config", run / "config.yaml", "--temporal")
-    assert "--temporal learns times from the clusters of a run" in capsys.readouterr().err
+    assert "--temporal learns travel times from the clusters of a run" in capsys.readouterr().err
 
 
-def test_views_need_the_generator_of_a_run(run, capsys):
+def test_evaluate_turned_needs_a_run(run, capsys):
     with pytest.raises(SystemExit):
         call("evaluate", "--config", run / "config.yaml", "--turned")
     assert (
-        "--turned draws views with the generator of a run; give --checkpoint RUN"
+        "--turned generates views with the generator of a run; give --checkpoint RUN"
         in capsys.readouterr().err
     )
 
 
-def test_a_shell_completes_commands_in_an_instant():
-    asked = {"COMP_WORDS": "reid-gen zoo ev", "COMP_CWORD": "2"}
+def test_shell_completion_lists_subcommands():
+    completion = {"COMP_WORDS": "reid-gen zoo ev", "COMP_CWORD": "2"}
     program = [sys.executable, "-c", "from reid_gen.cli.main import main; main()"]
-    found = subprocess.run(
+    result = subprocess.run(
         program,
-        env={**os.environ, **asked, "_REID_GEN_COMPLETE": "bash_complete"},
+        env={**os.environ, **completion, "_REID_GEN_COMPLETE": "bash_complete"},
         cwd=ROOT,
         text=True,
         capture_output=True,
         check=False,
     )
-    assert found.stdout.strip() == "plain,evaluate"
+    assert result.stdout.strip() == "plain,evaluate"

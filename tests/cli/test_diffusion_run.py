@@ -48,28 +48,28 @@ def run(config):
     return config.parent / "runs" / "tiny"
 
 
-def test_it_trains_as_a_stage_like_any_other(run):
+def test_train_reduces_the_diffusion_loss(run):
     first, second = read_metrics(run)[1:]
     assert first["loss_noise"] > 0
     assert second["loss_noise"] < first["loss_noise"]
     assert np.asarray(Image.open(run / "views" / "epoch_0002.png")).shape == (8 * 64, 9 * 32, 3)
 
 
-def test_a_resumed_run_equals_an_uninterrupted_one_the_average_included(config, run, monkeypatch):
+def test_resumed_run_equals_an_uninterrupted_one_with_ema(config, run, monkeypatch):
     stop_after(1, monkeypatch)
     with pytest.raises(SystemExit):
         main(["train", "--config", str(config), "--set", "name=cut"])
     monkeypatch.undo()
     main(["train", "--resume", str(run.with_name("cut"))])
-    whole, cut = (
+    uninterrupted, resumed = (
         read_weights(run.with_name(name) / "last" / "generator.safetensors")
         for name in ("tiny", "cut")
     )
-    assert any(name.startswith("average.") for name in whole)
-    assert all(torch.equal(whole[name], cut[name]) for name in whole)
+    assert any(name.startswith("average.") for name in uninterrupted)
+    assert all(torch.equal(value, resumed[name]) for name, value in uninterrupted.items())
 
 
-def test_its_views_are_drawn_measured_and_kept_as_the_gans_are(run, gan_run, tmp_path):
+def test_views_of_a_diffusion_run_are_rendered_scored_and_stored(run, gan_run, tmp_path):
     crop = next((gan_run.parents[1] / "people" / "query").glob("*.jpg"))
     main(["views", str(run), str(crop), "--out", str(tmp_path / "a.png"), "--degrees", "90"])
     assert np.asarray(Image.open(tmp_path / "a.png")).shape == (64, 64, 3)
@@ -77,37 +77,37 @@ def test_its_views_are_drawn_measured_and_kept_as_the_gans_are(run, gan_run, tmp
     main(["evaluate-views", str(run), *words])
     scores = json.loads((tmp_path / "a.json").read_text())["scores"]
     assert scores["generated"]["ssim"] < scores["true"]["ssim"]
-    for name in ("one", "two"):
+    for name in ("first", "second"):
         main(["generate", str(run), "--out", str(tmp_path / name), "--members", "2"])
-    one, two = (sorted((tmp_path / name).rglob("*.jpg")) for name in ("one", "two"))
-    assert len(one) == 18
-    assert [p.read_bytes() for p in one] == [p.read_bytes() for p in two]
+    first, second = (sorted((tmp_path / name).rglob("*.jpg")) for name in ("first", "second"))
+    assert len(first) == 18
+    assert [p.read_bytes() for p in first] == [p.read_bytes() for p in second]
     out = tmp_path / "anchored"
     main(["generate", str(run), "--out", str(out), "--members", "2", "--maker", "anchored"])
     assert len(list(out.rglob("*.jpg"))) == 18
     assert load_groups(out).header["share"] == "0.1"
 
 
-def test_generate_takes_more_steps_of_a_diffusion_model(run, tmp_path, monkeypatch, capsys):
+def test_generate_steps_sets_sampling_steps(run, tmp_path, monkeypatch, capsys):
     steps = []
 
-    def counted(predict, schedule, looks, guidance, count):
+    def counting_sample(predict, schedule, looks, guidance, count):
         steps.append(count)
         return sample(predict, schedule, looks, guidance, count)
 
-    monkeypatch.setattr(pixel, "sample", counted)
+    monkeypatch.setattr(pixel, "sample", counting_sample)
     words = ["generate", str(run), "--out", str(tmp_path / "out"), "--members", "2"]
     main([*words, "--maker", "anchored", "--steps", "7"])
     assert set(steps) == {7}
     assert load_groups(tmp_path / "out").header["steps"] == 7
-    assert "steps 7 and not 8" in failure(capsys, *words, "--steps", "8", "--check")
+    assert "steps 7 instead of 8" in failure(capsys, *words, "--steps", "8", "--check")
 
 
-def test_it_may_learn_with_the_encoder_whose_views_are_then_contrasted(config):
-    both = config.with_name("both.yaml")
+def test_train_trains_diffusion_and_encoder_jointly(config):
+    joint = config.with_name("joint.yaml")
     text = config.read_text().replace("trains: [generator]", "trains: [identity, generator]")
     root = config.read_text().split("root: ")[1].split(",")[0]
-    both.write_text(
+    joint.write_text(
         text.replace("epochs: 2\n    iterations: 15", "epochs: 1\n    iterations: 2").replace(
             "    trains", "    labels: source\n    trains"
         )
@@ -115,13 +115,13 @@ def test_it_may_learn_with_the_encoder_whose_views_are_then_contrasted(config):
         "sampler: {batch: 8, instances: 2}\n"
         "loss: {weights: {prototype: 1.0, view_prototype: 1.0}}\n"
     )
-    main(["train", "--config", str(both), "--set", "name=both"])
-    record = read_metrics(config.parent / "runs" / "both")[1]
+    main(["train", "--config", str(joint), "--set", "name=joint"])
+    record = read_metrics(config.parent / "runs" / "joint")[1]
     assert record["loss_noise"] > 0
     assert record["loss_view_prototype"] > 0
 
 
-def test_it_halves_what_it_can(config, capsys):
+def test_train_refuses_sizes_that_the_unet_cannot_downsample(config, capsys):
     with pytest.raises(SystemExit):
         main(["train", "--config", str(config), "--set", "name=x", "--set", "data.height=68"])
     message = capsys.readouterr().err
@@ -129,11 +129,11 @@ def test_it_halves_what_it_can(config, capsys):
     assert "multiples of 8 (generator.patch_size, doubled per level of generator.widths)" in message
 
 
-def test_it_starts_from_a_gans_run_whose_generator_stays_behind(config, gan_run):
+def test_train_starts_from_the_encoder_of_a_gan_run(config, gan_run):
     settings = ("name=after_gan", f"start_from={gan_run}", "stages.0.iterations=1")
     main(["train", "--config", str(config), *(w for text in settings for w in ("--set", text))])
-    own, other = (
+    encoder, gan_encoder = (
         read_weights(folder / "last" / "encoder.safetensors")
         for folder in (config.parent / "runs" / "after_gan", gan_run)
     )
-    assert all(torch.equal(value, other[name]) for name, value in own.items())
+    assert all(torch.equal(value, gan_encoder[name]) for name, value in encoder.items())

@@ -1,4 +1,4 @@
-"""Exported encoders, the model for other programs, and searching with either."""
+"""Exported encoders, ``ReidModel``, and search with an exported encoder."""
 
 import hashlib
 import io
@@ -36,24 +36,24 @@ def crops(gan_run, count=5):
     return [decode(path) for path in paths]
 
 
-def test_exported_features_equal_torchs_for_any_batch(gan_run, exported):
-    own, theirs = ReidModel(gan_run), ReidModel(exported / "encoder.onnx")
-    assert own.card == theirs.card
-    some = crops(gan_run)
+def test_exported_features_equal_torch_for_any_batch(gan_run, exported):
+    torch_model, onnx_model = ReidModel(gan_run), ReidModel(exported / "encoder.onnx")
+    assert torch_model.card == onnx_model.card
+    images = crops(gan_run)
     for count in (1, 2, 5):
-        wanted = own(some[:count])
-        np.testing.assert_allclose(theirs(some[:count]), wanted, atol=1e-4)
-        np.testing.assert_allclose(np.linalg.norm(wanted, axis=1), 1, atol=1e-5)
-    assert theirs([]).shape == own([]).shape == (0, wanted.shape[1])
+        expected = torch_model(images[:count])
+        np.testing.assert_allclose(onnx_model(images[:count]), expected, atol=1e-4)
+        np.testing.assert_allclose(np.linalg.norm(expected, axis=1), 1, atol=1e-5)
+    assert onnx_model([]).shape == torch_model([]).shape == (0, expected.shape[1])
 
 
-def test_the_onnx_file_needs_nothing_of_ours(gan_run, exported):
+def test_onnx_file_runs_with_onnxruntime_alone(gan_run, exported):
     session = onnxruntime.InferenceSession(str(exported / "encoder.onnx"))
     encoder, card = load_encoder(gan_run)
     images = np.random.default_rng(0).random((4, 3, card.height, card.width), np.float32)
-    found = session.run(["feature"], {"images": images})[0]
+    features = session.run(["feature"], {"images": images})[0]
     with torch.no_grad():
-        np.testing.assert_allclose(found, encoder(torch.from_numpy(images)), atol=1e-4)
+        np.testing.assert_allclose(features, encoder(torch.from_numpy(images)), atol=1e-4)
     card = json.loads(session.get_modelmeta().custom_metadata_map["reid_gen"])
     assert card["backbone"] == "resnet18"
     onnx.checker.check_model(str(exported / "encoder.onnx"))
@@ -61,40 +61,45 @@ def test_the_onnx_file_needs_nothing_of_ours(gan_run, exported):
 
 def test_extract_takes_exported_files(gan_run, exported, tmp_path):
     crops = gan_run.parents[1] / "people" / "query"
-    found = []
+    features = []
     for number, model in enumerate((gan_run, exported / "encoder.onnx")):
         out = tmp_path / f"{number}.npz"
         main(["extract", str(crops), "--model", str(model), "--out", str(out), "--flip"])
-        found.append(np.load(out)["feature"])
-    np.testing.assert_allclose(found[1], found[0], atol=1e-4)
+        features.append(np.load(out)["feature"])
+    np.testing.assert_allclose(features[1], features[0], atol=1e-4)
 
 
-class Evil:
+class Malicious:
+    """Object that creates a file when it is unpickled."""
+
     def __init__(self, folder):
-        self.mark = str(folder / "it_ran")
+        self.file = str(folder / "it_ran")
 
     def __reduce__(self):
-        return (open, (self.mark, "w"))
+        return (open, (self.file, "w"))
 
 
-@pytest.mark.parametrize("ending", [".pt2", ".PT2"])
-def test_extract_never_opens_a_pt2(gan_run, exported, tmp_path, capsys, ending):
-    """The sample inputs of torch.export's files are pickled, and its reader runs what they say."""
-    evil = tmp_path / f"evil{ending}"
+@pytest.mark.parametrize("suffix", [".pt2", ".PT2"])
+def test_extract_never_opens_a_pt2(gan_run, exported, tmp_path, capsys, suffix):
+    """torch.export pickles sample inputs, and torch.export.load unpickles them."""
+    malicious = tmp_path / f"malicious{suffix}"
     payload = io.BytesIO()
-    torch.save(Evil(tmp_path), payload)
-    with zipfile.ZipFile(exported / "encoder.pt2") as theirs, zipfile.ZipFile(evil, "w") as ours:
-        for member in theirs.namelist():
-            inputs = "sample_inputs" in member
-            ours.writestr(member, payload.getvalue() if inputs else theirs.read(member))
+    torch.save(Malicious(tmp_path), payload)
+    with (
+        zipfile.ZipFile(exported / "encoder.pt2") as source,
+        zipfile.ZipFile(malicious, "w") as target,
+    ):
+        for member in source.namelist():
+            is_input = "sample_inputs" in member
+            target.writestr(member, payload.getvalue() if is_input else source.read(member))
     crops = gan_run.parents[1] / "people" / "query"
-    words = ["extract", crops, "--model", evil, "--out", tmp_path / "f.npz"]
+    words = ["extract", crops, "--model", malicious, "--out", tmp_path / "f.npz"]
     message = failure(capsys, *words)
     assert (
         "holds Python pickles, which could run any code, and is not read; give the run" in message
     )
     with pytest.raises(UserError, match="holds Python pickles"):
-        ReidModel(evil)
+        ReidModel(malicious)
     assert not (tmp_path / "it_ran").exists()
 
 
@@ -105,26 +110,26 @@ def changed(exported, change):
 
 
 def nan_weights(model):
-    weights = next(one for one in model.graph.initializer if len(one.dims) == 4)
+    weights = next(tensor for tensor in model.graph.initializer if len(tensor.dims) == 4)
     values = np.full(tuple(weights.dims), np.nan, np.float32)
     weights.CopyFrom(onnx.numpy_helper.from_array(values, weights.name))
 
 
-def outside_weights(model):
+def external_weights(model):
     weights = model.graph.initializer[0]
     onnx.external_data_helper.set_external_data(weights, "/etc/passwd")
     weights.ClearField("raw_data")
 
 
-def card(**changes):
+def changed_card(**changes):
     def change(model):
-        said = json.loads(model.metadata_props[0].value)
-        onnx.helper.set_model_props(model, {"reid_gen": json.dumps(said | changes)})
+        card = json.loads(model.metadata_props[0].value)
+        onnx.helper.set_model_props(model, {"reid_gen": json.dumps(card | changes)})
 
     return change
 
 
-def renamed(model):
+def damaged_card(model):
     onnx.helper.set_model_props(model, {"reid_gen": "[1"})
 
 
@@ -137,15 +142,18 @@ DAMAGE = {
         "is no readable ONNX file",
     ),
     "NaN": (lambda exported: changed(exported, nan_weights), "are not finite"),
-    "outside": (lambda exported: changed(exported, outside_weights), "lie in other files"),
-    "card": (lambda exported: changed(exported, renamed), "the card in .* is damaged"),
-    "text": (lambda exported: changed(exported, card(height="x")), "is damaged: height: "),
-    "size": (lambda exported: changed(exported, card(height=77)), "does not take images of 77 x"),
+    "external": (lambda exported: changed(exported, external_weights), "lie in other files"),
+    "card": (lambda exported: changed(exported, damaged_card), "the card in .* is damaged"),
+    "text": (lambda exported: changed(exported, changed_card(height="x")), "is damaged: height: "),
+    "size": (
+        lambda exported: changed(exported, changed_card(height=77)),
+        "does not take images of 77 x",
+    ),
 }
 
 
 @pytest.mark.parametrize("kind", DAMAGE)
-def test_a_damaged_onnx_file_is_one_line(kind, exported, tmp_path, capfd):
+def test_damaged_onnx_file_error_is_one_line(kind, exported, tmp_path, capfd):
     make, message = DAMAGE[kind]
     (tmp_path / "bad.onnx").write_bytes(make(exported))
     with pytest.raises(UserError, match=message) as error:
@@ -155,13 +163,13 @@ def test_a_damaged_onnx_file_is_one_line(kind, exported, tmp_path, capfd):
     assert capfd.readouterr().err == ""
 
 
-def test_export_writes_the_opset_that_is_given(gan_run, tmp_path, capsys):
+def test_export_writes_the_requested_opset(gan_run, tmp_path, capsys):
     words = ["export", gan_run, "--out", tmp_path / "x.onnx", "--opset"]
     main([str(word) for word in (*words, 20)])
     assert onnx.load(tmp_path / "x.onnx").opset_import[0].version == 20
     words = ["export", gan_run, "--out", tmp_path / "x.pt2", "--opset", 20]
     message = failure(capsys, *words, code=2)
-    assert "--opset 20 is of .onnx; give --out FILE.onnx, or leave it out" in message
+    assert "--opset 20 has no effect on .pt2; give --out FILE.onnx, or leave it out" in message
 
 
 def test_export_refuses_an_encoder_that_gives_nan(gan_run, tmp_path):
@@ -173,16 +181,16 @@ def test_export_refuses_an_encoder_that_gives_nan(gan_run, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_an_encoder_of_nan_is_not_loaded_though_signed_anew(gan_run, tmp_path, capsys):
+def test_load_encoder_refuses_nan_weights_with_a_valid_checksum(gan_run, tmp_path, capsys):
     run = tmp_path / "run"
     shutil.copytree(gan_run / "last", run)
     weights = load_file(run / "encoder.safetensors")
     weights["backbone.conv1.weight"][0] = torch.nan
     save_file(weights, run / "encoder.safetensors")
-    said = json.loads((run / "card.json").read_text())
+    card = json.loads((run / "card.json").read_text())
     digest = hashlib.sha256((run / "encoder.safetensors").read_bytes()).hexdigest()
-    said["sha256"] = digest
-    (run / "card.json").write_text(json.dumps(said))
+    card["sha256"] = digest
+    (run / "card.json").write_text(json.dumps(card))
     crops = gan_run.parents[1] / "people" / "query"
     extract = ["extract", crops, "--model", run, "--out", tmp_path / "x.npz"]
     for words in (["export", run, "--out", tmp_path / "x.onnx"], extract):
@@ -190,39 +198,39 @@ def test_an_encoder_of_nan_is_not_loaded_though_signed_anew(gan_run, tmp_path, c
         assert "1 not finite (NaN or infinite): backbone.conv1.weight" in message
 
 
-def test_int8_ranks_alike_and_is_smaller(gan_run, exported, tmp_path):
+def test_export_int8_is_smaller_with_similar_features(gan_run, exported, tmp_path):
     people = gan_run.parents[1] / "people"
     out = tmp_path / "int8.onnx"
     splits = [people / name for name in ("bounding_box_train", "bounding_box_test", "query")]
     words = [word for split in splits for word in ("--int8", str(split))]
     main(["export", str(gan_run), "--out", str(out), *words])
     assert out.stat().st_size < 0.35 * (exported / "encoder.onnx").stat().st_size
-    some = crops(gan_run)
-    cosine = (ReidModel(out)(some) * ReidModel(gan_run)(some)).sum(1)
+    images = crops(gan_run)
+    cosine = (ReidModel(out)(images) * ReidModel(gan_run)(images)).sum(1)
     assert cosine.min() > 0.95
 
 
-def test_crops_of_any_size_are_stretched_or_boxed(gan_run):
-    model, boxed = ReidModel(gan_run), ReidModel(gan_run, letterbox=True)
+def test_reid_model_stretches_or_letterboxes_crops(gan_run):
+    model, letterboxed = ReidModel(gan_run), ReidModel(gan_run, letterbox=True)
     wide = np.zeros((20, 80, 3), np.uint8)
     assert (model._prepared(wide, 0) == 0).all()
-    inside = boxed._prepared(wide, 0)
-    assert inside.shape == (64, 32, 3)
-    assert (inside[0] == GREY).all()
-    assert (inside[32] == 0).all()
-    assert (inside == GREY).all(2).sum() == (64 - 8) * 32
+    image = letterboxed._prepared(wide, 0)
+    assert image.shape == (64, 32, 3)
+    assert (image[0] == GREY).all()
+    assert (image[32] == 0).all()
+    assert (image == GREY).all(2).sum() == (64 - 8) * 32
 
 
-def test_a_file_that_differs_from_torch_is_not_kept(gan_run, tmp_path, monkeypatch, capsys):
+def test_export_removes_a_file_that_differs_from_torch(gan_run, tmp_path, monkeypatch, capsys):
     run = module._run
-    monkeypatch.setattr(module, "_run", lambda *given: run(*given) + 0.01)
+    monkeypatch.setattr(module, "_run", lambda *args: run(*args) + 0.01)
     out = tmp_path / "bad.pt2"
     message = failure(capsys, "export", gan_run, "--out", out)
     assert "differs from torch by 1.0e-02, and 1e-04 is allowed; nothing was written" in message
     assert not out.exists()
 
 
-def test_search_finds_the_person_and_frames_it(gan_run, exported, tmp_path, capsys, monkeypatch):
+def test_search_frames_matches_in_the_sheet(gan_run, exported, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     people = gan_run.parents[1] / "people"
     query = sorted((people / "query").glob("*.jpg"))[0]
@@ -236,15 +244,15 @@ def test_search_finds_the_person_and_frames_it(gan_run, exported, tmp_path, caps
     assert lines[1].split() == ["1", "0.0000", str(query)]
     (ranked,) = json.loads(output.read_text())
     assert len(ranked["matches"]) == 3
-    picture = np.asarray(Image.open(sheet))
-    assert picture.shape == (134, 4 * 70, 3)
-    assert picture[0, 0].tolist() == [40, 80, 200]
-    assert picture[0, 71].tolist() == [40, 160, 60]
+    pixels = np.asarray(Image.open(sheet))
+    assert pixels.shape == (134, 4 * 70, 3)
+    assert pixels[0, 0].tolist() == [40, 80, 200]
+    assert pixels[0, 71].tolist() == [40, 160, 60]
     main(["search", *words, "--model", str(gan_run), "--rerank", "--force"])
     assert str(query) in capsys.readouterr().out
 
 
-def test_faults_are_named(gan_run, exported, tmp_path, capsys):
+def test_export_names_errors(gan_run, exported, tmp_path, capsys):
     message = failure(capsys, "export", gan_run, "--out", tmp_path / "x.bin")
     assert "must end in .onnx or .pt2" in message
     message = failure(capsys, "export", gan_run, "--out", exported / "encoder.onnx")

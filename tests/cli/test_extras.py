@@ -1,4 +1,4 @@
-"""Without an optional package a command stops before any work, and says how to get it."""
+"""Commands without an optional package: they stop before any work and name the extra."""
 
 import re
 
@@ -49,8 +49,8 @@ MESSAGES = {
 
 
 @pytest.mark.parametrize("package", MESSAGES)
-def test_the_message_names_the_extra(package, tmp_path, monkeypatch, capsys, gan_run):
-    command, need, instead = MESSAGES[package]
+def test_command_without_a_package_names_its_extra(package, tmp_path, monkeypatch, capsys, gan_run):
+    command, requirement, alternative = MESSAGES[package]
     monkeypatch.chdir(tmp_path)
     people = gan_run.parents[1] / "people"
     (tmp_path / "crops").symlink_to(people / "query")
@@ -68,13 +68,13 @@ def test_the_message_names_the_extra(package, tmp_path, monkeypatch, capsys, gan
     built_in_body.cache_clear()
     extra = extras.EXTRA[package]
     assert failure(capsys, *command.split()) == (
-        f"error: {need}, which is not installed; in the source folder: "
-        f"pip install -e '.[{extra}]'{instead}"
+        f"error: {requirement}, which is not installed; in the source folder: "
+        f"pip install -e '.[{extra}]'{alternative}"
     )
     assert sorted(tmp_path.iterdir()) == before
 
 
-def test_train_without_tensorboard_says_so_and_writes_metrics(tmp_path, monkeypatch, capsys):
+def test_train_without_tensorboard_writes_metrics_and_a_note(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(extras, "find_spec", lambda name: None if name == "tensorboard" else True)
     config = write_config(tmp_path, make_market(tmp_path / "data"))
     main(["train", "--config", str(config), "--set", "stages.0.epochs=1"])
@@ -84,19 +84,19 @@ def test_train_without_tensorboard_says_so_and_writes_metrics(tmp_path, monkeypa
     assert not (run / "tensorboard").exists()
 
 
-def test_every_package_has_a_message_or_is_optional():
+def test_extra_packages_are_all_tested():
     assert set(extras.EXTRA) == {*MESSAGES, "tensorboard"}
 
 
-def test_every_package_stands_under_its_extra():
+def test_extra_packages_are_listed_in_pyproject():
     project = text_of(ROOT / "pyproject.toml")
     for package, extra in extras.EXTRA.items():
         (listed,) = re.findall(rf"^{extra} = \[(.*?)\]", project, re.MULTILINE)
         assert f'"{package.replace("_", "-")}>=' in listed
 
 
-def test_install_advice_needs_no_package_index():
+def test_install_hints_need_no_package_index():
     """The program is on no package index, so that its name installs nothing, or another's."""
-    places = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "reid_gen").rglob("*.py")]
-    advice = re.compile(r"pip install[^\n`]*(?<![\w/.-])reid-gen\b")
-    assert not [str(path) for path in places if advice.search(text_of(path))]
+    files = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "reid_gen").rglob("*.py")]
+    hint = re.compile(r"pip install[^\n`]*(?<![\w/.-])reid-gen\b")
+    assert not [str(path) for path in files if hint.search(text_of(path))]

@@ -32,7 +32,7 @@ def content(folder):
     return {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
-def test_every_training_image_becomes_a_group_with_a_line_per_view(gan_run, tmp_path, capsys):
+def test_generate_writes_a_group_per_training_image(gan_run, tmp_path, capsys):
     generate(gan_run, tmp_path / "groups", "--sheet", str(tmp_path / "sheet.png"))
     groups = load_groups(tmp_path / "groups")
     assert len(groups.members) == 9 * 3
@@ -51,30 +51,28 @@ def test_every_training_image_becomes_a_group_with_a_line_per_view(gan_run, tmp_
     assert 0 <= first.structure <= 1
 
 
-def test_killed_at_any_moment_and_started_again_it_gives_the_same_bytes(
-    gan_run, tmp_path, monkeypatch
-):
-    generate(gan_run, tmp_path / "whole")
+def test_generate_resumed_after_interrupts_writes_the_same_files(gan_run, tmp_path, monkeypatch):
+    generate(gan_run, tmp_path / "uninterrupted")
     write = module.write_part
     calls = []
 
-    def interrupted(*arguments):
-        calls.append(arguments)
+    def write_or_interrupt(*args):
+        calls.append(args)
         if len(calls) % 2:
             raise KeyboardInterrupt
-        write(*arguments)
+        write(*args)
 
-    monkeypatch.setattr(module, "write_part", interrupted)
+    monkeypatch.setattr(module, "write_part", write_or_interrupt)
     for _ in range(3):
         with pytest.raises(SystemExit):
-            generate(gan_run, tmp_path / "cut")
+            generate(gan_run, tmp_path / "resumed")
     monkeypatch.undo()
     monkeypatch.setattr(module, "PART", 4)
-    generate(gan_run, tmp_path / "cut")
-    assert content(tmp_path / "cut") == content(tmp_path / "whole")
+    generate(gan_run, tmp_path / "resumed")
+    assert content(tmp_path / "resumed") == content(tmp_path / "uninterrupted")
 
 
-def test_options_without_effect_are_refused(gan_run, tmp_path, capsys):
+def test_generate_refuses_options_without_effect(gan_run, tmp_path, capsys):
     def fails(*words):
         return failure(capsys, "generate", *words, "--out", tmp_path / "x", code=2)
 
@@ -89,22 +87,22 @@ def test_options_without_effect_are_refused(gan_run, tmp_path, capsys):
     assert "generator.steps: this key belongs to another kind" in message
     message = fails(tmp_path / "sd.yaml", "--share", "0.2", "--maker", "anchored")
     assert (
-        f"--maker anchored --share 0.2 has no effect with {tmp_path / 'sd.yaml'}: the file says "
-        "how pictures are made; leave it out, or give a run"
+        f"--maker anchored --share 0.2 has no effect with {tmp_path / 'sd.yaml'}, which sets "
+        "how positives are generated; leave it out, or give a run"
     ) in message
     message = fails()
-    assert "no SOURCE: give a run, or the YAML file of a public diffusion model" in message
+    assert "SOURCE is missing; give a run or a pipeline file (YAML)" in message
     assert not (tmp_path / "x").exists()
 
 
-def test_there_must_be_an_image_to_make_positives_of(tmp_path):
+def test_generate_groups_refuses_an_empty_list_of_images(tmp_path):
     with pytest.raises(UserError, match="there are no source images"):
         module.generate_groups(
             Mosaics(64, 32), None, [], tmp_path, members=2, seed=1, provenance={}, progress=Silent()
         )
 
 
-def test_changed_bodies_and_a_generator_that_learnt_on_are_not_mixed(gan_run, tmp_path, capsys):
+def test_generate_refuses_to_resume_with_other_weights_or_bodies(gan_run, tmp_path, capsys):
     run = tmp_path / "runs" / "tiny"
     shutil.copytree(gan_run, run)
     generate(run, tmp_path / "groups")
@@ -115,17 +113,17 @@ def test_changed_bodies_and_a_generator_that_learnt_on_are_not_mixed(gan_run, tm
     assert "generated with other contents_sha256.generator;" in failure(capsys, *words)
     shutil.copy(gan_run / "last" / "generator.safetensors", file)
     bodies = gan_run.parents[1] / "people" / "bodies" / "train.npz"
-    kept = bodies.read_bytes()
+    original = bodies.read_bytes()
     table = load_table(bodies)
     try:
         save_table(replace(table, shape=table.shape + 1), bodies)
         assert "generated with other contents_sha256.bodies;" in failure(capsys, *words)
     finally:
-        bodies.write_bytes(kept)
+        bodies.write_bytes(original)
     main([str(word) for word in words])
 
 
-def test_groups_made_otherwise_are_never_mixed(gan_run, tmp_path, capsys):
+def test_generate_refuses_to_mix_groups(gan_run, tmp_path, capsys):
     out = tmp_path / "groups"
     generate(gan_run, out)
     before = content(out)
@@ -156,7 +154,7 @@ def stored_config(gan_run, tmp_path, groups, stage="views: true", **settings):
     return file
 
 
-def test_an_encoder_learns_from_stored_views_and_nothing_draws(gan_run, tmp_path):
+def test_train_uses_stored_views_without_a_generator(gan_run, tmp_path):
     generate(gan_run, tmp_path / "groups")
     main(["train", "--config", str(stored_config(gan_run, tmp_path, tmp_path / "groups"))])
     run = tmp_path / "runs" / "tiny"
@@ -168,7 +166,7 @@ def test_an_encoder_learns_from_stored_views_and_nothing_draws(gan_run, tmp_path
     assert len(read_weights(run / "last" / "bank.safetensors")["labels"]) == 9
 
 
-def test_views_that_look_like_nobody_can_be_left_out(gan_run, tmp_path, capsys):
+def test_train_names_the_filter_that_leaves_no_views(gan_run, tmp_path, capsys):
     generate(gan_run, tmp_path / "groups")
     config = stored_config(gan_run, tmp_path, tmp_path / "groups", min_identity=1.0)
     message = failure(capsys, "train", "--config", config)
@@ -176,20 +174,20 @@ def test_views_that_look_like_nobody_can_be_left_out(gan_run, tmp_path, capsys):
     assert "'identity': 27" in message
 
 
-def test_filters_count_what_they_leave_out_and_views_can_weigh_less(gan_run, tmp_path):
+def test_train_counts_filtered_views(gan_run, tmp_path):
     groups = tmp_path / "groups"
     generate(gan_run, groups)
-    found = load_groups(groups).members
-    least = {
-        name: sorted(getattr(member, name) for member in found)[9]
+    members = load_groups(groups).members
+    minimum = {
+        name: sorted(getattr(member, name) for member in members)[9]
         for name in ("structure", "difference")
     }
-    settings = {f"min_{name}": value for name, value in least.items()}
+    settings = {f"min_{name}": value for name, value in minimum.items()}
     words = {"members": 1, "weight_by_identity": True, **settings}
     main(["train", "--config", str(stored_config(gan_run, tmp_path, groups, **words))])
     run = tmp_path / "runs" / "tiny"
     counts = json.loads((run / "last" / "views.json").read_text())
-    assert counts["structure"] == sum(m.structure < least["structure"] for m in found)
+    assert counts["structure"] == sum(m.structure < minimum["structure"] for m in members)
     assert sum(counts.values()) == 27
     assert counts["identity"] == 0 < counts["difference"]
     main(["generate", str(gan_run), "--out", str(tmp_path / "pieces"), "--maker", "mosaic"])
@@ -199,12 +197,12 @@ def test_filters_count_what_they_leave_out_and_views_can_weigh_less(gan_run, tmp
     assert all(m.difference > 0 for m in members)
 
 
-def test_a_maker_says_which_runs_it_needs(gan_run, tmp_path, capsys):
+def test_generate_anchored_needs_a_diffusion_run(gan_run, tmp_path, capsys):
     message = failure(capsys, "generate", gan_run, "--out", tmp_path / "x", "--maker", "anchored")
     assert "--maker anchored needs a run that trained a diffusion model" in message
 
 
-def test_faults_of_stored_views_are_named(gan_run, tmp_path, capsys):
+def test_train_names_errors_in_stored_views(gan_run, tmp_path, capsys):
     config = stored_config(gan_run, tmp_path, tmp_path / "nowhere")
     message = failure(capsys, "train", "--config", config)
     assert f"{tmp_path / 'nowhere'} does not exist; check generator.groups" in message
@@ -213,14 +211,14 @@ def test_faults_of_stored_views_are_named(gan_run, tmp_path, capsys):
     assert "stored views are not trained; give stages views: true instead" in message
     generate(gan_run, tmp_path / "groups")
     header = tmp_path / "groups" / "groups.json"
-    kept = header.read_text()
-    header.write_text(kept.replace("same_identity", "same_pose"))
+    original = header.read_text()
+    header.write_text(original.replace("same_identity", "same_pose"))
     config = stored_config(gan_run, tmp_path, tmp_path / "groups")
     assert (
         f"{tmp_path / 'groups'} holds groups of kind same_pose, whose members are different "
         "people; views must be of kind same_identity"
     ) in failure(capsys, "train", "--config", config)
-    header.write_text(kept)
+    header.write_text(original)
     part = next((tmp_path / "groups").glob("part-*"))
     part.rename(tmp_path / "away")
     config = stored_config(gan_run, tmp_path, tmp_path / "groups")

@@ -1,4 +1,4 @@
-"""A path that begins with ~ means the same in every command."""
+"""Expansion of ~ in the paths of every command."""
 
 from pathlib import Path
 
@@ -10,25 +10,25 @@ from reid_gen.cli.main import root
 from reid_gen.cli.options import IMAGES, INPUT
 
 
-def parameters(command, words=()):
-    """Words and parameters of every command below one."""
+def parameters(command, names=()):
+    """Yield command and parameter of every command below a group."""
     if isinstance(command, click.Group):
         context = click.Context(command)
         for name in command.list_commands(context):
-            yield from parameters(command.get_command(context, name), (*words, name))
+            yield from parameters(command.get_command(context, name), (*names, name))
     else:
-        yield from ((" ".join(words), parameter) for parameter in command.params)
+        yield from ((" ".join(names), parameter) for parameter in command.params)
 
 
-def test_every_path_of_every_command_is_of_the_shared_type():
-    found = list(parameters(root))
-    paths = [(words, p) for words, p in found if isinstance(p.type, click.Path)]
+def test_commands_use_the_shared_path_types():
+    all_parameters = list(parameters(root))
+    paths = [(name, p) for name, p in all_parameters if isinstance(p.type, click.Path)]
     assert len(paths) > 30
-    for words, parameter in paths:
-        assert isinstance(parameter.type, UserPath), f"{words}: {parameter.name}"
-    for words, parameter in found:
+    for name, parameter in paths:
+        assert isinstance(parameter.type, UserPath), f"{name}: {parameter.name}"
+    for name, parameter in all_parameters:
         if parameter.name in ("images", "query", "gallery"):
-            assert isinstance(parameter.type, Images | UserPath), f"{words}: {parameter.name}"
+            assert isinstance(parameter.type, Images | UserPath), f"{name}: {parameter.name}"
 
 
 @pytest.mark.parametrize("word", ["~", "~/x/y.txt"])
@@ -38,12 +38,12 @@ def test_path_expands_home(word, monkeypatch):
 
 
 @pytest.mark.parametrize("word", ["~nobody/x", "a/~/x", "-", "~x"])
-def test_path_leaves_other_words(word):
+def test_path_keeps_other_tildes(word):
     assert INPUT.convert(word, None, None) == Path(word)
     assert IMAGES.convert(word, None, None) == word
 
 
-def test_images_expand_home_in_lists_too(monkeypatch):
+def test_images_expand_home_in_globs_and_lists(monkeypatch):
     monkeypatch.setenv("HOME", "/people/somebody")
     assert IMAGES.convert("~/a/*.jpg", None, None) == "/people/somebody/a/*.jpg"
     assert IMAGES.convert("@~/list", None, None) == "@/people/somebody/list"

@@ -1,4 +1,4 @@
-"""``--json`` is the same everywhere: a file, or ``-`` for stdout while text goes to stderr."""
+"""``--json`` of every command: a file, or ``-`` for stdout with text on stderr."""
 
 import json
 
@@ -14,16 +14,16 @@ from tests.data.real_format import make_market
 
 
 @pytest.fixture
-def place(tmp_path, gan_run, monkeypatch):
-    """A working folder with a run, crops, features and data."""
+def workdir(tmp_path, gan_run, monkeypatch):
+    """Working folder with a run, crops, features and a data set."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "run").symlink_to(gan_run)
     (tmp_path / "people").symlink_to(gan_run.parents[1] / "people")
     make_market(tmp_path / "data")
     features, pids = make_features(persons=6, each=6)
     columns = {"key": np.arange(36).astype(str), "pid": pids, "camid": np.arange(36) % 3}
-    write_table({**columns, "feature": features}, tmp_path / "known.npz")
-    write_table({"key": columns["key"], "feature": features}, tmp_path / "unknown.npz")
+    write_table({**columns, "feature": features}, tmp_path / "labelled.npz")
+    write_table({"key": columns["key"], "feature": features}, tmp_path / "unlabelled.npz")
     return tmp_path
 
 
@@ -40,11 +40,11 @@ COMMANDS = {
     ),
     "search --query people/query --gallery people/query --top 2": ("queries: ranks.png", 6),
     "export run --out encoder.pt2": ("wrote encoder.pt2", ["file", "int8", "difference"]),
-    "cluster known.npz --k1 6 --k2 2 --out labels.npz": (
+    "cluster labelled.npz --k1 6 --k2 2 --out labels.npz": (
         "wrote labels.npz",
         ["clusters", "outliers", "ari"],
     ),
-    "rank known.npz known.npz": ("mAP", 1),
+    "rank labelled.npz labelled.npz": ("mAP", 1),
     "meshes pedestrians --root people --out bodies": (
         "bodies, mean score",
         ["folder", "whole", "splits", "low_scores"],
@@ -55,52 +55,51 @@ COMMANDS = {
     ),
     "zoo list": (BUILT_IN, 3),
     f"zoo show {BUILT_IN}": ("backbone: resnet10t", ["name", "about"]),
-    "zoo verify": ("as its card says", [BUILT_IN]),
+    "zoo verify": ("matches its card", [BUILT_IN]),
     f"zoo evaluate {BUILT_IN} --dataset market1501 --root data": ("mAP", 1),
 }
-"""Command -> text for people, and keys of the JSON, or the least length of its list."""
+"""Command -> text output, and keys of the JSON object or minimum length of the JSON list."""
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_stdout_is_json_alone_and_text_goes_to_stderr(command, place, capsys):
-    text, wanted = COMMANDS[command]
+def test_json_to_stdout_sends_text_to_stderr(command, workdir, capsys):
+    text, expected = COMMANDS[command]
     main([*command.split(), "--json", "-"])
-    told = capsys.readouterr()
-    found = json.loads(told.out)
-    assert text in told.err
-    if isinstance(wanted, int):
-        assert len(found) >= wanted
+    output = capsys.readouterr()
+    content = json.loads(output.out)
+    assert text in output.err
+    if isinstance(expected, int):
+        assert len(content) >= expected
     else:
-        assert set(wanted) <= set(found)
-    assert not (place / "-").exists()
+        assert set(expected) <= set(content)
+    assert not (workdir / "-").exists()
 
 
-def test_a_file_holds_the_same_and_text_stays_on_stdout(place, capsys):
+def test_json_file_equals_stdout_and_text_stays_on_stdout(workdir, capsys):
     command = ["zoo", "show", BUILT_IN, "--json"]
     main([*command, "-"])
-    wanted = json.loads(capsys.readouterr().out)
+    expected = json.loads(capsys.readouterr().out)
     main([*command, "card.json"])
     assert "backbone: resnet10t" in capsys.readouterr().out
-    assert json.loads((place / "card.json").read_text()) == wanted
+    assert json.loads((workdir / "card.json").read_text()) == expected
     message = failure(capsys, *command, "card.json")
     assert message == "error: card.json exists; give --force to overwrite it, or another name"
     main([*command, "card.json", "--force"])
 
 
-def test_images_that_do_not_decode_are_in_the_json_of_the_check(place, capsys):
-    broken = next((place / "data").rglob("*.jpg"))
+def test_data_check_lists_unreadable_images_in_json(workdir, capsys):
+    broken = next((workdir / "data").rglob("*.jpg"))
     broken.write_bytes(b"no image")
-    with pytest.raises(SystemExit) as stopped:
+    with pytest.raises(SystemExit) as error:
         main(["data", "check", "market1501", "--root", "data", "--json", "-"])
-    assert stopped.value.code == 1
-    (found,) = json.loads(capsys.readouterr().out)["unreadable"]
-    assert found["path"].endswith(broken.name)
+    assert error.value.code == 1
+    (unreadable,) = json.loads(capsys.readouterr().out)["unreadable"]
+    assert unreadable["path"].endswith(broken.name)
 
 
-def test_ranks_without_measures_have_no_json(place, capsys):
-    words = ["unknown.npz", "unknown.npz", "--out", "m.npz", "--json", "-"]
+def test_rank_refuses_json_without_pids(workdir, capsys):
+    words = ["unlabelled.npz", "unlabelled.npz", "--out", "m.npz", "--json", "-"]
     assert failure(capsys, "rank", *words) == (
-        "error: the files have no pids to measure by, so that --json has nothing to say; leave it "
-        "out"
+        "error: the files have no pids, so nothing can be evaluated; leave --json out"
     )
-    assert not (place / "m.npz").exists()
+    assert not (workdir / "m.npz").exists()

@@ -1,4 +1,4 @@
-"""`reid-gen generate` under SIGKILL, which no program can catch."""
+"""`reid-gen generate` killed by SIGKILL, which no process can catch."""
 
 import multiprocessing
 import os
@@ -15,26 +15,26 @@ EVENTS = {"open", "os.mkdir", "os.rename"}
 
 
 def generate_until(run, out, moment):
-    """Make groups, and die at the ``moment``-th time that something below ``out`` is touched."""
+    """Generate groups; kill the process at the ``moment``-th file operation below ``out``."""
     from reid_gen.positives import generate as module
 
     module.PART = 1
-    seen = 0
+    count = 0
 
-    def watch(event, arguments):
-        nonlocal seen
-        if event in EVENTS and str(arguments[0]).startswith(out):
-            seen += 1
-            if seen == moment:
+    def audit(event, args):
+        nonlocal count
+        if event in EVENTS and str(args[0]).startswith(out):
+            count += 1
+            if count == moment:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-    sys.addaudithook(watch)
+    sys.addaudithook(audit)
     main(["generate", run, "--out", out, "--members", "3"])
 
 
 @pytest.fixture(scope="module")
 def generate():
-    """Runs it in a process of its own, which costs no import; returns the exit code."""
+    """Return a function that runs :func:`generate_until` in a fork and returns its exit code."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["reid_gen.training.run", "reid_gen.positives.generate"])
 
@@ -52,17 +52,15 @@ def content(folder):
 
 
 @pytest.mark.slow
-def test_killed_ten_times_and_started_again_it_leaves_the_files_of_one_run(
-    gan_run, tmp_path, generate
-):
-    cut, whole = tmp_path / "cut", tmp_path / "whole"
-    assert generate(gan_run, whole) == 0
-    left = set()
+def test_generate_killed_ten_times_writes_the_same_files(gan_run, tmp_path, generate):
+    killed, uninterrupted = tmp_path / "killed", tmp_path / "uninterrupted"
+    assert generate(gan_run, uninterrupted) == 0
+    leftovers = set()
     for moment in (3, *np.random.default_rng(1).integers(1, 10, KILLS - 1)):
-        assert generate(gan_run, cut, int(moment)) == -signal.SIGKILL
-        left |= {path.name for path in cut.iterdir()}
-    assert ".groups.json.partial" in left
-    assert any(".partial-" in name for name in left)
-    assert generate(gan_run, cut) == 0
-    assert content(cut) == content(whole)
-    assert len(list(cut.rglob("*.jpg"))) == 27
+        assert generate(gan_run, killed, int(moment)) == -signal.SIGKILL
+        leftovers |= {path.name for path in killed.iterdir()}
+    assert ".groups.json.partial" in leftovers
+    assert any(".partial-" in name for name in leftovers)
+    assert generate(gan_run, killed) == 0
+    assert content(killed) == content(uninterrupted)
+    assert len(list(killed.rglob("*.jpg"))) == 27

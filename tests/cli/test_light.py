@@ -1,4 +1,4 @@
-"""Faults that need no torch are told before it is imported, which takes seconds."""
+"""User errors are reported before torch is imported, which takes seconds."""
 
 import subprocess
 import sys
@@ -7,7 +7,7 @@ import pytest
 
 from tests.cli.every import COMMANDS
 
-FAULTS = [
+ERRORS = [
     *("train", "train --config no.yaml", "train --config wrong.yaml", "train --resume no"),
     *("train --config right.yaml", "train --config right.yaml --set seed=-1", "train --resume ."),
     *("evaluate", "evaluate --config no.yaml", "evaluate --config wrong.yaml"),
@@ -70,18 +70,18 @@ from reid_gen.cli.main import main
 for line in sys.stdin.read().splitlines():
     try:
         main(line.replace("ZOO", "resnet10t.rendered").split())
-        print("no fault:", line)
-    except SystemExit as stopped:
-        if stopped.code not in (1, 2):
-            print("exit", stopped.code, line)
+        print("no error:", line)
+    except SystemExit as exit:
+        if exit.code not in (1, 2):
+            print("exit", exit.code, line)
     if "torch" in sys.modules:
         sys.exit(f"torch: {line}")
 """
 
 
 @pytest.fixture
-def place(tmp_path):
-    """A folder with settings, old outputs, and no run."""
+def workdir(tmp_path):
+    """Folder with configurations and existing outputs, but without a run."""
     for name in ("old.png", "old.npz", "old.onnx", "old.csv", "a.jpg", "prompts.txt"):
         (tmp_path / name).write_text("x")
     (tmp_path / "full").mkdir()
@@ -98,16 +98,16 @@ def place(tmp_path):
     return tmp_path
 
 
-def test_command_tells_simple_faults_before_torch_is_imported(place):
-    told = subprocess.run(
+def test_commands_report_user_errors_before_importing_torch(workdir):
+    result = subprocess.run(
         [sys.executable, "-c", PROGRAM],
-        input="\n".join(FAULTS), cwd=place, capture_output=True, text=True, check=False,
+        input="\n".join(ERRORS), cwd=workdir, capture_output=True, text=True, check=False,
     )  # fmt: skip
-    assert (told.stdout, told.returncode) == ("", 0), told.stderr
-    assert "Traceback" not in told.stderr
+    assert (result.stdout, result.returncode) == ("", 0), result.stderr
+    assert "Traceback" not in result.stderr
 
 
-def test_faults_are_tried_with_every_command():
-    assert {words for words in COMMANDS if any(f.startswith(words) for f in FAULTS)} == set(
+def test_errors_cover_every_command():
+    assert {words for words in COMMANDS if any(line.startswith(words) for line in ERRORS)} == set(
         COMMANDS
     )

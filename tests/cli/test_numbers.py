@@ -1,39 +1,39 @@
-"""Every number of every command has a range, and what is out of it is wrong usage."""
+"""Ranges of all number options; a value out of range is wrong usage."""
 
 import click
 import pytest
 
 from reid_gen.cli.main import main
-from reid_gen.cli.options import Angles, Fraction, Number
-from tests.cli.every import COMMANDS, least_words, make_outputs, options
+from reid_gen.cli.options import Angles, Number, Shard
+from tests.cli.every import COMMANDS, make_outputs, minimal_arguments, options
 
-CONTROL_MODELS = click.types.IntParamType | click.types.FloatParamType | Angles | Fraction
+NUMBER_TYPES = click.types.IntParamType | click.types.FloatParamType | Angles | Shard
 NUMBERS = {
-    f"{words} {option.opts[0]}": (words, option)
-    for words, command in COMMANDS.items()
+    f"{name} {option.opts[0]}": (name, option)
+    for name, command in COMMANDS.items()
     for option in options(command)
-    if isinstance(option.type, CONTROL_MODELS)
+    if isinstance(option.type, NUMBER_TYPES)
 }
-ODD = (
+INVALID_VALUES = (
     *("0", "-1", "1000000000000", str(2**64), "9" * 5_000, "nan", "-nan", "inf", "-inf"),
     *("1e400", "1e-400", "1.5", "", " ", "x", "0x10", "1/0", "2/1", "0/0", ",", "90,", "90,nan"),
 )
 
 
 @pytest.mark.parametrize("name", NUMBERS)
-def test_number_option_has_least_and_most(name):
-    kind = NUMBERS[name][1].type
-    if not isinstance(kind, Angles | Fraction):
-        assert isinstance(kind, click.IntRange | Number), f"{kind} takes any number, or nan"
-        assert kind.min is not None
-        assert kind.max is not None
-        assert not kind.clamp
+def test_number_option_has_minimum_and_maximum(name):
+    param_type = NUMBERS[name][1].type
+    if not isinstance(param_type, Angles | Shard):
+        assert isinstance(param_type, click.IntRange | Number), f"{param_type} has no range"
+        assert param_type.min is not None
+        assert param_type.max is not None
+        assert not param_type.clamp
 
 
-def test_text_option_is_no_number_in_disguise():
+def test_text_option_has_no_number_as_default():
     texts = [
-        f"{words} {option.opts[0]}"
-        for words, command in COMMANDS.items()
+        f"{name} {option.opts[0]}"
+        for name, command in COMMANDS.items()
         for option in options(command)
         if option.type is click.STRING and str(option.default)[:1].isdigit()
     ]
@@ -41,16 +41,17 @@ def test_text_option_is_no_number_in_disguise():
 
 
 @pytest.mark.parametrize("name", NUMBERS)
-def test_number_option_refuses_odd_values_in_one_line(name, tmp_path, monkeypatch, capsys):
+def test_number_option_refuses_invalid_values_in_one_line(name, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     make_outputs(tmp_path)
-    words, option = NUMBERS[name]
-    for value in ODD:
-        with pytest.raises(SystemExit) as stopped:
-            main([*words.split(), *least_words(COMMANDS[words]), f"{option.opts[0]}={value}"])
+    command, option = NUMBERS[name]
+    arguments = [*command.split(), *minimal_arguments(COMMANDS[command])]
+    for value in INVALID_VALUES:
+        with pytest.raises(SystemExit) as error:
+            main([*arguments, f"{option.opts[0]}={value}"])
         message = capsys.readouterr().err.strip().splitlines()[-1]
-        assert message.startswith({1: "error: ", 2: "Error: "}[stopped.value.code])
-    assert (tmp_path / "folder" / "other").read_text() == "of somebody else"
+        assert message.startswith({1: "error: ", 2: "Error: "}[error.value.code])
+    assert (tmp_path / "folder" / "other").read_text() == "existing file"
 
 
 @pytest.mark.parametrize(
@@ -78,7 +79,7 @@ def test_number_option_refuses_odd_values_in_one_line(name, tmp_path, monkeypatc
     ],
 )
 def test_value_out_of_range_is_wrong_usage(words, capsys):
-    with pytest.raises(SystemExit) as stopped:
+    with pytest.raises(SystemExit) as error:
         main(words.split())
-    assert stopped.value.code == 2
+    assert error.value.code == 2
     assert "Error: Invalid value for '--" in capsys.readouterr().err

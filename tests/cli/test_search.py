@@ -1,4 +1,4 @@
-"""``reid-gen search`` leaves the query's own image out."""
+"""``reid-gen search`` ignores the query's own image in the gallery."""
 
 import json
 import shutil
@@ -15,32 +15,32 @@ from reid_gen.types import Image, LabelledSplit
 @pytest.fixture
 def crops(tmp_path, gan_run, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    found = sorted((gan_run.parents[1] / "people" / "query").glob("*.jpg"))
+    files = sorted((gan_run.parents[1] / "people" / "query").glob("*.jpg"))
     (tmp_path / "crops").mkdir()
-    for number, file in enumerate(found):
+    for number, file in enumerate(files):
         shutil.copy(file, f"crops/{number}.jpg")
-    shutil.copy(found[0], "asked.jpg")
-    return len(found)
+    shutil.copy(files[0], "query.jpg")
+    return len(files)
 
 
-@pytest.mark.parametrize("query", ["asked.jpg", "crops/0.jpg"])
-def test_search_finds_no_query_in_its_own_folder(query, crops, capsys):
+@pytest.mark.parametrize("query", ["query.jpg", "crops/0.jpg"])
+def test_search_ignores_the_query_image_in_the_gallery(query, crops, capsys):
     words = ["search", "--query", query, "--gallery", "crops", "--top", "99", "--force"]
     main([*words, "--json", "-"])
-    told = capsys.readouterr()
-    (found,) = json.loads(told.out)
-    paths = [match["path"] for match in found["matches"]]
+    output = capsys.readouterr()
+    (ranked,) = json.loads(output.out)
+    paths = [match["path"] for match in ranked["matches"]]
     assert len(paths) == crops - 1
     assert "crops/0.jpg" not in paths
-    assert "note: the gallery holds a query's own image 1 times" in told.err
+    assert "note: the gallery contains a query's own image 1 times" in output.err
     main([*words, "--keep-same-image", "--json", "-"])
-    (found,) = json.loads(capsys.readouterr().out)
-    assert len(found["matches"]) == crops
-    assert found["matches"][0] == {"path": "crops/0.jpg", "distance": 0.0}
+    (ranked,) = json.loads(capsys.readouterr().out)
+    assert len(ranked["matches"]) == crops
+    assert ranked["matches"][0] == {"path": "crops/0.jpg", "distance": 0.0}
 
 
 @pytest.mark.parametrize("keep", [False, True])
-def test_evaluator_leaves_the_same_file_out_without_cameras(keep, tmp_path):
+def test_evaluator_ignores_the_same_file_without_cameras(keep, tmp_path):
     names = [f"{n}.jpg" for n in range(60)]
     for name in names:
         (tmp_path / name).write_bytes(name.encode())

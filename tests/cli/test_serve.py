@@ -1,4 +1,4 @@
-"""``reid-gen serve`` but for the page itself, which tests/report/test_app.py opens."""
+"""``reid-gen serve`` without the web page, which tests/report/test_app.py covers."""
 
 import pytest
 
@@ -7,24 +7,22 @@ from reid_gen.cli.serve import serve
 from reid_gen.report import app as module
 
 
-def test_only_this_computer_can_open_the_page_by_default():
-    given = serve.make_context("serve", ["model", "--gallery", "crops"]).params
-    assert (given["host"], given["port"]) == ("127.0.0.1", 7860)
+def test_serve_listens_on_localhost_by_default():
+    params = serve.make_context("serve", ["model", "--gallery", "crops"]).params
+    assert (params["host"], params["port"]) == ("127.0.0.1", 7860)
 
 
 @pytest.mark.parametrize("views", [False, True])
-def test_the_command_builds_the_page_of_a_gallery_and_launches_it(
-    views, gan_run, monkeypatch, capsys
-):
+def test_serve_builds_and_launches_the_page(views, gan_run, monkeypatch, capsys):
     pytest.importorskip("gradio")
     built, launched = [], []
-    monkeypatch.setattr(module, "build_app", lambda *given: built.append(given) or "page")
-    monkeypatch.setattr(module, "launch", lambda *given: launched.append(given))
+    monkeypatch.setattr(module, "build_app", lambda *args: built.append(args) or "page")
+    monkeypatch.setattr(module, "launch", lambda *args: launched.append(args))
     crops = gan_run.parents[1] / "people" / "query"
     words = ["--views", str(gan_run)] if views else []
     main(["serve", str(gan_run), "--gallery", str(crops), *words])
     assert launched == [("page", "127.0.0.1", 7860, ())]
-    assert "http://127.0.0.1:7860 (Ctrl-C stops it)" in capsys.readouterr().out
+    assert "http://127.0.0.1:7860 (press Ctrl-C to stop)" in capsys.readouterr().out
     ((gallery, turn),) = built
     assert len(gallery.images) == len(list(crops.glob("*.jpg")))
     assert (turn is not None) == views

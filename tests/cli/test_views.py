@@ -28,7 +28,7 @@ def crops(run):
     return sorted((run.parents[1] / "people" / "query").glob("*.jpg"))[:3]
 
 
-def test_a_sheet_has_a_row_per_image_with_the_views_that_were_asked_for(run, crops, tmp_path):
+def test_views_sheet_has_a_row_per_image(run, crops, tmp_path):
     out = tmp_path / "sheet.png"
     main(["views", str(run), *map(str, crops), "--out", str(out), "--degrees", "90,180"])
     sheet = np.asarray(Image.open(out))
@@ -37,17 +37,17 @@ def test_a_sheet_has_a_row_per_image_with_the_views_that_were_asked_for(run, cro
     np.testing.assert_array_equal(sheet[:64, :32], first)
 
 
-def test_known_bodies_take_the_place_of_estimated_ones(run, crops, tmp_path):
+def test_views_uses_given_bodies_instead_of_estimates(run, crops, tmp_path):
     table = run.parents[1] / "people" / "bodies" / "query.npz"
-    for name, words in (("known.png", ["--bodies", str(table)]), ("estimated.png", [])):
+    for name, words in (("given.png", ["--bodies", str(table)]), ("estimated.png", [])):
         main(["views", str(run), str(crops[0]), "--out", str(tmp_path / name), *words])
-    known, estimated = (
-        np.asarray(Image.open(tmp_path / name)) for name in ("known.png", "estimated.png")
+    given, estimated = (
+        np.asarray(Image.open(tmp_path / name)) for name in ("given.png", "estimated.png")
     )
-    assert not np.array_equal(known, estimated)
+    assert not np.array_equal(given, estimated)
 
 
-def test_an_animated_turn_goes_once_around(run, crops, tmp_path):
+def test_views_gif_is_a_full_rotation(run, crops, tmp_path):
     out = tmp_path / "turn.gif"
     main(["views", str(run), *map(str, crops), "--out", str(out)])
     with Image.open(out) as turn:
@@ -55,26 +55,26 @@ def test_an_animated_turn_goes_once_around(run, crops, tmp_path):
         assert turn.size == (3 * 32, 64)
 
 
-def test_an_mp4_is_written_where_its_encoder_is_installed(run, crops, tmp_path):
+def test_views_writes_mp4_if_its_encoder_is_installed(run, crops, tmp_path):
     pytest.importorskip("imageio_ffmpeg", reason="the video extra is not installed")
     out = tmp_path / "turn.mp4"
     main(["views", str(run), str(crops[0]), "--out", str(out)])
     assert out.read_bytes()[4:8] == b"ftyp"
 
 
-def test_views_are_scored_beside_the_truth_and_two_stand_ins(run, tmp_path, capsys):
+def test_evaluate_views_compares_with_truth_and_baselines(run, tmp_path, capsys):
     out, sheet = tmp_path / "scores.json", tmp_path / "sheet.png"
     words = ["--queries", "4", "--json", str(out), "--sheet", str(sheet)]
     main(["evaluate-views", str(run), *words])
     printed = capsys.readouterr().out
-    found = json.loads(out.read_text())
-    assert list(found["scores"]) == ["true", "generated", "input", "mean_of_others"]
-    assert all(name in printed for name in found["scores"])
-    true, generated = found["scores"]["true"], found["scores"]["generated"]
+    result = json.loads(out.read_text())
+    assert list(result["scores"]) == ["true", "generated", "input", "mean_of_others"]
+    assert all(name in printed for name in result["scores"])
+    true, generated = result["scores"]["true"], result["scores"]["generated"]
     assert true["ssim"] == pytest.approx(1)
     assert -1 <= generated["ssim"] < 1
     assert generated["frechet"] > 0
-    assert found["queries"] == 4
+    assert result["queries"] == 4
     pixels = np.asarray(Image.open(sheet))
     assert pixels.shape == (4 * 64, (1 + 3 + 3) * 32, 3)
     people = run.parents[1] / "people"
@@ -99,7 +99,7 @@ def test_evaluate_views_resizes_the_true_view(run, tmp_path):
     np.testing.assert_array_equal(np.asarray(Image.open(sheet))[:64, 64:], true)
 
 
-def test_fid_takes_the_known_inception_network_alone(run, tmp_path, monkeypatch, capsys):
+def test_evaluate_views_refuses_another_inception_file(run, tmp_path, monkeypatch, capsys):
     class Inception(torch.nn.Module):
         def forward(self, x: torch.Tensor, return_features: bool) -> torch.Tensor:
             assert return_features
@@ -116,25 +116,25 @@ def test_fid_takes_the_known_inception_network_alone(run, tmp_path, monkeypatch,
     assert "FID" in capsys.readouterr().out
 
 
-def test_faults_are_one_line_each(run, crops, tmp_path, capsys):
-    one = crops[0]
+def test_views_errors_are_one_line_each(run, crops, tmp_path, capsys):
+    crop = crops[0]
     out = tmp_path / "a.png"
     assert "must end in .png or .jpg or .gif or .mp4" in failure(
-        capsys, "views", run, one, "--out", tmp_path / "a.webp"
+        capsys, "views", run, crop, "--out", tmp_path / "a.webp"
     )
     assert "'90;180' is not a valid float range" in failure(
-        capsys, "views", run, one, "--out", out, "--degrees", "90;180", code=2
+        capsys, "views", run, crop, "--out", out, "--degrees", "90;180", code=2
     )
     table = run.parents[1] / "people" / "bodies" / "train.npz"
-    message = failure(capsys, "views", run, one, "--out", out, "--bodies", table)
+    message = failure(capsys, "views", run, crop, "--out", out, "--bodies", table)
     assert message.startswith("error: the table has no body for 1 of 1 images")
     assert not out.exists()
-    out.write_bytes(b"kept")
-    assert "exists; give --force" in failure(capsys, "views", run, one, "--out", out)
-    assert out.read_bytes() == b"kept"
+    out.write_bytes(b"existing")
+    assert "exists; give --force" in failure(capsys, "views", run, crop, "--out", out)
+    assert out.read_bytes() == b"existing"
 
 
-def test_a_run_without_a_generator_is_refused(run, crops, tmp_path, capsys):
+def test_views_refuses_a_run_without_generator(run, crops, tmp_path, capsys):
     plain = tmp_path / "plain"
     plain.mkdir()
     (plain / "last").symlink_to(run / "last")
@@ -144,19 +144,19 @@ def test_a_run_without_a_generator_is_refused(run, crops, tmp_path, capsys):
     assert "has no generator; give a run that trained one" in message
 
 
-def test_the_gallerys_statistics_are_kept_for_the_next_time(run, tmp_path):
-    outputs = [tmp_path / name for name in ("one.json", "two.json")]
+def test_evaluate_views_caches_the_gallery_statistics(run, tmp_path):
+    outputs = [tmp_path / name for name in ("first.json", "second.json")]
     for out in outputs:
         main(["evaluate-views", str(run), "--queries", "3", "--json", str(out)])
-        kept = {path: path.stat().st_mtime_ns for path in (run / "statistics").iterdir()}
+        cached = {path: path.stat().st_mtime_ns for path in (run / "statistics").iterdir()}
         if out == outputs[0]:
-            before = kept
-    assert kept == before
-    one, two = (json.loads(out.read_text())["scores"] for out in outputs)
-    assert one == two
+            first_cached = cached
+    assert cached == first_cached
+    first, second = (json.loads(out.read_text())["scores"] for out in outputs)
+    assert first == second
 
 
-def test_any_run_may_judge_at_its_own_size(run, tmp_path):
+def test_evaluate_views_takes_a_reference_run_of_another_size(run, tmp_path):
     file = tmp_path / "judge.yaml"
     text = CONFIG.format(runs=tmp_path / "runs", root=run.parents[1] / "people")
     head = text.split("generator:")[0].replace("height: 64, width: 32", "height: 48, width: 32")
@@ -169,18 +169,18 @@ def test_any_run_may_judge_at_its_own_size(run, tmp_path):
     assert json.loads((tmp_path / "a.json").read_text())["judge"].endswith("runs/judge")
 
 
-def test_views_draw_bodies_by_the_rasteriser_of_the_option(run, crops, tmp_path, torch_calls):
+def test_views_uses_the_requested_rasteriser(run, crops, tmp_path, torch_calls):
     words = ["views", str(run), str(crops[0]), "--out", str(tmp_path / "a.png")]
     main([*words, "--rasteriser", "torch"])
     assert torch_calls
 
 
-def test_evaluate_views_has_a_rasteriser_too(run, torch_calls):
+def test_evaluate_views_uses_the_requested_rasteriser(run, torch_calls):
     main(["evaluate-views", str(run), "--queries", "4", "--rasteriser", "torch"])
     assert torch_calls
 
 
-def test_views_name_a_rasteriser_that_is_missing(run, crops, tmp_path, capsys, monkeypatch):
+def test_views_names_a_rasteriser_that_is_not_installed(run, crops, tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "pytorch3d", None)
     monkeypatch.setitem(sys.modules, "pytorch3d.renderer.mesh.rasterize_meshes", None)
     out = tmp_path / "a.png"

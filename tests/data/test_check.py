@@ -54,7 +54,7 @@ def test_data_check_command_warns_about_other_counts(tmp_path: Path) -> None:
     result = CliRunner().invoke(data, ["check", "market1501", "--root", str(root)])
     assert result.exit_code == 0
     assert "12,936 / 751 / 6" in result.output
-    assert "warning: train, query, gallery: counts differ from the official ones" in result.output
+    assert "warning: train, query, gallery: counts differ from the official counts" in result.output
     assert "note: gallery: junk (pid -1) is left out" in result.output
 
 
@@ -64,4 +64,4 @@ def test_data_check_command_fails_on_unreadable_files(tmp_path: Path) -> None:
     result = CliRunner().invoke(data, ["check", "folder", "--root", str(root)])
     assert result.exit_code == 1
     assert f"unreadable: {root / 'day0' / 'crop_2_0.png'}: " in result.output
-    assert "error: 1 image(s) do not decode" in result.output
+    assert "error: 1 image(s) cannot be decoded" in result.output

@@ -160,7 +160,7 @@ def test_zoo_import_lists_dropped_weights(tmp_path, capsys):
     words = ["--out", str(tmp_path / "model"), "--height", "64", "--width", "32"]
     main(["zoo", "import", str(tmp_path / "dino.pth"), *words])
     output = capsys.readouterr().out
-    assert "DINO (ResNet): resnet18, avg pooling; read 120 tensors, left out 7: " in output
+    assert "DINO (ResNet): resnet18, avg pooling; loaded 120 tensors, ignored 7: " in output
     assert "head.mlp.0.weight, head.mlp.1.weight" in output
     assert "head.mlp.4.weight and 2 more" in output
     assert load_encoder(tmp_path / "model")[1].last_stride == 2

@@ -115,7 +115,7 @@ def test_train_that_is_terminated_says_how_to_go_on(config, tmp_path, moment):
     words = ["train", "--config", str(config), "--set", "stages.0.iterations=1"]
     assert ended(launch(words, tmp_path, stage="stop", moment=moment)) == [130]
     run = tmp_path / "runs" / "tiny"
-    assert f"stopped; go on with: reid-gen train --resume {run}" in errors(tmp_path, "stop")[0]
+    assert f"stopped; resume with: reid-gen train --resume {run}" in errors(tmp_path, "stop")[0]
     assert load_resume(run / "last")["epoch"] == moment - 1
     main(["train", "--resume", str(run)])
     assert [record["epoch"] for record in read_metrics(run)] == [0, 1, 2]

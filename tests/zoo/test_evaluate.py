@@ -84,7 +84,7 @@ def test_sizes_are_for_checkpoints_of_others(data, capsys):
     words = ["zoo", "evaluate", OURS, *on("market1501"), "--root", data, "--height", 64]
     assert (
         "--height, --width and --colours are for checkpoints of other toolboxes, and "
-        f"{OURS} says by itself what it wants; leave them out"
+        f"have no effect on {OURS}; leave them out"
     ) in failure(capsys, *words, code=2)
 
 

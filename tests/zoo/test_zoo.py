@@ -66,17 +66,17 @@ def test_what_differs_from_its_card_is_named(monkeypatch, capsys):
     assert verify_weights(card.model_copy(update={"name": "a.b"})) == "its weights are missing"
     monkeypatch.setattr(verify_module, "built_in", lambda name: None)
     message = failure(capsys, "zoo", "verify")
-    assert f"{OURS} differ from their cards; install the program again" in message
+    assert f"{OURS} differ from their cards; reinstall reid-gen" in message
 
 
 def test_verify_passes_on_a_sound_installation(capsys):
     main(["zoo", "verify"])
     lines = capsys.readouterr().out.splitlines()
     absent = [card.name for card in load_cards() if card.weights.source == "none"]
-    assert lines.count(f"{OURS}: as its card says") == 1
+    assert lines.count(f"{OURS}: matches its card") == 1
     assert absent
     for name in absent:
-        assert f"{name}: no weights to verify: they are not passed on" in lines
+        assert f"{name}: no weights to verify: not distributed" in lines
 
 
 def test_verify_names_weights_that_are_not_there(monkeypatch, tmp_path, capsys):
