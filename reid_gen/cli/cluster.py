@@ -79,6 +79,7 @@ NORMALISE = click.option("--normalise", is_flag=True, help="L2-normalise the fea
 @JSON
 @FORCE
 def cluster(
+    *,
     features: Path,
     out: Path,
     eps: float | None,
@@ -153,6 +154,7 @@ def cluster(
 @JSON
 @FORCE
 def rank(
+    *,
     query: Path,
     gallery: Path,
     out: Path | None,

@@ -132,6 +132,7 @@ def sheet(name: str, root: Path, out: Path) -> None:
 @WIDTH
 @WORKERS
 def render(
+    *,
     name: str,
     preset: str | None,
     identities: int | None,
@@ -207,6 +208,7 @@ def render(
 @click.option("--sheet", type=IMAGE_FILE, help="Contact sheet of some groups, .png or .jpg.")
 @FILES_FORCE
 def groups(
+    *,
     share: GroupShare,
     count: int,
     members: int,

@@ -60,6 +60,7 @@ if TYPE_CHECKING:
 @JSON
 @FORCE
 def evaluate(
+    *,
     config: Path | None,
     overrides: tuple[str, ...],
     checkpoint: Path | None,

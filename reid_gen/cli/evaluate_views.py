@@ -62,6 +62,7 @@ if TYPE_CHECKING:
 @JSON
 @FORCE
 def evaluate_views(
+    *,
     run: Path,
     degrees: tuple[float, ...],
     queries: int,

@@ -52,6 +52,7 @@ from reid_gen.cli.results import Results
 @JSON
 @FORCE
 def extract(
+    *,
     images: tuple[str, ...],
     model: Path | None,
     runtime: RuntimeName | None,

@@ -70,6 +70,7 @@ DEFAULT_MAKER, DEFAULT_MEMBERS, DEFAULT_SHARE, DEFAULT_SEED = "turned", 4, 0.1, 
 @JSON
 @FILES_FORCE
 def generate(
+    *,
     source: Path | None,
     out: Path,
     maker: str | None,
@@ -102,7 +103,16 @@ def generate(
         share = DEFAULT_SHARE if share is None else share
         seed = DEFAULT_SEED if seed is None else seed
         maker, members = maker or DEFAULT_MAKER, members or DEFAULT_MEMBERS
-        _generate(source, out, maker, members, share, steps, seed, results)
+        _generate(
+            source,
+            out,
+            results,
+            maker=maker,
+            members=members,
+            share=share,
+            steps=steps,
+            seed=seed,
+        )
     groups = load_groups(out)
     if check:
         options = {"maker": maker, "members": members, "share": share, "steps": steps, "seed": seed}
@@ -171,12 +181,13 @@ def _check_provenance(groups: Groups, source: Path | None, options: Mapping[str,
 def _generate(
     source: Path,
     out: Path,
+    results: Results,
+    *,
     maker: str,
     members: int,
     share: float,
     steps: int | None,
     seed: int,
-    results: Results,
 ) -> None:
     if _is_pipeline(source):
         positives, scorer, images, provenance = _pipeline_job(source)

@@ -67,6 +67,7 @@ if TYPE_CHECKING:
 @JSON
 @FILES_FORCE
 def meshes(
+    *,
     name: str,
     root: Path,
     out: Path,

@@ -53,6 +53,7 @@ DEFAULT_SHEET_QUERIES = 50
 @JSON
 @FORCE
 def search(
+    *,
     query: tuple[str, ...],
     gallery: tuple[str, ...],
     model: Path | None,

@@ -55,6 +55,7 @@ DEFAULT_RANK = 32
 @SEED
 @FORCE
 def tune(
+    *,
     file: Path,
     images: tuple[str, ...],
     out: Path,

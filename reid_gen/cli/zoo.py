@@ -137,6 +137,7 @@ def _foreign_options(function: Function) -> Function:
 @JSON
 @FORCE
 def evaluate(
+    *,
     model: Path,
     datasets: tuple[str, ...],
     root: Path,

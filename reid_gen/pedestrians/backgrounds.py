@@ -133,6 +133,7 @@ def _blob(
     radius: np.int64,
     colour: Colour,
     rng: Generator,
+    *,
     aspect: float = 0.8,
 ) -> None:
     """Draw an ellipse with a height of about ``aspect`` times its width."""

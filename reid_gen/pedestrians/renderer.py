@@ -159,7 +159,15 @@ class PedestrianRenderer:
         person, clothed, _ = self._clothed_person(index)
         posed, projection = self._pose_body(index, pose, framing)
         projection = projection.turned(np.deg2rad(degrees))
-        vertices, size = posed.vertices[0].numpy(), self._render_size
+        vertices = posed.vertices[0].numpy()
+        height, width = self._render_size
         return render_person(
-            person, clothed, self.landmarks, vertices, projection, camera.light, *size
+            person,
+            clothed,
+            self.landmarks,
+            vertices,
+            projection,
+            camera.light,
+            height=height,
+            width=width,
         )

@@ -38,6 +38,7 @@ def render_person(
     vertices: Float32Array,
     projection: Projection,
     light: Light,
+    *,
     height: int,
     width: int,
 ) -> PersonLayer:
