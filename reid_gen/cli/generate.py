@@ -102,17 +102,8 @@ def generate(
         check_no_other_files(out)
         share = DEFAULT_SHARE if share is None else share
         seed = DEFAULT_SEED if seed is None else seed
-        maker, members = maker or DEFAULT_MAKER, members or DEFAULT_MEMBERS
-        _generate(
-            source,
-            out,
-            results,
-            maker=maker,
-            members=members,
-            share=share,
-            steps=steps,
-            seed=seed,
-        )
+        job = _job(source, maker or DEFAULT_MAKER, share, steps, results)
+        _generate(job, out, members or DEFAULT_MEMBERS, seed)
     groups = load_groups(out)
     if check:
         options = {"maker": maker, "members": members, "share": share, "steps": steps, "seed": seed}
@@ -178,27 +169,20 @@ def _check_provenance(groups: Groups, source: Path | None, options: Mapping[str,
         )
 
 
-def _generate(
-    source: Path,
-    out: Path,
-    results: Results,
-    *,
-    maker: str,
-    members: int,
-    share: float,
-    steps: int | None,
-    seed: int,
-) -> None:
+def _job(source: Path, maker: str, share: float, steps: int | None, results: Results) -> Job:
+    """Build what generates the positives, their scorer and their source images."""
     if _is_pipeline(source):
-        positives, scorer, images, provenance = _pipeline_job(source)
-    elif maker == "mosaic":
-        positives, scorer, images, provenance = _mosaic_job(source)
-    else:
-        positives, scorer, images, provenance = _view_job(source, maker, share, steps, results)
+        return _pipeline_job(source)
+    if maker == "mosaic":
+        return _mosaic_job(source)
+    return _view_job(source, maker, share, steps, results)
 
+
+def _generate(job: Job, out: Path, members: int, seed: int) -> None:
     from reid_gen.positives.generate import generate_groups
     from reid_gen.runtime.progress import Terminal
 
+    positives, scorer, images, provenance = job
     generate_groups(
         positives, scorer, images, out,
         members=members, seed=seed, provenance=provenance, progress=Terminal(),
