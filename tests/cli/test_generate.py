@@ -208,7 +208,7 @@ def test_train_names_errors_in_stored_views(gan_run, tmp_path, capsys):
     assert f"{tmp_path / 'nowhere'} does not exist; check generator.groups" in message
     config = stored_config(gan_run, tmp_path, tmp_path / "x", stage="trains: [generator]")
     message = failure(capsys, "train", "--config", config)
-    assert "stored views are not trained; give stages views: true instead" in message
+    assert "stored views are not trained; give the stage views: true instead" in message
     generate(gan_run, tmp_path / "groups")
     header = tmp_path / "groups" / "groups.json"
     original = header.read_text()

@@ -43,7 +43,7 @@ def test_member_can_be_generated_again_from_its_seed(generated):
     assert len({member.seed for member in groups.members}) == len(groups.members)
     views, _, _ = build_groups(load_settings(file, Groups))
     for member in groups.members[1:3]:
-        generated_again = views._draw(
+        generated_again = views._generate(
             member.source, np.zeros(1), np.array([member.seed]), member.prompt, None
         )
         stored = decode(groups.folder / member.file, 32, 16) / 255
@@ -71,5 +71,5 @@ def test_generate_names_the_changed_setting_or_file(generated, capsys, monkeypat
     prompts.unlink()
     assert f"{prompts} does not exist; check prompts" in failure(capsys, *words)
     prompts.write_text(text)
-    monkeypatch.setattr(module, "generator", None)  # fails if anything is generated
+    monkeypatch.setattr(module, "seeded_rng", None)  # fails if anything is generated
     main([str(word) for word in words])

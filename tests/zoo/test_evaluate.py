@@ -57,7 +57,7 @@ def test_what_is_read_of_a_foreign_checkpoint_is_said(data, checkpoint, capsys):
     words = ["--colours", "half", *on("market1501"), "--root", str(data)]
     main(["zoo", "evaluate", str(checkpoint), *SIZE, *words])
     told = capsys.readouterr()
-    assert "Cluster Contrast or OpenUnReID: resnet18, gem pooling; read" in told.err
+    assert "Cluster Contrast or OpenUnReID: resnet18, gem pooling; loaded" in told.err
     assert told.out.splitlines()[0] == "market1501"
     assert "mAP" in told.out
 
