@@ -1,4 +1,4 @@
-"""A run folder belongs to one process."""
+"""Run folders: created by one process, and written by one process at a time."""
 
 import errno
 import fcntl
@@ -7,15 +7,20 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+import torch
 
 from reid_gen.cli.main import main
 from reid_gen.config.load import load_config
 from reid_gen.errors import UserError
+from reid_gen.training import run as run_module
 from reid_gen.training.metrics_log import read_metrics
 from reid_gen.training.resume import load_resume
+from reid_gen.training.run import start_run
 from reid_gen.training.run_folder import locked, make_run
+from reid_gen.training.trainer import Trainer
 from tests.data.real_format import make_market
 from tests.training.small import experiment, write_config
 
@@ -29,154 +34,148 @@ def config(tmp_path):
     return write_config(tmp_path, make_market(tmp_path / "data"))
 
 
-def command(words, barrier, stage, moment):
-    """Run the command line; at an epoch, wait at the barrier, or kill the process."""
-    import torch
+def run_command(words, barrier, error_file, hook, epoch):
+    """Run a command in this process.
 
-    from reid_gen.training.trainer import Trainer
-
+    Args:
+        words: Words of the command.
+        barrier: Barrier before the run starts or resumes; None does not wait.
+        error_file: Prefix of the file that receives standard error.
+        hook: Function that waits at the barrier (``start_run`` or ``resume_run``), or signal that
+            the process sends to itself before ``epoch``.
+        epoch: Number of the epoch, from 1.
+    """
     torch.set_num_threads(1)
-    epoch = Trainer.epoch
+    train_epoch = Trainer.epoch
 
-    def watched(self, place):
-        if place.number == moment:
-            if stage == "kill":
-                os.kill(os.getpid(), signal.SIGKILL)
-            if stage == "stop":
-                os.kill(os.getpid(), signal.SIGTERM)
-        return epoch(self, place)
+    def signal_and_train(self, position):
+        if position.number == epoch:
+            os.kill(os.getpid(), hook)
+        return train_epoch(self, position)
 
-    Trainer.epoch = watched
+    Trainer.epoch = signal_and_train
     if barrier is not None:
-        from reid_gen.training import run
+        function = getattr(run_module, hook)
 
-        go = {"start": "start_run", "resume": "resume_run"}[stage]
-        inner = getattr(run, go)
-
-        def together(*arguments):
+        def wait_and_run(*arguments):
             barrier.wait(PATIENCE)
-            inner(*arguments)
+            function(*arguments)
 
-        setattr(run, go, together)
-    sys.stderr = open(f"{words[-1]}.{os.getpid()}.err", "w", buffering=1)  # noqa: PTH123, SIM115
-    main(words[:-1])
+        setattr(run_module, hook, wait_and_run)
+    sys.stderr = Path(f"{error_file}.{os.getpid()}.err").open("w", buffering=1)  # noqa: SIM115
+    main(words)
 
 
-def launch(words, folder, barrier=None, stage="", moment=0):
-    process = FORK.Process(
-        target=command, args=([*words, str(folder / stage)], barrier, stage, moment)
-    )
+def launch(words, error_file, *, barrier=None, hook="", epoch=0):
+    arguments = (words, barrier, error_file, hook, epoch)
+    process = FORK.Process(target=run_command, args=arguments)
     process.start()
     return process
 
 
-def ended(*processes):
+def exit_codes(*processes):
     for process in processes:
         process.join(PATIENCE)
     return sorted(process.exitcode for process in processes)
 
 
-def errors(folder, stage):
-    return [file.read_text() for file in sorted(folder.glob(f"{stage}.*.err"))]
-
-
-def test_two_starts_of_one_name_leave_one_whole_run(config, tmp_path):
-    words = ["train", "--config", str(config), "--set", "stages.0.iterations=1"]
+def run_two(words, error_file, hook):
+    """Run a command in two processes that start or resume the run at once; returns exit codes."""
     barrier = FORK.Barrier(2)
-    both = [launch(words, tmp_path, barrier, "start") for _ in range(2)]
-    assert ended(*both) == [0, 1]
+    return exit_codes(*[launch(words, error_file, barrier=barrier, hook=hook) for _ in range(2)])
+
+
+def error_texts(error_file):
+    files = sorted(error_file.parent.glob(f"{error_file.name}.*.err"))
+    return [file.read_text() for file in files]
+
+
+@pytest.fixture
+def train_words(config):
+    return ["train", "--config", str(config), "--set", "stages.0.iterations=1"]
+
+
+def test_two_simultaneous_starts_leave_one_complete_run(train_words, tmp_path):
+    assert run_two(train_words, tmp_path / "start", "start_run") == [0, 1]
     run = tmp_path / "runs" / "tiny"
-    lost = [text for text in errors(tmp_path, "start") if "error:" in text]
-    assert len(lost) == 1
-    said = [line for line in lost[0].splitlines() if not line.startswith("note: ")]
-    assert len(said) == 1
-    assert said[0].startswith(f"error: {run} exists; choose another name")
+    (text,) = (text for text in error_texts(tmp_path / "start") if "error:" in text)
+    (message,) = (line for line in text.splitlines() if not line.startswith("note: "))
+    assert message.startswith(f"error: {run} exists; choose another name")
     assert [record["epoch"] for record in read_metrics(run)] == [0, 1, 2]
     assert load_resume(run / "last")["epoch"] == 2
 
 
-def test_two_resumes_of_a_killed_run_write_each_epoch_once(config, tmp_path):
-    words = ["train", "--config", str(config), "--set", "stages.0.iterations=1"]
-    assert ended(launch(words, tmp_path, stage="kill", moment=2)) == [-signal.SIGKILL]
+def test_two_simultaneous_resumes_write_each_epoch_once(train_words, tmp_path):
+    killed = launch(train_words, tmp_path / "kill", hook=signal.SIGKILL, epoch=2)
+    assert exit_codes(killed) == [-signal.SIGKILL]
     run = tmp_path / "runs" / "tiny"
     assert [record["epoch"] for record in read_metrics(run)] == [0, 1]
-    barrier = FORK.Barrier(2)
     words = ["train", "--resume", str(run)]
-    both = [launch(words, tmp_path, barrier, "resume") for _ in range(2)]
-    assert ended(*both) == [0, 1]
-    lost = [text for text in errors(tmp_path, "resume") if "error:" in text]
-    assert len(lost) == 1
-    assert f"error: another process writes into {run}: " in lost[0]
+    assert run_two(words, tmp_path / "resume", "resume_run") == [0, 1]
+    (text,) = (text for text in error_texts(tmp_path / "resume") if "error:" in text)
+    assert f"error: another process writes into {run}: " in text
     assert [record["epoch"] for record in read_metrics(run)] == [0, 1, 2]
 
 
-@pytest.mark.parametrize("moment", [1, 2])
-def test_train_that_is_terminated_says_how_to_go_on(config, tmp_path, moment):
-    words = ["train", "--config", str(config), "--set", "stages.0.iterations=1"]
-    assert ended(launch(words, tmp_path, stage="stop", moment=moment)) == [130]
+@pytest.mark.parametrize("epoch", [1, 2])
+def test_train_says_how_to_resume_when_terminated(train_words, tmp_path, epoch):
+    terminated = launch(train_words, tmp_path / "stop", hook=signal.SIGTERM, epoch=epoch)
+    assert exit_codes(terminated) == [130]
     run = tmp_path / "runs" / "tiny"
-    assert f"stopped; resume with: reid-gen train --resume {run}" in errors(tmp_path, "stop")[0]
-    assert load_resume(run / "last")["epoch"] == moment - 1
+    (text,) = error_texts(tmp_path / "stop")
+    assert f"stopped; resume with: reid-gen train --resume {run}" in text
+    assert load_resume(run / "last")["epoch"] == epoch - 1
     main(["train", "--resume", str(run)])
     assert [record["epoch"] for record in read_metrics(run)] == [0, 1, 2]
 
 
-def test_start_run_stopped_before_its_first_checkpoint_leaves_no_folder(config, tmp_path, capsys):
-    from reid_gen.training import run as module
-
+def test_start_run_leaves_no_folder_without_a_checkpoint(config, tmp_path, capsys, monkeypatch):
     def interrupt(experiment):
         assert (tmp_path / "runs" / "tiny").exists()
         raise KeyboardInterrupt
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "_scores", interrupt)
-        with pytest.raises(SystemExit):
-            main(["train", "--config", str(config)])
+    monkeypatch.setattr(run_module, "_scores", interrupt)
+    with pytest.raises(SystemExit):
+        main(["train", "--config", str(config)])
     assert list((tmp_path / "runs").iterdir()) == []
-    assert "go on with" not in capsys.readouterr().err
+    assert "resume with" not in capsys.readouterr().err
 
 
-def test_start_run_that_fails_leaves_a_new_folder_of_its_name(config, tmp_path, monkeypatch):
-    from reid_gen.training import run as module
-
+def test_start_run_keeps_a_folder_that_replaced_its_own(config, tmp_path, monkeypatch):
     run = tmp_path / "runs" / "tiny"
 
-    def replace(experiment):
+    def replace_folder(experiment):
         run.rename(tmp_path / "removed")
         make_run(run)
         raise UserError("no")
 
-    monkeypatch.setattr(module, "_scores", replace)
-    made, _ = experiment(config)
+    monkeypatch.setattr(run_module, "_scores", replace_folder)
     with pytest.raises(UserError, match="no"):
-        module.start_run(made, run, "")
+        start_run(experiment(config)[0], run, "")
     assert run.exists()
 
 
 @pytest.mark.parametrize("name", [".", "..", ".hidden", "", "a/b", "../x", "a b", "ä", "a\\n"])
-def test_load_config_refuses_names_that_are_no_new_folder(config, name):
+def test_load_config_refuses_a_name_that_is_no_new_folder(config, name):
     with pytest.raises(UserError, match="name: must be the name of a new folder in runs"):
         load_config(config, [f'name="{name}"'])
 
 
 @pytest.mark.parametrize("name", ["a", "2024_v1.0", "-x", "_", "A..b"])
-def test_load_config_takes_names_with_dots_inside(config, name):
+def test_load_config_accepts_a_name_with_dots_inside(config, name):
     assert load_config(config, [f'name="{name}"']).name == name
 
 
-def test_start_run_never_removes_a_folder_that_was_there(config, tmp_path):
-    other = tmp_path / "runs" / "tiny"
-    other.mkdir(parents=True)
-    (other / "letter").write_text("to grandmother")
-    from reid_gen.training.run import start_run
-
-    made, _ = experiment(config)
+def test_start_run_never_removes_an_existing_folder(config, tmp_path):
+    folder = tmp_path / "runs" / "tiny"
+    folder.mkdir(parents=True)
+    (folder / "notes.txt").write_text("text")
     with pytest.raises(UserError, match="exists; choose another name"):
-        start_run(made, other, "")
-    assert (other / "letter").read_text() == "to grandmother"
+        start_run(experiment(config)[0], folder, "")
+    assert (folder / "notes.txt").read_text() == "text"
 
 
-def test_make_run_says_why_it_cannot(tmp_path):
+def test_make_run_names_the_cause_of_a_failure(tmp_path):
     (tmp_path / "runs").touch()
     with pytest.raises(UserError, match=r"cannot write .*runs/tiny: Not a directory"):
         make_run(tmp_path / "runs" / "tiny")
@@ -184,7 +183,7 @@ def test_make_run_says_why_it_cannot(tmp_path):
         make_run(tmp_path / ("x" * 300))
 
 
-def test_locked_opens_when_its_process_is_killed(tmp_path):
+def test_locked_is_released_when_its_process_is_killed(tmp_path):
     program = (
         "import sys, time; from pathlib import Path\n"
         "from reid_gen.training.run_folder import locked\n"
@@ -206,8 +205,8 @@ def test_locked_opens_when_its_process_is_killed(tmp_path):
         pass
 
 
-def test_locked_says_where_there_are_no_locks(tmp_path, monkeypatch):
-    def refuse(file, how):
+def test_locked_warns_if_the_file_system_has_no_locks(tmp_path, monkeypatch):
+    def refuse(file, operation):
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(fcntl, "flock", refuse)

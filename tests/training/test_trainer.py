@@ -1,4 +1,4 @@
-"""Decisions of the trainer for each epoch, tested without training."""
+"""What the trainer sets up for each epoch, without training."""
 
 from dataclasses import replace
 from types import SimpleNamespace
@@ -58,7 +58,7 @@ def test_trainer_augments_differently_by_rank_and_epoch(trainer, two_epochs):
     assert len({*samples, trainer._sampling_rng(two_epochs[0]).random()}) == 5
 
 
-def test_trainer_turns_bodies_by_rank_epoch_and_batch(trainer, two_epochs):
+def test_trainer_rotates_bodies_by_rank_epoch_and_batch(trainer, two_epochs):
     seeds = []
 
     def make_conditions(images, pixels, rng):
@@ -162,7 +162,7 @@ def test_run_evaluates_every_n_epochs_and_the_last(trainer, monkeypatch, every, 
         encode=None,
         epoch=lambda _: SimpleNamespace(record={}),
         preview=lambda _: None,
-        progress=SimpleNamespace(say=lambda _: None),
+        progress=SimpleNamespace(log=lambda _: None),
     )
     run = SimpleNamespace(trainer=stub, evaluate_every=every, evaluator=lambda _: (plain, reranked))
     monkeypatch.setattr(run_module, "_save", lambda *_: None)

@@ -1,3 +1,5 @@
+"""Training in two processes on the CPU, compared with one process."""
+
 import os
 import socket
 import subprocess
@@ -14,26 +16,27 @@ ROOT = Path(__file__).parents[2]
 
 
 def launch(config, processes, stage=0, module="tests.training.two_ranks"):
+    """Run a program in several processes; returns the ``bank`` and ``weights`` that each prints."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    shared = {
+    environment = {
         **os.environ,
         "ACCELERATE_USE_CPU": "true",
         "OMP_NUM_THREADS": "1",
         "PYTHONPATH": str(ROOT),
     }
-    several = {
+    distributed = {
         "WORLD_SIZE": str(processes),
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(port),
     }
-    running = [
+    launched = [
         subprocess.Popen(
             [sys.executable, "-m", module, str(config), str(stage)],
-            env=shared
+            env=environment
             if processes == 1
-            else {**shared, **several, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+            else {**environment, **distributed, "RANK": str(rank), "LOCAL_RANK": str(rank)},
             cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -41,37 +44,36 @@ def launch(config, processes, stage=0, module="tests.training.two_ranks"):
         )
         for rank in range(processes)
     ]
-    outputs = [process.communicate(timeout=300) for process in running]
-    failures = [err[-3000:] for _, err in outputs]
-    assert all(process.returncode == 0 for process in running), "\n".join(failures)
-    lines = [out.splitlines() for out, _ in outputs]
-    return [
-        {line.split()[0]: line.split()[1:] for line in one if line[:4] in ("bank", "weig")}
-        for one in lines
-    ]
+    outputs = [process.communicate(timeout=300) for process in launched]
+    errors = [err[-3000:] for _, err in outputs]
+    assert all(process.returncode == 0 for process in launched), "\n".join(errors)
+    results = []
+    for out, _ in outputs:
+        words = [line.split() for line in out.splitlines()]
+        results.append({line[0]: line[1:] for line in words if line[:1] in (["bank"], ["weights"])})
+    return results
 
 
-def test_two_processes_share_bank_and_weights_and_equal_one_process(tmp_path):
+def test_epoch_in_two_processes_equals_one_process(tmp_path):
     config = write_config(tmp_path, make_market(tmp_path / "data"))
-    one, other = launch(config, 2)
-    assert one == other
-    alone = launch(config, 1)[0]
-    np.testing.assert_allclose(
-        np.array(one["weights"], float), np.array(alone["weights"], float), rtol=0.02, atol=0.01
-    )
+    first, second = launch(config, 2)
+    assert first == second
+    (single,) = launch(config, 1)
+    actual, expected = (np.array(result["weights"], float) for result in (first, single))
+    np.testing.assert_allclose(actual, expected, rtol=0.02, atol=0.01)
 
 
-def test_two_processes_agree_on_the_generator_too_though_one_may_have_no_views(tmp_path):
-    joint_config = write_joint_config(tmp_path, usable=0.2)
-    one, other = launch(joint_config, 2, stage=2)
-    assert one == other
+def test_joint_epoch_agrees_if_a_process_may_have_no_views(tmp_path):
+    config = write_joint_config(tmp_path, usable=0.2)
+    first, second = launch(config, 2, stage=2)
+    assert first == second
 
 
-def test_the_gradient_of_a_contrast_over_processes_equals_one_process():
+def test_all_gather_with_grad_gives_the_gradient_of_one_process():
     module = "tests.training.two_ranks_gather"
-    one, other = launch("", 2, module=module)
-    alone = launch("", 1, module=module)[0]
-    assert one == other
-    found, wanted = (np.array(run["weights"], float) for run in (one, alone))
-    np.testing.assert_allclose(found, wanted, atol=2e-6)
-    assert np.abs(wanted).max() > 0.1
+    first, second = launch("", 2, module=module)
+    (single,) = launch("", 1, module=module)
+    assert first == second
+    actual, expected = (np.array(result["weights"], float) for result in (first, single))
+    np.testing.assert_allclose(actual, expected, atol=2e-6)
+    assert np.abs(expected).max() > 0.1
