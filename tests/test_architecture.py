@@ -1,4 +1,4 @@
-"""What no single module can hold: layers, sizes, docstrings, start-up, and the form of the tree."""
+"""Rules for the whole tree: layers, lengths, names, docstrings and import time."""
 
 import ast
 import inspect
@@ -15,15 +15,17 @@ from reid_gen.config.load import load_config
 ROOT = Path(__file__).parent.parent
 FOLDERS = ("reid_gen", "tests", "tools", "benchmarks")
 SOURCES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
-MOST_LINES = 300
-MOST_LINES_IN_A_FUNCTION = 60
+MAX_FILE_LINES = 300
+MAX_FUNCTION_LINES = 60
+MAX_TEST_NAME = 60
+"""Characters of the name of a test function."""
 ALLOWED_TO_BE_LONG: dict[str, str] = {}
-"""``path`` or ``path:function`` -> the reason."""
+"""``path`` or ``path:function`` -> why it is longer."""
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
-def name_of(path: Path) -> str:
+def relative_name(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
@@ -38,38 +40,49 @@ def run(*command: str) -> "subprocess.CompletedProcess[str]":
 
 def test_imports_keep_to_the_layers():
     program = "from importlinter.cli import lint_imports_command as c; c(['--no-cache'])"
-    found = run(sys.executable, "-c", program)
-    assert found.returncode == 0, found.stdout + found.stderr
+    result = run(sys.executable, "-c", program)
+    assert result.returncode == 0, result.stdout + result.stderr
 
 
 def test_files_are_short():
-    lengths = {name_of(path): len(path.read_text().splitlines()) for path in SOURCES}
+    lengths = {relative_name(path): len(path.read_text().splitlines()) for path in SOURCES}
     assert not [
         f"{name}: {length} lines"
         for name, length in lengths.items()
-        if length > MOST_LINES and name not in ALLOWED_TO_BE_LONG
+        if length > MAX_FILE_LINES and name not in ALLOWED_TO_BE_LONG
     ]
 
 
 def test_functions_are_short():
     lengths = {
-        f"{name_of(path)}:{node.name}": (node.end_lineno or 0) - node.lineno + 1
+        f"{relative_name(path)}:{node.name}": (node.end_lineno or 0) - node.lineno + 1
         for path in SOURCES
         for node in functions(path)
     }
     assert not [
         f"{name}: {length} lines"
         for name, length in lengths.items()
-        if length > MOST_LINES_IN_A_FUNCTION and name not in ALLOWED_TO_BE_LONG
+        if length > MAX_FUNCTION_LINES and name not in ALLOWED_TO_BE_LONG
     ]
 
 
-def test_no_module_is_named_for_nothing():
+def test_names_of_tests_are_short():
+    long_names = [
+        f"{relative_name(path)}: {node.name} ({len(node.name)})"
+        for path in SOURCES
+        if path.is_relative_to(ROOT / "tests")
+        for node in functions(path)
+        if node.name.startswith("test_") and len(node.name) > MAX_TEST_NAME
+    ]
+    assert not long_names, f"longer than {MAX_TEST_NAME} characters:\n" + "\n".join(long_names)
+
+
+def test_module_names_say_what_they_hold():
     names = {"utils.py", "util.py", "helpers.py", "misc.py", "common.py"}
-    assert not [name_of(path) for path in SOURCES if path.name in names]
+    assert not [relative_name(path) for path in SOURCES if path.name in names]
 
 
-def test_help_is_shown_without_loading_heavy_libraries():
+def test_help_loads_no_heavy_library():
     program = """
 import sys
 import click
@@ -85,13 +98,13 @@ heavy = {"torch", "torchvision", "timm", "numpy", "scipy", "sklearn", "numba", "
 loaded = sorted(heavy & set(sys.modules))
 sys.exit(f"loaded: {loaded}" if loaded else 0)
 """
-    shown = run(sys.executable, "-c", program)
-    assert shown.returncode == 0, shown.stderr
-    assert shown.stdout.startswith("Usage: reid-gen ")
-    assert "Usage: reid-gen zoo list" in shown.stdout
+    result = run(sys.executable, "-c", program)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith("Usage: reid-gen ")
+    assert "Usage: reid-gen zoo list" in result.stdout
 
 
-def imported_at_start(path: Path) -> Iterator[str]:
+def top_level_imports(path: Path) -> Iterator[str]:
     for node in ast.parse(path.read_text()).body:
         if isinstance(node, ast.Import):
             yield from (alias.name.split(".")[0] for alias in node.names)
@@ -99,37 +112,37 @@ def imported_at_start(path: Path) -> Iterator[str]:
             yield (node.module or "").split(".")[0]
 
 
-def test_cli_modules_do_not_import_torch_when_they_are_loaded():
+def test_cli_modules_import_torch_only_inside_functions():
     modules = sorted((ROOT / "reid_gen" / "cli").glob("*.py"))
     assert modules
-    assert not [name_of(path) for path in modules if "torch" in set(imported_at_start(path))]
+    assert not [relative_name(path) for path in modules if "torch" in set(top_level_imports(path))]
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=name_of)
-def test_configuration_loads_and_is_named_after_its_file(path):
+@pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=relative_name)
+def test_configuration_loads_and_has_the_name_of_its_file(path):
     assert load_config(path).name == path.stem
 
 
 def documented(docstring: str, section: str) -> list[str] | None:
     """Names in a section of a Google-style docstring; None if it has no such section."""
-    found = re.search(rf"^{section}:\n((?:(?: .*)?\n)*)", docstring + "\n", re.MULTILINE)
-    return None if found is None else re.findall(r"^ {4}\*{0,2}(\w+):", found[1], re.MULTILINE)
+    match = re.search(rf"^{section}:\n((?:(?: .*)?\n)*)", docstring + "\n", re.MULTILINE)
+    return None if match is None else re.findall(r"^ {4}\*{0,2}(\w+):", match[1], re.MULTILINE)
 
 
 def parameters(node: Function) -> list[str]:
-    listed = node.args
-    ordered = [*listed.posonlyargs, *listed.args, listed.vararg, *listed.kwonlyargs, listed.kwarg]
+    a = node.args
+    ordered = [*a.posonlyargs, *a.args, a.vararg, *a.kwonlyargs, a.kwarg]
     names = [argument.arg for argument in ordered if argument is not None]
     return [name for name in names if name not in ("self", "cls")]
 
 
-def test_args_of_a_docstring_reads_sections_to_their_end():
+def test_documented_reads_a_section_to_its_end():
     text = "Do.\n\nArgs:\n    a: One: two\n        b: no.\n\n    c: Three.\n\nReturns:\n    d: No."
     assert documented(text, "Args") == ["a", "c"]
     assert documented(text, "Raises") is None
 
 
-def test_documented_arguments_are_those_of_the_signature():
+def test_documented_arguments_match_the_signature():
     faults = []
     for path in (path for path in SOURCES if path.is_relative_to(ROOT / "reid_gen")):
         for node in ast.walk(ast.parse(path.read_text())):
@@ -140,36 +153,37 @@ def test_documented_arguments_are_those_of_the_signature():
                 signature = parameters(node)
             else:
                 continue
-            said = documented(inspect.cleandoc(ast.get_docstring(node) or ""), "Args")
-            if said is not None and said != signature:
-                faults.append(f"{name_of(path)}:{node.lineno}: {node.name}: {said}, {signature}")
+            args = documented(inspect.cleandoc(ast.get_docstring(node) or ""), "Args")
+            if args is not None and args != signature:
+                where = f"{relative_name(path)}:{node.lineno}"
+                faults.append(f"{where}: {node.name}: {args}, {signature}")
     assert not faults
 
 
 def test_public_functions_and_classes_have_a_docstring():
-    def public(body: list[ast.stmt], inside: str) -> Iterator[str]:
+    def undocumented(body: list[ast.stmt], parent: str) -> Iterator[str]:
         for node in body:
             if isinstance(node, Function | ast.ClassDef) and not node.name.startswith("_"):
                 if not ast.get_docstring(node):
-                    yield f"{inside}:{node.name}"
+                    yield f"{parent}:{node.name}"
                 if isinstance(node, ast.ClassDef):
-                    yield from public(node.body, f"{inside}:{node.name}")
+                    yield from undocumented(node.body, f"{parent}:{node.name}")
 
     modules = [path for path in SOURCES if path.is_relative_to(ROOT / "reid_gen")]
-    trees = {name_of(path): ast.parse(path.read_text()) for path in modules}
-    assert not [fault for name, tree in trees.items() for fault in public(tree.body, name)]
+    trees = {relative_name(path): ast.parse(path.read_text()) for path in modules}
+    assert not [fault for name, tree in trees.items() for fault in undocumented(tree.body, name)]
     assert not [name for name, tree in trees.items() if not ast.get_docstring(tree)]
 
 
 def tracked_files() -> list[Path]:
-    listed = run("git", "ls-files", "-z")
-    if listed.returncode != 0:
+    result = run("git", "ls-files", "-z")
+    if result.returncode != 0:
         pytest.skip("not a git work tree")
-    paths = [ROOT / name for name in listed.stdout.split("\0") if name]
+    paths = [ROOT / name for name in result.stdout.split("\0") if name]
     return [path for path in paths if path.is_file()]
 
 
-def test_no_large_file_is_committed_but_built_in_weights_of_20_mb_in_all():
+def test_large_files_are_built_in_weights_of_20_mb_at_most():
     large = [path for path in tracked_files() if path.stat().st_size > 2 << 20]
     assert all(path.suffix == ".safetensors" and "assets" in path.parts for path in large)
     assert sum(path.stat().st_size for path in large) < 20_000_000
