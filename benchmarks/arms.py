@@ -12,8 +12,8 @@ images, and differ in what their last stage does:
     python -m benchmarks.arms --root demo/pedestrians --weights FILE --out runs_arms
 
 With --fresh FOLDER, another rendered set whose people and cameras nobody has seen, every run is
-ranked there too. FILE holds ImageNet weights of MobileNetV2 for the backbone of --backbone. Runs
-that are there are kept, so that a killed measurement goes on where it was. Prints one JSON object.
+ranked there too. FILE holds ImageNet weights of MobileNetV2 for the backbone of --backbone.
+Existing runs are reused, so a killed measurement can be resumed. Prints one JSON object.
 """
 
 from __future__ import annotations

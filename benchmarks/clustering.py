@@ -1,4 +1,4 @@
-"""Pseudo labels of N images: our engine against the classic dense way, time, memory and growth.
+"""Pseudo labels of N images: this engine and the dense implementation: time, memory and growth.
 
 Every measurement runs in a process of its own, after the compiled code was warmed on a few images.
 Features are made once per size and lie in --work as float16 beyond 100,000 images (memory-mapped),
@@ -47,7 +47,7 @@ from reid_gen.types import Float32Array, Int64Array
 
 K1, K2, EPS, MIN_SAMPLES = 30, 6, 0.5, 4
 RADII, SEEDS = (0.4, 0.5, 0.6, 0.7), (0, 1, 2)
-"""Of the comparison with the dense definition."""
+"""Radii and seeds of the comparison with the dense definition."""
 HALF_FROM = 100_001
 WARM = 5_000
 """More than a tile of products, so that everything is compiled."""
@@ -197,7 +197,7 @@ def growth(ours: Mapping[int, dict[str, Any]]) -> dict[str, float]:
 def ratios(
     dense: Mapping[int, dict[str, Any]], ours: Mapping[int, dict[str, Any]]
 ) -> dict[int, dict[str, float]]:
-    """How many times as much the dense way takes, where both were measured."""
+    """Ratio of the dense implementation's cost to ours, where both were measured."""
     keys = ("seconds", "processor_seconds", "added_gib")
     return {
         count: {key: round(dense[count][key] / ours[count][key], 1) for key in keys}
@@ -222,7 +222,7 @@ def products_per_second(width: int) -> float:
 
 
 def processor_seconds() -> float:
-    """Of this process and its children."""
+    """CPU seconds of this process and its children."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(one.ru_utime + one.ru_stime for one in used)
 

@@ -102,7 +102,7 @@ def main() -> None:
 
 
 def score(options: Namespace, item: tuple[str, Run]) -> dict[str, float]:
-    """Of the views of one generator."""
+    """Score the views of one generator."""
     run = train(options, f"draw_{slug(item[0])}", item[1])
     return views(run, options.judge)["generated"]
 

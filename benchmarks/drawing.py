@@ -1,4 +1,4 @@
-"""Images per second of one core: z-buffer, structure maps and whole rendered crops.
+"""Images per second of one core: z-buffer, body maps and whole rendered crops.
 
 Run with ``python -m benchmarks.drawing``. The slow twin is the tests' rasteriser, every pixel
 against every face; it is timed on a part of the same body, in the same process.

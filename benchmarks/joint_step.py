@@ -1,7 +1,7 @@
 """A joint step of GCL against the sum of its parts, each network timed alone, in one process.
 
 The parts are the passes that the step needs: E_id four times, E_str twice, G three times, D on
-three kinds of drawn pictures and on real ones, and on the drawn ones again for the generator;
+three kinds of generated images and on real ones, and on the generated ones again for the generator;
 forward and backward each, with gradients where the step has them, and the optimisers. What the step
 adds is losses, memory bank, autograd's bookkeeping between networks, and moving data.
 
@@ -45,7 +45,7 @@ from reid_gen.training.step import (
 
 TURNS = 5
 ROWS = 13_000
-"""Of the memory bank: about Market-1501's."""
+"""Rows of the memory bank: about as many as Market-1501 has training images."""
 
 
 def main() -> None:

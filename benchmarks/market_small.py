@@ -8,7 +8,7 @@ contrasted:
 - views: the GAN's views, which stays as it is;
 - views, pulled: the same, and images are only pulled towards them;
 - joint: as views, and the GAN goes on learning;
-- diffusion: a small diffusion model's views, made once; images are only pulled towards them.
+- diffusion: views by a pixel diffusion model, generated once; images are only pulled to them.
 
     reid-gen meshes market1501 --root DIR --out DIR/bodies
     python -m benchmarks.market_small --root DIR --weights FILE --out runs_market

@@ -1,9 +1,9 @@
 """Which positives help? The same training with groups from several makers, several seeds.
 
-All arms start from one warm identity encoder. A GAN and a small diffusion model learn from it, with
-the encoder frozen; each then makes two views of every training image, once and for all, and so do
-CLSP's and CLIC's makers. The arms differ in the groups that they read and in the term that reads
-them:
+All arms start from one warm identity encoder. A GAN and a pixel diffusion model are trained beside
+it, with the encoder frozen; each then generates two views of every training image once, and so do
+the positive sources of CLSP and CLIC. The arms differ in the groups that they read and in the loss
+term that reads them:
 
     python -m benchmarks.positives --root demo/pedestrians --weights FILE --out runs_arms \
         --judge runs/baseline_pedestrians
@@ -126,7 +126,7 @@ def make_groups(
 
 
 def cost(run: Path) -> dict[str, float]:
-    """Parameters of what draws (an average counts once), and minutes of training."""
+    """Parameters of the generator (without its EMA) in millions, and minutes of training."""
     weights = read_weights(run / "last" / "generator.safetensors")
     drawing = [value for name, value in weights.items() if not name.startswith("average.")]
     minutes = sum(float(record.get("seconds", 0)) for record in read_metrics(run)) / 60

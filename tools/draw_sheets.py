@@ -1,4 +1,4 @@
-"""Draw the pictures of the documents: rendered people (nobody is real) and structure maps."""
+"""Draw the images of the documents: rendered people (nobody is real) and body maps."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def alone(crop: CropSpec) -> CropSpec:
 
 
 def structures(renderer: PedestrianRenderer) -> Uint8Array:
-    """Every kind of structure map of one body, from eight sides."""
+    """Every kind of body map of one body, from eight sides."""
     crop = alone(renderer.sample_crop(5, 1, 1))
     truth = renderer.ground_truth(crop)
     pictures = np.stack([renderer.render(crop)] * len(TURNS))

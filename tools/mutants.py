@@ -58,8 +58,8 @@ class Mutant:
         text = (root / self.file).read_text(encoding="utf-8")
         if text.count(self.old) != 1:
             sys.exit(
-                f"{self.name}: {self.old!r} stands {text.count(self.old)} times in {self.file}, "
-                f"and must stand there once; mend {TABLE.name}"
+                f"{self.name}: {self.old!r} occurs {text.count(self.old)} times in {self.file}, "
+                f"and must occur once; fix {TABLE.name}"
             )
         return text.replace(self.old, self.new)
 

@@ -245,7 +245,7 @@ def silhouettes(body: BodyModel, rotation: Tensor, shape: Tensor, camera: Tensor
 
 
 def estimate_all(regressor: MeshRegressor, pixels: Tensor) -> BodyEstimate:
-    """Of crops [N, HEIGHT, WIDTH, 3] in 0..255, as ``reid-gen meshes`` gets them."""
+    """Estimate the bodies of crops [N, HEIGHT, WIDTH, 3] in 0..255, as ``reid-gen meshes`` does."""
     was_training = regressor.training
     regressor.eval()
     with torch.no_grad():

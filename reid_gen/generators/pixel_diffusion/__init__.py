@@ -1,1 +1,1 @@
-"""A small diffusion model on pixels."""
+"""The pixel diffusion model."""
