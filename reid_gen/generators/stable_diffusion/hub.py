@@ -19,11 +19,11 @@ from reid_gen.models.pretrained import unreachable_reason
 ADVICE = "check the id and the network, or give a folder that diffusers wrote"
 
 
-def load_pretrained(cls: Any, source: str, dtype: torch.dtype, **extras: Any) -> Any:
+def load_pretrained(model_class: Any, source: str, dtype: torch.dtype, **extras: Any) -> Any:
     """Load a network or a pipeline of diffusers.
 
     Args:
-        cls: Class of the network or pipeline.
+        model_class: Class of the network or pipeline.
         source: Hub id or folder.
         dtype: Data type of the weights.
         extras: Further arguments of ``from_pretrained``.
@@ -32,17 +32,19 @@ def load_pretrained(cls: Any, source: str, dtype: torch.dtype, **extras: Any) ->
         UserError: If the source holds none of this class.
     """
     location, local_only = locate(source)
-    with user_error_on_failure(source, cls.__name__, ADVICE):
-        return cls.from_pretrained(
+    with user_error_on_failure(source, model_class.__name__, ADVICE):
+        return model_class.from_pretrained(
             location, torch_dtype=dtype, local_files_only=local_only, **extras
         )
 
 
-def load_network_config(cls: Any, source: str, subfolder: str | None = None) -> dict[str, Any]:
+def load_network_config(
+    model_class: Any, source: str, subfolder: str | None = None
+) -> dict[str, Any]:
     """Load the config of a network, a small file, without its weights.
 
     Args:
-        cls: Class of the network, whose default arguments complete the config.
+        model_class: Class of the network, whose default arguments complete the config.
         source: Hub id or folder.
         subfolder: Subfolder of the network.
 
@@ -50,9 +52,9 @@ def load_network_config(cls: Any, source: str, subfolder: str | None = None) -> 
         UserError: If there is no such file.
     """
     location, local_only = locate(source)
-    with user_error_on_failure(source, cls.__name__, ADVICE):
-        config = cls.load_config(location, subfolder=subfolder, local_files_only=local_only)
-    signature = inspect.signature(cls.__init__).parameters
+    with user_error_on_failure(source, model_class.__name__, ADVICE):
+        config = model_class.load_config(location, subfolder=subfolder, local_files_only=local_only)
+    signature = inspect.signature(model_class.__init__).parameters
     return {name: parameter.default for name, parameter in signature.items()} | dict(config)
 
 
