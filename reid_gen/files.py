@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from reid_gen.errors import UserError, join_some
 
 WEIGHT_SUFFIXES = frozenset({".safetensors", ".pth", ".pt", ".bin", ".tar", ".ckpt"})
-"""File-name endings that mark a weight file rather than a hub name."""
+"""File extensions that tell a weight file from a hub name."""
 MARK = ".reid-gen.json"
 """In a folder that a command made: which command, and what it put there."""
 

@@ -191,36 +191,36 @@ def load_strictly(
     """
     prefixes = tuple(left_out)
     passed = tuple(name for name in tensors if prefixes and name.startswith(prefixes))
-    wanted = module.state_dict()
+    expected = module.state_dict()
     given = {name: value for name, value in tensors.items() if name not in passed}
-    optional = {name for name in wanted if name.endswith(COUNT)}
+    optional = {name for name in expected if name.endswith(COUNT)}
     faults: dict[str, list[str]] = {
-        "missing": [name for name in wanted if name not in given and name not in optional],
-        "unexpected": [name for name in given if name not in wanted],
+        "missing": [name for name in expected if name not in given and name not in optional],
+        "unexpected": [name for name in given if name not in expected],
     }
-    for name in given.keys() & wanted.keys():
-        fault = _misfit(name, given[name], wanted[name])
+    for name in given.keys() & expected.keys():
+        fault = _misfit(name, given[name], expected[name])
         if fault is not None:
             kind, detail = fault
             faults.setdefault(kind, []).append(f"{name}{detail}")
-    found = [f"{len(names)} {kind}: {join_some(names)}" for kind, names in faults.items() if names]
-    if found:
-        raise UserError(f"{source} does not fit this architecture: {'; '.join(found)}; {way_out}")
+    errors = [f"{len(names)} {kind}: {join_some(names)}" for kind, names in faults.items() if names]
+    if errors:
+        raise UserError(f"{source} does not fit this architecture: {'; '.join(errors)}; {way_out}")
     module.load_state_dict(given, strict=False)
     return passed
 
 
-def _misfit(name: str, value: Tensor, wanted: Tensor) -> tuple[str, str] | None:
+def _misfit(name: str, value: Tensor, expected: Tensor) -> tuple[str, str] | None:
     """The kind of a tensor's fault and its detail; None if it can take the place of another."""
     if value.is_nested or value.layout != torch.strided or value.is_quantized or value.is_meta:
         return "wrong type", " (no plain tensor)"
-    if value.shape != wanted.shape:
-        return "wrong shape", f" {tuple(value.shape)} instead of {tuple(wanted.shape)}"
-    other = value.is_floating_point() != wanted.is_floating_point()
+    if value.shape != expected.shape:
+        return "wrong shape", f" {tuple(value.shape)} instead of {tuple(expected.shape)}"
+    other = value.is_floating_point() != expected.is_floating_point()
     if value.is_complex() or (other and not name.endswith(COUNT)):
-        return "wrong type", f" {value.dtype} instead of {wanted.dtype}"
+        return "wrong type", f" {value.dtype} instead of {expected.dtype}"
     # What float64 holds can be infinite in float32.
-    if not value.to(wanted.dtype).isfinite().all():
+    if not value.to(expected.dtype).isfinite().all():
         return "not finite (NaN or infinite)", ""
     if name.endswith("running_var") and (value < 0).any():
         return "negative variance", ""
