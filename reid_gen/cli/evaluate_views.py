@@ -22,7 +22,7 @@ from reid_gen.cli.results import Results
 
 if TYPE_CHECKING:
     from reid_gen.config.schema import Config
-    from reid_gen.evaluation.view_evaluator import Truth
+    from reid_gen.evaluation.view_evaluator import TrueView
     from reid_gen.models.encoder import FeatureExtractor
 
 
@@ -85,7 +85,7 @@ def evaluate_views(
     from reid_gen.builders.saved_run import open_run
     from reid_gen.data.datasets import labelled_splits, load_dataset
     from reid_gen.evaluation.inception import load_inception
-    from reid_gen.evaluation.view_evaluator import ViewEvaluator, some_queries, views_table
+    from reid_gen.evaluation.view_evaluator import ViewEvaluator, evenly_spaced_queries, views_table
     from reid_gen.extras import need
 
     results = Results(output)
@@ -97,18 +97,18 @@ def evaluate_views(
     query, gallery = labelled_splits(dataset)
     encode = _reference_encoder(config, judge)
     evaluator = ViewEvaluator(
-        query=some_queries(query, queries),
+        query=evenly_spaced_queries(query, queries),
         gallery=gallery,
         table=load_table(saved.generator.bodies / "query.npz"),
-        judge=encode,
+        reference_encoder=encode,
         features=encode if inception is None else load_inception(inception),
-        truth=_truth(config),
+        true_view=_truth(config),
         degrees=np.array(degrees, np.float32),
         cache=saved.checkpoint.parent / "statistics",
         features_name=_features_name(inception or judge, config.encoder.weights),
     )
     scores = evaluator(saved.renderer)
-    results.echo(views_table(scores, "FID" if inception else "Frechet (judge)"))
+    results.echo(views_table(scores, "FID" if inception else "Frechet (reference)"))
     about = {
         "degrees": ",".join(f"{angle:g}" for angle in degrees),
         "queries": len(evaluator.query.images),
@@ -150,7 +150,7 @@ def _features_name(file: Path | None, weights: str | None) -> str:
     return hashlib.sha256(source.read_bytes()).hexdigest()
 
 
-def _truth(config: Config) -> Truth | None:
+def _truth(config: Config) -> TrueView | None:
     """Return the renderer of true rotated views, which only rendered pedestrians have."""
     from reid_gen.pedestrians.dataset import RenderedDataset
 

@@ -105,13 +105,13 @@ def tune(
     from reid_gen.runtime.devices import Runtime
 
     runtime = Runtime("fp32")
-    judge = None if identity is None else load_judge(identity, runtime)
+    reference = None if identity is None else load_judge(identity, runtime)
     size = model.height, model.width
     base = load_base(model.family, model.base, *size, model.precision, runtime.device)
     tuning = Tuning(steps, batch, rate, DEFAULT_RANK if rank is None else rank, seed)
     with written_aside(out, maker=TUNE) as aside, Terminal().task("tune", steps) as advance:
         if prompt is not None:
             tune_lora(base, crops, prompt, tuning, aside, advance)
-        elif judge is not None:
-            tune_identity(base, crops, *judge, tuning=tuning, folder=aside, advance=advance)
+        elif reference is not None:
+            tune_identity(base, crops, *reference, tuning=tuning, folder=aside, advance=advance)
     click.echo(f"fine-tuned on {len(crops)} images: {out}")

@@ -231,13 +231,13 @@ def verify(output: Path | None) -> None:
 
     results = Results(output)
     cards = load_cards()
-    faults = {card.name: verify_weights(card) for card in cards if card.weights.source == "package"}
+    errors = {card.name: verify_weights(card) for card in cards if card.weights.source == "package"}
     for card in cards:
         absent = "no weights to verify: not distributed"
-        verdict = (faults[card.name] or "matches its card") if card.name in faults else absent
+        verdict = (errors[card.name] or "matches its card") if card.name in errors else absent
         results.echo(f"{card.name}: {verdict}")
-    results.write_json(faults)
-    differing = [name for name, fault in faults.items() if fault is not None]
+    results.write_json(errors)
+    differing = [name for name, error in errors.items() if error is not None]
     if differing:
         raise UserError(f"{', '.join(differing)} differ from their cards; reinstall reid-gen")
 

@@ -141,7 +141,7 @@ class Groups(Section):
             raise ValueError("give either prompts or identity")
         if self.identity is not None and (self.run is None or self.model.family != "sd"):
             raise ValueError(
-                "identity needs run, the one that it was tuned with, and model.family: sd"
+                "identity needs run, as given to reid-gen tune --identity, and model.family: sd"
             )
         if self.identity is not None and self.model.negative:
             raise ValueError(

@@ -8,7 +8,7 @@ from reid_gen.cli.main import main
 from reid_gen.cluster.knn.topk import best_matches, matches_from_distances, similarities
 from reid_gen.data.tables import write_table
 from reid_gen.evaluation.ranking import evaluate_ranking
-from reid_gen.evaluation.rerank import Reranked, rerank
+from reid_gen.evaluation.rerank import RerankedDistances, rerank
 from tests.cli.conftest import failure
 from tests.cluster.features import make_features
 
@@ -43,7 +43,7 @@ def test_cluster_reads_features_from_any_file(files, capsys, suffix):
 
 
 @pytest.mark.parametrize("algorithm", ["hdbscan", "agglomerative"])
-def test_cluster_runs_other_algorithms_and_approximate_neighbours(files, capsys, algorithm):
+def test_cluster_runs_other_algorithms_and_approximate_search(files, capsys, algorithm):
     out = files / "labels.csv"
     words = ["--k1", "10", "--k2", "3", "--neighbours", "ivf", "--out", str(out)]
     words += ["--algorithm", algorithm]
@@ -95,7 +95,7 @@ def test_best_matches_equals_a_full_sort_for_any_shard_size(monkeypatch):
     for shard in (1000, 7):
         monkeypatch.setattr(module, "_SHARD", shard)
         np.testing.assert_array_equal(best_matches(query, gallery, 9).index, expected)
-    reranked = matches_from_distances(Reranked(query, gallery), 5)
+    reranked = matches_from_distances(RerankedDistances(query, gallery), 5)
     distance = rerank(query, gallery)
     order = np.argsort(distance, axis=1, kind="stable")[:, :5]
     np.testing.assert_array_equal(reranked.index, order)

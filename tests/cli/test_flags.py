@@ -176,7 +176,7 @@ def test_evaluate_turned_uses_the_bodies_of_each_split(monkeypatch):
     monkeypatch.setattr("reid_gen.builders.saved_run.open_run", lambda _: run)
     monkeypatch.setattr("reid_gen.body.table.load_table", lambda file: file.name)
     monkeypatch.setattr(
-        "reid_gen.evaluation.feature_centralisation.by_views",
+        "reid_gen.evaluation.feature_centralisation.centralise_with_views",
         lambda features, views: (features, views),
     )
     split = {"query": SimpleNamespace(images="Q"), "gallery": SimpleNamespace(images="G")}
@@ -189,7 +189,7 @@ def test_evaluate_views_passes_the_number_of_queries(stub_run, stop_at, monkeypa
     monkeypatch.setattr("reid_gen.data.datasets.labelled_splits", lambda _: ("query", "gallery"))
     monkeypatch.setattr("reid_gen.cli.evaluate_views._reference_encoder", lambda *_: None)
     monkeypatch.setattr(
-        "reid_gen.evaluation.view_evaluator.some_queries", lambda *args: calls.append(args)
+        "reid_gen.evaluation.view_evaluator.evenly_spaced_queries", lambda *args: calls.append(args)
     )
     stop_at("reid_gen.evaluation.view_evaluator.ViewEvaluator")
     monkeypatch.setattr("reid_gen.cli.evaluate_views._truth", lambda config: None)

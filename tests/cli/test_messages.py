@@ -144,9 +144,9 @@ def test_train_refuses_to_resume_another_folder(capsys, tmp_path):
     ],
 )
 def test_command_reports_conflicting_options_as_wrong_usage(words, message, capsys, people):
-    found = failure(capsys, *words.split(), code=2)
-    assert found.startswith("Usage: reid-gen ")
-    assert message in found
+    output = failure(capsys, *words.split(), code=2)
+    assert output.startswith("Usage: reid-gen ")
+    assert message in output
 
 
 @pytest.fixture

@@ -109,7 +109,7 @@ def test_evaluate_views_refuses_another_inception_file(run, tmp_path, monkeypatc
     file = tmp_path / "inception.pt"
     torch.jit.script(Inception()).save(str(file))
     message = failure(capsys, "evaluate-views", run, "--inception", file)
-    assert "is another file than the known one (SHA-256 f58cb9b6" in message
+    assert "does not have the expected SHA-256 f58cb9b6" in message
     assert "inception-2015-12-05.pt" in message
     monkeypatch.setattr(inception, "SHA256", hashlib.sha256(file.read_bytes()).hexdigest())
     main(["evaluate-views", str(run), "--queries", "3", "--inception", str(file)])

@@ -49,11 +49,11 @@ def load(tmp_path, changes):
         ({"prompts": "null"}, "give either prompts or identity"),
         (
             IDENTITY | {"run": "null"},
-            "identity needs run, the one that it was tuned with, and model.family: sd",
+            "identity needs run, as given to reid-gen tune --identity, and model.family: sd",
         ),
         (
             IDENTITY | {"model.family": "sdxl"},
-            "identity needs run, the one that it was tuned with, and model.family: sd",
+            "identity needs run, as given to reid-gen tune --identity, and model.family: sd",
         ),
         (
             IDENTITY | {"model.negative": "text"},
