@@ -69,7 +69,7 @@ def people_of(root: Path) -> dict[str, list[Image]]:
     dataset = load_dataset("pedestrians", root)
     assert dataset.query is not None
     assert dataset.gallery is not None
-    # Distractors show no whole person, so that their joints are out of the picture.
+    # Distractors show no whole person, so that their joints are outside the image.
     known = zip(dataset.gallery.images, dataset.gallery.pids, strict=True)
     gallery = [image for image, pid in known if pid > 0]
     return {

@@ -108,7 +108,7 @@ def diffusion_network(options: Namespace, **changes: object) -> str:
 def make_groups(
     options: Namespace, runs: dict[str, Path]
 ) -> tuple[dict[str, Path], dict[str, float]]:
-    """Groups of the makers that arms need, and the seconds that one picture took.
+    """Groups of the makers that arms need, and the seconds per image.
 
     Scores and writing are counted.
     """
