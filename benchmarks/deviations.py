@@ -7,8 +7,8 @@ by ranking after two joint epochs; with one seed, so that small effects are nois
     python -m benchmarks.deviations --root demo/pedestrians --weights FILE --out runs_arms \
         --judge runs/baseline_pedestrians
 
-The judge is a run whose encoder never saw generated images. --tables picks some of the tables. Runs
-that are there are kept. Prints one JSON object.
+--judge names the run of the reference encoder, which never saw generated images. --tables selects
+tables. Existing runs are reused. Prints one JSON object.
 """
 
 from __future__ import annotations

@@ -8,10 +8,10 @@ term that reads them:
     python -m benchmarks.positives --root demo/pedestrians --weights FILE --out runs_arms \
         --judge runs/baseline_pedestrians
 
-The judge is a run whose encoder never saw generated images; it scores the GAN's and the diffusion
-model's views. With --fresh FOLDER, another rendered set, every run is ranked there too. Runs and
-groups that are there are kept, those of ``benchmarks.arms`` in the same --out among them. Prints
-one JSON object.
+--judge names the run of the reference encoder, which never saw generated images; it scores the
+views of the GAN and of the diffusion model. With --fresh FOLDER, another rendered set, every run is
+evaluated there too. Existing runs and groups are reused, those of ``benchmarks.arms`` in the same
+--out included. Prints one JSON object.
 """
 
 from __future__ import annotations
