@@ -1,1 +1,1 @@
-"""Feature extraction, ranking, re-ranking and clustering quality."""
+"""Feature extraction, ranking, re-ranking, and metrics of clusterings and generated images."""

@@ -1,4 +1,4 @@
-"""Query against gallery with an encoder."""
+"""Evaluation of an encoder on a query and a gallery split."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from reid_gen.evaluation.ranking import (
     evaluate_distances,
     evaluate_ranking,
 )
-from reid_gen.evaluation.rerank import VARIANT, Reranked
+from reid_gen.evaluation.rerank import VARIANT, RerankedDistances
 from reid_gen.evaluation.temporal import VARIANT as TEMPORAL
 from reid_gen.evaluation.temporal import capture_times, joint_distances, travel_times
 from reid_gen.models.encoder import FeatureExtractor
@@ -29,17 +29,17 @@ MakeLoader = Callable[[LabelledSplit], ImageLoader]
 
 @dataclass(frozen=True)
 class Evaluator:
-    """Measures an encoder by the Market-1501 protocol.
+    """Evaluates an encoder with the Market-1501 protocol.
 
     Attributes:
         query: Query split.
         gallery: Gallery split.
-        make_loader: Opens a split.
-        batch: Images per pass.
-        flip: Average every feature with that of the mirrored image.
-        reranked: Measure k-reciprocal re-ranking too.
-        progress: Display.
-        keep_same_image: Let a query find its own image in the gallery, too.
+        make_loader: Builds the image loader of a split.
+        batch: Number of images per forward pass.
+        flip: Whether to average each feature with the feature of the mirrored image.
+        rerank: Whether to score k-reciprocal re-ranking as well.
+        progress: Progress display.
+        keep_same_image: Whether a query may match its own image in the gallery.
     """
 
     query: LabelledSplit
@@ -47,13 +47,15 @@ class Evaluator:
     make_loader: MakeLoader
     batch: int
     flip: bool
-    reranked: bool
+    rerank: bool
     progress: Progress
     keep_same_image: bool = False
 
     @cached_property
     def same_image(self) -> sparse.csr_matrix | None:
-        """Where query and gallery hold one image, which is left out, [Q, G]; None if nowhere.
+        """Mask [Q, G] of gallery images identical to the query, which rankings leave out.
+
+        None if there are no such pairs, or if they are to stay in the rankings.
 
         Raises:
             UserError: If a file cannot be read.
@@ -61,7 +63,7 @@ class Evaluator:
         return None if self.keep_same_image else same_in_splits(self.query, self.gallery)
 
     def __call__(self, encode: FeatureExtractor) -> tuple[RankingResult, ...]:
-        """Extract and score.
+        """Extract features of both splits and score them.
 
         Raises:
             UserError: If images do not decode, or no query has a match.
@@ -69,7 +71,7 @@ class Evaluator:
         return self.score(*self.features(encode))
 
     def features(self, encode: FeatureExtractor) -> tuple[Float32Array, Float32Array]:
-        """Features of query [Q, D] and gallery [G, D].
+        """Extract the features of query [Q, D] and gallery [G, D].
 
         Raises:
             UserError: If images do not decode.
@@ -77,16 +79,16 @@ class Evaluator:
         return self._features(self.query, encode), self._features(self.gallery, encode)
 
     def score(self, query: Float32Array, gallery: Float32Array) -> tuple[RankingResult, ...]:
-        """Scores of features [Q, D] and [G, D], and, if asked for, those with re-ranking.
+        """Score features [Q, D] and [G, D] by cosine similarity, then with re-ranking if enabled.
 
         Raises:
             UserError: If no query has a match.
         """
-        results = [self.score_as("none", query, gallery)]
-        if self.reranked:
+        results = [self.score_variant("none", query, gallery)]
+        if self.rerank:
             results.append(
                 evaluate_blocks(
-                    Reranked(query, gallery),
+                    RerankedDistances(query, gallery),
                     *self._labels,
                     same_image=self.same_image,
                     reranking=VARIANT,
@@ -94,8 +96,13 @@ class Evaluator:
             )
         return tuple(results)
 
-    def score_as(self, name: str, query: Float32Array, gallery: Float32Array) -> RankingResult:
-        """Scores of features [Q, D] and [G, D] that something was done to.
+    def score_variant(self, name: str, query: Float32Array, gallery: Float32Array) -> RankingResult:
+        """Score post-processed features by cosine similarity, under the name of the variant.
+
+        Args:
+            name: Name of the variant in the results.
+            query: Query features, [Q, D].
+            gallery: Gallery features, [G, D].
 
         Raises:
             UserError: If no query has a match.
@@ -106,35 +113,38 @@ class Evaluator:
     def score_with_time(
         self, query: Float32Array, gallery: Float32Array, train: Sequence[Image], labels: Int64Array
     ) -> RankingResult:
-        """Scores by features [Q, D] and [G, D] and by the times at which people are likely to pass.
+        """Score appearance fused with the likelihood of travel times between cameras (JVTC+).
 
         Args:
-            query: Features.
-            gallery: Features.
-            train: Training images.
-            labels: Their pseudo labels, from which times of travel between cameras are learnt, [N].
+            query: Query features, [Q, D].
+            gallery: Gallery features, [G, D].
+            train: Training images, N of them.
+            labels: Pseudo labels of the training images, [N]; the travel times of their clusters
+                give the likelihood.
 
         Raises:
-            UserError: If an image has no camera or frame.
+            UserError: If an image has no camera or frame number.
         """
-        asked, kept = (capture_times(split.images) for split in (self.query, self.gallery))
-        known = capture_times(train)
-        cameras = 1 + max(int(some.camids.max()) for some in (asked, kept, known))
-        likelihood = travel_times(known, labels, cameras)
-        distances = joint_distances(query, gallery, asked, kept, likelihood)
+        query_times = capture_times(self.query.images)
+        gallery_times = capture_times(self.gallery.images)
+        train_times = capture_times(train)
+        splits = (query_times, gallery_times, train_times)
+        cameras = 1 + max(int(times.camids.max()) for times in splits)
+        likelihood = travel_times(train_times, labels, cameras)
+        distances = joint_distances(query, gallery, query_times, gallery_times, likelihood)
         return evaluate_distances(
             distances, *self._labels, same_image=self.same_image, reranking=TEMPORAL
         )
 
     @property
     def _labels(self) -> tuple[Int64Array, Int64Array, Int64Array, Int64Array]:
-        """What a ranking is measured by."""
+        """Pids of query and gallery, then camids of query and gallery."""
         return self.query.pids, self.gallery.pids, self.query.camids, self.gallery.camids
 
     def _features(self, split: LabelledSplit, encode: FeatureExtractor) -> Float32Array:
         loader = self.make_loader(split)
         with self.progress.task("evaluate: extract", len(split.images)) as advance:
-            found = extract_features(
+            extracted = extract_features(
                 encode, loader, batch=self.batch, flip=self.flip, advance=advance
             )
-        return found.complete()
+        return extracted.complete()

@@ -1,4 +1,7 @@
-"""Features drawn to the middle of their person at test time (Pose2ID, CVPR 2025)."""
+"""Feature centralisation at test time: move features towards their person's mean (Pose2ID).
+
+Source: Yuan et al., "From Poses to Identity", CVPR 2025.
+"""
 
 from __future__ import annotations
 
@@ -11,42 +14,47 @@ NFC = "neighbours (NFC)"
 TURNED = "views (Pose2ID)"
 
 
-def by_neighbours(features: Float32Array, k1: int = 2, k2: int = 2) -> Float32Array:
-    """Add those of an image's ``k1`` nearest that have it among their ``k2`` nearest (NFC).
+def centralise_with_neighbours(features: Float32Array, k1: int = 2, k2: int = 2) -> Float32Array:
+    """Add to each feature those of its mutual nearest neighbours, then normalise (NFC).
 
-    Query and gallery are each done by themselves, as the authors do.
+    Neighbour j of image i counts if j is among the ``k1`` nearest of i, and i among the ``k2``
+    nearest of j. Query and gallery are processed separately, as in the authors' code.
 
     Args:
-        features: Unit rows, [N, D].
-        k1: Neighbours looked at, the image itself not counted.
-        k2: Neighbours of those, likewise.
+        features: L2-normalised features, [N, D].
+        k1: Number of candidate neighbours per image, without the image itself.
+        k2: Number of neighbours of a candidate, among which the image must be.
 
     Returns:
-        Unit rows, [N, D].
+        L2-normalised features, [N, D].
     """
     index = nearest(features, max(k1, k2) + 1).index[:, 1:]
-    mine, theirs = index[:, :k1], index[:, :k2]
+    candidates = index[:, :k1]
     rows = np.arange(len(features))
-    mutual = (theirs[mine] == rows[:, None, None]).any(axis=2)
-    added = np.einsum("nk,nkd->nd", mutual.astype(np.float32), features[mine])
-    return _unit(features + added)
+    mutual = (index[:, :k2][candidates] == rows[:, None, None]).any(axis=2)  # [N, k1]
+    neighbour_sum = np.einsum("nk,nkd->nd", mutual.astype(np.float32), features[candidates])
+    return _l2_normalise(features + neighbour_sum)
 
 
-def by_views(features: Float32Array, views: Float32Array, weight: float = 1.0) -> Float32Array:
-    """Add the features of each image's generated views (IPG): ``f + weight sum_v f_v``.
+def centralise_with_views(
+    features: Float32Array, views: Float32Array, weight: float = 1.0
+) -> Float32Array:
+    """Add to each feature those of its generated views, then normalise (IPG).
+
+    ``f + weight sum_v f_v``, scaled to unit length.
 
     Args:
-        features: Unit rows, [N, D].
-        views: Unit rows of V views each, [N, V, D].
-        weight: Of the views, eta in the paper.
+        features: L2-normalised features of the images, [N, D].
+        views: L2-normalised features of V generated views per image, [N, V, D].
+        weight: Weight of the views, eta in the paper.
 
     Returns:
-        Unit rows, [N, D].
+        L2-normalised features, [N, D].
     """
-    return _unit(features + weight * views.sum(axis=1))
+    return _l2_normalise(features + weight * views.sum(axis=1))
 
 
-def _unit(rows: Float32Array) -> Float32Array:
-    length = np.linalg.norm(rows, axis=1, keepdims=True)
-    unit: Float32Array = (rows / np.maximum(length, 1e-12)).astype(np.float32)
-    return unit
+def _l2_normalise(features: Float32Array) -> Float32Array:
+    norm = np.linalg.norm(features, axis=1, keepdims=True)
+    normalised: Float32Array = (features / np.maximum(norm, 1e-12)).astype(np.float32)
+    return normalised

@@ -1,4 +1,4 @@
-"""Features of a list of images."""
+"""Feature extraction from the images of a loader."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from reid_gen.types import Float32Array
 
 
 @dataclass(frozen=True)
-class Extracted:
+class ExtractedFeatures:
     """Features in the order of the images.
 
     Attributes:
-        features: Unit rows, [N, D] float32; a row of an unreadable image means nothing.
-        failures: The images that do not decode.
+        features: L2-normalised features, [N, D] float32; rows of unreadable images are undefined.
+        failures: Images that do not decode.
     """
 
     features: Float32Array
     failures: tuple[UnreadableImage, ...]
 
     def complete(self) -> Float32Array:
-        """The features, if every image decoded.
+        """Return the features if every image decoded.
 
         Raises:
-            UserError: Listing every image that does not decode by its path.
+            UserError: If images do not decode; the message lists their paths.
         """
         if self.failures:
             raise unreadable_error(list(self.failures))
@@ -47,18 +47,18 @@ def extract_features(
     batch: int,
     flip: bool = False,
     advance: Advance | None = None,
-) -> Extracted:
-    """FeatureExtractor all images of a loader.
+) -> ExtractedFeatures:
+    """Encode all images of a loader.
 
     Args:
-        encode: The encoder.
-        loader: The images.
-        batch: Images per pass.
-        flip: Average the feature with that of the mirrored image, and normalise again.
-        advance: Told about progress.
+        encode: Encoder that maps images [B, 3, H, W] in 0..1 to L2-normalised features [B, D].
+        loader: Loader of the N images.
+        batch: Number of images per forward pass.
+        flip: Whether to add the feature of the mirrored image and normalise the sum.
+        advance: Progress callback, called with the number of images after each batch.
 
     Returns:
-        Features [N, D], and what could not be read.
+        Features [N, D] and the images that could not be read.
     """
     blocks: list[Float32Array] = []
     failures: list[UnreadableImage] = []
@@ -71,4 +71,4 @@ def extract_features(
         failures.extend(decoded.failures)
         if advance:
             advance(len(decoded.index))
-    return Extracted(np.concatenate(blocks), tuple(failures))
+    return ExtractedFeatures(np.concatenate(blocks), tuple(failures))

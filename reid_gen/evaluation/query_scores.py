@@ -1,4 +1,4 @@
-"""Scores of each query by the Market-1501 protocol."""
+"""Scores of each single query by the Market-1501 protocol."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ ApRule = Literal["step", "trapezoid"]
 
 @dataclass(frozen=True)
 class QueryScores:
-    """Of each query; those without a match have NaN, and rank 0.
+    """Scores of each query; queries without a match have NaN scores and rank 0.
 
     Attributes:
         precision: Average precision, [Q].
-        first: Rank of the first match, from 1, [Q].
-        inverse_penalty: Matches over the rank of the last one, [Q].
+        first: Rank of the first match, counted from 1, [Q].
+        inverse_penalty: Number of matches divided by the rank of the last one (INP), [Q].
     """
 
     precision: NDArray[np.float64]
@@ -42,20 +42,20 @@ def score_queries(
     same_image: sparse.csr_matrix | None = None,
     ap: ApRule = "step",
 ) -> QueryScores:
-    """Score every query by itself.
+    """Score every query.
 
-    Images of the gallery that count for no query: those of unknown people, which Market-1501 calls
-    junk. Those that do not count for one: of its own pid and camera, where the camera is known,
-    and the query's own image.
+    The ranking of a query leaves out gallery images of unknown people (junk in Market-1501), of
+    the query's own pid and (known) camera, and the query's own image.
 
     Args:
-        distances: Number of the first query of each block, and its distances [b, G].
-        query_pids: [Q]; ``UNKNOWN`` has no match.
-        gallery_pids: [G]; ``UNKNOWN`` is junk.
-        query_camids: [Q]; ``UNKNOWN`` is the same camera as no other.
-        gallery_camids: [G].
-        same_image: Where both are one image, [Q, G]; None if that is not so of any.
-        ap: As in :func:`~reid_gen.evaluation.ranking.evaluate_ranking`.
+        distances: Blocks of distances [b, G], each with the index of its first query.
+        query_pids: Pids of the queries, [Q]; a query with ``UNKNOWN`` has no match.
+        gallery_pids: Pids of the gallery, [G]; images with ``UNKNOWN`` are junk.
+        query_camids: Cameras of the queries, [Q]; ``UNKNOWN`` equals no camera.
+        gallery_camids: Cameras of the gallery, [G]; ``UNKNOWN`` equals no camera.
+        same_image: Mask of gallery images identical to the query, [Q, G]; None if there are none.
+        ap: Definition of average precision, see
+            :func:`~reid_gen.evaluation.ranking.evaluate_ranking`.
 
     Raises:
         UserError: If a distance is not finite.
@@ -81,25 +81,25 @@ def score_queries(
         matches = np.diff([*starts, len(query)])
         hit = np.arange(len(query)) - np.repeat(starts, matches) + 1
         last = starts + matches - 1
-        own = start + query[starts]
-        precision[own] = np.add.reduceat(_precision(hit, rank, ap), starts) / matches
-        first[own] = rank[starts]
-        penalty[own] = hit[last] / rank[last]
+        scored = start + query[starts]
+        precision[scored] = np.add.reduceat(_precision(hit, rank, ap), starts) / matches
+        first[scored] = rank[starts]
+        penalty[scored] = hit[last] / rank[last]
     return QueryScores(precision, first, penalty)
 
 
 def _match_ranks(
     distance: Float32Array, match: NDArray[np.bool_], dropped: NDArray[np.bool_]
 ) -> tuple[Int64Array, Int64Array]:
-    """Query row and rank (from 1) of every match, by query and then by rank.
+    """Return query row and rank (from 1) of every match, sorted by query, then by rank.
 
-    A rank is counted, not sorted for: one more than the images that are nearer. A query has few
-    matches, so that this costs less than sorting the gallery.
+    A rank is one more than the number of nearer images. A query has few matches, so counting these
+    costs less than sorting the gallery.
     """
-    query, place = np.nonzero(match)
-    hidden_query, hidden = np.nonzero(dropped)
-    start = np.searchsorted(hidden_query, np.arange(len(match) + 1))
-    rank = _count_nearer(np.ascontiguousarray(distance), query, place, start, hidden) + 1
+    query, column = np.nonzero(match)
+    dropped_query, dropped_column = np.nonzero(dropped)
+    start = np.searchsorted(dropped_query, np.arange(len(match) + 1))
+    rank = _count_nearer(np.ascontiguousarray(distance), query, column, start, dropped_column) + 1
     order = np.lexsort((rank, query))
     return query[order], rank[order]
 
@@ -108,31 +108,31 @@ def _match_ranks(
 def _count_nearer(
     distance: Float32Array,
     query: Int64Array,
-    place: Int64Array,
+    column: Int64Array,
     start: Int64Array,
-    hidden: Int64Array,
+    dropped: Int64Array,
 ) -> Int64Array:
-    """Images that come before each match and are not dropped; equal ones keep their order.
+    """Count the images ranked before each match, without dropped ones; ties keep gallery order.
 
-    ``hidden[start[q] : start[q + 1]]`` are the dropped images of query q.
+    ``dropped[start[q] : start[q + 1]]`` are the gallery columns that query q drops.
     """
     counts = np.empty(len(query), dtype=np.int64)
     for n in range(len(query)):
-        row, own = distance[query[n]], place[n]
-        value = row[own]
+        row, match = distance[query[n]], column[n]
+        value = row[match]
         count = 0
-        for other in range(own):
+        for other in range(match):
             count += row[other] <= value
-        for other in range(own + 1, len(row)):
+        for other in range(match + 1, len(row)):
             count += row[other] < value
-        for other in hidden[start[query[n]] : start[query[n] + 1]]:
-            count -= row[other] < value or (row[other] == value and other < own)
+        for other in dropped[start[query[n]] : start[query[n] + 1]]:
+            count -= row[other] < value or (row[other] == value and other < match)
         counts[n] = count
     return counts
 
 
 def _precision(hit: Int64Array, rank: Int64Array, ap: ApRule) -> NDArray[np.float64]:
-    """Precision at the n-th hit, or its mean with the precision just before."""
+    """Precision at each hit; ``trapezoid`` averages it with the precision one rank before."""
     at = hit / rank
     if ap == "step":
         return at

@@ -15,25 +15,27 @@ from reid_gen.types import UNKNOWN, Float32Array, Int64Array
 
 RANKS = (1, 5, 10, 20)
 _BLOCK = 256
-_AT_ONCE = 2**26
-"""Similarities in memory: a quarter of a gigabyte."""
+_MAX_SIMILARITIES = 2**26
+"""Largest number of similarities in a block: 256 MiB in float32."""
 
 
 @dataclass(frozen=True)
 class RankingResult:
-    """What an evaluation measured; all scores in 0..1.
+    """Scores of an evaluation, all in 0..1, and how they were computed.
 
     Attributes:
         mean_ap: Mean average precision over the valid queries.
         cmc: Share of valid queries whose first match comes within rank k, for k in ``RANKS``.
-        minp: Mean inverse negative penalty: matches / rank of the last one (Ye et al., 2021).
-        valid_queries: Queries with at least one match in the gallery.
-        skipped_queries: Queries without; they count nowhere.
-        junk: Images of the gallery that are left out, because nobody knows who they show.
-        same_images: Pairs of a query and its own image in the gallery, which are left out.
-        unknown_cameras: Images of both whose camera is unknown, so that it leaves nothing out.
+        minp: Mean inverse negative penalty: number of matches / rank of the last match (Ye et al.,
+            2021).
+        valid_queries: Number of queries with at least one match in the gallery.
+        skipped_queries: Number of queries without a match; no score includes them.
+        junk: Number of gallery images of unknown people, which are left out.
+        same_images: Number of pairs of a query and its own image in the gallery; they are left out.
+        unknown_cameras: Number of query and gallery images with an unknown camera, for which the
+            same-camera rule drops nothing.
         ap: Definition of average precision.
-        reranking: Name of the re-ranking variant, or ``none``.
+        reranking: Name of the re-ranking or post-processing variant, or ``none``.
     """
 
     mean_ap: float
@@ -48,7 +50,7 @@ class RankingResult:
     reranking: str = "none"
 
     def as_dict(self) -> dict[str, float | int | str]:
-        """Plain values, for JSON and for the journal."""
+        """Return plain values for JSON and the metrics log."""
         return {
             "mAP": self.mean_ap,
             **{f"rank-{rank}": share for rank, share in self.cmc.items()},
@@ -77,25 +79,26 @@ def evaluate_ranking(
     block: int | None = None,
     reranking: str = "none",
 ) -> RankingResult:
-    """Rank the gallery by cosine similarity for every query, ``block`` queries at a time.
+    """Rank the gallery by cosine similarity for every query and score the rankings.
 
-    Gallery images of the query's own pid and camera are dropped; those of its camera with another
-    pid stay, and so do distractors (Zheng et al., ICCV 2015). A camera of -1 is unknown and drops
-    nothing; a pid of -1 is junk there, and a query without a match here. Equal similarities keep
-    the gallery's order.
+    Gallery images with the query's pid and camera are dropped; images of its camera with another
+    pid and distractors stay (Zheng et al., ICCV 2015). A camera of -1 is unknown and drops nothing.
+    A pid of -1 is junk in the gallery, and has no match as a query. Ties keep gallery order.
 
     Args:
-        query: Unit features, [Q, D].
-        gallery: Unit features, [G, D] float32, or float16, which may be memory-mapped.
-        query_pids: [Q].
-        gallery_pids: [G].
-        query_camids: [Q].
-        gallery_camids: [G].
-        same_image: Where both are one image, which is left out, [Q, G]; None if not so of any.
-        ap: ``step`` sums precision at every hit (all current toolboxes); ``trapezoid`` averages it
-            with the precision before the hit (the 2015 MATLAB code).
-        block: Queries at a time, as in :func:`cosine_blocks`; bounds the memory to ``block`` x G.
-        reranking: Name of what was done to the features.
+        query: L2-normalised query features, [Q, D].
+        gallery: L2-normalised gallery features, [G, D] float32 or float16; may be memory-mapped.
+        query_pids: Pids of the queries, [Q].
+        gallery_pids: Pids of the gallery, [G].
+        query_camids: Cameras of the queries, [Q].
+        gallery_camids: Cameras of the gallery, [G].
+        same_image: Mask [Q, G] of gallery images identical to the query, which are left out; None
+            if there are none.
+        ap: Definition of average precision: ``step`` averages the precision at every hit (all
+            current toolboxes); ``trapezoid`` first averages it with the precision one rank before
+            the hit (the 2015 MATLAB code).
+        block: Number of queries per block, see :func:`cosine_blocks`; memory is ``block`` x G.
+        reranking: Name of the variant in the result.
 
     Returns:
         The scores.
@@ -111,17 +114,18 @@ def evaluate_ranking(
 def cosine_blocks(
     query: Float32Array, gallery: Float32Array, block: int | None = None
 ) -> Iterator[tuple[int, Float32Array]]:
-    """Distances of unit features, ``block`` queries at a time: their cosines, negated.
+    """Compute negated cosine similarities as distances, one block of queries at a time.
 
     Args:
-        query: [Q, D].
-        gallery: [G, D] float32, or float16, which may be memory-mapped.
-        block: None takes as many queries as make 64 million similarities.
+        query: L2-normalised query features, [Q, D].
+        gallery: L2-normalised gallery features, [G, D] float32 or float16; may be memory-mapped.
+        block: Number of queries per block; None takes up to 256, with at most 64 million
+            similarities.
 
     Yields:
-        Number of the first query of a block, and distances [b, G] float32.
+        Index of the first query of a block, and its distances [b, G] float32.
     """
-    size = block or max(1, min(_BLOCK, _AT_ONCE // max(1, len(gallery))))
+    size = block or max(1, min(_BLOCK, _MAX_SIMILARITIES // max(1, len(gallery))))
     for start in range(0, len(query), size):
         yield start, -similarities(query[start : start + size], gallery)
 
@@ -137,17 +141,18 @@ def evaluate_distances(
     ap: ApRule = "step",
     reranking: str = "none",
 ) -> RankingResult:
-    """The same from a distance matrix [Q, G], such as a re-ranked one.
+    """Score rankings given by a distance matrix, by the rules of :func:`evaluate_ranking`.
 
     Args:
-        distance: Smaller is more similar, [Q, G].
-        query_pids: [Q].
-        gallery_pids: [G].
-        query_camids: [Q].
-        gallery_camids: [G].
-        same_image: Where both are one image, which is left out, [Q, G]; None if not so of any.
-        ap: As in :func:`evaluate_ranking`.
-        reranking: Name of the variant that made the distances.
+        distance: Distances, [Q, G]; smaller is more similar.
+        query_pids: Pids of the queries, [Q].
+        gallery_pids: Pids of the gallery, [G].
+        query_camids: Cameras of the queries, [Q].
+        gallery_camids: Cameras of the gallery, [G].
+        same_image: Mask [Q, G] of gallery images identical to the query, which are left out; None
+            if there are none.
+        ap: Definition of average precision, see :func:`evaluate_ranking`.
+        reranking: Name of the variant in the result.
 
     Returns:
         The scores.
@@ -173,17 +178,20 @@ def evaluate_blocks(
     ap: ApRule = "step",
     reranking: str = "none",
 ) -> RankingResult:
-    """The same from blocks of distances, which need never be in memory together.
+    """Score rankings given by blocks of distances, by the rules of :func:`evaluate_ranking`.
+
+    Only one block of distances is in memory at a time.
 
     Args:
-        distances: Number of the first query of each block, and its distances [b, G].
-        query_pids: [Q].
-        gallery_pids: [G].
-        query_camids: [Q].
-        gallery_camids: [G].
-        same_image: Where both are one image, which is left out, [Q, G]; None if not so of any.
-        ap: As in :func:`evaluate_ranking`.
-        reranking: Name of the variant that made the distances.
+        distances: Blocks of distances [b, G], each with the index of its first query.
+        query_pids: Pids of the queries, [Q].
+        gallery_pids: Pids of the gallery, [G].
+        query_camids: Cameras of the queries, [Q].
+        gallery_camids: Cameras of the gallery, [G].
+        same_image: Mask [Q, G] of gallery images identical to the query, which are left out; None
+            if there are none.
+        ap: Definition of average precision, see :func:`evaluate_ranking`.
+        reranking: Name of the variant in the result.
 
     Returns:
         The scores.
@@ -192,19 +200,19 @@ def evaluate_blocks(
         UserError: If a distance is not finite, or no query has a match.
     """
     labels = (query_pids, gallery_pids, query_camids, gallery_camids)
-    found = score_queries(distances, *labels, same_image=same_image, ap=ap)
-    valid = np.isfinite(found.precision)
+    scores = score_queries(distances, *labels, same_image=same_image, ap=ap)
+    valid = np.isfinite(scores.precision)
     if not valid.any():
         raise UserError(
             f"none of the {len(valid)} queries has a match in the gallery (the same pid under "
             "another camera, or in another image where cameras are unknown); check the pids and "
             "camids of query and gallery"
         )
-    first = found.first[valid]
+    first = scores.first[valid]
     return RankingResult(
-        mean_ap=float(found.precision[valid].mean()),
+        mean_ap=float(scores.precision[valid].mean()),
         cmc={rank: float((first <= rank).mean()) for rank in RANKS},
-        minp=float(found.inverse_penalty[valid].mean()),
+        minp=float(scores.inverse_penalty[valid].mean()),
         valid_queries=int(valid.sum()),
         skipped_queries=int((~valid).sum()),
         junk=int((gallery_pids == UNKNOWN).sum()),

@@ -1,4 +1,4 @@
-"""k-reciprocal re-ranking (Zhong et al., CVPR 2017) in the form of the common libraries."""
+"""k-reciprocal re-ranking (Zhong et al., CVPR 2017), as implemented by the common toolboxes."""
 
 from __future__ import annotations
 
@@ -19,24 +19,28 @@ _BLOCK = 512
 def rerank(
     query: Float32Array, gallery: Float32Array, *, k1: int = 20, k2: int = 6, weight: float = 0.3
 ) -> Float32Array:
-    """All blocks of :class:`Reranked` at once, [Q, G] float32."""
-    return np.concatenate([block for _, block in Reranked(query, gallery, k1, k2, weight)])
+    """Compute the full matrix of re-ranked distances, [Q, G] float32.
+
+    Arguments are those of :class:`RerankedDistances`.
+    """
+    blocks = RerankedDistances(query, gallery, k1, k2, weight)
+    return np.concatenate([block for _, block in blocks])
 
 
-class Reranked:
+class RerankedDistances:
     """Re-ranked distances: ``(1 - weight) * Jaccard distance + weight * original distance``.
 
-    The variant ``zhong``: squared Euclidean distances of query and gallery together, each row
-    divided by its maximum; k1 others beside the image itself; encodings weighted by
-    ``exp(-distance)`` and averaged over the k2 nearest. Memory grows with Q + G, and not with their
-    product. They can be walked over more than once.
+    The variant ``zhong``: the original distances are squared Euclidean distances among query and
+    gallery together, each row divided by its maximum; an image has k1 neighbours besides itself;
+    encodings are weighted by ``exp(-distance)`` and averaged over the k2 nearest images. Memory
+    grows with Q + G, not with Q x G. Iterating yields blocks of queries, and may be repeated.
 
     Args:
-        query: Unit features, [Q, D].
-        gallery: Unit features, [G, D].
-        k1: Neighbours of the reciprocal sets.
-        k2: Images over which encodings are averaged, itself included.
-        weight: Of the original distance, in 0..1 (lambda in the paper).
+        query: L2-normalised query features, [Q, D].
+        gallery: L2-normalised gallery features, [G, D].
+        k1: Number of neighbours in the k-reciprocal sets.
+        k2: Number of images over which encodings are averaged, the image itself included.
+        weight: Weight of the original distance, in 0..1 (lambda in the paper).
     """
 
     def __init__(
@@ -50,8 +54,8 @@ class Reranked:
         self.features = np.concatenate([query, gallery]).astype(np.float32)
         self.count = len(query)
         self.weight = weight
-        wanted = min(max(k1 + 1, k2), len(self.features))
-        index, similarity = exact_knn_cpu(self.features, wanted)
+        neighbours = min(max(k1 + 1, k2), len(self.features))
+        index, similarity = exact_knn_cpu(self.features, neighbours)
         self.scale = _largest_distances(self.features)
         sets = expanded_reciprocal_sets(index, k1 + 1, k1)
         self.encoding = encode_reciprocal_sets(
@@ -60,31 +64,35 @@ class Reranked:
         self.by_column = self.encoding[self.count :].tocsc()
 
     def __iter__(self) -> Iterator[tuple[int, Float32Array]]:
-        """Number of the first query of a block, and distances [b, G] float32."""
+        """Yield the index of a block's first query, and its distances [b, G] float32."""
         gallery, weight = self.features[self.count :], np.float32(self.weight)
         for start in range(0, self.count, _BLOCK):
             rows = slice(start, min(start + _BLOCK, self.count))
             jaccard = np.empty((rows.stop - rows.start, len(gallery)), np.float32)
-            _jaccard(*_arrays(self.encoding[rows]), *_arrays(self.by_column), jaccard)
+            _jaccard(*_csr_arrays(self.encoding[rows]), *_csr_arrays(self.by_column), jaccard)
             original = (2 - 2 * (self.features[rows] @ gallery.T)) / self.scale[rows, None]
             yield start, (1 - weight) * jaccard + weight * original
 
 
 def _largest_distances(features: Float32Array) -> Float32Array:
-    """Squared distance of each image to the one farthest from it, [N]."""
+    """Compute the squared distance of each image to the image farthest from it, [N]."""
     blocks = range(0, len(features), _BLOCK)
-    least = [(features[start : start + _BLOCK] @ features.T).min(axis=1) for start in blocks]
-    largest = 2 - 2 * np.concatenate(least)
+    min_cosine = [(features[start : start + _BLOCK] @ features.T).min(axis=1) for start in blocks]
+    largest = 2 - 2 * np.concatenate(min_cosine)
     return np.maximum(largest, np.finfo(np.float32).tiny).astype(np.float32)
 
 
-def _arrays(matrix: Any) -> tuple[Any, Any, Any]:
+def _csr_arrays(matrix: Any) -> tuple[Any, Any, Any]:
     return matrix.indptr, matrix.indices, matrix.data
 
 
 @numba.njit(cache=True, nogil=True)
 def _jaccard(pointer, columns, values, by_column, rows, weights, result):  # type: ignore[no-untyped-def]
-    """``1 - sum min / sum max`` of every row with all columns' rows, into ``result`` [Q, G]."""
+    """Write the Jaccard distances ``1 - sum min / sum max`` of encodings into ``result`` [Q, G].
+
+    The query encodings come as CSR arrays, those of the gallery as CSC arrays. Encodings sum to 1,
+    so that ``sum max = 2 - sum min``.
+    """
     for i in range(result.shape[0]):
         shared = np.zeros(result.shape[1], np.float64)
         for p in range(pointer[i], pointer[i + 1]):

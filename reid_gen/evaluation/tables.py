@@ -1,4 +1,4 @@
-"""Results as people in this field read them."""
+"""Evaluation results as a text table."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from reid_gen.text_table import WIDTH, aligned
 
 
 def results_table(results: Sequence[RankingResult]) -> str:
-    """Lay results out in percent, one row each, with the rules that they were measured by.
+    """Format results in percent, one row each, followed by the evaluation protocol.
 
     Args:
-        results: At least one, all of the same query and gallery.
+        results: One or more results on the same query and gallery.
 
     Returns:
-        Plain text, one line per row.
+        Plain text, at most 80 characters wide.
     """
     heads = ("re-ranking", "mAP", *(f"rank-{rank}" for rank in results[0].cmc), "mINP")
     rows = []
     for result in results:
         scores = (result.mean_ap, *result.cmc.values(), result.minp)
         rows.append((result.reranking, *(f"{100 * score:.2f}" for score in scores)))
-    return "\n".join([aligned(heads, rows), *textwrap.wrap(_rules(results[0]), WIDTH)])
+    return "\n".join([aligned(heads, rows), *textwrap.wrap(_protocol(results[0]), WIDTH)])
 
 
-def _rules(result: RankingResult) -> str:
-    """What was measured by which rules, and what was left out."""
+def _protocol(result: RankingResult) -> str:
+    """Describe the evaluation protocol and the images that were left out."""
     rules = [
         "Market-1501 protocol, single query, cosine",
         f"AP: {result.ap}",
@@ -43,6 +43,7 @@ def _rules(result: RankingResult) -> str:
         )
     if result.unknown_cameras:
         rules.append(
-            f"{result.unknown_cameras} images have no camera, so that nothing is left out by it"
+            f"{result.unknown_cameras} images have no camera, so none of their matches is left out "
+            "as one of the same camera"
         )
     return "; ".join(rules)

@@ -1,4 +1,4 @@
-"""Joint visual and temporal similarity at test time (JVTC+, Li and Zhang, ECCV 2020)."""
+"""Fusion of appearance and camera travel times at test time (JVTC+, Li and Zhang, ECCV 2020)."""
 
 from __future__ import annotations
 
@@ -14,21 +14,22 @@ from reid_gen.types import OUTLIER, Float32Array, Image, Int64Array
 
 VARIANT = "visual-temporal (JVTC+)"
 BIN = 100
-"""Frames per bin of a histogram."""
+"""Width of a histogram bin in frames."""
 BINS = 3000
 SMOOTH = 50
-"""Standard deviation of the smoothing in bins."""
+"""Standard deviation of the Gaussian smoothing, in bins."""
 SHARPNESS = 5.0
+"""Steepness of the logistic functions that fuse similarity and likelihood."""
 _BLOCK = 256
 
 
 @dataclass(frozen=True)
 class CaptureTimes:
-    """Where and when images were taken.
+    """Cameras and capture times of images.
 
     Attributes:
-        camids: [N].
-        frames: On one clock per camera, [N].
+        camids: Camera of each image, [N].
+        frames: Frame number on the clock of its camera, [N].
     """
 
     camids: Int64Array
@@ -36,44 +37,47 @@ class CaptureTimes:
 
 
 def capture_times(images: Sequence[Image]) -> CaptureTimes:
-    """Cameras and frames; a camera's recordings follow each other without a gap.
+    """Read cameras and frame numbers; recordings of a camera are joined end to end.
 
     Raises:
-        UserError: If an image has no camera or frame.
+        UserError: If an image has no camera or frame number.
     """
-    known = [
+    stamped = [
         (image.camid, image.frame, image.recording)
         for image in images
         if image.camid is not None and image.frame is not None
     ]
-    if len(known) < len(images):
+    if len(stamped) < len(images):
         raise UserError(
-            f"{len(images) - len(known)} of {len(images)} images have no camera or frame number in "
-            "their names, and --temporal ranks by both; leave it out for this data set"
+            f"{len(images) - len(stamped)} of {len(images)} images have no camera or frame number "
+            "in their names, which --temporal needs; evaluate this data set without --temporal"
         )
-    camids, frames, recordings = (np.array(column, np.int64) for column in zip(*known, strict=True))
+    camids, frames, recordings = (
+        np.array(column, np.int64) for column in zip(*stamped, strict=True)
+    )
     longest = np.zeros((camids.max() + 1, recordings.max() + 1), np.int64)
     np.maximum.at(longest, (camids, recordings), frames)
     return CaptureTimes(camids, frames + (longest.cumsum(1) - longest)[camids, recordings])
 
 
-def travel_times(taken: CaptureTimes, labels: Int64Array, cameras: int) -> Float32Array:
-    """How likely a gap between two cameras is, from the clusters of the training images.
+def travel_times(times: CaptureTimes, labels: Int64Array, cameras: int) -> Float32Array:
+    """Estimate the distribution of travel times between cameras from clustered training images.
 
-    A cluster gives one gap per pair of cameras, between its mean times there; and in one camera the
-    gaps from its first image, each counted as often as it has images there.
+    For each pair of cameras a cluster adds the gap between its mean frame numbers in both. Within
+    a camera it adds the gaps from its first image to the others, each weighted by the number of
+    images the cluster has in that camera.
 
     Args:
-        taken: Of the training images.
-        labels: Pseudo labels, [N]; outliers give nothing.
+        times: Cameras and frame numbers of the N training images.
+        labels: Pseudo labels, [N]; outliers are ignored.
         cameras: Number of cameras C.
 
     Returns:
-        Histograms over gaps of ``BIN`` frames that sum to 1, [C, C, BINS]; the first camera is the
-        later one.
+        Histograms over travel times in bins of ``BIN`` frames, [C, C, BINS], each with sum 1; the
+        first axis is the camera reached later.
     """
     clustered = labels != OUTLIER
-    camids, frames, labels = taken.camids[clustered], taken.frames[clustered], labels[clustered]
+    camids, frames, labels = times.camids[clustered], times.frames[clustered], labels[clustered]
     cell = labels * cameras + camids
     shape = (int(labels.max(initial=OUTLIER)) + 1, cameras)
     count = np.bincount(cell, minlength=shape[0] * cameras).astype(np.float64)
@@ -81,49 +85,51 @@ def travel_times(taken: CaptureTimes, labels: Int64Array, cameras: int) -> Float
     first = np.full(len(count), np.iinfo(np.int64).max)
     np.minimum.at(first, cell, frames)
     histogram = np.zeros((cameras, cameras, BINS))
-    several = count[cell] > 1
-    own = camids[several]
-    gaps = _bin(frames[several] - first[cell][several])
-    np.add.at(histogram, (own, own, gaps), count[cell][several])
+    repeated = count[cell] > 1
+    camera = camids[repeated]
+    gaps = _bin(frames[repeated] - first[cell][repeated])
+    np.add.at(histogram, (camera, camera, gaps), count[cell][repeated])
     with np.errstate(invalid="ignore"):
         mean = (total / count).reshape(shape)
-    for one in range(cameras):
-        for other in range(one + 1, cameras):
-            gap = mean[:, one] - mean[:, other]
+    for a in range(cameras):
+        for b in range(a + 1, cameras):
+            gap = mean[:, a] - mean[:, b]
             gap = gap[~np.isnan(gap)]
-            np.add.at(histogram[one, other], _bin(gap[gap > 0]), 1)
-            np.add.at(histogram[other, one], _bin(-gap[gap <= 0]), 1)
+            np.add.at(histogram[a, b], _bin(gap[gap > 0]), 1)
+            np.add.at(histogram[b, a], _bin(-gap[gap <= 0]), 1)
     smooth = gaussian_filter1d(histogram, SMOOTH, axis=2, mode="constant", truncate=3)
-    shares: Float32Array = (smooth / np.maximum(smooth.sum(2, keepdims=True), 1e-7)).astype(
+    distribution: Float32Array = (smooth / np.maximum(smooth.sum(2, keepdims=True), 1e-7)).astype(
         np.float32
     )
-    return shares
+    return distribution
 
 
 def joint_distances(
     query: Float32Array,
     gallery: Float32Array,
-    asked: CaptureTimes,
-    kept: CaptureTimes,
+    query_times: CaptureTimes,
+    gallery_times: CaptureTimes,
     likelihood: Float32Array,
 ) -> Float32Array:
-    """``1 - 1 / (1 + exp(-5 v)) * 1 / (1 + 2 exp(-5 t))`` of cosine v and likelihood t of the gap.
+    """Fuse cosine similarity v and travel-time likelihood t into a distance.
+
+    ``1 - 1 / (1 + exp(-5 v)) * 1 / (1 + 2 exp(-5 t))``.
 
     Args:
-        query: Unit features, [Q, D].
-        gallery: Unit features, [G, D].
-        asked: When and where the queries were taken.
-        kept: The same of the gallery.
-        likelihood: From :func:`travel_times`.
+        query: L2-normalised query features, [Q, D].
+        gallery: L2-normalised gallery features, [G, D].
+        query_times: Cameras and frame numbers of the queries.
+        gallery_times: Cameras and frame numbers of the gallery.
+        likelihood: Distributions of :func:`travel_times`, [C, C, BINS].
 
     Returns:
-        [Q, G] float32.
+        Distances, [Q, G] float32.
     """
     result = np.empty((len(query), len(gallery)), np.float32)
     for start in range(0, len(query), _BLOCK):
         rows = slice(start, start + _BLOCK)
-        gap = asked.frames[rows, None] - kept.frames
-        cameras = np.broadcast_arrays(asked.camids[rows, None], kept.camids)
+        gap = query_times.frames[rows, None] - gallery_times.frames
+        cameras = np.broadcast_arrays(query_times.camids[rows, None], gallery_times.camids)
         later, earlier = np.where(gap > 0, cameras, cameras[::-1])
         t = likelihood[later, earlier, _bin(np.abs(gap))]
         v = query[rows] @ gallery.T

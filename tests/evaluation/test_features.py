@@ -19,34 +19,34 @@ def loader(tmp_path):
 
 
 def encode(images):
-    """The first pixels of each image, so that mirrored ones give others."""
+    """Encode an image as its first pixels, so that its mirrored copy has another feature."""
     return F.normalize(images[:, :, 5, :3].flatten(1), dim=1)
 
 
-def pictures(loader):
+def load_images(loader):
     (batch,) = loader.in_order(5)
     return torch.from_numpy(batch.pixels.copy()).permute(0, 3, 1, 2) / 255
 
 
 def test_extract_features_keeps_order_and_the_last_batch(loader):
     counts = []
-    found = extract_features(encode, loader, batch=2, advance=counts.append)
-    np.testing.assert_allclose(found.complete(), encode(pictures(loader)), atol=1e-6)
+    extracted = extract_features(encode, loader, batch=2, advance=counts.append)
+    np.testing.assert_allclose(extracted.complete(), encode(load_images(loader)), atol=1e-6)
     assert counts == [2, 2, 1]
 
 
 def test_extract_features_averages_with_the_mirrored_image(loader):
-    images = pictures(loader)
-    wanted = F.normalize(encode(images) + encode(images.flip(3)), dim=1)
-    found = extract_features(encode, loader, batch=2, flip=True).complete()
-    np.testing.assert_allclose(found, wanted, atol=1e-6)
-    assert not np.allclose(found, encode(images), atol=1e-3)
+    images = load_images(loader)
+    expected = F.normalize(encode(images) + encode(images.flip(3)), dim=1)
+    actual = extract_features(encode, loader, batch=2, flip=True).complete()
+    np.testing.assert_allclose(actual, expected, atol=1e-6)
+    assert not np.allclose(actual, encode(images), atol=1e-3)
 
 
 @pytest.mark.parametrize("flip", [False, True])
-def test_evaluator_mirrors_query_and_gallery_if_set(loader, flip):
+def test_evaluator_flips_query_and_gallery_if_set(loader, flip):
     split = LabelledSplit(tuple(loader.images), np.zeros(5, np.int64))
     evaluator = Evaluator(split, split, lambda _: loader, 2, flip, False, Silent())
-    wanted = extract_features(encode, loader, batch=5, flip=flip).complete()
-    for found in evaluator.features(encode):
-        np.testing.assert_allclose(found, wanted, atol=1e-6)
+    expected = extract_features(encode, loader, batch=5, flip=flip).complete()
+    for actual in evaluator.features(encode):
+        np.testing.assert_allclose(actual, expected, atol=1e-6)
