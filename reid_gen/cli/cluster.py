@@ -26,9 +26,10 @@ from reid_gen.cli.results import Results
 if TYPE_CHECKING:
     from scipy import sparse
 
+    from reid_gen.cluster import PseudoLabels
     from reid_gen.data.feature_files import Features
     from reid_gen.evaluation.ranking import RankingResult
-    from reid_gen.evaluation.rerank import Reranked
+    from reid_gen.evaluation.rerank import RerankedDistances
 
 NORMALISE = click.option("--normalise", is_flag=True, help="L2-normalise the features first.")
 
@@ -109,7 +110,6 @@ def cluster(
     table = read_features(features, normalise)
 
     from reid_gen.cluster import FixedEps, pseudo_labels
-    from reid_gen.cluster.pseudo_labels import DEFAULT_K1, DEFAULT_K2, SMALL_SET, default_k1_k2
     from reid_gen.evaluation.clustering_metrics import clustering_quality
 
     default = None if algorithm == "hdbscan" else FixedEps(0.5)
@@ -122,18 +122,7 @@ def cluster(
         neighbours=neighbours,
         algorithm=algorithm,
     )
-    if None in (k1, k2) and len(result.labels) < SMALL_SET:
-        results.echo(
-            f"note: with {len(result.labels)} images k1 is {result.k1} and k2 is {result.k2} by "
-            f"default, instead of {DEFAULT_K1} and {DEFAULT_K2} with {SMALL_SET} images or more; "
-            "--k1 and --k2 set them"
-        )
-    elif result.clusters < 2:
-        k1, k2 = default_k1_k2(len(result.labels))
-        results.echo(
-            f"note: clustering found {result.clusters} clusters; try --k1 {k1} --k2 {k2}, the "
-            f"defaults for {len(result.labels)} images, or other values of --eps and --min-samples"
-        )
+    _note_neighbours(result, None in (k1, k2), results)
     write_table({"key": table.keys, "label": result.labels}, out)
     quality = {} if table.pids is None else clustering_quality(result.labels, table.pids)
     summary = {**result.summary(), **quality}
@@ -141,6 +130,25 @@ def cluster(
     for name, value in summary.items():
         results.echo(f"{name} {value:,}" if isinstance(value, int) else f"{name} {value:.3f}")
     results.echo(f"wrote {out}")
+
+
+def _note_neighbours(result: PseudoLabels, has_defaults: bool, results: Results) -> None:
+    """Explain the defaults of k1 and k2 for few images, or suggest values if clustering failed."""
+    from reid_gen.cluster.pseudo_labels import DEFAULT_K1, DEFAULT_K2, SMALL_SET, default_k1_k2
+
+    count = len(result.labels)
+    if has_defaults and count < SMALL_SET:
+        results.echo(
+            f"note: with {count} images k1 is {result.k1} and k2 is {result.k2} by default, "
+            f"instead of {DEFAULT_K1} and {DEFAULT_K2} with {SMALL_SET} images or more; --k1 and "
+            "--k2 set them"
+        )
+    elif result.clusters < 2:
+        k1, k2 = default_k1_k2(count)
+        results.echo(
+            f"note: clustering found {result.clusters} clusters; try --k1 {k1} --k2 {k2}, the "
+            f"defaults for {count} images, or other values of --eps and --min-samples"
+        )
 
 
 @click.command(cls=Command)
@@ -183,7 +191,7 @@ def rank(
     queries, gallery_rows = (read_features(path, normalise) for path in (query, gallery))
 
     from reid_gen.cluster.pseudo_labels import check_features
-    from reid_gen.evaluation.rerank import Reranked
+    from reid_gen.evaluation.rerank import RerankedDistances
     from reid_gen.evaluation.tables import results_table
 
     for table in (queries, gallery_rows):
@@ -201,7 +209,7 @@ def rank(
     if not has_pids and output is not None:
         raise UserError("the files have no pids, so nothing can be evaluated; leave --json out")
     same_image = None if keep_same_image else same_rows(queries, gallery_rows)
-    reranked = Reranked(queries.features, gallery_rows.features) if rerank else None
+    reranked = RerankedDistances(queries.features, gallery_rows.features) if rerank else None
     if out is not None:
         _write_matches(queries, gallery_rows, top, reranked, same_image, out)
         note_same_images(0 if same_image is None else same_image.nnz)
@@ -216,7 +224,7 @@ def _write_matches(
     queries: Features,
     gallery_rows: Features,
     top: int,
-    reranked: Reranked | None,
+    reranked: RerankedDistances | None,
     same_image: sparse.csr_matrix | None,
     out: Path,
 ) -> None:
@@ -243,7 +251,7 @@ def _write_matches(
 def _evaluate(
     queries: Features,
     gallery_rows: Features,
-    reranked: Reranked | None,
+    reranked: RerankedDistances | None,
     same_image: sparse.csr_matrix | None,
 ) -> list[RankingResult]:
     from reid_gen.evaluation.ranking import evaluate_blocks, evaluate_ranking

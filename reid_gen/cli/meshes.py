@@ -30,7 +30,12 @@ if TYPE_CHECKING:
 @click.command(cls=Command)
 @click.argument("name")
 @click.option("--root", type=INPUT, required=True, help="Folder that contains the data set.")
-@click.option("--out", type=RESUMABLE_FOLDER, required=True, help="Folder for the body tables.")
+@click.option(
+    "--out",
+    type=RESUMABLE_FOLDER,
+    required=True,
+    help="Folder for the body tables; run again to resume.",
+)
 @click.option(
     "--weights",
     type=INPUT,
@@ -84,8 +89,6 @@ def meshes(
 ) -> None:
     """Estimate a 3D body for every image of data set NAME.
 
-    An interrupted command can be run again: it resumes.
-
     Example: reid-gen meshes market1501 --root data --out bodies --sheet bodies.jpg
     """
     from reid_gen.body.estimate.keypoints_and_masks import EvidenceFiles
@@ -118,11 +121,7 @@ def meshes(
         for label, split in splits.items()
     ]  # fmt: skip
     if not all(is_complete):
-        index, count = shard
-        results.echo(
-            f"shard {index + 1}/{count} is done; the tables are written when all shards are done"
-        )
-        results.write_json({"folder": str(out), "whole": False})
+        _report_shard(shard, out, results)
         return
     tables = {split: load_table(out / f"{split}.npz") for split in splits}
     _describe(tables, out, results)
@@ -132,6 +131,15 @@ def meshes(
         first = next(iter(splits))
         pixels = bodies_sheet(splits[first], tables[first], model, rasterise)
         results.write_image(pixels, sheet, f"bodies of some {first} images")
+
+
+def _report_shard(shard: tuple[int, int], out: Path, results: Results) -> None:
+    """Report a finished shard while others are missing."""
+    index, count = shard
+    results.echo(
+        f"shard {index + 1}/{count} is done; the tables are written when all shards are done"
+    )
+    results.write_json({"folder": str(out), "whole": False})
 
 
 def _describe(tables: Mapping[str, BodyTable], out: Path, results: Results) -> None:

@@ -70,9 +70,8 @@ def tune(
     """Fine-tune a public diffusion model on IMAGES.
 
     FILE is the pipeline file of the model; IMAGES are folders, files, quoted globs or @list.txt.
-    --prompt fine-tunes a LoRA on one person, such as a tracklet; set model.lora to the folder.
-    --identity learns on many people to replace the text prompt by a re-ID feature; set identity to
-    the folder.
+    --prompt fine-tunes a LoRA on one person, such as a tracklet, for the setting model.lora;
+    --identity learns on many people to replace prompts by re-ID features, for the setting identity.
 
     Example: reid-gen tune configs/pipelines/genpoccl_market.yaml tracklet/ --prompt "sks man" --out
     lora
@@ -101,11 +100,11 @@ def tune(
         tune_identity,
         tune_lora,
     )
-    from reid_gen.inference.reference_encoder import load_judge
+    from reid_gen.inference.reference_encoder import load_reference_encoder
     from reid_gen.runtime.devices import Runtime
 
     runtime = Runtime("fp32")
-    reference = None if identity is None else load_judge(identity, runtime)
+    reference = None if identity is None else load_reference_encoder(identity, runtime)
     size = model.height, model.width
     base = load_base(model.family, model.base, *size, model.precision, runtime.device)
     tuning = Tuning(steps, batch, rate, DEFAULT_RANK if rank is None else rank, seed)
