@@ -21,7 +21,7 @@ def prepare(
     device: torch.device,
     weak: bool = False,
 ) -> Batch:
-    """Augment a batch; images that get views, and their body maps, are mirrored at most.
+    """Augment a batch; sources of views are mirrored with their maps, not padded or erased.
 
     Args:
         decoded: Decoded images and condition inputs.

@@ -22,8 +22,8 @@ class Pairs:
         negatives: Random negatives per image (GCL: 8,192 rows of other labels); None takes all.
         positive_from_batch: Whether a view's positive is the image's feature of this step, with
             gradient; the release takes the image's row of the memory bank.
-        own_negatives: Whether a real image is pushed away from negatives by its own similarities;
-            the release reuses its view's, so that the real image is only ever pulled.
+        own_negatives: Whether ``real_cluster`` uses the real image's similarities to the negatives;
+            the release reuses its view's, so that no gradient pushes the real image from negatives.
     """
 
     negatives: int | None = None
@@ -33,12 +33,12 @@ class Pairs:
 
 @dataclass(frozen=True)
 class MixupFeatures:
-    """Features of mixup images, which show two people each.
+    """Features of mixup images, each generated from the features of two people.
 
     Attributes:
         feature: Features, [b, D].
         rows: Memory bank rows of the two images that were mixed, [b, 2].
-        share: Share of the first of the two, [b] in 0..1.
+        share: Mixing weight of the first image, [b] in 0..1; the second has the rest.
     """
 
     feature: Tensor

@@ -14,8 +14,8 @@ from reid_gen.files import cannot_write, old_of
 from reid_gen.models.checkpoint import RESUME_FILE, check_files
 from reid_gen.models.weight_files import LAST_FOLDER
 
-NEEDED: dict[str, type] = {"epoch": int, "optimizers": dict, "journal": str, "facts": dict}
-"""Keys of ``resume.pt`` and their types."""
+REQUIRED_KEYS: dict[str, type] = {"epoch": int, "optimizers": dict, "journal": str, "facts": dict}
+"""Key of ``resume.pt`` -> type of its value."""
 SAME_CONTENT = "a path, whose content is compared"
 SAME_RESULT = "changes how it is computed, and results by rounding at most"
 MAY_CHANGE = {
@@ -78,7 +78,7 @@ def restore_last(run: Path, log: Callable[[str], None]) -> dict[str, Any]:
 
 
 def load_resume(folder: Path) -> dict[str, Any]:
-    """Read the state of a run from a checkpoint folder: the keys of :data:`NEEDED`.
+    """Read the state of a run from a checkpoint folder: the keys of :data:`REQUIRED_KEYS`.
 
     Raises:
         UserError: If the folder holds no intact checkpoint of a run.
@@ -96,7 +96,7 @@ def load_resume(folder: Path) -> dict[str, Any]:
         raise UserError(f"{file} is damaged; restore it, or start a new run") from error
     missing = [
         name
-        for name, kind in NEEDED.items()
+        for name, kind in REQUIRED_KEYS.items()
         if not (isinstance(state, dict) and isinstance(state.get(name), kind))
     ]
     if missing:

@@ -43,12 +43,12 @@ def start_run(experiment: Experiment, run: Path, config_text: str) -> None:
             that fails in its first epoch leaves no folder.
     """
     is_main = experiment.trainer.runtime.is_main
-    with _new_folder(experiment, run, config_text) if is_main else nullcontext() as journal:
+    with _new_folder(experiment, run, config_text) if is_main else nullcontext() as metrics:
         scores = _scores(experiment)
-        if journal is not None:
-            journal.write(0, scores)
-            _save(experiment, run, 0, scores, None, journal.text)
-        _train(experiment, run, 0, journal)
+        if metrics is not None:
+            metrics.write(0, scores)
+            _save(experiment, run, 0, scores, None, metrics.text)
+        _train(experiment, run, 0, metrics)
 
 
 @contextmanager
@@ -59,8 +59,8 @@ def _new_folder(experiment: Experiment, run: Path, config_text: str) -> Iterator
         try:
             write_bytes(run / CONFIG, config_text.encode())
             write_json(run / "environment.json", environment())
-            with MetricsLog(run) as journal:
-                yield journal
+            with MetricsLog(run) as metrics:
+                yield metrics
         except BaseException as error:
             min_epochs = 1 if isinstance(error, UserError) else 0
             if is_ours() and _saved_epochs(run) < min_epochs:
@@ -94,11 +94,11 @@ def resume_run(experiment: Experiment, run: Path) -> None:
         state = state or load_resume(run / LAST_FOLDER)
         load_networks(run / LAST_FOLDER, _networks(experiment))
         load_optimizers(_optimizers(experiment), state["optimizers"], run)
-        with _resume_journal(run, state, log) if runtime.is_main else nullcontext() as journal:
-            _train(experiment, run, state["epoch"], journal)
+        with _resume_metrics(run, state, log) if runtime.is_main else nullcontext() as metrics:
+            _train(experiment, run, state["epoch"], metrics)
 
 
-def _resume_journal(run: Path, state: Mapping[str, Any], log: Callable[[str], None]) -> MetricsLog:
+def _resume_metrics(run: Path, state: Mapping[str, Any], log: Callable[[str], None]) -> MetricsLog:
     """Open the metrics log of a resumed run with the records that its checkpoint holds."""
     file, text = run / METRICS, state["journal"]
     if not file.is_file() or not file.read_bytes().startswith(text.encode()):
@@ -106,26 +106,26 @@ def _resume_journal(run: Path, state: Mapping[str, Any], log: Callable[[str], No
     return MetricsLog(run, text, state["epoch"] + 1)
 
 
-def _train(experiment: Experiment, run: Path, start: int, journal: MetricsLog | None) -> None:
-    """Train all epochs from number ``start`` on; the main process has the journal and writes."""
+def _train(experiment: Experiment, run: Path, start: int, metrics: MetricsLog | None) -> None:
+    """Train the epochs from number ``start`` on; only the main process has a log and writes."""
     trainer = experiment.trainer
     remaining = list(epochs_of(trainer.stages, start))
     for position in remaining:
         started = time.perf_counter()
         epoch = trainer.epoch(position)
         record = epoch.record
-        every = experiment.evaluate_every
-        if position is remaining[-1] or (every and position.number % every == 0):
+        interval = experiment.evaluate_every
+        if position is remaining[-1] or (interval and position.number % interval == 0):
             record |= _scores(experiment)
         record["seconds"] = time.perf_counter() - started
-        if journal is not None:
-            journal.write(position.number, record)
+        if metrics is not None:
+            metrics.write(position.number, record)
             sheet = trainer.preview(position.stage)
             if sheet is not None:
-                journal.write_sheet(position.number, sheet)
-            _save(experiment, run, position.number, record, epoch, journal.text)
+                metrics.write_sheet(position.number, sheet)
+            _save(experiment, run, position.number, record, epoch, metrics.text)
             trainer.progress.log(_line(position, record))
-    if journal is not None:
+    if metrics is not None:
         trainer.progress.log(f"done: {run / LAST_FOLDER / ENCODER_FILE}")
 
 

@@ -73,7 +73,7 @@ def test_joint_run_writes_sheets_and_weights(joint_run):
 @pytest.mark.parametrize("momentum", ["null", "0.9"])
 def test_resumed_joint_run_equals_an_uninterrupted_run(joint_run, config, monkeypatch, momentum):
     setting = f"generator.ema_momentum={momentum}"
-    whole = joint_run if momentum == "null" else train(config, "name=whole", setting)
+    expected_run = joint_run if momentum == "null" else train(config, "name=whole", setting)
     stop_after(2, monkeypatch)
     with pytest.raises(KeyboardInterrupt):
         train(config, "name=resumed", setting)
@@ -81,8 +81,8 @@ def test_resumed_joint_run_equals_an_uninterrupted_run(joint_run, config, monkey
     resumed = config.parent / "runs" / "resumed"
     assert json.loads((resumed / "last" / "card.json").read_text())["epochs"] == 2
     resume_run(experiment(config, "name=resumed", setting)[0], resumed)
-    assert (whole / "last" / "ema_encoder.safetensors").exists() == (momentum != "null")
-    assert equal_weights(whole, resumed)
+    assert (expected_run / "last" / "ema_encoder.safetensors").exists() == (momentum != "null")
+    assert equal_weights(expected_run, resumed)
 
 
 def test_start_from_copies_encoder_and_generator(joint_run, config):

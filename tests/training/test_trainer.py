@@ -151,8 +151,8 @@ class MemoryLog:
         self.records.append((epoch, dict(record)))
 
 
-@pytest.mark.parametrize(("every", "evaluated"), [(None, [5]), (2, [2, 4, 5])])
-def test_run_evaluates_every_n_epochs_and_the_last(trainer, monkeypatch, every, evaluated):
+@pytest.mark.parametrize(("interval", "evaluated"), [(None, [5]), (2, [2, 4, 5])])
+def test_run_evaluates_every_n_epochs_and_the_last(trainer, monkeypatch, interval, evaluated):
     plain = SimpleNamespace(mean_ap=0.5, cmc={1: 0.7})
     reranked = SimpleNamespace(mean_ap=0.6, cmc={1: 0.8})
     log = MemoryLog()
@@ -164,7 +164,9 @@ def test_run_evaluates_every_n_epochs_and_the_last(trainer, monkeypatch, every, 
         preview=lambda _: None,
         progress=SimpleNamespace(log=lambda _: None),
     )
-    run = SimpleNamespace(trainer=stub, evaluate_every=every, evaluator=lambda _: (plain, reranked))
+    run = SimpleNamespace(
+        trainer=stub, evaluate_every=interval, evaluator=lambda _: (plain, reranked)
+    )
     monkeypatch.setattr(run_module, "_save", lambda *_: None)
     run_module._train(run, run_module.Path("run"), 0, log)
     scores = {"mAP": 0.5, "rank-1": 0.7, "mAP_reranked": 0.6, "rank-1_reranked": 0.8}
