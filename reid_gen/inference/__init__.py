@@ -1,1 +1,1 @@
-"""Use of a trained encoder: features, search, export."""
+"""Use of a trained encoder: feature extraction, search and export."""

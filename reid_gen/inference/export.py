@@ -1,4 +1,4 @@
-"""The encoder as a file that needs neither this program nor torch."""
+"""Export of an encoder to ONNX, which runs without torch and this project, or torch.export."""
 
 from __future__ import annotations
 
@@ -20,78 +20,83 @@ from reid_gen.models.encoder import EncoderCard, IdentityEncoder
 from reid_gen.types import Image
 
 FORMATS = (".onnx", ".pt2")
-OLDEST, NEWEST = 18, 23
-"""Opsets of ONNX: torch writes none before, and later ones need a newer ONNX Runtime."""
+MIN_OPSET, MAX_OPSET = 18, 23
+"""Range of ONNX opsets: torch writes no older ones, newer ones need a newer ONNX Runtime."""
 INPUT, OUTPUT = "images", "feature"
-AGREEMENT = 1e-4
-"""How far any value of an exported feature may be from torch's."""
+TOLERANCE = 1e-4
+"""Largest allowed absolute difference between exported and torch features."""
 CARD = "reid_gen"
-"""Name of the metadata that hold input size and architecture."""
-FEWEST = 16
-"""Crops that int8 is calibrated with."""
+"""Name of the file's metadata entry with architecture and input size."""
+MIN_CALIBRATION_CROPS = 16
+"""Smallest number of crops for int8 calibration."""
 
 
 def export_encoder(
-    encoder: IdentityEncoder, card: EncoderCard, target: Path, opset: int = OLDEST
+    encoder: IdentityEncoder, card: EncoderCard, target: Path, opset: int = MIN_OPSET
 ) -> float:
-    """Write an encoder: RGB images in 0..1, [B, 3, H, W] of any B, to unit features [B, D].
+    """Export an encoder and check its features against torch.
+
+    The exported model maps RGB images in 0..1, [B, 3, H, W] with dynamic B, to L2-normalised
+    features [B, D].
 
     Args:
-        encoder: In float32.
-        card: Its architecture and input size.
-        target: ``.onnx``, or ``.pt2`` for torch.export, which this program does not read again.
-        opset: Of ``.onnx``, ``OLDEST`` to ``NEWEST``.
+        encoder: Encoder to export; converted to float32 on the CPU.
+        card: Architecture and input size of the encoder.
+        target: File to write: ``.onnx``, or ``.pt2`` for torch.export, which this project does not
+            read back.
+        opset: ONNX opset, ``MIN_OPSET`` to ``MAX_OPSET``.
 
     Returns:
-        The largest difference from torch on random images.
+        The largest absolute difference from torch on random images.
 
     Raises:
-        UserError: If the ending is another, a package is missing, the file cannot be written, or
-            what it computes differs from torch; it is then not kept.
+        UserError: If the file extension is unknown, a package is missing, the file cannot be
+            written, or the exported features differ from torch; nothing is written then.
     """
     if target.suffix not in FORMATS:
         raise UserError(f"{target} must end in {' or '.join(FORMATS)}")
     encoder = encoder.eval().float().cpu()
-    content = _onnx(encoder, card, opset) if target.suffix == ".onnx" else _exported(encoder, card)
+    content = _to_onnx(encoder, card, opset) if target.suffix == ".onnx" else _to_pt2(encoder, card)
     torch.manual_seed(0)
     images = torch.rand(3, 3, card.height, card.width)
     with torch.no_grad():
-        wanted = encoder(images).numpy()
-    if not np.isfinite(wanted).all():
+        expected = encoder(images).numpy()
+    if not np.isfinite(expected).all():
         raise UserError(
-            "the encoder gives features that are not finite (NaN or infinite); nothing was "
-            "written. Give another run"
+            "the encoder computes features that are not finite (NaN or infinite); nothing was "
+            "written. Export another run"
         )
-    found = _run(content, target.suffix, images.numpy())
-    difference = float(np.abs(found - wanted).max())
-    if not difference <= AGREEMENT:  # NaN is no agreement
+    actual = _run(content, target.suffix, images.numpy())
+    difference = float(np.abs(actual - expected).max())
+    if not difference <= TOLERANCE:  # false for NaN, too
         raise UserError(
-            f"the exported encoder differs from torch by {difference:.1e}, and {AGREEMENT:.0e} is "
-            f"allowed; nothing was written. Try {' or '.join(set(FORMATS) - {target.suffix})}"
+            f"the exported encoder differs from torch by {difference:.1e}, and at most "
+            f"{TOLERANCE:.0e} is allowed; nothing was written. "
+            f"Try {' or '.join(set(FORMATS) - {target.suffix})}"
         )
     write_bytes(target, content)
     return difference
 
 
-def _example(card: EncoderCard) -> torch.Tensor:
+def _example_input(card: EncoderCard) -> torch.Tensor:
     return torch.zeros(2, 3, card.height, card.width)
 
 
-def _exported(encoder: IdentityEncoder, card: EncoderCard) -> bytes:
+def _to_pt2(encoder: IdentityEncoder, card: EncoderCard) -> bytes:
     batch = torch.export.Dim("batch", min=1)
-    program = torch.export.export(encoder, (_example(card),), dynamic_shapes=({0: batch},))
+    program = torch.export.export(encoder, (_example_input(card),), dynamic_shapes=({0: batch},))
     buffer = io.BytesIO()
     torch.export.save(program, buffer, extra_files={f"{CARD}.json": as_json(card.as_dict(), None)})
     return buffer.getvalue()
 
 
-def _onnx(encoder: IdentityEncoder, card: EncoderCard, opset: int) -> bytes:
+def _to_onnx(encoder: IdentityEncoder, card: EncoderCard, opset: int) -> bytes:
     need("ONNX", "onnx", "onnxruntime", "onnxscript")
     import onnx
 
     program = torch.onnx.export(
         encoder,
-        (_example(card),),
+        (_example_input(card),),
         input_names=[INPUT],
         output_names=[OUTPUT],
         dynamic_shapes=({0: torch.export.Dim("batch", min=1)},),
@@ -108,12 +113,12 @@ def _onnx(encoder: IdentityEncoder, card: EncoderCard, opset: int) -> bytes:
 
 
 def _run(content: bytes, suffix: str, images: NDArray[np.float32]) -> NDArray[np.float32]:
-    """What a file's content computes."""
+    """Compute features with the content of an exported file."""
     if suffix == ".pt2":
         program = torch.export.load(io.BytesIO(content))
         with torch.no_grad():
-            found: NDArray[np.float32] = program.module()(torch.from_numpy(images)).numpy()
-        return found
+            features: NDArray[np.float32] = program.module()(torch.from_numpy(images)).numpy()
+        return features
     import onnxruntime
 
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
@@ -126,43 +131,48 @@ def quantise(
     card: EncoderCard,
     images: Sequence[Image],
     target: Path,
-    opset: int = OLDEST,
+    opset: int = MIN_OPSET,
 ) -> None:
-    """Write an encoder as an ``.onnx`` file in int8, calibrated with crops.
+    """Export an encoder to ONNX in int8, with activation ranges calibrated on crops.
 
     Args:
-        encoder: In float32.
-        card: Its architecture and input size.
-        images: Crops like those that it will see; 16 at least.
-        target: To write.
-        opset: Of ONNX.
+        encoder: Encoder to export.
+        card: Architecture and input size of the encoder.
+        images: Calibration crops, at least 16, similar to those of later use.
+        target: ``.onnx`` file to write.
+        opset: ONNX opset, ``MIN_OPSET`` to ``MAX_OPSET``.
 
     Raises:
-        UserError: If there are too few crops, they do not decode, or as :func:`export_encoder`.
+        UserError: If there are too few crops, they do not decode, or :func:`export_encoder` fails.
     """
-    if len(images) < FEWEST:
-        raise UserError(f"int8 is calibrated with {FEWEST} crops at least, got {len(images)}")
+    if len(images) < MIN_CALIBRATION_CROPS:
+        raise UserError(
+            f"int8 calibration needs at least {MIN_CALIBRATION_CROPS} crops, got {len(images)}; "
+            "give more"
+        )
     with TemporaryDirectory() as folder:
-        whole, ready, made = (Path(folder) / f"{name}.onnx" for name in ("whole", "ready", "made"))
-        export_encoder(encoder, card, whole, opset)
+        float_model, prepared, quantised = (
+            Path(folder) / f"{name}.onnx" for name in ("float", "prepared", "int8")
+        )
+        export_encoder(encoder, card, float_model, opset)
         from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
         from onnxruntime.quantization.shape_inference import quant_pre_process
 
-        quant_pre_process(str(whole), str(ready), skip_symbolic_shape=True)
+        quant_pre_process(str(float_model), str(prepared), skip_symbolic_shape=True)
         quantize_static(
-            str(ready),
-            str(made),
-            _Calibration(images, card),
+            str(prepared),
+            str(quantised),
+            _CalibrationBatches(images, card),
             quant_format=QuantFormat.QDQ,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
             per_channel=True,
         )
-        write_bytes(target, made.read_bytes())
+        write_bytes(target, quantised.read_bytes())
 
 
-class _Calibration:
-    """Gives crops one batch after the other, as onnxruntime asks for them."""
+class _CalibrationBatches:
+    """Calibration data reader of onnxruntime that yields batches of crops."""
 
     def __init__(self, images: Sequence[Image], card: EncoderCard) -> None:
         loader = ImageLoader(images, card.height, card.width, 2)
@@ -174,11 +184,11 @@ class _Calibration:
         batch = next(self._batches, None)
         return None if batch is None else {INPUT: batch}
 
-    def __iter__(self) -> _Calibration:
+    def __iter__(self) -> _CalibrationBatches:
         return self
 
     def __next__(self) -> dict[str, NDArray[np.float32]]:
-        found = self.get_next()
-        if found is None:
+        batch = self.get_next()
+        if batch is None:
             raise StopIteration
-        return found
+        return batch

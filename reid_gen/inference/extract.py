@@ -1,4 +1,4 @@
-"""Features of any images into a file."""
+"""Feature extraction from any images into a file."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FeatureTable:
-    """Features by image.
+    """Features of images.
 
     Attributes:
-        images: Those that decoded, N of them, in the order asked for.
-        features: Unit rows, [N, D] float32.
-        unreadable: Paths of those that did not decode.
+        images: The N images that decode, in input order.
+        features: L2-normalised features, [N, D] float32.
+        unreadable: Paths of the images that do not decode.
     """
 
     images: tuple[Image, ...]
@@ -46,43 +46,45 @@ def extract(
     skip_unreadable: bool,
     progress: Progress,
 ) -> FeatureTable:
-    """FeatureExtractor images.
+    """Extract the features of images.
 
     Args:
-        encode: Of a run or an exported encoder.
-        card: Its input size.
-        images: What to encode.
-        batch: Images per pass.
-        workers: Decoding threads.
-        flip: Average with the mirrored image.
-        skip_unreadable: Leave images out that do not decode (they are reported) instead of failing.
-        progress: Display.
+        encode: Encoder of a run or of an exported file.
+        card: Card of the encoder, with its input size.
+        images: Images to encode.
+        batch: Number of images per forward pass.
+        workers: Number of decoding threads.
+        flip: Whether to average each feature with that of the mirrored image.
+        skip_unreadable: Whether to skip and report images that do not decode, instead of failing.
+        progress: Progress display.
 
     Returns:
-        The features.
+        Features of the images that decode.
 
     Raises:
-        UserError: If images do not decode and are not to be left out, or none decodes.
+        UserError: If images do not decode and ``skip_unreadable`` is false, or if none decodes.
     """
-    # Here, because commands find images before they load torch.
+    # Imported here, because commands list images before they load torch.
     from reid_gen.evaluation.features import extract_features
 
     loader = ImageLoader(images, card.height, card.width, workers)
     with progress.task("extract", len(images)) as advance:
-        found = extract_features(encode, loader, batch=batch, flip=flip, advance=advance)
-    bad = {failure.path for failure in found.failures}
-    if bad and (not skip_unreadable or len(bad) == len(images)):
-        raise unreadable_error(list(found.failures))
-    kept = np.array([image.path not in bad for image in images])
+        extracted = extract_features(encode, loader, batch=batch, flip=flip, advance=advance)
+    failed = {failure.path for failure in extracted.failures}
+    if failed and (not skip_unreadable or len(failed) == len(images)):
+        raise unreadable_error(list(extracted.failures))
+    readable = np.array([image.path not in failed for image in images])
     return FeatureTable(
-        images=tuple(image for image, keep in zip(images, kept, strict=True) if keep),
-        features=found.features[kept],
-        unreadable=tuple(image.path for image in images if image.path in bad),
+        images=tuple(image for image, decodes in zip(images, readable, strict=True) if decodes),
+        features=extracted.features[readable],
+        unreadable=tuple(image.path for image in images if image.path in failed),
     )
 
 
 def save_features(table: FeatureTable, target: Path) -> None:
-    """Write columns key, path and feature (float32, length 1), by the file's ending.
+    """Write the columns key, path and feature (float32, L2-normalised) of a table.
+
+    The file extension selects the format.
 
     Raises:
         UserError: If the file cannot be written.

@@ -1,4 +1,4 @@
-"""The encoder of another run, for images of any size."""
+"""Reference encoder: the frozen encoder of another run, which measures identity."""
 
 from __future__ import annotations
 
@@ -12,19 +12,26 @@ from reid_gen.models.encoder import FeatureExtractor
 from reid_gen.runtime.devices import Runtime
 
 
-def load_judge(run: Path, runtime: Runtime) -> tuple[FeatureExtractor, int]:
-    """What encodes as a run does, after resizing images to what it learnt from; and D.
+def load_reference_encoder(run: Path, runtime: Runtime) -> tuple[FeatureExtractor, int]:
+    """Load the encoder of a run; it resizes images to the input size of the run.
+
+    Args:
+        run: Run folder, checkpoint or name in the model zoo.
+        runtime: Device and precision of the encoder.
+
+    Returns:
+        Encoder of images [B, 3, H, W] in 0..1 of any size, and its feature size D.
 
     Raises:
-        UserError: If there is no such run.
+        UserError: If the run does not exist.
     """
     encoder, card = load_encoder(run)
-    plain = runtime.encoder(encoder)
+    encode_resized = runtime.encoder(encoder)
     size = (card.height, card.width)
 
     def encode(images: Tensor) -> Tensor:
         if tuple(images.shape[2:]) != size:
             images = F.interpolate(images, size, mode="bicubic", antialias=True)
-        return plain(images)
+        return encode_resized(images)
 
     return encode, encoder.feature_size

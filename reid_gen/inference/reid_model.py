@@ -1,21 +1,26 @@
-"""The encoder for other programs: crops in, features out."""
+"""Library interface of a trained encoder: crops in, features out."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
+from reid_gen.choices import Precision, RuntimeName
 from reid_gen.data.images import UnreadableImage, decode, unreadable_error, upright_rgb
 from reid_gen.data.transforms import to_images
 from reid_gen.errors import UserError
-from reid_gen.inference.exported_model import Compute, is_exported, no_device, open_exported
+from reid_gen.inference.exported_model import (
+    Compute,
+    is_exported,
+    open_exported,
+    unavailable_device,
+)
 from reid_gen.models.checkpoint import load_encoder
 from reid_gen.models.encoder import EncoderCard, FeatureExtractor
 from reid_gen.runtime.devices import Runtime
@@ -25,30 +30,33 @@ Crop = Uint8Array | Pillow.Image | str | Path
 """RGB pixels [h, w, 3] in uint8, a PIL image, or the path of an image file."""
 RULE = "give RGB pixels [h, w, 3] in uint8, PIL images or paths of images, one or many"
 GREY = 124
-"""What the edges of a letterboxed crop are filled with: about the mean of pictures."""
+"""Fill value of letterboxed crops, close to the mean of natural images."""
 
 
 class ReidModel:
-    """Encodes crops of people, from a run or an ``.onnx`` file.
+    """Encodes crops of people with the encoder of a run or an ``.onnx`` file.
 
     Example::
 
         model = ReidModel("runs/baseline_market_small")
-        features = model([crop_one, crop_two])     # RGB uint8, any sizes -> [2, D] float32
-        features = model(sorted(folder.iterdir())) # files, PIL images, or one alone -> [B, D]
-        likeness = features @ features.T           # cosines
+        features = model([first, second])          # RGB uint8 of any size -> [2, D] float32
+        features = model(sorted(folder.iterdir())) # files, PIL images or a single crop -> [B, D]
+        similarity = features @ features.T         # cosine similarities
 
     Args:
         path: Run folder, checkpoint or ``.onnx`` file.
-        device: ``cpu``, ``cuda``, ``cuda:1`` or ``mps``; ``auto`` takes an accelerator where there
-            is one.
-        letterbox: Keep a crop's proportions and fill the rest with grey; else it is stretched, as
-            in training.
-        batch: Crops per pass; no more are held in memory as floats.
+        device: ``cpu``, ``cuda``, ``cuda:1`` or ``mps``; ``auto`` selects an accelerator if one is
+            available.
+        letterbox: Whether to keep the aspect ratio of a crop and pad it with grey. By default
+            crops are stretched, as in training.
+        batch: Number of crops per forward pass; only one batch is in memory as floats.
+
+    Attributes:
+        card: Architecture and input size of the encoder.
 
     Raises:
-        UserError: If the file is missing or is no encoder of ours, a package is missing, or the
-            device or the batch cannot be had.
+        UserError: If the file is missing or is no encoder of this project, a package is missing,
+            the device is not available, or the batch size is not positive.
     """
 
     card: EncoderCard
@@ -62,7 +70,7 @@ class ReidModel:
         batch: int = 64,
     ) -> None:
         if not isinstance(path, str | Path):
-            raise UserError(f"a model is the path of a run or a file, got {path!r}")
+            raise UserError(f"a model must be the path of a run or a file, got {path!r}")
         if batch < 1:
             raise UserError(f"batch must be at least 1, got {batch}")
         self.card, self._compute = _load(Path(path), device)
@@ -70,50 +78,51 @@ class ReidModel:
         self.batch = batch
 
     def __call__(self, crops: Crop | Iterable[Crop]) -> Float32Array:
-        """FeatureExtractor crops to unit features [B, D] float32; one alone gives [1, D].
+        """Encode crops to L2-normalised features [B, D] float32; a single crop gives [1, D].
 
         Raises:
-            UserError: If something is no crop, has no pixels or does not decode.
+            UserError: If an item is not a crop, has no pixels or does not decode.
         """
-        parts = [self._encode(part) for part in self._batches(crops)]
-        return np.concatenate(parts) if parts else self._encode([])
+        features = [self._encode(batch) for batch in self._batches(crops)]
+        return np.concatenate(features) if features else self._encode([])
 
     def _batches(self, crops: Crop | Iterable[Crop]) -> Iterator[list[Uint8Array]]:
-        prepared = (self._prepared(crop, number) for number, crop in enumerate(_several(crops)))
+        prepared = (self._prepare(crop, number) for number, crop in enumerate(_as_iterable(crops)))
         return iter(lambda: list(islice(prepared, self.batch)), [])
 
     def _encode(self, crops: list[Uint8Array]) -> Float32Array:
-        """Features of crops of the encoder's size; without any a blank one tells their length."""
+        """Encode crops of the input size; for an empty list a blank crop gives the feature size."""
         blank = np.zeros((1, self.card.height, self.card.width, 3), np.uint8)
         images = to_images(np.stack(crops) if crops else blank).contiguous().numpy()
         return self._compute(images)[: len(crops)]
 
-    def _prepared(self, crop: Crop, number: int) -> Uint8Array:
-        high, wide = self.card.height, self.card.width
-        picture = Pillow.fromarray(_pixels(crop, number))
+    def _prepare(self, crop: Crop, number: int) -> Uint8Array:
+        """Resize the crop with the given position in the input to the encoder's input size."""
+        height, width = self.card.height, self.card.width
+        image = Pillow.fromarray(_pixels(crop, number))
         if not self.letterbox:
-            return np.asarray(picture.resize((wide, high), Pillow.Resampling.BICUBIC))
-        scale = min(high / picture.height, wide / picture.width)
-        size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
-        boxed = Pillow.new("RGB", (wide, high), (GREY,) * 3)
-        place = ((wide - size[0]) // 2, (high - size[1]) // 2)
-        boxed.paste(picture.resize(size, Pillow.Resampling.BICUBIC), place)
-        return np.asarray(boxed)
+            return np.asarray(image.resize((width, height), Pillow.Resampling.BICUBIC))
+        scale = min(height / image.height, width / image.width)
+        size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+        canvas = Pillow.new("RGB", (width, height), (GREY,) * 3)
+        corner = ((width - size[0]) // 2, (height - size[1]) // 2)
+        canvas.paste(image.resize(size, Pillow.Resampling.BICUBIC), corner)
+        return np.asarray(canvas)
 
 
-def _several(crops: Crop | Iterable[Crop]) -> Iterable[Crop]:
-    """The crops one by one, where there may be one alone."""
+def _as_iterable(crops: Crop | Iterable[Crop]) -> Iterable[Crop]:
+    """Return the crops as an iterable; a single crop is wrapped in a list."""
     if isinstance(crops, str | Path | Pillow.Image):
         return [crops]
     if isinstance(crops, np.ndarray):
         return crops if crops.ndim in (1, 4) else [crops]
     if not isinstance(crops, Iterable):
-        raise UserError(f"crops are {crops!r}; {RULE}")
+        raise UserError(f"crops cannot be {crops!r}; {RULE}")
     return crops
 
 
 def _pixels(crop: Crop, number: int) -> Uint8Array:
-    """RGB pixels [h, w, 3] in uint8 of a crop."""
+    """Return the RGB pixels [h, w, 3] of a crop in uint8."""
     if isinstance(crop, str | Path):
         try:
             return decode(Path(crop))
@@ -131,17 +140,16 @@ def _pixels(crop: Crop, number: int) -> Uint8Array:
     return crop
 
 
-def open_encoder(
-    path: Path, precision: Literal["bf16", "fp32"]
-) -> tuple[FeatureExtractor, EncoderCard]:
-    """What encodes images [B, 3, H, W] in 0..1, and their size.
+def open_encoder(path: Path, precision: Precision) -> tuple[FeatureExtractor, EncoderCard]:
+    """Load an encoder of images [B, 3, H, W] in 0..1, and its card.
 
     Args:
         path: Run folder, checkpoint or ``.onnx`` file.
-        precision: Of a run; an exported file has its own.
+        precision: Precision for a run or checkpoint; exported files have a fixed one.
 
     Raises:
-        UserError: If the file is missing or is no encoder of ours, or a package is missing.
+        UserError: If the file is missing or is no encoder of this project, or a package is
+            missing.
     """
     if not is_exported(path):
         encoder, card = load_encoder(path)
@@ -150,55 +158,57 @@ def open_encoder(
     return lambda images: torch.from_numpy(compute(images.contiguous().numpy())), card
 
 
-def check_runtime(path: Path, wanted: Literal["onnx", "torch"] | None) -> None:
-    """Stop if another runtime than the wanted one runs a model; None takes any.
+def check_runtime(path: Path, required: RuntimeName | None) -> None:
+    """Check that a model runs on the required runtime.
 
     Args:
         path: Run folder, checkpoint or ``.onnx`` file.
-        wanted: ONNX Runtime or torch.
+        required: ONNX Runtime or torch; None accepts both.
 
     Raises:
-        UserError: If it is the other one.
+        UserError: If the model needs the other runtime.
     """
-    found = "onnx" if is_exported(path) else "torch"
-    if wanted is None or wanted == found:
+    needed = "onnx" if is_exported(path) else "torch"
+    if required is None or required == needed:
         return
-    if wanted == "onnx":
+    if required == "onnx":
         raise UserError(
-            f"--runtime onnx wants an .onnx file, and torch runs {path}; make one: "
+            f"--runtime onnx needs an .onnx file, but {path} runs on torch; export it: "
             f"reid-gen export {path} --out encoder.onnx"
         )
     raise UserError(
-        f"--runtime torch wants a run or a checkpoint, and ONNX Runtime runs {path}; "
-        "give what it was exported from, or leave --runtime out"
+        f"--runtime torch needs a run or a checkpoint, but {path} runs on ONNX Runtime; "
+        "give the run that it was exported from, or leave --runtime out"
     )
 
 
 def _load(path: Path, device: str) -> tuple[EncoderCard, Compute]:
     if is_exported(path):
         return open_exported(path, device)
-    place = _place(device)
+    torch_device = _resolve_device(device)
     encoder, card = load_encoder(path)
-    return card, _torch(encoder.to(place), place)
+    return card, _torch_compute(encoder.to(torch_device), torch_device)
 
 
-def _place(device: str) -> torch.device:
-    if device == "auto":
+def _resolve_device(name: str) -> torch.device:
+    if name == "auto":
         accelerators = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-        return torch.device(next((name for name, there in accelerators.items() if there), "cpu"))
+        return torch.device(next((kind for kind, exists in accelerators.items() if exists), "cpu"))
     try:
-        place = torch.device(device)
-        torch.zeros(1, device=place).cpu()
+        device = torch.device(name)
+        torch.zeros(1, device=device).cpu()
     except (AssertionError, RuntimeError, TypeError) as error:
-        raise UserError(no_device(device, str(error).split("\n")[0])) from error
-    return place
+        raise UserError(unavailable_device(name, str(error).split("\n")[0])) from error
+    return device
 
 
-def _torch(network: Callable[[torch.Tensor], torch.Tensor], place: torch.device) -> Compute:
+def _torch_compute(
+    network: Callable[[torch.Tensor], torch.Tensor], device: torch.device
+) -> Compute:
     def compute(images: NDArray[np.float32]) -> Float32Array:
         with torch.no_grad():
             features: Float32Array = (
-                network(torch.from_numpy(images).to(place)).float().cpu().numpy()
+                network(torch.from_numpy(images).to(device)).float().cpu().numpy()
             )
         return features
 

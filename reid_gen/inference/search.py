@@ -1,4 +1,4 @@
-"""Who in a gallery is shown in a query image."""
+"""Search of a gallery of images for the people in query images."""
 
 from __future__ import annotations
 
@@ -12,45 +12,45 @@ from reid_gen.cluster.knn.topk import best_matches, matches_from_distances
 from reid_gen.data.loaders import ImageLoader
 from reid_gen.data.same_image import no_matches, same_files
 from reid_gen.evaluation.features import extract_features
-from reid_gen.evaluation.rerank import Reranked
+from reid_gen.evaluation.rerank import RerankedDistances
 from reid_gen.inference.reid_model import open_encoder
 from reid_gen.runtime.progress import Progress
 from reid_gen.types import Float32Array, Image
 
 BATCH = 128
 WORKERS = 4
-"""Decoding threads."""
+"""Number of decoding threads."""
 
 
 @dataclass(frozen=True)
-class Ranked:
-    """A query and what was found for it.
+class RankedList:
+    """Ranked gallery images of a query.
 
     Attributes:
-        query: The image.
-        matches: Images of the gallery with their distances, the best first.
-        same: Images of the gallery that are the query itself, and were left out.
+        query: Query image.
+        matches: Gallery images with their distances, the nearest first.
+        same_images: Gallery images identical to the query, which the ranking leaves out.
     """
 
     query: Image
     matches: tuple[tuple[Image, float], ...]
-    same: tuple[Image, ...]
+    same_images: tuple[Image, ...]
 
 
 class Gallery:
-    """Images in which people are searched; their features are made once.
+    """Gallery of images whose features are extracted once and searched many times.
 
     Args:
-        model: Run folder, checkpoint, exported encoder, or a name of the zoo.
-        images: Of the gallery.
-        progress: Display.
+        model: Run folder, checkpoint, exported encoder or name in the model zoo.
+        images: Gallery images.
+        progress: Progress display.
 
     Raises:
         UserError: If the model cannot be loaded, or images do not decode.
 
     Attributes:
-        images: N in all.
-        features: Of these, unit rows, [N, D].
+        images: The N gallery images.
+        features: L2-normalised features of the gallery, [N, D].
     """
 
     def __init__(self, model: Path, images: Sequence[Image], progress: Progress) -> None:
@@ -64,44 +64,45 @@ class Gallery:
         query: Sequence[Image],
         top: int,
         *,
-        reranked: bool = False,
+        rerank: bool = False,
         keep_same_image: bool = False,
-    ) -> list[Ranked]:
+    ) -> list[RankedList]:
         """Rank the gallery for each query.
 
         Args:
-            query: Images.
-            top: Matches per query.
-            reranked: Whether by k-reciprocal re-ranking.
-            keep_same_image: Let a query find its own image, too.
+            query: Query images.
+            top: Number of matches per query.
+            rerank: Whether to rank by k-reciprocal re-ranking.
+            keep_same_image: Whether a query may match its own image in the gallery.
 
         Raises:
             UserError: If images do not decode.
         """
-        asked = self._features(query)
+        query_features = self._features(query)
         paths = [[image.path for image in images] for images in (query, self.images)]
         same = no_matches(*map(len, paths)) if keep_same_image else same_files(*paths)
-        if reranked:
-            found = matches_from_distances(Reranked(asked, self.features), top, same)
+        if rerank:
+            distances = RerankedDistances(query_features, self.features)
+            matches = matches_from_distances(distances, top, same)
         else:
-            found = best_matches(asked, self.features, top, same)
+            matches = best_matches(query_features, self.features, top, same)
         return [
-            Ranked(
+            RankedList(
                 image,
                 tuple(
-                    (self.images[place], round(float(distance), 4))
-                    for place, distance in zip(places, distances, strict=True)
+                    (self.images[row], round(float(distance), 4))
+                    for row, distance in zip(rows, row_distances, strict=True)
                     if np.isfinite(distance)
                 ),
-                tuple(self.images[place] for place in own.indices),
+                tuple(self.images[row] for row in same_rows.indices),
             )
-            for image, places, distances, own in zip(
-                query, found.index, found.distance, same, strict=True
+            for image, rows, row_distances, same_rows in zip(
+                query, matches.index, matches.distance, same, strict=True
             )
         ]
 
     def _features(self, images: Sequence[Image]) -> Float32Array:
         loader = ImageLoader(images, self._card.height, self._card.width, WORKERS)
         with self._progress.task("extract", len(images)) as advance:
-            found = extract_features(self._encode, loader, batch=BATCH, advance=advance)
-        return found.complete()
+            extracted = extract_features(self._encode, loader, batch=BATCH, advance=advance)
+        return extracted.complete()

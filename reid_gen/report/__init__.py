@@ -1,1 +1,1 @@
-"""Pictures of data and results."""
+"""Contact sheets, charts, HTML reports and the local web page."""

@@ -1,4 +1,4 @@
-"""A local page: search a gallery, find its people, turn somebody around."""
+"""Local web page: search a gallery, cluster its people, and generate views of a person."""
 
 from __future__ import annotations
 
@@ -22,70 +22,102 @@ from reid_gen.generators.turned_maps import VIEW_ANGLES
 from reid_gen.inference.search import Gallery
 from reid_gen.types import Image, Uint8Array
 
-Pictures = list[tuple[Uint8Array, str]]
-"""Each with what stands on it: a few characters, longer ones are cut off."""
-SHOWN = 8
-"""Images of a person."""
-MOST = 30
-"""People."""
-MOST_UPLOADED = 20 * 2**20
-"""Bytes of an uploaded picture."""
+CaptionedImages = list[tuple[Uint8Array, str]]
+"""Images with captions; gradio cuts captions off after a few characters."""
+CLUSTER_IMAGES = 8
+"""Largest number of images shown per cluster."""
+MAX_CLUSTERS = 30
+"""Largest number of clusters shown."""
+MAX_UPLOAD_BYTES = 20 * 2**20
+"""Largest size of an uploaded image in bytes."""
 UPLOADS = "GRADIO_TEMP_DIR"
-"""Environment variable that tells gradio where uploads lie."""
+"""Environment variable that names gradio's folder for uploads."""
 
 
-def matches(gallery: Gallery, query: str | None, top: int) -> tuple[Pictures, str]:
-    """The best of a gallery for a picture, with ranks and distances, and a line for each file."""
+def search_matches(gallery: Gallery, query: str | None, top: int) -> tuple[CaptionedImages, str]:
+    """Find the nearest gallery images of a query image.
+
+    Args:
+        gallery: Gallery to search.
+        query: Path of the query image; None if there is none yet.
+        top: Number of matches.
+
+    Returns:
+        The matches, with rank and distance as captions, and a text with a line per file.
+    """
     if query is None:
         return [], ""
     (ranked,) = gallery.search([Image(query, Path(query))], top)
-    found = [
+    captioned = [
         (image, f"{rank}: {distance:.2f}")
         for rank, (image, distance) in enumerate(ranked.matches, 1)
     ]
-    same = "".join(f"\nleft out, because it is the query itself: {one.key}" for one in ranked.same)
-    return _drawn(found), _lines(found) + same
+    same = "".join(
+        f"\nleft out, because it is the query itself: {image.key}" for image in ranked.same_images
+    )
+    return _decode_all(captioned), _lines(captioned) + same
 
 
-def people(gallery: Gallery, eps: float) -> tuple[Pictures, str]:
-    """Some images of the largest clusters of a gallery, numbered, and a line for each file."""
-    labels = pseudo_labels(gallery.features, eps=FixedEps(eps)).labels
-    sizes = np.bincount(labels[labels >= 0])
-    found = [
-        (gallery.images[row], str(person))
-        for person, label in enumerate(np.argsort(-sizes, kind="stable")[:MOST], 1)
-        for row in np.flatnonzero(labels == label)[:SHOWN]
-    ]
-    return _drawn(found), f"{len(sizes)} clusters\n{_lines(found)}"
-
-
-def _drawn(found: Sequence[tuple[Image, str]]) -> Pictures:
-    return [(decode(image.path), text) for image, text in found]
-
-
-def _lines(found: Sequence[tuple[Image, str]]) -> str:
-    return "\n".join(f"{text}  {image.key}" for image, text in found)
-
-
-def turns(renderer: ViewRenderer, recovery: BodyEstimator, query: str | None) -> Pictures:
-    """A person from all sides, as the generator of a run draws them."""
-    if query is None:
-        return []
-    image = [Image(query, Path(query))]
-    ((_, views),) = renderer.views(image, estimate_bodies(image, recovery), VIEW_ANGLES)
-    pixels = to_pixels(views[0])
-    return [
-        (picture, f"{degrees:.0f} degrees")
-        for picture, degrees in zip(pixels, VIEW_ANGLES, strict=True)
-    ]
-
-
-def build_app(gallery: Gallery, turn: Callable[[str | None], Pictures] | None) -> Any:
-    """The page, as gradio's Blocks.
+def cluster_people(gallery: Gallery, eps: float) -> tuple[CaptionedImages, str]:
+    """Cluster a gallery with DBSCAN.
 
     Args:
-        gallery: What is searched.
-        turn: From a picture's file to its views; None leaves them out.
+        gallery: Gallery to cluster.
+        eps: DBSCAN radius.
+
+    Returns:
+        Images of the largest clusters, with the cluster's number as caption, and a text with the
+        number of clusters and a line per file.
+    """
+    labels = pseudo_labels(gallery.features, eps=FixedEps(eps)).labels
+    sizes = np.bincount(labels[labels >= 0])
+    captioned = [
+        (gallery.images[row], str(number))
+        for number, label in enumerate(np.argsort(-sizes, kind="stable")[:MAX_CLUSTERS], 1)
+        for row in np.flatnonzero(labels == label)[:CLUSTER_IMAGES]
+    ]
+    return _decode_all(captioned), f"{len(sizes)} clusters\n{_lines(captioned)}"
+
+
+def _decode_all(captioned: Sequence[tuple[Image, str]]) -> CaptionedImages:
+    return [(decode(image.path), text) for image, text in captioned]
+
+
+def _lines(captioned: Sequence[tuple[Image, str]]) -> str:
+    return "\n".join(f"{text}  {image.key}" for image, text in captioned)
+
+
+def rotated_views(
+    renderer: ViewRenderer, estimator: BodyEstimator, query: str | None
+) -> CaptionedImages:
+    """Generate views of a person from all sides.
+
+    Args:
+        renderer: Generator of a run.
+        estimator: Body estimator.
+        query: Path of the image; None if there is none yet.
+
+    Returns:
+        One image per angle of ``VIEW_ANGLES``, with the angle as caption.
+    """
+    if query is None:
+        return []
+    images = [Image(query, Path(query))]
+    ((_, views),) = renderer.views(images, estimate_bodies(images, estimator), VIEW_ANGLES)
+    pixels = to_pixels(views[0])
+    return [
+        (view, f"{degrees:.0f} degrees") for view, degrees in zip(pixels, VIEW_ANGLES, strict=True)
+    ]
+
+
+def build_app(
+    gallery: Gallery, generate_views: Callable[[str | None], CaptionedImages] | None
+) -> Any:
+    """Build the page as gradio Blocks.
+
+    Args:
+        gallery: Gallery to search and cluster.
+        generate_views: Maps the path of an image to its views; None leaves that tab out.
     """
     import gradio as gr
 
@@ -93,28 +125,36 @@ def build_app(gallery: Gallery, turn: Callable[[str | None], Pictures] | None) -
         gr.Markdown(f"# reid-gen\n{len(gallery.images):,} images")
         with gr.Tab("Search"), gr.Row():
             with gr.Column(scale=1):
-                query = gr.Image(type="filepath", label="Who", sources=["upload", "clipboard"])
+                query = _image_input()
                 top = gr.Slider(1, 50, value=10, step=1, label="Matches")
-                go = gr.Button("Search")
+                search = gr.Button("Search")
             with gr.Column(scale=4):
-                found = [_gallery("Best matches", 5), _files()]
-            go.click(lambda who, count: matches(gallery, who, int(count)), [query, top], found)
+                matches = [_gallery("Best matches", 5), _files()]
+            search.click(
+                lambda path, count: search_matches(gallery, path, int(count)), [query, top], matches
+            )
         with gr.Tab("People"), gr.Row():
             with gr.Column(scale=1):
-                eps = gr.Slider(0.1, 0.9, value=0.5, step=0.05, label="eps")
-                group = gr.Button("Find people")
+                eps = gr.Slider(0.1, 0.9, value=0.5, step=0.05, label="DBSCAN eps")
+                cluster = gr.Button("Find people")
             with gr.Column(scale=4):
-                clusters = [_gallery("Clusters", SHOWN), _files()]
-            group.click(lambda radius: people(gallery, float(radius)), eps, clusters)
-        if turn is not None:
-            with gr.Tab("Turn"), gr.Row():
+                clusters = [_gallery("Clusters", CLUSTER_IMAGES), _files()]
+            cluster.click(lambda radius: cluster_people(gallery, float(radius)), eps, clusters)
+        if generate_views is not None:
+            with gr.Tab("Views"), gr.Row():
                 with gr.Column(scale=1):
-                    who = gr.Image(type="filepath", label="Who", sources=["upload", "clipboard"])
-                    draw = gr.Button("Turn around")
+                    source = _image_input()
+                    generate = gr.Button("Generate views")
                 with gr.Column(scale=4):
                     views = _gallery("Views", len(VIEW_ANGLES) // 2)
-                draw.click(turn, who, views)
+                generate.click(generate_views, source, views)
     return app
+
+
+def _image_input() -> Any:
+    import gradio as gr
+
+    return gr.Image(type="filepath", label="Image of a person", sources=["upload", "clipboard"])
 
 
 def _gallery(label: str, columns: int) -> Any:
@@ -122,7 +162,7 @@ def _gallery(label: str, columns: int) -> Any:
 
     return gr.Gallery(
         label=label,
-        show_label=False,  # it would cover the first picture
+        show_label=False,  # it would cover the first image
         columns=columns,
         object_fit="contain",
         height="auto",
@@ -137,62 +177,65 @@ def _files() -> Any:
 
 @contextmanager
 def private_uploads() -> Iterator[Path]:
-    """Keep uploaded and shown pictures in a folder that only this user can read, then remove it.
+    """Keep uploaded and displayed images in a folder that only this user can read; then delete it.
 
-    The page must be built and served inside, because gradio reads the folder's name when it makes
-    a component.
+    Build and serve the page inside this context, because gradio reads the folder's name when it
+    creates a component.
+
+    Yields:
+        Path of the folder.
     """
-    before = os.environ.get(UPLOADS)
+    previous = os.environ.get(UPLOADS)
     with tempfile.TemporaryDirectory(prefix="reid-gen-") as folder:
         os.environ[UPLOADS] = folder
         try:
             yield Path(folder)
         finally:
-            if before is None:
+            if previous is None:
                 del os.environ[UPLOADS]
             else:
-                os.environ[UPLOADS] = before
+                os.environ[UPLOADS] = previous
 
 
 def allowed_hosts(host: str, more: Sequence[str] = ()) -> list[str]:
-    """Names under which a browser may open the page.
+    """List the host names under which a browser may open the page.
 
-    Any other Host header is refused, so that a page of a stranger whose name is made to point at
-    this computer (DNS rebinding) cannot read the gallery.
+    Requests with another Host header are refused, which prevents DNS rebinding: a foreign page
+    whose host name resolves to this computer cannot read the gallery.
 
     Args:
-        host: Address that the page listens at; 0.0.0.0 and :: listen at all of the computer's.
-        more: Further names, such as that of a reverse proxy.
+        host: Address to listen on; 0.0.0.0 and :: listen on all addresses of this computer.
+        more: Additional host names, such as that of a reverse proxy.
 
     Raises:
-        UserError: If a name is a pattern, which would let strangers in.
+        UserError: If a name is a pattern, which would admit any host.
     """
     for name in more:
         if "*" in name:
             raise UserError(f"--allow-host {name} is a pattern; name each host in full")
     names = {"localhost", "127.0.0.1", "::1", host, *more}
     if host in ("0.0.0.0", "::"):
-        own = socket.gethostname()
-        names |= {own, socket.getfqdn()}
+        hostname = socket.gethostname()
+        names |= {hostname, socket.getfqdn()}
         with suppress(OSError):
-            names |= {str(address[4][0]) for address in socket.getaddrinfo(own, None)}
+            names |= {str(address[4][0]) for address in socket.getaddrinfo(hostname, None)}
     return sorted(f"[{name}]" if ":" in name else name for name in names)
 
 
 def launch(
     app: Any, host: str, port: int, hosts: Sequence[str] = (), *, blocking: bool = True
 ) -> str:
-    """Serve the page; returns its address.
+    """Serve the page and return its URL.
 
     Args:
-        app: Of :func:`build_app`.
-        host: Address to listen at.
-        port: TCP port to listen at.
-        hosts: Further host names under which the page may be opened.
-        blocking: Wait until it is stopped.
+        app: Page from :func:`build_app`.
+        host: Address to listen on.
+        port: TCP port to listen on.
+        hosts: Additional host names under which the page may be opened.
+        blocking: Whether to wait until the server stops.
 
     Raises:
-        UserError: If the port is taken.
+        UserError: If the port is in use.
     """
     import gradio as gr
     from starlette.middleware import Middleware
@@ -211,7 +254,7 @@ def launch(
             ssr_mode=False,
             footer_links=[],
             prevent_thread_lock=True,
-            max_file_size=MOST_UPLOADED,
+            max_file_size=MAX_UPLOAD_BYTES,
             app_kwargs={"middleware": [guard]},
         )
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Charts of a run, as SVG."""
+"""Charts of a run in SVG."""
 
 from __future__ import annotations
 
@@ -13,10 +13,13 @@ _COLOURS = "tab20"
 
 
 def curves(panels: Mapping[str, Mapping[str, Sequence[tuple[int, float]]]]) -> str:
-    """A panel of curves each: title to name to (epoch, value) pairs.
+    """Plot a panel of curves per title.
+
+    Args:
+        panels: Title of each panel -> name of each curve -> (epoch, value) pairs.
 
     Returns:
-        SVG.
+        SVG text.
     """
     figure, axes = _panels(len(panels))
     for axis, (title, lines) in zip(axes, panels.items(), strict=False):
@@ -31,17 +34,21 @@ def curves(panels: Mapping[str, Mapping[str, Sequence[tuple[int, float]]]]) -> s
     return _svg(figure)
 
 
-def maps(places: Float32Array, colourings: Mapping[str, Int64Array]) -> str:
-    """The same points [N, 2] in several colourings [N]; -1 is grey.
+def scatter_plots(points: Float32Array, colourings: Mapping[str, Int64Array]) -> str:
+    """Plot the same points once per colouring.
+
+    Args:
+        points: Coordinates, [N, 2].
+        colourings: Title of each plot -> class of each point, [N]; -1 is grey.
 
     Returns:
-        SVG.
+        SVG text.
     """
-    figure, axes = _panels(len(colourings), wide=5.0)
-    for axis, (title, numbers) in zip(axes, colourings.items(), strict=False):
-        grey = numbers < 0
-        axis.scatter(*places[grey].T, s=3, c="0.8", linewidths=0)
-        axis.scatter(*places[~grey].T, s=4, c=numbers[~grey] % 20, cmap=_COLOURS, linewidths=0)
+    figure, axes = _panels(len(colourings), width=5.0)
+    for axis, (title, classes) in zip(axes, colourings.items(), strict=False):
+        grey = classes < 0
+        axis.scatter(*points[grey].T, s=3, c="0.8", linewidths=0)
+        axis.scatter(*points[~grey].T, s=4, c=classes[~grey] % 20, cmap=_COLOURS, linewidths=0)
         axis.set_title(title, fontsize=10)
         axis.set_xticks([])
         axis.set_yticks([])
@@ -49,12 +56,18 @@ def maps(places: Float32Array, colourings: Mapping[str, Int64Array]) -> str:
 
 
 def matrix(values: Float32Array, names: Sequence[str], rows: str, columns: str) -> str:
-    """Shares in percent, [n, n]; NaN is left empty.
+    """Plot a matrix of shares in percent.
+
+    Args:
+        values: Shares in 0..1, [n, n]; NaN cells stay empty.
+        names: Names of rows and columns, n of them.
+        rows: Label of the vertical axis.
+        columns: Label of the horizontal axis.
 
     Returns:
-        SVG.
+        SVG text.
     """
-    figure, (axis, *_) = _panels(1, wide=1.2 + 0.45 * len(names))
+    figure, (axis, *_) = _panels(1, width=1.2 + 0.45 * len(names))
     axis.imshow(values, cmap="viridis", vmin=0, vmax=1)
     for row, column in np.argwhere(np.isfinite(values)):
         value = values[row, column]
@@ -67,20 +80,20 @@ def matrix(values: Float32Array, names: Sequence[str], rows: str, columns: str) 
     return _svg(figure)
 
 
-def _panels(count: int, wide: float = 4.0):  # type: ignore[no-untyped-def]
+def _panels(count: int, width: float = 4.0):  # type: ignore[no-untyped-def]
     from matplotlib.figure import Figure
 
     columns = min(count, 3)
     rows = -(-count // columns)
-    figure = Figure(figsize=(wide * columns, 0.75 * wide * rows), layout="constrained")
+    figure = Figure(figsize=(width * columns, 0.75 * width * rows), layout="constrained")
     axes = list(np.atleast_1d(figure.subplots(rows, columns)).ravel())
-    for spare in axes[count:]:
-        spare.set_visible(False)
+    for unused in axes[count:]:
+        unused.set_visible(False)
     return figure, axes
 
 
 def _svg(figure) -> str:  # type: ignore[no-untyped-def]
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg")
-    drawn = buffer.getvalue()
-    return drawn[drawn.index("<svg") :]
+    text = buffer.getvalue()
+    return text[text.index("<svg") :]

@@ -1,4 +1,4 @@
-"""Groups of generated images to look at."""
+"""Contact sheet of groups of generated images."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ ROWS, COLUMNS = 12, 10
 
 
 def groups_sheet(groups: Groups) -> Uint8Array:
-    """A row per group, evenly spread over all, [h, w, 3].
+    """Draw a row per group, for evenly spaced groups; RGB, [h, w, 3].
 
     Raises:
         UnreadableImage: If a file does not decode.
     """
     rows = [list(members) for _, members in groupby(groups.members, key=lambda m: m.group)]
-    picked = evenly_spaced_indices(len(rows), ROWS)
+    sample = evenly_spaced_indices(len(rows), ROWS)
     columns = min(COLUMNS, max(len(row) for row in rows))
-    sheet = np.full((len(picked) * HEIGHT, columns * WIDTH, 3), 255, np.uint8)
-    for down, place in enumerate(picked):
-        for across, member in enumerate(rows[place][:columns]):
-            cell = sheet[down * HEIGHT :, across * WIDTH :][:HEIGHT, :WIDTH]
+    sheet = np.full((len(sample) * HEIGHT, columns * WIDTH, 3), 255, np.uint8)
+    for y, index in enumerate(sample):
+        for x, member in enumerate(rows[index][:columns]):
+            cell = sheet[y * HEIGHT :, x * WIDTH :][:HEIGHT, :WIDTH]
             cell[:] = decode(groups.folder / member.file, HEIGHT, WIDTH)
     return sheet

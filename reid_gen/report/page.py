@@ -1,4 +1,4 @@
-"""A run on one page that needs nothing else."""
+"""HTML report of a run in a single self-contained file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from reid_gen.data.images import decode
 from reid_gen.data.same_image import same_in_splits
 from reid_gen.evaluation.query_scores import QueryScores, score_queries
 from reid_gen.evaluation.ranking import cosine_blocks
-from reid_gen.report.charts import curves, maps, matrix
+from reid_gen.report.charts import curves, matrix, scatter_plots
 from reid_gen.report.sheets import clusters_sheet, ranked_sheet
 from reid_gen.training.metrics_log import read_metrics
 from reid_gen.types import Float32Array, Float64Array, Image, Int64Array, LabelledSplit, Uint8Array
@@ -28,14 +28,14 @@ from reid_gen.types import Float32Array, Float64Array, Image, Int64Array, Labell
 PANELS = {
     "mAP and rank-1": ("mAP", "rank-1"),
     "clusters": ("clusters", "outliers", "largest_cluster"),
-    "agreement with true ids (display only)": ("ari", "nmi", "purity"),
+    "agreement with true pids (display only)": ("ari", "nmi", "purity"),
     "learning rate": ("learning_rate",),
     "seconds": ("seconds", "seconds_train", "seconds_extract", "seconds_cluster"),
 }
-SHOWN = 8
-"""Queries in each ranked list, and clusters in each sheet."""
-MAPPED = 1500
-"""Images on the map of features."""
+SHEET_ROWS = 8
+"""Number of queries or clusters per contact sheet."""
+TSNE_IMAGES = 1500
+"""Largest number of images in the t-SNE plot."""
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 1240px; padding: 0 1rem;
        color: #1c1c1c; }
@@ -49,12 +49,12 @@ pre { background: #f5f5f5; padding: 1rem; overflow-x: auto; font-size: 0.85rem; 
 
 
 @dataclass(frozen=True)
-class Clustered:
-    """What the last epoch of a run clustered.
+class TrainClustering:
+    """Clustering of the training images in the last epoch of a run.
 
     Attributes:
-        features: Unit rows of the training images, [N, D].
-        labels: Their pseudo labels, [N].
+        features: L2-normalised features of the training images, [N, D].
+        labels: Pseudo labels of the training images, [N].
     """
 
     features: Float32Array
@@ -62,14 +62,14 @@ class Clustered:
 
 
 @dataclass(frozen=True)
-class Measured:
-    """What a run's encoder says of query and gallery.
+class SplitFeatures:
+    """Query and gallery with their features by the encoder of a run.
 
     Attributes:
         query: Query split.
         gallery: Gallery split.
-        query_features: Unit rows, [Q, D].
-        gallery_features: Unit rows, [G, D].
+        query_features: L2-normalised features of the queries, [Q, D].
+        gallery_features: L2-normalised features of the gallery, [G, D].
     """
 
     query: LabelledSplit
@@ -82,35 +82,35 @@ def run_page(
     run: Path,
     about: dict[str, object],
     train: Sequence[Image],
-    clustered: Clustered | None,
-    measured: Measured | None,
+    clustering: TrainClustering | None,
+    evaluation: SplitFeatures | None,
 ) -> str:
-    """Draw a run.
+    """Write the HTML report of a run.
 
     Args:
-        run: Its folder.
-        about: Its card.
+        run: Run folder.
+        about: Content of the checkpoint's card.
         train: Training images.
-        clustered: What the last epoch clustered; None if it clustered none of these.
-        measured: None for an unlabelled folder.
+        clustering: Clustering of the last epoch; None if it did not cluster these images.
+        evaluation: Query and gallery features; None for an unlabelled folder.
 
     Returns:
-        HTML with everything inside.
+        HTML text with embedded images and styles.
 
     Raises:
         UserError: If an image does not decode.
     """
     parts = [_head(run.name, about)]
-    parts += [_section("Curves", _svg(_curves(run)))]
-    if clustered is not None:
-        parts.append(_section("Clusters", *_clusters(train, clustered.labels)))
-        parts.append(_section("Map of features", _map(train, clustered)))
+    parts += [_section("Training curves", _svg(_curves(run)))]
+    if clustering is not None:
+        parts.append(_section("Clusters", *_clusters(train, clustering.labels)))
+        parts.append(_section("t-SNE of features", _tsne(train, clustering)))
     views = sorted((run / "views").glob("epoch_*.png"))
     if views:
-        caption = "Rows: images; first the image itself, then what the generator draws of it."
-        parts.append(_section("Generated views", _picture(decode(views[-1]), caption)))
-    if measured is not None:
-        parts += _rankings(measured)
+        caption = "One row per image: the image, then its generated views."
+        parts.append(_section("Generated views", _image(decode(views[-1]), caption)))
+    if evaluation is not None:
+        parts += _rankings(evaluation)
     for title, name in (("Settings", "config.yaml"), ("Environment", "environment.json")):
         text = (run / name).read_text(encoding="utf-8")
         parts.append(_section(title, f"<pre>{html.escape(text)}</pre>"))
@@ -142,128 +142,134 @@ def _curves(run: Path) -> str:
     records = read_metrics(run)
     losses = sorted({key for record in records for key in record if key.startswith("loss_")})
     panels = {**PANELS, "losses": tuple(losses)}
-    drawn = {
+    available = {
         title: {key: points for key in keys if (points := _points(records, key))}
         for title, keys in panels.items()
     }
-    return curves({title: lines for title, lines in drawn.items() if lines})
+    return curves({title: lines for title, lines in available.items() if lines})
 
 
 def _points(records: Sequence[dict[str, float | int | str]], key: str) -> list[tuple[int, float]]:
-    known = (record for record in records if record.get(key) is not None)
-    return [(int(record["epoch"]), float(record[key])) for record in known]
+    logged = (record for record in records if record.get(key) is not None)
+    return [(int(record["epoch"]), float(record[key])) for record in logged]
 
 
 def _clusters(train: Sequence[Image], labels: Int64Array) -> Iterator[str]:
     sizes = np.bincount(labels[labels >= 0])
     order = np.argsort(-sizes, kind="stable")
-    yield _picture(
-        clusters_sheet(train, labels, order[:SHOWN]), "The largest clusters, a row each."
+    yield _image(
+        clusters_sheet(train, labels, order[:SHEET_ROWS]), "The largest clusters, one per row."
     )
-    middle = max(SHOWN, len(order) // 2 - SHOWN // 2)
+    middle = max(SHEET_ROWS, len(order) // 2 - SHEET_ROWS // 2)
     if len(order) > middle:
-        others = order[middle : middle + SHOWN]
-        yield _picture(clusters_sheet(train, labels, others), "Clusters of middling size.")
+        medium = order[middle : middle + SHEET_ROWS]
+        yield _image(clusters_sheet(train, labels, medium), "Clusters of medium size, one per row.")
 
 
-def _map(train: Sequence[Image], clustered: Clustered) -> str:
-    features, labels = clustered.features, clustered.labels
-    rows = np.random.default_rng(0).permutation(len(labels))[:MAPPED]
-    few = min(50, *features[rows].shape)
-    reduced = PCA(few, random_state=0).fit_transform(features[rows])
-    near = min(30, max(1, (len(rows) - 1) // 3))
-    places = TSNE(perplexity=near, init="pca", random_state=0).fit_transform(reduced)
+def _tsne(train: Sequence[Image], clustering: TrainClustering) -> str:
+    features, labels = clustering.features, clustering.labels
+    rows = np.random.default_rng(0).permutation(len(labels))[:TSNE_IMAGES]
+    components = min(50, *features[rows].shape)
+    reduced = PCA(components, random_state=0).fit_transform(features[rows])
+    perplexity = min(30, max(1, (len(rows) - 1) // 3))
+    points = TSNE(perplexity=perplexity, init="pca", random_state=0).fit_transform(reduced)
     cameras = np.array([-1 if train[row].camid is None else train[row].camid for row in rows])
-    colours, caption = {"coloured by cluster": labels[rows]}, "grey belongs to no cluster"
+    colours, caption = {"coloured by cluster": labels[rows]}, "grey: outliers"
     if (cameras >= 0).any():
         colours["coloured by camera"] = cameras
-        caption += ", or to no known camera"
-    return _svg(maps(places, colours), f"t-SNE of {len(rows):,} training images; {caption}.")
+        caption += " or unknown camera"
+    svg = scatter_plots(points, colours)
+    return _svg(svg, f"t-SNE of {len(rows):,} training images; {caption}.")
 
 
-def _rankings(measured: Measured) -> list[str]:
-    query, gallery = measured.query, measured.gallery
-    blocks = cosine_blocks(measured.query_features, measured.gallery_features)
+def _rankings(evaluation: SplitFeatures) -> list[str]:
+    query, gallery = evaluation.query, evaluation.gallery
+    blocks = cosine_blocks(evaluation.query_features, evaluation.gallery_features)
     labels = (query.pids, gallery.pids, query.camids, gallery.camids)
     same_image = same_in_splits(query, gallery)
     scores = score_queries(blocks, *labels, same_image=same_image)
-    caption = "Blue: the query; green: the same person, red: another. Average precision: "
+    caption = "Blue: query; green: same person; red: another person. Average precision (%): "
     parts = [
         _section(
             title,
-            _picture(
-                _ranked(measured, rows, same_image),
+            _image(
+                _ranked(evaluation, rows, same_image),
                 caption + ", ".join(f"{100 * scores.precision[row]:.0f}" for row in rows),
             ),
         )
         for title, rows in _query_lists(scores.precision).items()
     ]
-    return [*parts, *_cameras(measured, scores)]
+    return [*parts, *_camera_pairs(evaluation, scores)]
 
 
 def _query_lists(precision: Float64Array) -> dict[str, Int64Array]:
-    """Rows of the queries to show, by title; with few queries there is one list."""
+    """Select the queries to show, as row indices by title; few queries give a single list."""
     valid = np.flatnonzero(np.isfinite(precision))
     order = valid[np.argsort(precision[valid], kind="stable")]
-    if len(order) <= SHOWN:
+    if len(order) <= SHEET_ROWS:
         return {"Queries": order} if len(order) else {}
-    lists = {"Worst queries": order[:SHOWN], "Best queries": order[SHOWN:][::-1][:SHOWN]}
-    if len(order) > 2 * SHOWN:
-        some = np.random.default_rng(0).permutation(valid)[:SHOWN]
-        lists["Random queries"] = np.sort(some)
+    worst, rest = order[:SHEET_ROWS], order[SHEET_ROWS:]
+    lists = {"Worst queries": worst, "Best queries": rest[::-1][:SHEET_ROWS]}
+    if len(order) > 2 * SHEET_ROWS:
+        sample = np.random.default_rng(0).permutation(valid)[:SHEET_ROWS]
+        lists["Random queries"] = np.sort(sample)
     return lists
 
 
 def _ranked(
-    measured: Measured, rows: Int64Array, same_image: sparse.csr_matrix | None
+    evaluation: SplitFeatures, rows: Int64Array, same_image: sparse.csr_matrix | None
 ) -> Uint8Array:
-    images = tuple(measured.query.images[row] for row in rows)
-    chosen = LabelledSplit(images, measured.query.pids[rows])
-    features = measured.query_features[rows]
+    images = tuple(evaluation.query.images[row] for row in rows)
+    queries = LabelledSplit(images, evaluation.query.pids[rows])
+    features = evaluation.query_features[rows]
     return ranked_sheet(
-        chosen,
-        measured.gallery,
+        queries,
+        evaluation.gallery,
         features,
-        measured.gallery_features,
+        evaluation.gallery_features,
         queries=99,
         same_image=None if same_image is None else same_image[rows],
     )
 
 
-def _cameras(measured: Measured, scores: QueryScores) -> list[str]:
-    """Rank-1 by the query's camera and a gallery that holds one other camera alone."""
-    query, gallery = measured.query, measured.gallery
+def _camera_pairs(evaluation: SplitFeatures, scores: QueryScores) -> list[str]:
+    """Plot rank-1 by the camera of the query and the only camera of the gallery."""
+    query, gallery = evaluation.query, evaluation.gallery
     cameras = np.unique(np.concatenate([query.camids, gallery.camids]))
     cameras = cameras[cameras >= 0]
     if len(cameras) < 2:
         return []
     values = np.full((len(cameras), len(cameras)), np.nan)
-    for row, own in enumerate(cameras):
-        asked = np.flatnonzero((query.camids == own) & np.isfinite(scores.precision))
-        for column, other in enumerate(cameras):
-            kept = np.flatnonzero(gallery.camids == other)
-            shared = asked[np.isin(query.pids[asked], gallery.pids[kept])]
-            if own != other and len(shared):
-                found = similarities(
-                    measured.query_features[shared], measured.gallery_features[kept]
+    for row, query_camera in enumerate(cameras):
+        in_camera = (query.camids == query_camera) & np.isfinite(scores.precision)
+        query_rows = np.flatnonzero(in_camera)
+        for column, gallery_camera in enumerate(cameras):
+            gallery_rows = np.flatnonzero(gallery.camids == gallery_camera)
+            matched = query_rows[np.isin(query.pids[query_rows], gallery.pids[gallery_rows])]
+            if query_camera != gallery_camera and len(matched):
+                nearest = similarities(
+                    evaluation.query_features[matched], evaluation.gallery_features[gallery_rows]
                 ).argmax(1)
-                hits = gallery.pids[kept[found]] == query.pids[shared]
+                hits = gallery.pids[gallery_rows[nearest]] == query.pids[matched]
                 values[row, column] = hits.mean()
     names = [f"c{camera + 1}" for camera in cameras]
-    drawn = matrix(values, names, "camera of the query", "camera of the gallery")
-    caption = "Rank-1 in percent with a gallery of one camera, over queries it holds a match of."
-    return [_section("Confusion between cameras", _svg(drawn, caption))]
+    svg = matrix(values, names, "camera of the query", "camera of the gallery")
+    caption = (
+        "Rank-1 in percent, with the gallery restricted to one camera, over the queries that have "
+        "a match in it."
+    )
+    return [_section("Rank-1 by camera pair", _svg(svg, caption))]
 
 
 def _section(title: str, *parts: str) -> str:
     return f"<h2>{html.escape(title)}</h2>{''.join(parts)}"
 
 
-def _svg(drawn: str, caption: str = "") -> str:
-    return f"<figure>{drawn}<figcaption>{html.escape(caption)}</figcaption></figure>"
+def _svg(svg: str, caption: str = "") -> str:
+    return f"<figure>{svg}<figcaption>{html.escape(caption)}</figcaption></figure>"
 
 
-def _picture(pixels: Uint8Array, caption: str) -> str:
+def _image(pixels: Uint8Array, caption: str) -> str:
     buffer = io.BytesIO()
     Pillow.fromarray(pixels).save(buffer, "JPEG", quality=88)
     data = base64.b64encode(buffer.getvalue()).decode()

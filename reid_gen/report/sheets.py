@@ -1,4 +1,4 @@
-"""Contact sheets: people of a data set, and ranked lists."""
+"""Contact sheets of people, ranked lists and clusters."""
 
 from __future__ import annotations
 
@@ -13,20 +13,21 @@ from reid_gen.types import UNKNOWN, Float32Array, Image, Int64Array, LabelledSpl
 
 HEIGHT, WIDTH = 128, 64
 FRAME = 3
+"""Width of the frame around a crop in pixels."""
 WHITE, GREEN, RED, BLUE = (255, 255, 255), (40, 160, 60), (200, 40, 40), (40, 80, 200)
 Colour = tuple[int, int, int]
 
 
 def people_sheet(split: LabelledSplit, people: int = 10, columns: int = 12) -> Uint8Array:
-    """A row of crops per person, in order of camera and name.
+    """Draw a row of crops per person, sorted by camera and key.
 
     Args:
         split: Images with pids; pid 0 (distractors) is left out.
-        people: Rows, evenly spread over the pids.
-        columns: Crops per person, evenly spread over theirs.
+        people: Number of rows, evenly spaced over the pids.
+        columns: Number of crops per person, evenly spaced over the person's crops.
 
     Returns:
-        Display colours, [h, w, 3].
+        RGB contact sheet, [h, w, 3].
 
     Raises:
         UserError: If an image does not decode.
@@ -34,9 +35,9 @@ def people_sheet(split: LabelledSplit, people: int = 10, columns: int = 12) -> U
     pids = np.unique(split.pids[split.pids > 0])
     rows = []
     for pid in pids[evenly_spaced_indices(len(pids), people)]:
-        own = [split.images[row] for row in np.flatnonzero(split.pids == pid)]
-        own.sort(key=lambda image: (-1 if image.camid is None else image.camid, image.key))
-        rows.append([(own[place], WHITE) for place in evenly_spaced_indices(len(own), columns)])
+        crops = [split.images[row] for row in np.flatnonzero(split.pids == pid)]
+        crops.sort(key=lambda image: (-1 if image.camid is None else image.camid, image.key))
+        rows.append([(crops[index], WHITE) for index in evenly_spaced_indices(len(crops), columns)])
     return frame_rows(rows)
 
 
@@ -50,22 +51,22 @@ def ranked_sheet(
     columns: int = 10,
     same_image: sparse.csr_matrix | None = None,
 ) -> Uint8Array:
-    """Queries (blue) with the images ranked first: green is the same person, red is not.
+    """Draw a row per query (blue): the nearest gallery images, green for the same person, else red.
 
-    What the protocol drops is not shown: the query's own pid in its own camera, junk, and the
+    Images that the protocol drops are not shown: those of the query's pid and camera, junk, and the
     query's own image.
 
     Args:
         query: Query split.
         gallery: Gallery split.
-        query_features: Unit rows, [Q, D].
-        gallery_features: Unit rows, [G, D].
-        queries: Rows, evenly spread over the queries.
-        columns: Ranks.
-        same_image: Where both are one image, [Q, G]; None if not so of any.
+        query_features: L2-normalised features of the queries, [Q, D].
+        gallery_features: L2-normalised features of the gallery, [G, D].
+        queries: Number of rows, evenly spaced over the queries.
+        columns: Number of ranks.
+        same_image: Mask of gallery images identical to the query, [Q, G]; None if there are none.
 
     Returns:
-        Display colours, [h, w, 3].
+        RGB contact sheet, [h, w, 3].
 
     Raises:
         UserError: If an image does not decode.
@@ -73,13 +74,13 @@ def ranked_sheet(
     rows = []
     for row in evenly_spaced_indices(len(query.images), queries):
         same = gallery.pids == query.pids[row]
-        seen = same & (gallery.camids == query.camids[row]) & (gallery.camids != UNKNOWN)
-        seen |= gallery.pids == UNKNOWN
+        dropped = same & (gallery.camids == query.camids[row]) & (gallery.camids != UNKNOWN)
+        dropped |= gallery.pids == UNKNOWN
         if same_image is not None:
-            seen |= same_image[[row]].toarray()[0]
-        similarity = np.where(seen, -np.inf, gallery_features @ query_features[row])
-        ranked = np.argsort(-similarity, kind="stable")[: min(columns, int((~seen).sum()))]
-        frames = [(gallery.images[place], GREEN if same[place] else RED) for place in ranked]
+            dropped |= same_image[[row]].toarray()[0]
+        similarity = np.where(dropped, -np.inf, gallery_features @ query_features[row])
+        ranked = np.argsort(-similarity, kind="stable")[: min(columns, int((~dropped).sum()))]
+        frames = [(gallery.images[index], GREEN if same[index] else RED) for index in ranked]
         rows.append([(query.images[row], BLUE), *frames])
     return frame_rows(rows)
 
@@ -87,33 +88,34 @@ def ranked_sheet(
 def clusters_sheet(
     images: Sequence[Image], labels: Int64Array, clusters: Int64Array, columns: int = 16
 ) -> Uint8Array:
-    """A row of crops per cluster, evenly spread over its images, [h, w, 3].
+    """Draw a row of evenly spaced crops per cluster; RGB, [h, w, 3].
 
     Args:
-        images: N of them.
+        images: The N clustered images.
         labels: Pseudo labels, [N].
         clusters: Labels to show.
-        columns: Crops per cluster.
+        columns: Number of crops per cluster.
 
     Raises:
         UserError: If an image does not decode.
     """
     rows = []
     for cluster in clusters:
-        own = np.flatnonzero(labels == cluster)
-        rows.append([(images[row], WHITE) for row in own[evenly_spaced_indices(len(own), columns)]])
+        members = np.flatnonzero(labels == cluster)
+        sample = members[evenly_spaced_indices(len(members), columns)]
+        rows.append([(images[row], WHITE) for row in sample])
     return frame_rows(rows)
 
 
 def frame_rows(rows: Sequence[Sequence[tuple[Image, Colour]]]) -> Uint8Array:
-    """Framed crops in rows; shorter rows end in white."""
-    high, wide = HEIGHT + 2 * FRAME, WIDTH + 2 * FRAME
+    """Draw framed crops in rows; shorter rows are padded with white."""
+    height, width = HEIGHT + 2 * FRAME, WIDTH + 2 * FRAME
     longest = max((len(row) for row in rows), default=0)
-    sheet = np.full((high * len(rows), wide * longest, 3), 255, np.uint8)
+    sheet = np.full((height * len(rows), width * longest, 3), 255, np.uint8)
     failures: list[UnreadableImage] = []
-    for down, row in enumerate(rows):
-        for across, (image, colour) in enumerate(row):
-            cell = sheet[down * high : (down + 1) * high, across * wide : (across + 1) * wide]
+    for y, row in enumerate(rows):
+        for x, (image, colour) in enumerate(row):
+            cell = sheet[y * height : (y + 1) * height, x * width : (x + 1) * width]
             cell[:] = colour
             try:
                 cell[FRAME:-FRAME, FRAME:-FRAME] = decode(image.path, HEIGHT, WIDTH)

@@ -1,4 +1,4 @@
-"""Generated views to look at: a sheet, or people who turn around."""
+"""Contact sheets of generated views, and animations of rotating people."""
 
 from __future__ import annotations
 
@@ -19,41 +19,50 @@ from reid_gen.types import Float32Array, Image, Uint8Array
 
 STILL = (".png", ".jpg")
 FRAMES = 36
-MILLISECONDS = 80
-"""Per frame of a turn."""
+"""Number of frames of a full rotation."""
+FRAME_MS = 80
+"""Duration of a frame in milliseconds."""
 
 
-def draw_turns(
+def write_views(
     renderer: ViewRenderer,
     images: Sequence[Image],
     table: BodyTable,
     degrees: Float32Array,
     out: Path,
 ) -> None:
-    """Draw a sheet (a row per image: itself, then its views), or an animated turn of all images.
+    """Write generated views as a contact sheet or as an animation.
+
+    Args:
+        renderer: Generates the views.
+        images: Source images.
+        table: Estimated bodies of the images.
+        degrees: Rotations of the bodies in a contact sheet, in degrees.
+        out: ``.png`` or ``.jpg`` for a contact sheet with a row per image (the image, then its
+            views); ``.gif`` or ``.mp4`` for a full rotation of all people side by side.
 
     Raises:
         UserError: If an image does not decode or has no body, or the file cannot be written.
     """
     if out.suffix.lower() in STILL:
         rows = [
-            image_grid(torch.cat([pictures.unsqueeze(1), views], dim=1))
-            for pictures, views in renderer.views(images, table, degrees)
+            image_grid(torch.cat([sources.unsqueeze(1), views], dim=1))
+            for sources, views in renderer.views(images, table, degrees)
         ]
         save_image(np.concatenate(rows), out)
         return
-    turns = np.linspace(0, 360, FRAMES, endpoint=False, dtype=np.float32)
-    shown = [views for _, views in renderer.views(images, table, turns)]
-    side_by_side = torch.cat(shown).transpose(0, 1)
+    rotation = np.linspace(0, 360, FRAMES, endpoint=False, dtype=np.float32)
+    views_of_images = [views for _, views in renderer.views(images, table, rotation)]
+    side_by_side = torch.cat(views_of_images).transpose(0, 1)  # [FRAMES, N, 3, H, W]
     frames = [image_grid(frame.unsqueeze(0)) for frame in side_by_side]
     write_bytes(out, _gif(frames) if out.suffix.lower() == ".gif" else _mp4(frames))
 
 
 def _gif(frames: Sequence[Uint8Array]) -> bytes:
-    pictures = [Pillow.fromarray(frame) for frame in frames]
+    images = [Pillow.fromarray(frame) for frame in frames]
     file = io.BytesIO()
-    pictures[0].save(
-        file, format="GIF", save_all=True, append_images=pictures[1:], duration=MILLISECONDS, loop=0
+    images[0].save(
+        file, format="GIF", save_all=True, append_images=images[1:], duration=FRAME_MS, loop=0
     )
     return file.getvalue()
 
@@ -67,7 +76,7 @@ def _mp4(frames: Sequence[Uint8Array]) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "turn.mp4"
         writer = imageio_ffmpeg.write_frames(
-            str(path), (width, height), fps=1000 / MILLISECONDS, macro_block_size=2
+            str(path), (width, height), fps=1000 / FRAME_MS, macro_block_size=2
         )
         writer.send(None)
         for frame in frames:

@@ -28,25 +28,25 @@ def images(tmp_path):
     return find_images([str(tmp_path)])
 
 
-def test_extract_leaves_the_others_their_own_features(images):
-    found = extract(encode, CARD, images, skip_unreadable=True, **OPTIONS)
-    assert [image.key for image in found.images] == ["0.png", "2.png", "3.png", "4.png"]
-    assert found.unreadable == (images[1].path,)
-    for image, feature in zip(found.images, found.features, strict=True):
+def test_extract_skips_unreadable_images(images):
+    table = extract(encode, CARD, images, skip_unreadable=True, **OPTIONS)
+    assert [image.key for image in table.images] == ["0.png", "2.png", "3.png", "4.png"]
+    assert table.unreadable == (images[1].path,)
+    for image, feature in zip(table.images, table.features, strict=True):
         pixels = np.moveaxis(decode(image.path, 16, 8), 2, 0).ravel() / 255
         np.testing.assert_allclose(feature, pixels, atol=1e-6)
 
 
-def test_extract_stops_at_an_image_that_does_not_decode(images):
+def test_extract_refuses_images_that_do_not_decode(images):
     with pytest.raises(UserError, match=r"1 image\(s\) do not decode: 1.png"):
         extract(encode, CARD, images, skip_unreadable=False, **OPTIONS)
     with pytest.raises(UserError, match="do not decode"):
         extract(encode, CARD, images[1:2], skip_unreadable=True, **OPTIONS)
 
 
-@pytest.mark.parametrize("ending", ["npz", "parquet"])
-def test_save_features_takes_names_that_are_no_text(tmp_path, ending):
+@pytest.mark.parametrize("suffix", ["npz", "parquet"])
+def test_save_features_escapes_undecodable_file_names(tmp_path, suffix):
     draw_person(tmp_path / os.fsdecode("人.jpg".encode("gbk")), 1, 0, 0)
     images = find_images([str(tmp_path)])
-    save_features(FeatureTable(images, np.ones((1, 4), np.float32), ()), tmp_path / f"a.{ending}")
-    assert read_features(tmp_path / f"a.{ending}").keys.tolist() == [r"\xc8\xcb.jpg"]
+    save_features(FeatureTable(images, np.ones((1, 4), np.float32), ()), tmp_path / f"a.{suffix}")
+    assert read_features(tmp_path / f"a.{suffix}").keys.tolist() == [r"\xc8\xcb.jpg"]

@@ -20,7 +20,7 @@ CELL = (HEIGHT + 2 * FRAME, WIDTH + 2 * FRAME)
 
 
 def split(folder, rows):
-    """Plain crops whose red value is their number; rows of (pid, camid)."""
+    """Create a split from rows of (pid, camid), with crops whose red value is their number."""
     folder.mkdir()
     images = []
     for number, (_, camid) in enumerate(rows):
@@ -31,7 +31,7 @@ def split(folder, rows):
 
 
 def numbers(sheet):
-    """Which crop lies in each cell."""
+    """Read the number of the crop in each cell."""
     return sheet[CELL[0] // 2 :: CELL[0], CELL[1] // 2 :: CELL[1], 0].tolist()
 
 
@@ -39,29 +39,29 @@ def frames(sheet):
     return [[tuple(cell) for cell in row] for row in sheet[:: CELL[0], :: CELL[1]].tolist()]
 
 
-def test_people_have_a_row_each_by_camera(tmp_path):
-    made = split(tmp_path / "a", [(2, 1), (1, 0), (2, 0), (0, 0), (1, 1)])
-    sheet = people_sheet(made, people=5, columns=5)
+def test_people_sheet_has_a_row_per_person_by_camera(tmp_path):
+    crops = split(tmp_path / "a", [(2, 1), (1, 0), (2, 0), (0, 0), (1, 1)])
+    sheet = people_sheet(crops, people=5, columns=5)
     assert numbers(sheet) == [[1, 4], [2, 0]]
 
 
-def test_ranked_lists_follow_the_protocol_and_show_what_is_right(tmp_path):
+def test_ranked_sheet_follows_protocol_and_frames_matches(tmp_path):
     query = split(tmp_path / "q", [(1, 0)])
     gallery = split(tmp_path / "g", [(1, 0), (2, 0), (1, 1), (0, 1)])
-    similar = np.array([[0.9, 0.3, 0.8, 0.1]], np.float32)
-    sheet = ranked_sheet(query, gallery, np.ones((1, 1), np.float32), similar.T, columns=3)
+    similarity = np.array([[0.9, 0.3, 0.8, 0.1]], np.float32)
+    sheet = ranked_sheet(query, gallery, np.ones((1, 1), np.float32), similarity.T, columns=3)
     assert numbers(sheet) == [[0, 2, 1, 3]]
     assert frames(sheet) == [[BLUE, GREEN, RED, RED]]
 
 
-def test_an_image_that_does_not_decode_is_named(tmp_path):
-    made = split(tmp_path / "a", [(1, 0)])
-    made.images[0].path.write_text("no image")
+def test_people_sheet_names_images_that_do_not_decode(tmp_path):
+    crops = split(tmp_path / "a", [(1, 0)])
+    crops.images[0].path.write_text("no image")
     with pytest.raises(UserError, match=r"1 image\(s\) do not decode: 0\.png"):
-        people_sheet(made)
+        people_sheet(crops)
 
 
-def test_pictures_are_png_or_jpeg(tmp_path):
+def test_save_image_writes_png_and_jpeg_only(tmp_path):
     pixels = np.zeros((4, 4, 3), np.uint8)
     with pytest.raises(UserError, match=r"sheet\.gif: images are written as \.png or"):
         save_image(pixels, tmp_path / "sheet.gif")
