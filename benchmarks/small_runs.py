@@ -120,10 +120,10 @@ def train(options: argparse.Namespace, name: str, run: Run, seed: int = 1) -> Pa
 
 
 def done(folder: Path, config: str, overrides: Sequence[str] = ()) -> Path:
-    """Do the run of a configuration if it is not there yet; one that was cut off goes on.
+    """Do the run of a configuration if it is not there yet; an interrupted one is resumed.
 
     Args:
-        folder: Of the run, as the configuration names it.
+        folder: Run folder.
         config: The configuration, as YAML.
         overrides: Settings that differ, as ``--set`` takes them.
 
