@@ -71,8 +71,8 @@ def test_extract_passes_its_options(crop, stop_at, monkeypatch, flip):
 def test_search_passes_top_and_rerank(crop, monkeypatch):
     calls = []
 
-    def search(query, top, *, reranked, keep_same_image):
-        calls.append((len(query), top, reranked))
+    def search(query, top, *, rerank, keep_same_image):
+        calls.append((len(query), top, rerank))
         raise Reached
 
     gallery = SimpleNamespace(search=search)
@@ -138,12 +138,13 @@ def stub_run(monkeypatch, tmp_path):
     )
     for name, value in {
         "reid_gen.builders.saved_run.open_run": lambda *_: run,
-        "reid_gen.body.table.load_table": lambda file: table,
         "reid_gen.data.datasets.load_dataset": lambda name, root: splits,
         "reid_gen.builders.turned_maps.build_angles": lambda angles: "angles",
         "reid_gen.positives.scores.SilhouetteScorer": lambda *_: None,
         "reid_gen.files.content_digest": lambda path: "0",
         "reid_gen.cli.generate._run_name": lambda run: "run",
+        # Last, so that no module imported by the names above binds the patched function.
+        "reid_gen.body.table.load_table": lambda file: table,
     }.items():
         monkeypatch.setattr(name, value)
     return tmp_path
