@@ -6,10 +6,10 @@ ARGS ?=
 DEMO ?= demo
 BIN = $(VENV)/bin
 
-.PHONY: help setup format check test docs bench train demo clean
+.PHONY: help setup format check test test-fast docs bench train demo clean
 
 help:  ## list the targets
-	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
 setup: $(VENV)/.ready  ## make the virtual environment and install into it
 
@@ -31,8 +31,13 @@ check: setup  ## format, lint, types, import layers; changes nothing
 	$(BIN)/lint-imports
 
 # One process per core with one thread each is twice as fast as one process with a thread per core.
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses logical --maxprocesses 8 --dist worksteal
+
 test: setup  ## the test suite, on all cores
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses logical --maxprocesses 8 --dist worksteal $(ARGS)
+	$(PYTEST) $(ARGS)
+
+test-fast: setup  ## the tests that train nothing, to run while writing
+	$(PYTEST) -m 'not slow' $(ARGS)
 
 docs: setup  ## build the documentation into build/site
 	$(BIN)/mkdocs build --strict

@@ -1,3 +1,4 @@
+import pytest
 import torch
 
 from reid_gen.config.dump import dump_config
@@ -13,6 +14,8 @@ from reid_gen.training.metrics_log import read_metrics
 from reid_gen.training.run import start_run
 from tests.data.real_format import make_market
 from tests.training.small import experiment, write_config
+
+pytestmark = pytest.mark.slow
 
 
 def test_training_without_labels_raises_map_above_the_untrained_encoder(tmp_path):
@@ -36,7 +39,7 @@ def test_the_built_in_start_weights_tell_rendered_people_apart(tmp_path):
         lambda split: ImageLoader(split.images, 128, 64, 2),
         batch=32,
         flip=False,
-        reranked=False,
+        rerank=False,
         progress=Silent(),
     )
     torch.manual_seed(0)

@@ -3,10 +3,13 @@
 import json
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from reid_gen.files import as_json, write_json
+
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parent.parent
 PLAIN = st.recursive(

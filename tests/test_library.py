@@ -53,6 +53,7 @@ def test_library_import_loads_no_torch_or_numpy():
     assert int(count) < 50
 
 
+@pytest.mark.slow
 def test_library_types_reach_a_users_program(tmp_path):
     (tmp_path / "right.py").write_text(PROGRAM)
     (tmp_path / "wrong.py").write_text(WRONG)

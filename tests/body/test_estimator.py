@@ -12,6 +12,8 @@ from reid_gen.body.model import built_in_body
 from reid_gen.pedestrians.regressor_samples import render_samples
 from reid_gen.pedestrians.renderer import PedestrianRenderer
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def lessons():

@@ -11,6 +11,8 @@ from reid_gen.body.model import BodyModel
 from reid_gen.errors import UserError
 from tests.body.shapes import random_body
 
+pytestmark = pytest.mark.slow
+
 THETA = Rotation.random(24, random_state=3).as_matrix()
 CAMERA = [0.9, 0.05, 0.1]
 NETWORKS = ("spin", "hmr2")

@@ -17,6 +17,8 @@ from reid_gen.data.datasets import load_dataset
 from tests.body.test_smpl_file import smpl_content
 from tests.data.real_format import make_market
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):

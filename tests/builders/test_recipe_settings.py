@@ -11,6 +11,8 @@ from tests.cluster.features import make_features
 from tests.data.real_format import make_folder, make_market
 from tests.training.small import experiment, write_config
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory):

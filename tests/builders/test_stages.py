@@ -66,6 +66,6 @@ def test_build_evaluator_follows_the_settings(tmp_path, switch):
     config = write_config(tmp_path, make_market(tmp_path / "data"))
     overrides = [f"evaluation.{name}={switch}" for name in ("flip", "rerank")]
     evaluator = experiment(config, *overrides, "evaluation.batch=7")[0].evaluator
-    assert evaluator.flip == evaluator.reranked == (switch == "true")
+    assert evaluator.flip == evaluator.rerank == (switch == "true")
     assert evaluator.batch == 7
     assert (len(evaluator.query.images), len(evaluator.gallery.images)) == (16, 51)

@@ -1,7 +1,11 @@
 import json
 
+import pytest
+
 from reid_gen.cli.main import main
 from reid_gen.evaluation.feature_centralisation import NFC, TURNED
+
+pytestmark = pytest.mark.slow
 
 
 def test_evaluate_averages_features_with_neighbours_and_views(gan_run, tmp_path):

@@ -9,6 +9,8 @@ from reid_gen.cli.main import main
 from reid_gen.data.positive_groups import load_groups
 from tests.cli.conftest import failure
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def generated(gan_run, tmp_path_factory):

@@ -12,6 +12,8 @@ from reid_gen.evaluation.rerank import RerankedDistances, rerank
 from tests.cli.conftest import failure
 from tests.cluster.features import make_features
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def files(tmp_path):

@@ -12,6 +12,8 @@ from reid_gen.cli.main import main
 from tests.data.real_format import make_market
 from tests.training.small import write_config
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 

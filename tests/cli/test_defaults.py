@@ -9,6 +9,8 @@ from reid_gen.cli.main import main
 from tests.cli.conftest import failure
 from tests.cli.test_export import exported  # noqa: F401
 
+pytestmark = pytest.mark.slow
+
 NOTE = "note: no --model given, using resnet10t.rendered, which was trained on rendered people only"
 
 
@@ -62,15 +64,15 @@ def test_extract_refuses_a_model_of_another_runtime(crops, gan_run, exported, ca
         capsys, "extract", crops, "--model", gan_run, "--runtime", "onnx", "--out", "x.npz"
     )
     assert message == (
-        f"error: --runtime onnx wants an .onnx file, and torch runs {gan_run}; make one: "
+        f"error: --runtime onnx needs an .onnx file, but {gan_run} runs on torch; export it: "
         f"reid-gen export {gan_run} --out encoder.onnx"
     )
     message = failure(
         capsys, "extract", crops, "--model", onnx, "--runtime", "torch", "--out", "x.npz"
     )
     assert message == (
-        "error: --runtime torch wants a run or a checkpoint, and ONNX Runtime runs "
-        f"{onnx}; give what it was exported from, or leave --runtime out"
+        f"error: --runtime torch needs a run or a checkpoint, but {onnx} runs on ONNX Runtime; "
+        "give the run that it was exported from, or leave --runtime out"
     )
 
 

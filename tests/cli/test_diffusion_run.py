@@ -14,6 +14,8 @@ from reid_gen.training.metrics_log import read_metrics
 from tests.cli.conftest import GAN_CONFIG, failure
 from tests.training.small import stop_after
 
+pytestmark = pytest.mark.slow
+
 GENERATOR = """\
 generator:
   kind: pixel_diffusion

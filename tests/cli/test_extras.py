@@ -12,6 +12,8 @@ from tests.data.real_format import make_market
 from tests.documents.pages import ROOT, text_of
 from tests.training.small import write_config
 
+pytestmark = pytest.mark.slow
+
 MESSAGES = {
     "diffusers": (
         "generate pipeline.yaml --out groups --members 2",

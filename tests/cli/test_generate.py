@@ -18,6 +18,8 @@ from reid_gen.runtime.progress import Silent
 from reid_gen.training.metrics_log import read_metrics
 from tests.cli.conftest import GAN_CONFIG, failure
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch):

@@ -13,6 +13,8 @@ from reid_gen.files import content_digest
 from reid_gen.positives import generate as module
 from tests.cli.conftest import PIPELINE_CONFIG, failure
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def generated(gan_run, weights, tmp_path_factory):

@@ -4,10 +4,14 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from reid_gen.cli.main import main
 from reid_gen.training.metrics_log import read_metrics
 from tests.data.real_format import make_market
 from tests.training.small import write_config
+
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 EPOCHS = 6

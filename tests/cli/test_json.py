@@ -12,6 +12,8 @@ from tests.cli.conftest import failure
 from tests.cluster.features import make_features
 from tests.data.real_format import make_market
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def workdir(tmp_path, gan_run, monkeypatch):

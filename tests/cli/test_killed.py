@@ -10,6 +10,8 @@ import pytest
 
 from reid_gen.cli.main import main
 
+pytestmark = pytest.mark.slow
+
 KILLS = 10
 EVENTS = {"open", "os.mkdir", "os.rename"}
 
@@ -51,7 +53,6 @@ def content(folder):
     return {p.relative_to(folder): p.is_file() and p.read_bytes() for p in folder.rglob("*")}
 
 
-@pytest.mark.slow
 def test_generate_killed_ten_times_writes_the_same_files(gan_run, tmp_path, generate):
     killed, uninterrupted = tmp_path / "killed", tmp_path / "uninterrupted"
     assert generate(gan_run, uninterrupted) == 0

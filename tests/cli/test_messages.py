@@ -7,6 +7,8 @@ from tests.cli.conftest import failure
 from tests.data.real_format import make_folder, make_market
 from tests.training.small import write_config
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def config(tmp_path):

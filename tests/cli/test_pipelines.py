@@ -6,6 +6,8 @@ from PIL import Image
 from reid_gen.cli.main import main
 from reid_gen.data.positive_groups import load_groups
 
+pytestmark = pytest.mark.slow
+
 SAME_PERSON = ("prompts:", "positives: same_identity\nprompts:")
 XL = ("/sd\n", "/sdxl\n  family: sdxl\n")
 

@@ -12,6 +12,8 @@ from reid_gen.data.tables import write_table
 from tests.cli.conftest import failure
 from tests.cluster.features import make_features
 
+pytestmark = pytest.mark.slow
+
 KEYS = np.array([f"{n:03d}.jpg" for n in range(60)])
 
 
@@ -73,7 +75,9 @@ def test_rank_notes_images_without_cameras(workdir, capsys):
     save(workdir / "gallery.npz", [n for n in range(60) if n % 6])
     plain, text = rank_metrics(capsys)
     assert plain["unknown_cameras"] == 60
-    assert "60 images have no camera, so none of their matches is left out" in " ".join(text.split())
+    assert "60 images have no camera, so none of their matches is left out" in " ".join(
+        text.split()
+    )
     camids = np.arange(60) % 6
     save(workdir / "query.npz", slice(0, None, 6), camid=camids)
     save(workdir / "gallery.npz", [n for n in range(60) if n % 6], camid=camids)

@@ -11,6 +11,8 @@ from reid_gen.evaluation.evaluator import Evaluator
 from reid_gen.runtime.progress import Silent
 from reid_gen.types import Image, LabelledSplit
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def crops(tmp_path, gan_run, monkeypatch):

@@ -6,6 +6,8 @@ from reid_gen.cli.main import main
 from reid_gen.cli.serve import serve
 from reid_gen.report import app as module
 
+pytestmark = pytest.mark.slow
+
 
 def test_serve_listens_on_localhost_by_default():
     params = serve.make_context("serve", ["model", "--gallery", "crops"]).params

@@ -7,6 +7,8 @@ from reid_gen.cli.main import main
 from tests.cli.conftest import failure
 from tests.cli.test_pipelines import SAME_PERSON, XL, generate
 
+pytestmark = pytest.mark.slow
+
 ADAPTER = (("  controls", "  control: adapter\n  controls"), ("/openpose,", "/adapter,"))
 
 

@@ -17,6 +17,8 @@ from reid_gen.pedestrians.dataset import RenderedDataset, render_dataset
 from tests.cli.conftest import GAN_CONFIG as CONFIG
 from tests.cli.conftest import failure
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def run(gan_run):

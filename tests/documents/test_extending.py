@@ -19,6 +19,8 @@ from tests.documents.pages import ROOT, blocks, text_of
 from tests.generators import test_contracts as contracts
 from tests.generators.scenes import make_encoder
 
+pytestmark = pytest.mark.slow
+
 DATA_SET, BACKBONE, ALGORITHM, GENERATOR = range(4)
 """Index of each part's block on the page."""
 

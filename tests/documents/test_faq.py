@@ -6,6 +6,8 @@ from reid_gen.training.metrics_log import read_metrics
 from tests.data.real_format import make_market
 from tests.training.small import stop_after, train, write_config
 
+pytestmark = pytest.mark.slow
+
 
 def test_run_started_from_another_can_lower_its_learning_rate(tmp_path, monkeypatch):
     config = write_config(tmp_path, make_market(tmp_path / "data"))

@@ -24,6 +24,8 @@ from tests.documents.pages import (
 )
 from tests.documents.small import run
 
+pytestmark = pytest.mark.slow
+
 
 @dataclass(frozen=True)
 class Page:
@@ -142,7 +144,6 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", PAGES)
 def test_every_command_of_a_page_runs(name, folder):
     page = PAGES[name]

@@ -7,8 +7,9 @@ import pytest
 
 from tests.documents.pages import ROOT
 
+pytestmark = pytest.mark.slow
 
-@pytest.mark.slow
+
 def test_site_builds_with_linked_files_outside_docs(tmp_path):
     for package in ("mkdocs", "material", "mkdocstrings"):
         pytest.importorskip(package)

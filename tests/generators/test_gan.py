@@ -24,6 +24,8 @@ from tests.generators.scenes import (
     make_turned_maps,
 )  # fmt: skip
 
+pytestmark = pytest.mark.slow
+
 WARM_UP = {GENERATOR, DISCRIMINATOR}
 ALL_NETWORKS = {IDENTITY, GENERATOR, DISCRIMINATOR}
 

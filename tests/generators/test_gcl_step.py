@@ -13,6 +13,8 @@ from reid_gen.training.step import DISCRIMINATOR, GENERATOR, IDENTITY
 from tests.generators.scenes import make_batch, make_encoder, make_gan, make_images, make_step
 from tests.reference.gcl import ReferenceStep
 
+pytestmark = pytest.mark.slow
+
 LABELS = [0, 0, 1, 1, -1]
 MATES, VIEW_MATES = [1, 1, 2], [0, 1, 3]
 WEIGHTS = {

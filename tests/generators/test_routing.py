@@ -16,6 +16,8 @@ from tests.generators.scenes import (
     make_step,
 )
 
+pytestmark = pytest.mark.slow
+
 ALL_NETWORKS = {IDENTITY, GENERATOR, DISCRIMINATOR}
 WARM_UP = {GENERATOR, DISCRIMINATOR}
 LABELS = [0, 0, 1, 1]

@@ -14,6 +14,8 @@ from reid_gen.models.foreign import INPUT_STATISTICS, import_encoder
 from reid_gen.models.transformers import convolutional_stem
 from tests.cli.conftest import failure
 
+pytestmark = pytest.mark.slow
+
 MODULE_INDEX = {"conv1": 0, "bn1": 1, "layer1": 4, "layer2": 5, "layer3": 6, "layer4": 7}
 
 

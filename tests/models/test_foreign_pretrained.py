@@ -16,6 +16,8 @@ from reid_gen.models.encoder import EncoderCard, create_encoder
 from reid_gen.models.foreign import INPUT_STATISTICS, import_encoder
 from tests.models.test_foreign import norm, reference_features, transreid, trunk
 
+pytestmark = pytest.mark.slow
+
 
 def add_prefix(prefix, state):
     return {f"{prefix}{name}": value for name, value in state.items()}

@@ -12,6 +12,8 @@ from reid_gen.models.weight_files import ENCODER_FILE, is_foreign, weight_file
 from tests.cli.conftest import failure
 from tests.models.test_foreign import cluster_contrast
 
+pytestmark = pytest.mark.slow
+
 
 def test_zoo_import_replaces_only_its_own_folder(tmp_path, capsys, monkeypatch):
     torch.save(cluster_contrast(False), tmp_path / "best.pth.tar")

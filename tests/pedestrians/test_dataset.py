@@ -13,6 +13,8 @@ from reid_gen.pedestrians.compositing import encode_jpeg
 from reid_gen.pedestrians.crop_list import DatasetSize
 from reid_gen.pedestrians.dataset import HEADER, RenderedDataset, render_dataset
 
+pytestmark = pytest.mark.slow
+
 SIZE = DatasetSize(2, 2, 2, 6, 4, 6, 2)
 
 

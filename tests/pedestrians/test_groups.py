@@ -9,6 +9,8 @@ from reid_gen.pedestrians import groups as groups_module
 from reid_gen.pedestrians.groups import GroupPlan, render_groups, sample_group
 from reid_gen.pedestrians.renderer import PedestrianRenderer
 
+pytestmark = pytest.mark.slow
+
 SIZE = {"height": 64, "width": 32}
 
 

@@ -19,6 +19,8 @@ from reid_gen.report import app as module
 from reid_gen.runtime.progress import Silent
 from tests.cli.conftest import failure, gan_run  # noqa: F401
 
+pytestmark = pytest.mark.slow
+
 gradio = pytest.importorskip("gradio")
 CLUSTERS_ARE_LISTED = """
 () => [...document.querySelectorAll('textarea')].some(box => /^[0-9]+ clusters/.test(box.value))

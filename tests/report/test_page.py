@@ -12,6 +12,8 @@ from tests.cluster.features import make_features
 from tests.data.real_format import make_folder, make_market
 from tests.training.small import write_config
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):

@@ -21,6 +21,8 @@ from tests.generators.scenes import make_body_table
 from tests.training.joint import write_joint_config
 from tests.training.small import experiment, stop_after, train
 
+pytestmark = pytest.mark.slow
+
 NETWORKS = ("encoder", "generator", "discriminator")
 
 

@@ -29,6 +29,8 @@ from tests.data.real_format import make_market
 from tests.reference.losses import info_nce, stable_rep
 from tests.training.small import experiment, stop_after, train, write_config
 
+pytestmark = pytest.mark.slow
+
 GROUPS = torch.tensor([0, 0, 1, 1, 2, 2])
 TRANSFORMER = "vit_small_patch16_224"
 

@@ -22,6 +22,8 @@ from tests.generators.scenes import make_body_table
 from tests.training.joint import write_joint_config
 from tests.training.small import experiment, write_config
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def run(tiny_run, tmp_path):

@@ -20,6 +20,8 @@ from reid_gen.training.run import resume_run, start_run
 from tests.data.real_format import make_market
 from tests.training.small import experiment, stop_after, train, write_config
 
+pytestmark = pytest.mark.slow
+
 TRAIN_FOLDER = Path("Market-1501-v15.09.15") / "bounding_box_train"
 
 

@@ -24,6 +24,8 @@ from reid_gen.training.trainer import Trainer
 from tests.data.real_format import make_market
 from tests.training.small import experiment, write_config
 
+pytestmark = pytest.mark.slow
+
 FORK = multiprocessing.get_context("forkserver")
 FORK.set_forkserver_preload(["reid_gen.training.run", "reid_gen.builders.experiment"])
 PATIENCE = 300

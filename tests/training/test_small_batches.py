@@ -10,6 +10,8 @@ from reid_gen.errors import UserError
 from reid_gen.training.metrics_log import read_metrics
 from tests.training.small import train, write_config
 
+pytestmark = pytest.mark.slow
+
 
 def test_rows_of_rank_gives_every_row_to_one_process():
     parts = [rows_of_rank(np.arange(7), rank, 3) for rank in range(3)]

@@ -12,6 +12,8 @@ from reid_gen.training.step import DISCRIMINATOR, GENERATOR, IDENTITY
 from tests.training.joint import write_joint_config
 from tests.training.small import experiment
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def trainer(tmp_path_factory):

@@ -7,10 +7,13 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from tests.data.real_format import make_market
 from tests.training.joint import write_joint_config
 from tests.training.small import write_config
+
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 

@@ -19,19 +19,19 @@ ROOT = Path(__file__).parents[2]
 OURS = "resnet10t.rendered"
 
 
-def test_the_page_is_what_the_cards_say():
+def test_zoo_page_equals_the_committed_file():
     page = (ROOT / "MODEL_ZOO.md").read_text(encoding="utf-8")
     assert page == zoo_page(load_cards(), load_reported()), "run python tools/write_zoo.py"
 
 
-def test_every_encoder_in_the_package_has_a_card_and_loads():
+def test_every_built_in_encoder_has_a_card_and_loads():
     cards = [card for card in load_cards() if card.weights.source == "package"]
     packed = {card.name for card in cards}
     assert packed == {path.name for path in weights_module.ASSETS.iterdir() if path.is_dir()}
     assert [verify_weights(card) for card in cards] == [None] * len(cards)
 
 
-def test_weights_in_the_package_are_small():
+def test_built_in_weights_are_smaller_than_15_mb():
     files = [
         file for kind in ("*.safetensors", "*.npz") for file in (ROOT / "reid_gen").rglob(kind)
     ]
@@ -39,26 +39,24 @@ def test_weights_in_the_package_are_small():
     assert sum(file.stat().st_size for file in files) < 15e6
 
 
-def test_a_card_says_all_and_nothing_else():
-    told = find_card(OURS, load_cards()).model_dump(by_alias=True)
+def test_card_refuses_unknown_and_missing_keys():
+    card = find_card(OURS, load_cards()).model_dump(by_alias=True)
     with pytest.raises(ValidationError):
-        Card.model_validate({**told, "stars": 5})
+        Card.model_validate({**card, "stars": 5})
     with pytest.raises(ValidationError):
-        Card.model_validate({name: value for name, value in told.items() if name != "trained_on"})
+        Card.model_validate({name: value for name, value in card.items() if name != "trained_on"})
 
 
-def test_configurations_and_documents_on_cards_exist():
+def test_cards_name_existing_configurations_and_documents():
     for card in load_cards():
         for name in (card.config, card.more):
             assert name is None or (ROOT / name).is_file()
 
 
-def test_what_differs_from_its_card_is_named(monkeypatch, capsys):
+def test_verify_weights_names_differences_from_the_card(monkeypatch, capsys):
     card = find_card(OURS, load_cards())
     larger = card.weights.model_copy(update={"bytes": 5})
-    assert "bytes, and its card says 5" in verify_weights(
-        card.model_copy(update={"weights": larger})
-    )
+    assert "bytes instead of 5" in verify_weights(card.model_copy(update={"weights": larger}))
     other = card.weights.model_copy(update={"sha256": "0" * 64})
     assert "its SHA-256 is " in verify_weights(card.model_copy(update={"weights": other}))
     assert "at 128 x 64" in verify_weights(card.model_copy(update={"height": 256}))
@@ -69,7 +67,7 @@ def test_what_differs_from_its_card_is_named(monkeypatch, capsys):
     assert f"{OURS} differ from their cards; reinstall reid-gen" in message
 
 
-def test_verify_passes_on_a_sound_installation(capsys):
+def test_verify_passes_on_an_intact_installation(capsys):
     main(["zoo", "verify"])
     lines = capsys.readouterr().out.splitlines()
     absent = [card.name for card in load_cards() if card.weights.source == "none"]
@@ -79,7 +77,7 @@ def test_verify_passes_on_a_sound_installation(capsys):
         assert f"{name}: no weights to verify: not distributed" in lines
 
 
-def test_verify_names_weights_that_are_not_there(monkeypatch, tmp_path, capsys):
+def test_verify_names_missing_weights(monkeypatch, tmp_path, capsys):
     for assets in (tmp_path, tmp_path / "nowhere"):
         monkeypatch.setattr(weights_module, "ASSETS", assets)
         assert f"{OURS} differ from their cards" in failure(capsys, "zoo", "verify")
@@ -88,7 +86,7 @@ def test_verify_names_weights_that_are_not_there(monkeypatch, tmp_path, capsys):
     assert f"{OURS} differ from their cards" in message
 
 
-def test_encoders_are_listed_and_shown(capsys):
+def test_zoo_list_and_show_print_cards(capsys):
     main(["zoo", "list"])
     table = capsys.readouterr().out
     assert "52.6 / 75.2" in table
@@ -100,16 +98,16 @@ def test_encoders_are_listed_and_shown(capsys):
     main(["zoo", "show", OURS, "--json", "-"])
     assert json.loads(capsys.readouterr().out)["backbone"] == "resnet10t"
     message = failure(capsys, "zoo", "show", "resnet99")
-    assert "the zoo has no 'resnet99'; it has mobilenetv2" in message
+    assert "the model zoo has no 'resnet99'; it has mobilenetv2" in message
 
 
-def test_an_encoder_of_the_zoo_is_measured_extracts_and_is_a_model(tmp_path, capsys):
+def test_built_in_encoder_evaluates_extracts_and_is_a_model(tmp_path, capsys):
     root = make_market(tmp_path / "data")
     output = tmp_path / "result.json"
     words = ["zoo", "evaluate", OURS, "--dataset", "market1501", "--root", str(root)]
     main([*words, "--rerank", "--json", str(output)])
     assert "zhong" in capsys.readouterr().out
-    assert [found["reranking"] for found in json.loads(output.read_text())] == ["none", "zhong"]
+    assert [result["reranking"] for result in json.loads(output.read_text())] == ["none", "zhong"]
     assert "exists; give --force" in failure(capsys, *words, "--json", output)
     images = next(root.rglob("query"))
     main(["extract", str(images), "--model", OURS, "--out", str(tmp_path / "features.npz")])
@@ -119,6 +117,6 @@ def test_an_encoder_of_the_zoo_is_measured_extracts_and_is_a_model(tmp_path, cap
     assert ReidModel(OURS)([crop]).shape == (1, 512)
 
 
-def test_a_name_that_the_zoo_does_not_have_is_refused(tmp_path, capsys):
+def test_extract_refuses_unknown_zoo_names(tmp_path, capsys):
     message = failure(capsys, "extract", ROOT, "--model", "resnet99", "--out", tmp_path / "x.npz")
     assert "or a name that `reid-gen zoo list` shows" in message
