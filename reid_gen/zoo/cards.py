@@ -1,4 +1,4 @@
-"""A card for each encoder: what it is, where its weights are, what was measured with it and how."""
+"""Model cards: architecture, origin of the weights, and reproducible scores of each encoder."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from reid_gen.data.datasets import DATASETS
 from reid_gen.errors import UserError
 
 TITLES = {name: spec.title for name, spec in DATASETS.items() if spec.labelled}
-"""Data set -> its name in tables."""
+"""Key of each labelled data set -> its title in tables."""
 
 
 class _Strict(BaseModel):
@@ -22,17 +22,20 @@ class _Strict(BaseModel):
 
 
 class Measurement(_Strict):
-    """One evaluation; scores in percent.
+    """Scores of one evaluation in percent.
 
     Attributes:
-        dataset: A key of ``TITLES``.
-        ranking: ``cosine``, or what was done to it.
+        dataset: Key of the data set in ``TITLES``.
+        ranking: ``cosine`` similarity, or the re-ranking or fusion method.
         m_ap: Mean average precision.
-        rank1: Likewise rank5, rank10 and minp; None where it was not written down.
-        command: What was typed.
-        seed: Of the training.
-        commit: Of this project.
-        machine: What kind.
+        rank1: Rank-1 of the CMC curve.
+        rank5: Rank-5 of the CMC curve; None if not recorded.
+        rank10: Rank-10 of the CMC curve; None if not recorded.
+        minp: Mean inverse negative penalty; None if not recorded.
+        command: Command line of the evaluation.
+        seed: Random seed of the training.
+        commit: Commit of this project.
+        machine: Hardware of the training.
     """
 
     dataset: LabelledDatasetName
@@ -49,14 +52,14 @@ class Measurement(_Strict):
 
 
 class Weights(_Strict):
-    """Where weights are.
+    """Availability of the weights of an encoder.
 
     Attributes:
-        source: ``package`` if they come with the program.
-        bytes: Size of the file.
-        sha256: Of the file.
-        licence: Under which they may be used.
-        reason: Why they are not passed on.
+        source: ``package`` if the weights are part of the package, ``none`` if not distributed.
+        bytes: File size in bytes.
+        sha256: SHA-256 of the file.
+        licence: Licence of the weights.
+        reason: Reason why the weights are not distributed.
     """
 
     source: Literal["package", "none"]
@@ -67,24 +70,24 @@ class Weights(_Strict):
 
 
 class Card(_Strict):
-    """An encoder.
+    """Model card of an encoder.
 
     Attributes:
-        name: ``arch.recipe_data``.
-        about: One sentence.
-        backbone: A key of ``BACKBONES``.
-        height: Rows of its input.
-        width: Columns of its input.
-        mean: Of the input's RGB channels, for pixels in 0..1.
-        std: Likewise.
-        config: File of its settings.
-        trained_with: Command that trains it.
-        trained_on: Images, and whose labels.
-        start: Weights that training began with.
-        data_licence: Terms of these images.
-        weights: Where they are.
-        measured: The first of a data set stands in the table.
-        more: Where more is written of it.
+        name: Name of the form ``arch.recipe_data``.
+        about: Description in one sentence.
+        backbone: Key of the backbone in ``BACKBONES``.
+        height: Input height in pixels.
+        width: Input width in pixels.
+        mean: Mean of the RGB channels for input normalisation, for pixels in 0..1.
+        std: Standard deviation of the RGB channels for input normalisation.
+        config: Path of the configuration file; None if there is none.
+        trained_with: Command that trains the encoder.
+        trained_on: Training images and the labels that were used.
+        start: Initial weights of the training.
+        data_licence: Terms of use of the training images.
+        weights: Availability of the weights.
+        measured: Evaluations; the overview table shows the first one on each data set.
+        more: Path of a document with details; None if there is none.
     """
 
     name: str = Field(pattern=r"^[a-z0-9_]+\.[a-z0-9_]+$")
@@ -104,18 +107,18 @@ class Card(_Strict):
     more: str | None = None
 
     def on(self, dataset: str) -> Measurement | None:
-        """The first measurement on a data set."""
-        return next((one for one in self.measured if one.dataset == dataset), None)
+        """Return the first measurement on a data set; None if there is none."""
+        return next((m for m in self.measured if m.dataset == dataset), None)
 
 
 class Reported(_Strict):
-    """What a paper reports, as (mAP, rank-1) in percent by data set.
+    """Scores that a paper reports.
 
     Attributes:
-        method: With its network.
-        uses: More than crops: labels of another set, cameras, large pre-training.
-        scores: By keys of ``TITLES``.
-        source: Where it stands.
+        method: Name of the method and its backbone.
+        uses: Information used besides the crops, such as camera ids or large-scale pre-training.
+        scores: Data set -> (mAP, rank-1) in percent.
+        source: Source of the scores.
     """
 
     method: str
@@ -125,26 +128,26 @@ class Reported(_Strict):
 
 
 def load_cards() -> tuple[Card, ...]:
-    """All cards, by name."""
+    """Load all model cards, sorted by name."""
     folder = files("reid_gen.zoo") / "cards"
     texts = [file.read_text("utf-8") for file in folder.iterdir() if file.name.endswith(".json")]
     return tuple(sorted((Card.model_validate_json(text) for text in texts), key=lambda c: c.name))
 
 
 def find_card(name: str, cards: Sequence[Card]) -> Card:
-    """The card of a name.
+    """Return the card with the given name.
 
     Raises:
-        UserError: If there is none.
+        UserError: If there is no such card.
     """
     for card in cards:
         if card.name == name:
             return card
     known = ", ".join(card.name for card in cards)
-    raise UserError(f"the zoo has no {name!r}; it has {known}")
+    raise UserError(f"the model zoo has no {name!r}; it has {known}")
 
 
 def load_reported() -> tuple[Reported, ...]:
-    """What papers report, the oldest first."""
+    """Load the scores that papers report, the oldest first."""
     text = (files("reid_gen.zoo") / "reported.json").read_text("utf-8")
     return tuple(Reported.model_validate(row) for row in json.loads(text))

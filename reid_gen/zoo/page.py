@@ -1,4 +1,4 @@
-"""MODEL_ZOO.md, made from the cards."""
+"""MODEL_ZOO.md, generated from the model cards."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from reid_gen.zoo.cards import TITLES, Card, Measurement, Reported
 HEAD = """\
 # Model zoo
 
-Made from `reid_gen/zoo` by `python tools/write_zoo.py`; change the cards there, not this page.
+Generated from `reid_gen/zoo` by `python tools/write_zoo.py`; edit the cards there, not this page.
 
-mAP / rank-1 in percent: official query and gallery, single query, cosine similarity, no re-ranking,
-last epoch, AP as the step sum of precision at hits. The built-in set is `--preset small --seed 1`.
-An empty cell was not measured.
+Tables give mAP / rank-1 in percent on the official query and gallery splits: single query, cosine
+similarity, no re-ranking, last epoch, AP as the mean precision at the hits (step rule). The
+built-in set is rendered with `--preset small --seed 1`. Empty cells were not measured.
 
 """
-PAPERS = "Not measured by us, nor always by one protocol (input size, cameras, start weights)."
-EVERY = ("mAP", "rank-1", "rank-5", "rank-10", "mINP")
+PAPERS = "As published, not reproduced here; input size, initial weights and use of cameras differ."
+SCORES = ("mAP", "rank-1", "rank-5", "rank-10", "mINP")
 
 
 def zoo_page(cards: Sequence[Card], reported: Sequence[Reported]) -> str:
-    """The whole page, as Markdown."""
+    """Write the page as Markdown."""
     return HEAD + "\n".join(
         [
             "## Reproduced here\n",
@@ -37,13 +37,13 @@ def zoo_page(cards: Sequence[Card], reported: Sequence[Reported]) -> str:
 
 
 def _overview(cards: Sequence[Card]) -> Iterable[str]:
-    yield _row("encoder", "input", "start", *TITLES.values(), "weights")
+    yield _row("encoder", "input", "initial weights", *TITLES.values(), "weights")
     yield _rule(4 + len(TITLES))
     for card in cards:
         scores = (_pair(card.on(dataset)) for dataset in TITLES)
         link = f"[`{card.name}`](#{card.name.replace('.', '')})"
-        kept = "in the package" if card.weights.source == "package" else "not passed on"
-        yield _row(link, f"{card.height} x {card.width}", card.start, *scores, kept)
+        weights = "in the package" if card.weights.source == "package" else "not distributed"
+        yield _row(link, f"{card.height} x {card.width}", card.start, *scores, weights)
 
 
 def _section(card: Card) -> Iterable[str]:
@@ -54,7 +54,7 @@ def _section(card: Card) -> Iterable[str]:
         size = f"{(weights.bytes or 0) / 1e6:.1f} MB"
         yield f"- weights: in the package, {size}, {weights.licence}, SHA-256 `{weights.sha256}`"
     else:
-        yield f"- weights: not passed on: {weights.reason}"
+        yield f"- weights: not distributed: {weights.reason}"
     yield f"- trained on: {card.trained_on}; {card.data_licence}"
     if card.config is not None:
         yield f"- settings: [`{card.config}`]({card.config})"
@@ -62,14 +62,13 @@ def _section(card: Card) -> Iterable[str]:
     if card.more is not None:
         yield f"- more: [{card.more}]({card.more})"
     yield ""
-    yield _row("data set", "ranking", *EVERY, "seed", "commit", "machine")
-    yield _rule(5 + len(EVERY))
-    for one in card.measured:
-        scores = map(_one, (one.m_ap, one.rank1, one.rank5, one.rank10, one.minp))
-        about = (str(one.seed), one.commit, one.machine)
-        yield _row(TITLES[one.dataset], one.ranking, *scores, *about)
+    yield _row("data set", "ranking", *SCORES, "seed", "commit", "machine")
+    yield _rule(5 + len(SCORES))
+    for m in card.measured:
+        scores = map(_score, (m.m_ap, m.rank1, m.rank5, m.rank10, m.minp))
+        yield _row(TITLES[m.dataset], m.ranking, *scores, str(m.seed), m.commit, m.machine)
     yield ""
-    for command in dict.fromkeys(one.command for one in card.measured):
+    for command in dict.fromkeys(m.command for m in card.measured):
         yield f"- `{command}`"
     yield ""
 
@@ -78,16 +77,17 @@ def _papers(reported: Sequence[Reported]) -> Iterable[str]:
     names = [name for name in TITLES if name != "pedestrians"]
     yield _row("method", "uses", *(TITLES[name] for name in names), "source")
     yield _rule(3 + len(names))
-    for one in reported:
-        found = {str(name): f"{a:.1f} / {b:.1f}" for name, (a, b) in one.scores.items()}
-        yield _row(one.method, one.uses, *(found.get(name, "") for name in names), one.source)
+    for paper in reported:
+        scores = {str(name): f"{m:.1f} / {r:.1f}" for name, (m, r) in paper.scores.items()}
+        cells = (scores.get(name, "") for name in names)
+        yield _row(paper.method, paper.uses, *cells, paper.source)
 
 
-def _pair(found: Measurement | None) -> str:
-    return "" if found is None else f"{found.m_ap:.1f} / {found.rank1:.1f}"
+def _pair(measurement: Measurement | None) -> str:
+    return "" if measurement is None else f"{measurement.m_ap:.1f} / {measurement.rank1:.1f}"
 
 
-def _one(value: float | None) -> str:
+def _score(value: float | None) -> str:
     return "" if value is None else f"{value:.2f}"
 
 

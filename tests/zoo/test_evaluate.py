@@ -65,9 +65,7 @@ def test_evaluate_reports_what_it_read_from_a_checkpoint(data, checkpoint, capsy
 
 
 @pytest.mark.parametrize("first", [True, False])
-def test_test_script_evaluates_a_file_on_several_data_sets(
-    first, data, checkpoint, monkeypatch, capsys
-):
+def test_test_script_evaluates_on_several_data_sets(first, data, checkpoint, monkeypatch, capsys):
     words = [*on("market1501", "msmt17"), "--root", str(data), *SIZE]
     words = [str(checkpoint), *words] if first else [*words, str(checkpoint)]
     monkeypatch.setattr(sys, "argv", ["tools/test.py", *words])
