@@ -12,7 +12,7 @@ from reid_gen.cli.options import FILE, FORCE, MODEL_PATH
 
 if TYPE_CHECKING:
     from reid_gen.config.schema import Config
-    from reid_gen.report.page import Clustered, Measured
+    from reid_gen.report.page import SplitFeatures, TrainClustering
     from reid_gen.types import Dataset
 
 
@@ -53,31 +53,31 @@ def report(run: Path, out: Path | None) -> None:
         folder,
         read_card(checkpoint),
         dataset.train,
-        _clustered(checkpoint, len(dataset.train)),
-        _measured(config, dataset, checkpoint),
+        _load_clustering(checkpoint, len(dataset.train)),
+        _compute_features(config, dataset, checkpoint),
     )
     write_bytes(out, page.encode())
     size = out.stat().st_size / 2**20
     click.echo(f"wrote the report of {run}, {size:.1f} MiB: {out}")
 
 
-def _clustered(checkpoint: Path, images: int) -> Clustered | None:
+def _load_clustering(checkpoint: Path, images: int) -> TrainClustering | None:
     """Load features and pseudo labels of the last epoch, if it clustered the training images."""
     from reid_gen.models.checkpoint import BANK_FILE
     from reid_gen.models.weights import read_weights
-    from reid_gen.report.page import Clustered
+    from reid_gen.report.page import TrainClustering
 
     bank = {name: values.numpy() for name, values in read_weights(checkpoint / BANK_FILE).items()}
     if len(bank.get("labels", ())) != images:  # labels of the source data set, or none
         return None
-    return Clustered(bank["features"], bank["labels"])
+    return TrainClustering(bank["features"], bank["labels"])
 
 
-def _measured(config: Config, dataset: Dataset, checkpoint: Path) -> Measured | None:
+def _compute_features(config: Config, dataset: Dataset, checkpoint: Path) -> SplitFeatures | None:
     """Compute features of query and gallery, if the data set has them."""
     from reid_gen.builders.experiment import build_evaluator
     from reid_gen.models.checkpoint import load_encoder
-    from reid_gen.report.page import Measured
+    from reid_gen.report.page import SplitFeatures
     from reid_gen.runtime.devices import Runtime
     from reid_gen.runtime.progress import Terminal
 
@@ -86,4 +86,4 @@ def _measured(config: Config, dataset: Dataset, checkpoint: Path) -> Measured | 
     encoder, _ = load_encoder(checkpoint)
     evaluator = build_evaluator(config, dataset, Terminal())
     features = evaluator.features(Runtime(config.encoder.precision).encoder(encoder))
-    return Measured(dataset.query, dataset.gallery, *features)
+    return SplitFeatures(dataset.query, dataset.gallery, *features)
