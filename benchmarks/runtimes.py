@@ -18,7 +18,7 @@ import torch
 
 from reid_gen.data.find_images import find_images
 from reid_gen.files import as_json
-from reid_gen.inference.export import export_encoder, quantise
+from reid_gen.inference.export import export_encoder, export_int8
 from reid_gen.inference.reid_model import open_encoder
 from reid_gen.models.checkpoint import load_encoder
 from reid_gen.models.encoder import FeatureExtractor
@@ -54,7 +54,7 @@ def _ways(
     encoder, card = load_encoder(options.model)
     files = {name: folder / f"{name}.onnx" for name in ("fp32", "int8")}
     export_encoder(encoder, card, files["fp32"])
-    quantise(encoder, card, find_images([options.crops])[:CALIBRATED], files["int8"])
+    export_int8(encoder, card, find_images([options.crops])[:CALIBRATED], files["int8"])
     ways = {
         "torch fp32": open_encoder(options.model, "fp32")[0],
         "torch bf16": open_encoder(options.model, "bf16")[0],

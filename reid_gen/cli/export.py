@@ -55,14 +55,14 @@ def export(
         )
     crops = find_images(int8)
 
-    from reid_gen.inference.export import OLDEST, export_encoder, quantise
+    from reid_gen.inference.export import MIN_OPSET, export_encoder, export_int8
     from reid_gen.models.checkpoint import load_encoder
 
-    opset = OLDEST if opset is None else opset
+    opset = MIN_OPSET if opset is None else opset
     encoder, card = load_encoder(run)
     difference = None
     if crops:
-        quantise(encoder, card, crops, out, opset)
+        export_int8(encoder, card, crops, out, opset)
         results.echo(f"wrote {out} in int8")
     else:
         difference = export_encoder(encoder, card, out, opset)

@@ -1,4 +1,4 @@
-"""Export of an encoder to ONNX, which runs without torch and this project, or torch.export."""
+"""Export of a trained encoder to ONNX (needs neither torch nor reid-gen to run) or torch.export."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from reid_gen.files import as_json, write_bytes
 from reid_gen.models.encoder import EncoderCard, IdentityEncoder
 from reid_gen.types import Image
 
-FORMATS = (".onnx", ".pt2")
+EXPORT_SUFFIXES = (".onnx", ".pt2")
 MIN_OPSET, MAX_OPSET = 18, 23
-"""Range of ONNX opsets: torch writes no older ones, newer ones need a newer ONNX Runtime."""
-INPUT, OUTPUT = "images", "feature"
+"""Supported ONNX opsets: torch writes none below, ONNX Runtime may not read those above."""
+INPUT_NAME, OUTPUT_NAME = "images", "feature"
 TOLERANCE = 1e-4
 """Largest allowed absolute difference between exported and torch features."""
-CARD = "reid_gen"
-"""Name of the file's metadata entry with architecture and input size."""
+CARD_KEY = "reid_gen"
+"""Key of the metadata entry that holds the encoder card as JSON."""
 MIN_CALIBRATION_CROPS = 16
-"""Smallest number of crops for int8 calibration."""
+"""Minimum number of crops for int8 calibration."""
 
 
 def export_encoder(
@@ -40,21 +40,21 @@ def export_encoder(
     features [B, D].
 
     Args:
-        encoder: Encoder to export; converted to float32 on the CPU.
+        encoder: Encoder to export; moved to the CPU and converted to float32 in place.
         card: Architecture and input size of the encoder.
-        target: File to write: ``.onnx``, or ``.pt2`` for torch.export, which this project does not
-            read back.
+        target: File to write: ``.onnx``, or ``.pt2`` for torch.export, which reid-gen itself
+            does not load.
         opset: ONNX opset, ``MIN_OPSET`` to ``MAX_OPSET``.
 
     Returns:
-        The largest absolute difference from torch on random images.
+        Largest absolute difference between exported and torch features of random images.
 
     Raises:
         UserError: If the file extension is unknown, a package is missing, the file cannot be
-            written, or the exported features differ from torch; nothing is written then.
+            written, or the exported features differ from torch. No file is written then.
     """
-    if target.suffix not in FORMATS:
-        raise UserError(f"{target} must end in {' or '.join(FORMATS)}")
+    if target.suffix not in EXPORT_SUFFIXES:
+        raise UserError(f"{target} must end in {' or '.join(EXPORT_SUFFIXES)}")
     encoder = encoder.eval().float().cpu()
     content = _to_onnx(encoder, card, opset) if target.suffix == ".onnx" else _to_pt2(encoder, card)
     torch.manual_seed(0)
@@ -66,13 +66,13 @@ def export_encoder(
             "the encoder computes features that are not finite (NaN or infinite); nothing was "
             "written. Export another run"
         )
-    actual = _run(content, target.suffix, images.numpy())
+    actual = _compute_features(content, target.suffix, images.numpy())
     difference = float(np.abs(actual - expected).max())
     if not difference <= TOLERANCE:  # false for NaN, too
         raise UserError(
             f"the exported encoder differs from torch by {difference:.1e}, and at most "
             f"{TOLERANCE:.0e} is allowed; nothing was written. "
-            f"Try {' or '.join(set(FORMATS) - {target.suffix})}"
+            f"Try {' or '.join(set(EXPORT_SUFFIXES) - {target.suffix})}"
         )
     write_bytes(target, content)
     return difference
@@ -86,7 +86,9 @@ def _to_pt2(encoder: IdentityEncoder, card: EncoderCard) -> bytes:
     batch = torch.export.Dim("batch", min=1)
     program = torch.export.export(encoder, (_example_input(card),), dynamic_shapes=({0: batch},))
     buffer = io.BytesIO()
-    torch.export.save(program, buffer, extra_files={f"{CARD}.json": as_json(card.as_dict(), None)})
+    torch.export.save(
+        program, buffer, extra_files={f"{CARD_KEY}.json": as_json(card.as_dict(), None)}
+    )
     return buffer.getvalue()
 
 
@@ -97,8 +99,8 @@ def _to_onnx(encoder: IdentityEncoder, card: EncoderCard, opset: int) -> bytes:
     program = torch.onnx.export(
         encoder,
         (_example_input(card),),
-        input_names=[INPUT],
-        output_names=[OUTPUT],
+        input_names=[INPUT_NAME],
+        output_names=[OUTPUT_NAME],
         dynamic_shapes=({0: torch.export.Dim("batch", min=1)},),
         opset_version=opset,
         dynamo=True,
@@ -106,14 +108,16 @@ def _to_onnx(encoder: IdentityEncoder, card: EncoderCard, opset: int) -> bytes:
     )
     assert program is not None
     model = program.model_proto
-    onnx.helper.set_model_props(model, {CARD: as_json(card.as_dict(), None)})
+    onnx.helper.set_model_props(model, {CARD_KEY: as_json(card.as_dict(), None)})
     onnx.checker.check_model(model)
     content: bytes = model.SerializeToString()
     return content
 
 
-def _run(content: bytes, suffix: str, images: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Compute features with the content of an exported file."""
+def _compute_features(
+    content: bytes, suffix: str, images: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Run the exported encoder, given as the bytes of its file, on images [B, 3, H, W]."""
     if suffix == ".pt2":
         program = torch.export.load(io.BytesIO(content))
         with torch.no_grad():
@@ -122,28 +126,29 @@ def _run(content: bytes, suffix: str, images: NDArray[np.float32]) -> NDArray[np
     import onnxruntime
 
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-    result: NDArray[np.float32] = session.run([OUTPUT], {INPUT: images})[0]
-    return result
+    outputs: list[NDArray[np.float32]] = session.run([OUTPUT_NAME], {INPUT_NAME: images})
+    return outputs[0]
 
 
-def quantise(
+def export_int8(
     encoder: IdentityEncoder,
     card: EncoderCard,
     images: Sequence[Image],
     target: Path,
     opset: int = MIN_OPSET,
 ) -> None:
-    """Export an encoder to ONNX in int8, with activation ranges calibrated on crops.
+    """Export an encoder to ONNX in int8 by static post-training quantisation.
 
     Args:
         encoder: Encoder to export.
         card: Architecture and input size of the encoder.
-        images: Calibration crops, at least 16, similar to those of later use.
+        images: Crops to calibrate the activation ranges on, at least 16, similar to those that
+            will be encoded.
         target: ``.onnx`` file to write.
         opset: ONNX opset, ``MIN_OPSET`` to ``MAX_OPSET``.
 
     Raises:
-        UserError: If there are too few crops, they do not decode, or :func:`export_encoder` fails.
+        UserError: If there are too few crops, one does not decode, or :func:`export_encoder` fails.
     """
     if len(images) < MIN_CALIBRATION_CROPS:
         raise UserError(
@@ -172,7 +177,7 @@ def quantise(
 
 
 class _CalibrationBatches:
-    """Calibration data reader of onnxruntime that yields batches of crops."""
+    """Batches of calibration crops in the form that onnxruntime reads (CalibrationDataReader)."""
 
     def __init__(self, images: Sequence[Image], card: EncoderCard) -> None:
         loader = ImageLoader(images, card.height, card.width, 2)
@@ -182,7 +187,7 @@ class _CalibrationBatches:
 
     def get_next(self) -> dict[str, NDArray[np.float32]] | None:
         batch = next(self._batches, None)
-        return None if batch is None else {INPUT: batch}
+        return None if batch is None else {INPUT_NAME: batch}
 
     def __iter__(self) -> _CalibrationBatches:
         return self

@@ -1,4 +1,4 @@
-"""Encoders exported by `reid-gen export`, read as untrusted files and checked before use."""
+"""Loading of ONNX encoders written by `reid-gen export`; files are untrusted and checked first."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from pydantic import TypeAdapter, ValidationError
 
 from reid_gen.errors import UserError
 from reid_gen.extras import need
-from reid_gen.inference.export import CARD, FORMATS, INPUT, OUTPUT
+from reid_gen.inference.export import CARD_KEY, EXPORT_SUFFIXES, INPUT_NAME, OUTPUT_NAME
 from reid_gen.models.encoder import EncoderCard
 from reid_gen.types import Float32Array
 
-Compute = Callable[[NDArray[np.float32]], Float32Array]
+ComputeFeatures = Callable[[NDArray[np.float32]], Float32Array]
 """Maps images in 0..1, [B, 3, H, W], to L2-normalised features [B, D]."""
 WAY_OUT = "give a file that `reid-gen export` wrote"
 
 
 def is_exported(path: Path) -> bool:
-    """Tell by the file extension whether a path is an exported encoder."""
-    return path.suffix.lower() in FORMATS
+    """Return whether the file extension is that of an exported encoder."""
+    return path.suffix.lower() in EXPORT_SUFFIXES
 
 
-def open_exported(path: Path, device: str = "auto") -> tuple[EncoderCard, Compute]:
+def open_exported(path: Path, device: str = "auto") -> tuple[EncoderCard, ComputeFeatures]:
     """Load an encoder from an ``.onnx`` file.
 
     Args:
@@ -34,38 +34,39 @@ def open_exported(path: Path, device: str = "auto") -> tuple[EncoderCard, Comput
         device: Device of ONNX Runtime: ``auto``, ``cpu``, ``cuda`` or ``cuda:1``.
 
     Returns:
-        Card of the encoder, and the function that computes features.
+        Card of the encoder, and a function from images to features.
 
     Raises:
-        UserError: If the file is missing, is damaged, has another extension or was not exported by
-            this project, if a package is missing, or if the device is not available.
+        UserError: If the file is missing, damaged, not ONNX or not exported by reid-gen, if a
+            package is missing, or if the device is not available.
     """
     if path.suffix.lower() == ".pt2":
         raise UserError(
-            f"{path} is a torch.export file, which is not read, because its Python pickles could "
-            "run any code; give the run that it was exported from, or export that run to .onnx"
+            f"{path} is a torch.export file, which reid-gen does not load, because its Python "
+            "pickles could run any code; give the run that it was exported from, or export that "
+            "run to .onnx"
         )
     if not path.is_file():
         raise UserError(f"no exported encoder at {path}; create one with reid-gen export")
     need(str(path), "onnx", "onnxruntime")
     import onnxruntime
 
-    providers = _providers(device, onnxruntime.get_available_providers())
+    providers = _select_providers(device, onnxruntime.get_available_providers())
     content = path.read_bytes()
     _check_weights(content, path)
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4  # errors are reported by our messages
+    options.log_severity_level = 4  # the UserErrors below report failures
     try:
         session = onnxruntime.InferenceSession(content, options, providers=providers)
-        metadata = session.get_modelmeta().custom_metadata_map.get(CARD, "")
+        metadata = session.get_modelmeta().custom_metadata_map.get(CARD_KEY, "")
     except Exception as error:  # onnxruntime's errors share no base class
         raise UserError(
-            f"{path} is no readable ONNX file: it is damaged or of an unknown version; {WAY_OUT}"
+            f"{path} is not a readable ONNX file: it is damaged or of an unknown version; {WAY_OUT}"
         ) from error
     card = _parse_card(metadata, path)
 
     def compute(images: NDArray[np.float32]) -> Float32Array:
-        features: Float32Array = session.run([OUTPUT], {INPUT: images})[0]
+        features: Float32Array = session.run([OUTPUT_NAME], {INPUT_NAME: images})[0]
         return features
 
     _check_output(compute, card, path)
@@ -73,19 +74,20 @@ def open_exported(path: Path, device: str = "auto") -> tuple[EncoderCard, Comput
 
 
 def _check_weights(content: bytes, path: Path) -> None:
+    """Check that all weights are finite and stored in the file itself."""
     import onnx
 
     try:
         weights = onnx.load_from_string(content).graph.initializer
-        # Paths of external weights could point to any file of this machine.
+        # External weights are paths, which could point to any file of the computer.
         external = [w.name for w in weights if w.data_location == onnx.TensorProto.EXTERNAL]
         not_finite = [] if external else [w.name for w in weights if not _is_finite(w)]
     except Exception as error:  # a damaged file raises almost anything
-        raise UserError(f"{path} is no readable ONNX file: it is damaged; {WAY_OUT}") from error
+        raise UserError(f"{path} is not a readable ONNX file: it is damaged; {WAY_OUT}") from error
     if external or not_finite:
         name = (external or not_finite)[0]
-        error_text = "are stored in other files" if external else "are not finite (NaN or infinite)"
-        raise UserError(f"{path}: weights such as {name} {error_text}; {WAY_OUT}")
+        problem = "are stored in other files" if external else "are not finite (NaN or infinite)"
+        raise UserError(f"{path}: weights such as {name} {problem}; {WAY_OUT}")
 
 
 def _is_finite(weights: Any) -> bool:
@@ -108,31 +110,33 @@ def _parse_card(text: str, path: Path) -> EncoderCard:
         ) from error
 
 
-def _check_output(compute: Compute, card: EncoderCard, path: Path) -> None:
+def _check_output(compute: ComputeFeatures, card: EncoderCard, path: Path) -> None:
     """Check that the model maps an image of the card's size to a finite feature."""
     try:
         feature = compute(np.full((1, 3, card.height, card.width), 0.5, np.float32))
-        fits = feature.ndim == 2 and len(feature) == 1 and bool(np.isfinite(feature).all())
+        valid = feature.ndim == 2 and len(feature) == 1 and bool(np.isfinite(feature).all())
     except Exception as error:  # onnxruntime's errors share no base class
         raise UserError(
             f"{path} does not accept images of {card.height} x {card.width}, the size in its "
             f"metadata; {WAY_OUT}"
         ) from error
-    if not fits:
+    if not valid:
         raise UserError(f"{path} does not compute a finite feature for each image; {WAY_OUT}")
 
 
-def _providers(device: str, available: list[str]) -> list[str | tuple[str, dict[str, int]]]:
+def _select_providers(device: str, available: list[str]) -> list[str | tuple[str, dict[str, int]]]:
     """Select the execution providers of ONNX Runtime, in order of preference."""
     if device == "auto":
         return [*available]
-    kind, _, number = str(device).partition(":")
-    name = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}.get(kind)
-    if name not in available or not (number or "0").isdecimal():
-        raise UserError(unavailable_device(device, f"ONNX Runtime has {', '.join(available)}"))
-    return [(name, {"device_id": int(number)} if number else {})]
+    device_type, _, index = str(device).partition(":")
+    name = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}.get(device_type)
+    if name not in available or not (index or "0").isdecimal():
+        raise unavailable_device_error(device, f"ONNX Runtime has {', '.join(available)}")
+    return [(name, {"device_id": int(index)} if index else {})]
 
 
-def unavailable_device(device: str, reason: str) -> str:
-    """Return the error message for a device that is not available."""
-    return f"device {device!r} is not available ({reason}); give auto, cpu, cuda, cuda:1 or mps"
+def unavailable_device_error(device: str, reason: str) -> UserError:
+    """Return the error for a device that is not available."""
+    return UserError(
+        f"device {device!r} is not available ({reason}); give auto, cpu, cuda, cuda:1 or mps"
+    )

@@ -1,4 +1,4 @@
-"""Feature extraction from any images into a file."""
+"""Extraction of the features of image files, and their storage as a table."""
 
 from __future__ import annotations
 
@@ -50,11 +50,11 @@ def extract(
 
     Args:
         encode: Encoder of a run or of an exported file.
-        card: Card of the encoder, with its input size.
+        card: Encoder card, which holds the input size.
         images: Images to encode.
         batch: Number of images per forward pass.
         workers: Number of decoding threads.
-        flip: Whether to average each feature with that of the mirrored image.
+        flip: Whether to average each feature with the feature of the mirrored image.
         skip_unreadable: Whether to skip and report images that do not decode, instead of failing.
         progress: Progress display.
 
@@ -62,7 +62,7 @@ def extract(
         Features of the images that decode.
 
     Raises:
-        UserError: If images do not decode and ``skip_unreadable`` is false, or if none decodes.
+        UserError: If an image does not decode and ``skip_unreadable`` is false, or if none decodes.
     """
     # Imported here, because commands list images before they load torch.
     from reid_gen.evaluation.features import extract_features
@@ -82,7 +82,7 @@ def extract(
 
 
 def save_features(table: FeatureTable, target: Path) -> None:
-    """Write the columns key, path and feature (float32, L2-normalised) of a table.
+    """Write a feature table with the columns key, path and feature (float32, L2-normalised).
 
     The file extension selects the format.
 

@@ -1,4 +1,4 @@
-"""Reference encoder: the frozen encoder of another run, which measures identity."""
+"""Reference encoder: the frozen encoder of another run, which scores the identity of views."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from reid_gen.runtime.devices import Runtime
 
 
 def load_reference_encoder(run: Path, runtime: Runtime) -> tuple[FeatureExtractor, int]:
-    """Load the encoder of a run; it resizes images to the input size of the run.
+    """Load the encoder of a run, with bicubic resizing of images to its input size.
 
     Args:
-        run: Run folder, checkpoint or name in the model zoo.
+        run: Run folder, checkpoint or name of a model in the zoo.
         runtime: Device and precision of the encoder.
 
     Returns:
-        Encoder of images [B, 3, H, W] in 0..1 of any size, and its feature size D.
+        Function that maps images [B, 3, H, W] in 0..1, of any size, to features [B, D], and D.
 
     Raises:
         UserError: If the run does not exist.

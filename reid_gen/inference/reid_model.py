@@ -1,4 +1,4 @@
-"""Library interface of a trained encoder: crops in, features out."""
+"""Python interface of a trained encoder: person crops in, features out."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from reid_gen.data.images import UnreadableImage, decode, unreadable_error, upri
 from reid_gen.data.transforms import to_images
 from reid_gen.errors import UserError
 from reid_gen.inference.exported_model import (
-    Compute,
+    ComputeFeatures,
     is_exported,
     open_exported,
-    unavailable_device,
+    unavailable_device_error,
 )
 from reid_gen.models.checkpoint import load_encoder
 from reid_gen.models.encoder import EncoderCard, FeatureExtractor
@@ -28,13 +28,13 @@ from reid_gen.types import Float32Array, Uint8Array
 
 Crop = Uint8Array | Pillow.Image | str | Path
 """RGB pixels [h, w, 3] in uint8, a PIL image, or the path of an image file."""
-RULE = "give RGB pixels [h, w, 3] in uint8, PIL images or paths of images, one or many"
+ACCEPTED_CROPS = "give RGB pixels [h, w, 3] in uint8, PIL images or paths of images, one or many"
 GREY = 124
-"""Fill value of letterboxed crops, close to the mean of natural images."""
+"""Padding value of letterboxed crops, close to the ImageNet mean (0.485 * 255)."""
 
 
 class ReidModel:
-    """Encodes crops of people with the encoder of a run or an ``.onnx`` file.
+    """Person re-ID model: encodes crops with the encoder of a run or an ``.onnx`` file.
 
     Example::
 
@@ -47,16 +47,16 @@ class ReidModel:
         path: Run folder, checkpoint or ``.onnx`` file.
         device: ``cpu``, ``cuda``, ``cuda:1`` or ``mps``; ``auto`` selects an accelerator if one is
             available.
-        letterbox: Whether to keep the aspect ratio of a crop and pad it with grey. By default
-            crops are stretched, as in training.
-        batch: Number of crops per forward pass; only one batch is in memory as floats.
+        letterbox: Whether to keep the aspect ratio of crops and pad them with grey. By default
+            crops are stretched to the input size, as in training.
+        batch: Number of crops per forward pass; only one batch at a time is in memory as float32.
 
     Attributes:
         card: Architecture and input size of the encoder.
 
     Raises:
-        UserError: If the file is missing or is no encoder of this project, a package is missing,
-            the device is not available, or the batch size is not positive.
+        UserError: If the file is missing or not a reid-gen encoder, a package is missing, the
+            device is not available, or the batch size is below 1.
     """
 
     card: EncoderCard
@@ -87,19 +87,19 @@ class ReidModel:
         return np.concatenate(features) if features else self._encode([])
 
     def _batches(self, crops: Crop | Iterable[Crop]) -> Iterator[list[Uint8Array]]:
-        prepared = (self._prepare(crop, number) for number, crop in enumerate(_as_iterable(crops)))
+        prepared = (self._prepare(crop, index) for index, crop in enumerate(_as_iterable(crops)))
         return iter(lambda: list(islice(prepared, self.batch)), [])
 
     def _encode(self, crops: list[Uint8Array]) -> Float32Array:
-        """Encode crops of the input size; for an empty list a blank crop gives the feature size."""
+        """Encode crops of the input size; for no crops, a blank one gives the feature size."""
         blank = np.zeros((1, self.card.height, self.card.width, 3), np.uint8)
         images = to_images(np.stack(crops) if crops else blank).contiguous().numpy()
         return self._compute(images)[: len(crops)]
 
-    def _prepare(self, crop: Crop, number: int) -> Uint8Array:
-        """Resize the crop with the given position in the input to the encoder's input size."""
+    def _prepare(self, crop: Crop, index: int) -> Uint8Array:
+        """Resize a crop to the encoder's input size; error messages name its index in the input."""
         height, width = self.card.height, self.card.width
-        image = Pillow.fromarray(_pixels(crop, number))
+        image = Pillow.fromarray(_to_pixels(crop, index))
         if not self.letterbox:
             return np.asarray(image.resize((width, height), Pillow.Resampling.BICUBIC))
         scale = min(height / image.height, width / image.width)
@@ -117,12 +117,12 @@ def _as_iterable(crops: Crop | Iterable[Crop]) -> Iterable[Crop]:
     if isinstance(crops, np.ndarray):
         return crops if crops.ndim in (1, 4) else [crops]
     if not isinstance(crops, Iterable):
-        raise UserError(f"crops cannot be {crops!r}; {RULE}")
+        raise UserError(f"crops cannot be {crops!r}; {ACCEPTED_CROPS}")
     return crops
 
 
-def _pixels(crop: Crop, number: int) -> Uint8Array:
-    """Return the RGB pixels [h, w, 3] of a crop in uint8."""
+def _to_pixels(crop: Crop, index: int) -> Uint8Array:
+    """Decode or check a crop; return its RGB pixels [h, w, 3] in uint8."""
     if isinstance(crop, str | Path):
         try:
             return decode(Path(crop))
@@ -132,24 +132,23 @@ def _pixels(crop: Crop, number: int) -> Uint8Array:
         try:
             return np.asarray(upright_rgb(crop))
         except (OSError, ValueError) as error:
-            raise UserError(f"crop {number} cannot be read ({error}); {RULE}") from error
+            raise UserError(f"crop {index} cannot be read ({error}); {ACCEPTED_CROPS}") from error
     if not isinstance(crop, np.ndarray):
-        raise UserError(f"crop {number} is {type(crop).__name__} {crop!r:.50}; {RULE}")
+        raise UserError(f"crop {index} is {type(crop).__name__} {crop!r:.50}; {ACCEPTED_CROPS}")
     if crop.ndim != 3 or crop.shape[2] != 3 or crop.dtype != np.uint8 or not crop.size:
-        raise UserError(f"crop {number} is {crop.dtype} {list(crop.shape)}; {RULE}")
+        raise UserError(f"crop {index} is {crop.dtype} {list(crop.shape)}; {ACCEPTED_CROPS}")
     return crop
 
 
 def open_encoder(path: Path, precision: Precision) -> tuple[FeatureExtractor, EncoderCard]:
-    """Load an encoder of images [B, 3, H, W] in 0..1, and its card.
+    """Load an encoder, which maps images [B, 3, H, W] in 0..1 to features, and its card.
 
     Args:
         path: Run folder, checkpoint or ``.onnx`` file.
-        precision: Precision for a run or checkpoint; exported files have a fixed one.
+        precision: Compute precision of a run or checkpoint; exported files have a fixed one.
 
     Raises:
-        UserError: If the file is missing or is no encoder of this project, or a package is
-            missing.
+        UserError: If the file is missing or not a reid-gen encoder, or a package is missing.
     """
     if not is_exported(path):
         encoder, card = load_encoder(path)
@@ -182,7 +181,7 @@ def check_runtime(path: Path, required: RuntimeName | None) -> None:
     )
 
 
-def _load(path: Path, device: str) -> tuple[EncoderCard, Compute]:
+def _load(path: Path, device: str) -> tuple[EncoderCard, ComputeFeatures]:
     if is_exported(path):
         return open_exported(path, device)
     torch_device = _resolve_device(device)
@@ -193,18 +192,20 @@ def _load(path: Path, device: str) -> tuple[EncoderCard, Compute]:
 def _resolve_device(name: str) -> torch.device:
     if name == "auto":
         accelerators = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-        return torch.device(next((kind for kind, exists in accelerators.items() if exists), "cpu"))
+        return torch.device(
+            next((name for name, available in accelerators.items() if available), "cpu")
+        )
     try:
         device = torch.device(name)
         torch.zeros(1, device=device).cpu()
     except (AssertionError, RuntimeError, TypeError) as error:
-        raise UserError(unavailable_device(name, str(error).split("\n")[0])) from error
+        raise unavailable_device_error(name, str(error).split("\n")[0]) from error
     return device
 
 
 def _torch_compute(
     network: Callable[[torch.Tensor], torch.Tensor], device: torch.device
-) -> Compute:
+) -> ComputeFeatures:
     def compute(images: NDArray[np.float32]) -> Float32Array:
         with torch.no_grad():
             features: Float32Array = (

@@ -1,4 +1,4 @@
-"""Search of a gallery of images for the people in query images."""
+"""Image retrieval: rank the images of a gallery by their distance to query images."""
 
 from __future__ import annotations
 
@@ -18,18 +18,19 @@ from reid_gen.runtime.progress import Progress
 from reid_gen.types import Float32Array, Image
 
 BATCH = 128
+"""Number of images per forward pass."""
 WORKERS = 4
 """Number of decoding threads."""
 
 
 @dataclass(frozen=True)
 class RankedList:
-    """Ranked gallery images of a query.
+    """Gallery images ranked for a query.
 
     Attributes:
         query: Query image.
-        matches: Gallery images with their distances, the nearest first.
-        same_images: Gallery images identical to the query, which the ranking leaves out.
+        matches: Gallery images with their distances to the query, nearest first.
+        same_images: Gallery images identical to the query, which are excluded from the ranking.
     """
 
     query: Image
@@ -38,15 +39,15 @@ class RankedList:
 
 
 class Gallery:
-    """Gallery of images whose features are extracted once and searched many times.
+    """Gallery whose features are extracted once and searched many times.
 
     Args:
-        model: Run folder, checkpoint, exported encoder or name in the model zoo.
+        model: Run folder, checkpoint, exported encoder or name of a model in the zoo.
         images: Gallery images.
         progress: Progress display.
 
     Raises:
-        UserError: If the model cannot be loaded, or images do not decode.
+        UserError: If the model cannot be loaded, or an image does not decode.
 
     Attributes:
         images: The N gallery images.
@@ -57,7 +58,7 @@ class Gallery:
         self._encode, self._card = open_encoder(model, "fp32")
         self._progress = progress
         self.images = images
-        self.features = self._features(images)
+        self.features = self._extract(images)
 
     def search(
         self,
@@ -71,21 +72,21 @@ class Gallery:
 
         Args:
             query: Query images.
-            top: Number of matches per query.
-            rerank: Whether to rank by k-reciprocal re-ranking.
-            keep_same_image: Whether a query may match its own image in the gallery.
+            top: Maximum number of matches per query.
+            rerank: Whether to apply k-reciprocal re-ranking.
+            keep_same_image: Whether gallery images identical to a query stay in its ranking.
 
         Raises:
-            UserError: If images do not decode.
+            UserError: If an image does not decode.
         """
-        query_features = self._features(query)
+        query_features = self._extract(query)
         paths = [[image.path for image in images] for images in (query, self.images)]
-        same = no_matches(*map(len, paths)) if keep_same_image else same_files(*paths)
+        same_image = no_matches(*map(len, paths)) if keep_same_image else same_files(*paths)
         if rerank:
             distances = RerankedDistances(query_features, self.features)
-            matches = matches_from_distances(distances, top, same)
+            matches = matches_from_distances(distances, top, same_image)
         else:
-            matches = best_matches(query_features, self.features, top, same)
+            matches = best_matches(query_features, self.features, top, same_image)
         return [
             RankedList(
                 image,
@@ -97,11 +98,11 @@ class Gallery:
                 tuple(self.images[row] for row in same_rows.indices),
             )
             for image, rows, row_distances, same_rows in zip(
-                query, matches.index, matches.distance, same, strict=True
+                query, matches.index, matches.distance, same_image, strict=True
             )
         ]
 
-    def _features(self, images: Sequence[Image]) -> Float32Array:
+    def _extract(self, images: Sequence[Image]) -> Float32Array:
         loader = ImageLoader(images, self._card.height, self._card.width, WORKERS)
         with self._progress.task("extract", len(images)) as advance:
             extracted = extract_features(self._encode, loader, batch=BATCH, advance=advance)

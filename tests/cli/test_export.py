@@ -134,12 +134,12 @@ def damaged_card(model):
 
 
 DAMAGE = {
-    "garbage": (lambda exported: b"garbage", "is no readable ONNX file"),
-    "empty": (lambda exported: b"", "is no readable ONNX file|has no reid-gen metadata"),
-    "page": (lambda exported: b"<!DOCTYPE html><html></html>", "is no readable ONNX file"),
+    "garbage": (lambda exported: b"garbage", "is not a readable ONNX file"),
+    "empty": (lambda exported: b"", "is not a readable ONNX file|has no reid-gen metadata"),
+    "page": (lambda exported: b"<!DOCTYPE html><html></html>", "is not a readable ONNX file"),
     "cut": (
         lambda exported: (exported / "encoder.onnx").read_bytes()[:5000],
-        "is no readable ONNX file",
+        "is not a readable ONNX file",
     ),
     "NaN": (lambda exported: changed(exported, nan_weights), "are not finite"),
     "external": (lambda exported: changed(exported, external_weights), "are stored in other files"),
@@ -216,8 +216,8 @@ def test_export_int8_is_smaller_with_similar_features(gan_run, exported, tmp_pat
 def test_reid_model_stretches_or_letterboxes_crops(gan_run):
     model, letterboxed = ReidModel(gan_run), ReidModel(gan_run, letterbox=True)
     wide = np.zeros((20, 80, 3), np.uint8)
-    assert (model._prepared(wide, 0) == 0).all()
-    image = letterboxed._prepared(wide, 0)
+    assert (model._prepare(wide, 0) == 0).all()
+    image = letterboxed._prepare(wide, 0)
     assert image.shape == (64, 32, 3)
     assert (image[0] == GREY).all()
     assert (image[32] == 0).all()
