@@ -1,6 +1,6 @@
 """reid-gen: unsupervised person re-identification from camera crops.
 
-The names below are loaded when they are first used, so that ``import reid_gen`` loads no torch.
+Exported names are imported on first use, so that ``import reid_gen`` does not import torch.
 """
 
 from __future__ import annotations

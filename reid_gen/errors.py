@@ -1,4 +1,4 @@
-"""The one kind of error that a user is meant to read."""
+"""The exception for errors that users can fix, and a helper for its messages."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ from collections.abc import Iterable
 
 
 class UserError(Exception):
-    """Bad input: the message names the value, the rule and the way out.
+    """Invalid input; the message names the value, the rule and what to do.
 
-    The command line prints the message without a traceback and exits with 1.
+    The command line prints the message without a traceback and exits with status 1.
     """
 
 
-def join_some(names: Iterable[object], most: int = 5) -> str:
+def join_some(names: Iterable[object], limit: int = 5) -> str:
     """Join the first few names for a message: ``a, b, c and 7 more``.
 
     Args:
-        names: What to list, in order.
-        most: How many to spell out.
+        names: Names to list, in order.
+        limit: Largest number of names in the text.
 
     Returns:
-        The names separated by commas, with a count of those left out.
+        The first names separated by commas, and the number of the remaining ones.
     """
-    spelt = [str(name) for name in names]
-    tail = f" and {len(spelt) - most} more" if len(spelt) > most else ""
-    return ", ".join(spelt[:most]) + tail
+    texts = [str(name) for name in names]
+    tail = f" and {len(texts) - limit} more" if len(texts) > limit else ""
+    return ", ".join(texts[:limit]) + tail

@@ -1,4 +1,4 @@
-"""Optional packages: which extra of ours brings them."""
+"""Optional packages, and the extras of this project that install them."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ EXTRA = {
     "torchmetrics": "views",
     "transformers": "stable-diffusion",
 }
-"""Package -> extra, as in pyproject.toml."""
+"""Package -> extra in pyproject.toml that installs it."""
 
 
 def installed(package: str) -> bool:
-    """Whether an optional package is installed."""
+    """Tell whether an optional package is installed."""
     return find_spec(package) is not None
 
 
 def install_hint(package: str) -> str:
-    """Command that installs the extra of an optional package."""
+    """Return the command that installs the extra of an optional package."""
     return f"in the source folder: pip install -e '.[{EXTRA[package]}]'"
 
 
 def need(what: str, *packages: str, instead: str = "") -> None:
-    """Refuse to start work that needs a package that is not installed.
+    """Check that optional packages are installed before work that needs them.
 
     Args:
-        what: Work that needs the packages, the subject of the message.
-        packages: Keys of ``EXTRA``.
-        instead: Another way out.
+        what: Name of the work, the subject of the message.
+        packages: Required packages, keys of ``EXTRA``.
+        instead: Alternative to installing the package, for the message.
 
     Raises:
-        UserError: Naming the first missing package and how to install it.
+        UserError: If a package is missing; the message tells how to install it.
     """
     for package in packages:
         if not installed(package):

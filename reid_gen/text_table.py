@@ -1,4 +1,4 @@
-"""Tables for a terminal: columns that stand below each other, 80 letters wide at most."""
+"""Text tables for terminals, with aligned columns and at most 80 characters per line."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ WIDTH = 80
 
 
 def aligned(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Lay out cells as text: the first column to the left, the others to the right.
+    """Format a table: the first column left-aligned, the others right-aligned.
 
     Args:
-        heads: Above the columns.
-        rows: Each with a cell for every column; what is too wide goes on in the line below.
+        heads: Column heads.
+        rows: Rows with a cell per column; cells that are too wide wrap onto the next line.
     """
     from rich.console import Console
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
-    for number, head in enumerate(heads):
-        table.add_column(head, justify="right" if number else "left", overflow="fold")
+    for column, head in enumerate(heads):
+        table.add_column(head, justify="right" if column else "left", overflow="fold")
     for row in rows:
         table.add_row(*row)
     text = io.StringIO()

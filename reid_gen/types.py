@@ -1,7 +1,8 @@
-"""Values that several layers share. Imports nothing of ours.
+"""Types that several layers share; this module imports no other module of the project.
 
-Shape letters, used everywhere: B batch, V views, P ids per batch, K images per id, D feature,
-N train images, Q query, G gallery, C clusters, H W pixels as (height, width).
+Letters of array shapes in all docstrings: B batch size, V views, P identities per batch, K images
+per identity, D feature size, N training images, Q queries, G gallery images, C clusters, H height
+and W width in pixels.
 """
 
 from __future__ import annotations
@@ -19,21 +20,21 @@ Int64Array = NDArray[np.int64]
 Uint8Array = NDArray[np.uint8]
 
 OUTLIER = -1
-"""The pseudo label of an image that belongs to no cluster; it never matches another -1."""
+"""Pseudo label of an image in no cluster; two outliers never match."""
 UNKNOWN = -1
-"""The pid of junk and of unknown people, and an unknown camera; it never matches another -1."""
+"""Pid of junk images and unknown people, and camera id if unknown; two of them never match."""
 
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """One crop as the trainer sees it: there is no pid here.
+    """Crop of a person, without a pid, as training sees it.
 
     Attributes:
-        key: Stable name inside its data set: the path relative to the root, with slashes.
-        path: Where the file lies.
-        camid: Camera, counted from 0; None where unknown.
-        frame: Frame number inside the camera's recording; None where unknown.
-        recording: Which of the camera's recordings that is, from 1 in the order of time.
+        key: Unique name in the data set: the path relative to the root, with forward slashes.
+        path: Path of the image file.
+        camid: Camera id, counted from 0; None if unknown.
+        frame: Frame number in the camera's recording; None if unknown.
+        recording: Number of the camera's recording, counted from 1 in temporal order.
     """
 
     key: str
@@ -45,12 +46,12 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class LabelledSplit:
-    """Query or gallery: images with the pids that evaluation needs.
+    """Query or gallery split: images with the pids that evaluation needs.
 
     Attributes:
-        images: Q or G images.
-        pids: Person ids, [Q] or [G] int64; ``UNKNOWN`` counts nowhere, as Market-1501's junk. A
-            distractor (0 there) needs no rule: it is a person that no query shows.
+        images: The Q or G images.
+        pids: Person ids, [Q] or [G] int64. Images with ``UNKNOWN`` are ignored, like the junk of
+            Market-1501; its distractors (pid 0) are people without a query.
     """
 
     images: tuple[Image, ...]
@@ -62,7 +63,7 @@ class LabelledSplit:
 
     @property
     def camids(self) -> Int64Array:
-        """Camera of each image, [Q] or [G] int64; -1 where unknown."""
+        """Camera id of each image, [Q] or [G] int64; -1 if unknown."""
         return np.array(
             [-1 if image.camid is None else image.camid for image in self.images], dtype=np.int64
         )
@@ -73,13 +74,13 @@ class Dataset:
     """A data set on disk.
 
     Attributes:
-        name: Its key in the table of data sets.
-        root: The folder that held its splits.
-        train: N images without labels; all that training may see.
-        train_pids: Their true pids, [N] int64, for display only; None where there are none.
+        name: Key in the table of data sets.
+        root: Folder that contains the splits.
+        train: The N training images, without labels.
+        train_pids: True pids of the training images, [N] int64, for display only; None if unknown.
         query: Query split; None for an unlabelled folder.
         gallery: Gallery split; None for an unlabelled folder.
-        notes: What a reader of results should know (layout found, version, splits merged).
+        notes: Facts that matter for reported results (folder layout, version, merged splits).
     """
 
     name: str
@@ -92,4 +93,4 @@ class Dataset:
 
 
 Scalars = Mapping[str, float]
-"""Measured values by name, as the journal writes them."""
+"""Scalar metrics by name, as written to the metrics log."""

@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all."""
+"""Tests of atomic writing, and of the check before outputs are overwritten."""
 
 import os
 
@@ -6,26 +6,32 @@ import pytest
 from safetensors import SafetensorError
 
 from reid_gen.errors import UserError
-from reid_gen.files import content_digest, old_of, refuse_existing, write_bytes, written_aside
+from reid_gen.files import (
+    check_overwrite,
+    content_digest,
+    previous_path,
+    write_bytes,
+    written_aside,
+)
 
 
 def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_what_a_killed_program_left_of_a_folder_is_removed_and_nothing_else(tmp_path):
+def test_written_aside_removes_leftovers_of_killed_processes(tmp_path):
     killed = written_aside(tmp_path / "people")
-    (killed.__enter__() / "half").touch()
-    other = written_aside(tmp_path / "people.partial")
-    beside = other.__enter__()
+    (killed.__enter__() / "incomplete").touch()
+    unrelated = written_aside(tmp_path / "people.partial")
+    unrelated_folder = unrelated.__enter__()
     assert len(names(tmp_path)) == 2
     with written_aside(tmp_path / "people") as aside:
-        (aside / "whole").touch()
-    assert names(tmp_path) == sorted([beside.name, "people"])
-    assert names(tmp_path / "people") == ["whole"]
+        (aside / "complete").touch()
+    assert names(tmp_path) == sorted([unrelated_folder.name, "people"])
+    assert names(tmp_path / "people") == ["complete"]
 
 
-def test_the_old_folder_stays_if_the_new_one_fails_and_goes_if_it_does_not(tmp_path):
+def test_written_aside_keeps_the_old_folder_on_failure_only(tmp_path):
     target = tmp_path / "last"
     for name in ("one", "two"):
         with written_aside(target) as aside:
@@ -40,7 +46,7 @@ def test_the_old_folder_stays_if_the_new_one_fails_and_goes_if_it_does_not(tmp_p
     assert names(target) == ["two"]
 
 
-def test_a_digest_is_of_content_and_of_names_below_a_folder(tmp_path):
+def test_content_digest_depends_on_contents_and_names(tmp_path):
     for folder, name in (("one", "a"), ("two", "a"), ("renamed", "b")):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / name).write_text("x")
@@ -52,26 +58,26 @@ def test_a_digest_is_of_content_and_of_names_below_a_folder(tmp_path):
         content_digest(tmp_path / "nowhere")
 
 
-def test_written_aside_puts_back_what_a_kill_between_two_renames_left(tmp_path):
+def test_written_aside_restores_an_interrupted_replacement(tmp_path):
     target = tmp_path / "last"
-    old_of(target).mkdir()
-    (old_of(target) / "one").touch()
+    previous_path(target).mkdir()
+    (previous_path(target) / "one").touch()
     with pytest.raises(KeyboardInterrupt), written_aside(target):
         raise KeyboardInterrupt
     assert names(tmp_path) == ["last"]
     assert names(target) == ["one"]
 
 
-def test_written_aside_keeps_the_folder_before_where_it_is_asked_to(tmp_path):
+def test_written_aside_can_keep_the_previous_folder(tmp_path):
     target = tmp_path / "last"
     for name in ("one", "two", "three"):
         with written_aside(target, keep_old=True) as aside:
             (aside / name).touch()
     assert names(tmp_path) == [".last.old", "last"]
-    assert (names(old_of(target)), names(target)) == (["two"], ["three"])
+    assert (names(previous_path(target)), names(target)) == (["two"], ["three"])
 
 
-def test_written_aside_takes_the_words_of_safetensors_for_a_full_disk(tmp_path):
+def test_written_aside_reports_a_full_disk_of_safetensors(tmp_path):
     with (
         pytest.raises(UserError, match=r"cannot write .*last: I/O error: No space left"),
         written_aside(tmp_path / "last"),
@@ -80,75 +86,75 @@ def test_written_aside_takes_the_words_of_safetensors_for_a_full_disk(tmp_path):
     assert names(tmp_path) == []
 
 
-def test_write_bytes_below_a_file_says_that_it_cannot(tmp_path):
+def test_write_bytes_reports_a_parent_that_is_a_file(tmp_path):
     (tmp_path / "runs").touch()
     with pytest.raises(UserError, match=r"cannot write .*runs/a: "):
         write_bytes(tmp_path / "runs" / "a", b"")
 
 
-def by_us(folder):
-    with written_aside(folder, maker="reid-gen make") as aside:
+def write_output(folder):
+    with written_aside(folder, command="reid-gen make") as aside:
         (aside / "below").mkdir()
         (aside / "below" / "weights").write_text("1")
 
 
-def refusal(target, force=True, maker="reid-gen make"):
+def refusal(target, force=True, command="reid-gen make"):
     with pytest.raises(UserError) as error:
-        refuse_existing(target, force, maker)
+        check_overwrite(target, force, command)
     return str(error.value)
 
 
-def test_refuse_existing_lets_a_command_replace_its_own_folder(tmp_path):
+def test_check_overwrite_lets_a_command_replace_its_own_folder(tmp_path):
     out = tmp_path / "out"
-    refuse_existing(out, False, "reid-gen make")
-    by_us(out)
+    check_overwrite(out, False, "reid-gen make")
+    write_output(out)
     assert refusal(out, force=False).endswith("give --force to overwrite it, or another name")
-    refuse_existing(out, True, "reid-gen make")
-    by_us(out)
+    check_overwrite(out, True, "reid-gen make")
+    write_output(out)
     assert names(tmp_path) == ["out"]
 
 
-@pytest.mark.parametrize("place", ["mine.txt", "below/mine.txt", "below/weights.bak", ".mine"])
-def test_refuse_existing_keeps_a_folder_with_other_files(place, tmp_path):
+@pytest.mark.parametrize("name", ["mine.txt", "below/mine.txt", "below/weights.bak", ".mine"])
+def test_check_overwrite_refuses_a_folder_with_other_files(name, tmp_path):
     out = tmp_path / "out"
-    by_us(out)
-    (out / place).write_text("mine")
-    assert f"out holds more than `reid-gen make` made: {place}; --force" in refusal(out)
-    with pytest.raises(UserError, match="holds more than `reid-gen make` made"):
-        by_us(out)
-    assert (out / place).read_text() == "mine"
+    write_output(out)
+    (out / name).write_text("mine")
+    assert f"out contains files that `reid-gen make` did not write: {name}; --force" in refusal(out)
+    with pytest.raises(UserError, match="contains files that `reid-gen make` did not write"):
+        write_output(out)
+    assert (out / name).read_text() == "mine"
 
 
-def test_refuse_existing_keeps_folders_of_others(tmp_path, monkeypatch):
-    (tmp_path / "theirs").mkdir()
-    (tmp_path / "theirs" / "file").touch()
+def test_check_overwrite_refuses_folders_of_other_programs(tmp_path, monkeypatch):
+    (tmp_path / "foreign").mkdir()
+    (tmp_path / "foreign" / "file").touch()
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").touch()
-    by_us(tmp_path / "out")
+    write_output(tmp_path / "out")
     (tmp_path / "link").symlink_to(tmp_path / "out")
     (tmp_path / "marked").mkdir()
     for mark in ("", "[", "{}", "[]", '{"maker": "reid-gen make"}'):
         (tmp_path / "marked" / ".reid-gen.json").write_text(mark)
-        assert "is no folder that `reid-gen make` made" in refusal(tmp_path / "marked")
-    for name in ("theirs", "empty", "file", "link"):
-        assert "is no folder that `reid-gen make` made" in refusal(tmp_path / name)
-    assert "is no folder that `reid-gen tune` made" in refusal(
+        assert "is not a folder that `reid-gen make` wrote" in refusal(tmp_path / "marked")
+    for name in ("foreign", "empty", "file", "link"):
+        assert "is not a folder that `reid-gen make` wrote" in refusal(tmp_path / name)
+    assert "is not a folder that `reid-gen tune` wrote" in refusal(
         tmp_path / "out", True, "reid-gen tune"
     )
     monkeypatch.chdir(tmp_path / "out" / "below")
     for name in ("..", tmp_path / "out"):
-        assert "is where this command runs" in refusal(type(tmp_path)(name))
+        assert "is the current folder or contains it" in refusal(type(tmp_path)(name))
 
 
 @pytest.mark.parametrize("force", [True, False])
-def test_refuse_existing_replaces_no_folder_or_device_by_a_file(force, tmp_path, monkeypatch):
+def test_check_overwrite_refuses_folders_and_devices_for_files(force, tmp_path, monkeypatch):
     os.mkfifo(tmp_path / "pipe")
     monkeypatch.chdir(tmp_path)
     for target in (tmp_path, tmp_path / "pipe", type(tmp_path)("."), type(tmp_path)("/dev/null")):
-        assert "is a folder or a device, and no file" in refusal(target, force, None)
-        with pytest.raises(UserError, match="is a folder or a device, and no file"):
+        assert "is a folder or a device, not a regular file" in refusal(target, force, None)
+        with pytest.raises(UserError, match="is a folder or a device, not a regular file"):
             write_bytes(target, b"x")
 
 
-def test_refuse_existing_advises_force_only_where_there_is_one(tmp_path):
+def test_check_overwrite_suggests_force_only_if_available(tmp_path):
     assert refusal(tmp_path, None, None) == f"{tmp_path} exists; remove it, or choose another name"

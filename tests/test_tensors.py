@@ -1,4 +1,4 @@
-"""Weight files of others: read without running anything, and refused if they are something else."""
+"""Tests of reading untrusted weight files: no code runs, and other files are refused."""
 
 import argparse
 import io
@@ -22,7 +22,7 @@ def state():
 
 
 def torchreid():
-    """As torchreid's save_checkpoint: rank1 is what NumPy indexed out of the CMC curve."""
+    """Build a checkpoint like torchreid's save_checkpoint, whose rank1 is a NumPy scalar."""
     network = nn.Linear(2, 2)
     optimizer = torch.optim.Adam(network.parameters())
     scheduler = torch.optim.lr_scheduler.MultiStepLR(optimizer, [20, 40])
@@ -34,13 +34,13 @@ def torchreid():
 
 
 def cluster_contrast():
-    """As Cluster Contrast's and SpCL's: DataParallel's names, and a mean that NumPy took."""
-    named = {f"module.{name}": value for name, value in state().items()}
-    return {"state_dict": named, "epoch": 50, "best_mAP": np.mean([0.7, 0.8])}
+    """Build a checkpoint like Cluster Contrast and SpCL: DataParallel names, a NumPy mean."""
+    prefixed = {f"module.{name}": value for name, value in state().items()}
+    return {"state_dict": prefixed, "epoch": 50, "best_mAP": np.mean([0.7, 0.8])}
 
 
 def fast_reid():
-    """As fast-reid's Checkpointer: the state of everything it was given, and the iteration."""
+    """Build a checkpoint like fast-reid's Checkpointer, with a scheduler and NumPy values."""
     return {"model": state(), "scheduler": {"last_epoch": 3}, "iteration": np.int64(7), "cmc":
             np.array([0.5, 0.6])}  # fmt: skip
 
@@ -54,18 +54,18 @@ def dino():
 def test_read_weights_reads_what_toolboxes_write(make, zipped, tmp_path):
     path = tmp_path / "model.pth.tar"
     torch.save(make(), path, _use_new_zipfile_serialization=zipped)
-    read = read_weights(path)
-    assert read.keys() == state().keys()
-    assert all(torch.equal(read[name], value) for name, value in state().items())
+    weights = read_weights(path)
+    assert weights.keys() == state().keys()
+    assert all(torch.equal(weights[name], value) for name, value in state().items())
 
 
 def test_read_weights_reads_scalars_of_numpy_1(tmp_path):
     content = io.BytesIO()
     torch.save(torchreid(), content)
     old = tmp_path / "old.pth"
-    with zipfile.ZipFile(content) as theirs, zipfile.ZipFile(old, "w") as ours:
-        for member in theirs.namelist():
-            ours.writestr(member, theirs.read(member).replace(b"numpy._core", b"numpy.core"))
+    with zipfile.ZipFile(content) as source, zipfile.ZipFile(old, "w") as target:
+        for member in source.namelist():
+            target.writestr(member, source.read(member).replace(b"numpy._core", b"numpy.core"))
     assert read_weights(old).keys() == state().keys()
 
 
@@ -91,7 +91,7 @@ def test_read_weights_never_runs_code(zipped, tmp_path):
 
 
 class Network(nn.Module):
-    """A whole module pickles its class by name."""
+    """Module that is pickled by the name of its class, not as a state dict."""
 
 
 def zipped(compression=zipfile.ZIP_STORED, **members):
@@ -116,7 +116,7 @@ KINDS = {
     ),
     "module": (saved(Network()), "holds Python objects (tests.test_tensors.Network)"),
     "empty": (b"", "is empty; download or copy it again"),
-    "gzip": (b"\x1f\x8b" + bytes(40), "is packed with gzip; unpack it"),
+    "gzip": (b"\x1f\x8b" + bytes(40), "is compressed with gzip; unpack it"),
     "script": (zipped(x_of_constants_dot_pkl=b""), "is a TorchScript program"),
     "exported": (zipped(x_of_archive_format=b"pt2"), "is a program of torch.export"),
     "arrays": (zipped(pose_dot_npy=b""), "is an archive of NumPy arrays"),
@@ -124,73 +124,77 @@ KINDS = {
         zipped(zipfile.ZIP_DEFLATED, x_of_data_of_0=bytes(10**6)),
         "is a compressed zip archive, which torch does not write",
     ),
-    "garbage": (b"hello", "is no readable weight file"),
-    "truncated": (saved(state())[:700], "is no readable weight file"),
-    "list": (saved([1, 2]), "holds no plain mapping of names to tensors"),
-    "nothing": (saved({}), "holds no plain mapping of names to tensors"),
-    "texts": (saved({"state_dict": {"a": "b"}}), "holds no plain mapping of names to tensors"),
+    "garbage": (b"hello", "is not a readable weight file"),
+    "truncated": (saved(state())[:700], "is not a readable weight file"),
+    "list": (saved([1, 2]), "does not map names to tensors"),
+    "nothing": (saved({}), "does not map names to tensors"),
+    "texts": (saved({"state_dict": {"a": "b"}}), "does not map names to tensors"),
 }
 
 
-@pytest.mark.parametrize("ending", [".pth", ".pth.tar", ".PT", ".bin", ".ckpt", ".safetensors"])
+@pytest.mark.parametrize("suffix", [".pth", ".pth.tar", ".PT", ".bin", ".ckpt", ".safetensors"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_read_weights_says_what_a_file_is(kind, ending, tmp_path):
+def test_read_weights_names_the_kind_of_other_files(kind, suffix, tmp_path):
     content, message = KINDS[kind]
-    path = tmp_path / f"model{ending}"
+    path = tmp_path / f"model{suffix}"
     path.write_bytes(content)
     with pytest.raises(UserError) as error:
         read_weights(path)
-    shown = str(error.value)
-    if ending != ".safetensors" or kind in ("page", "pointer", "empty", "gzip"):
-        assert message in shown
-    assert shown.startswith(str(path))
-    assert "weights_only" not in shown
-    assert "\n" not in shown
+    text = str(error.value)
+    if suffix != ".safetensors" or kind in ("page", "pointer", "empty", "gzip"):
+        assert message in text
+    assert text.startswith(str(path))
+    assert "weights_only" not in text
+    assert "\n" not in text
 
 
 def test_read_weights_does_not_wait_for_a_fifo(tmp_path):
     os.mkfifo(tmp_path / "pipe.pth")
-    with pytest.raises(UserError, match="is a folder or a device, and no file"):
+    with pytest.raises(UserError, match="is a folder or a device, not a regular file"):
         read_weights(tmp_path / "pipe.pth")
 
 
-def test_read_weights_names_the_endings_it_knows(tmp_path):
+def test_read_weights_lists_known_file_extensions(tmp_path):
     (tmp_path / "model.pkl").write_bytes(saved(state()))
-    with pytest.raises(UserError, match=r"no weight file by its ending; known: \.bin, \.ckpt"):
+    with pytest.raises(UserError, match=r"the extension of a weight file; give one of \.bin, "):
         read_weights(tmp_path / "model.pkl")
 
 
 @pytest.mark.parametrize(
-    ("name", "change", "fault"),
+    ("name", "change", "expected"),
     [
         ("0.weight", lambda value: value * torch.nan, "1 not finite (NaN or infinite): 0.weight"),
         ("0.bias", lambda value: value / 0, "1 not finite (NaN or infinite): 0.bias"),
         ("0.weight", lambda value: value.double() + 1e300, "1 not finite (NaN or infinite): 0."),
         ("0.weight", lambda value: value + 1j, "1 wrong type: 0.weight torch.complex64 instead"),
         ("0.weight", lambda value: value.int(), "1 wrong type: 0.weight torch.int32 instead of"),
-        ("0.weight", lambda value: value.to_sparse(), "1 wrong type: 0.weight (no plain tensor)"),
-        ("0.weight", lambda value: value.to("meta"), "1 wrong type: 0.weight (no plain tensor)"),
+        (
+            "0.weight",
+            lambda value: value.to_sparse(),
+            "wrong type: 0.weight (not a plain tensor)",
+        ),
+        ("0.weight", lambda value: value.to("meta"), "wrong type: 0.weight (not a plain tensor)"),
         ("0.weight", lambda value: torch.zeros(1).expand(10**12), "1 wrong shape: 0.weight (1000"),
         ("1.running_var", lambda value: -value, "1 negative variance: 1.running_var"),
         ("1.running_mean", lambda value: value + torch.inf, "not finite (NaN or infinite): 1.run"),
     ],
 )
-def test_load_strictly_refuses_values_that_are_no_weights(name, change, fault, tmp_path):
+def test_load_strictly_refuses_tensors_that_do_not_fit(name, change, expected, tmp_path):
     module = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
     before = {key: value.clone() for key, value in module.state_dict().items()}
     torch.save(state() | {name: change(state()[name])}, tmp_path / "x.pth")
     with pytest.raises(UserError) as error:
         load_strictly(module, read_weights(tmp_path / "x.pth"), "x.pth", way_out="try again")
     assert str(error.value).startswith("x.pth does not fit this architecture: ")
-    assert fault in str(error.value)
+    assert expected in str(error.value)
     assert str(error.value).endswith("; try again")
     assert all(torch.equal(before[key], value) for key, value in module.state_dict().items())
 
 
-def test_load_strictly_takes_half_and_double_precision(tmp_path):
+def test_load_strictly_accepts_half_and_double_precision(tmp_path):
     module = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
     for dtype in (torch.float16, torch.bfloat16, torch.float64):
-        changed = {name: value.to(dtype) for name, value in state().items()}
-        save_file(changed, tmp_path / "x.safetensors")
+        converted = {name: value.to(dtype) for name, value in state().items()}
+        save_file(converted, tmp_path / "x.safetensors")
         load_strictly(module, read_weights(tmp_path / "x.safetensors"), "x")
         torch.testing.assert_close(module[0].weight.data, state()["0.weight"], atol=0.01, rtol=0)
