@@ -23,39 +23,42 @@ from reid_gen.inference.search import Gallery
 from reid_gen.types import Image, Uint8Array
 
 CaptionedImages = list[tuple[Uint8Array, str]]
-"""Images with captions; gradio cuts captions off after a few characters."""
+"""RGB images with captions, at most 8 characters long, because gradio truncates longer ones."""
 CLUSTER_IMAGES = 8
-"""Largest number of images shown per cluster."""
+"""Maximum number of images shown per cluster."""
 MAX_CLUSTERS = 30
-"""Largest number of clusters shown."""
+"""Maximum number of clusters shown."""
 MAX_UPLOAD_BYTES = 20 * 2**20
-"""Largest size of an uploaded image in bytes."""
-UPLOADS = "GRADIO_TEMP_DIR"
-"""Environment variable that names gradio's folder for uploads."""
+"""Maximum size of an uploaded image in bytes."""
+UPLOAD_FOLDER = "GRADIO_TEMP_DIR"
+"""Environment variable that sets gradio's folder for uploads."""
 
 
-def search_matches(gallery: Gallery, query: str | None, top: int) -> tuple[CaptionedImages, str]:
-    """Find the nearest gallery images of a query image.
+def search_matches(
+    gallery: Gallery, query_path: str | None, top: int
+) -> tuple[CaptionedImages, str]:
+    """Rank the gallery images for a query image.
 
     Args:
         gallery: Gallery to search.
-        query: Path of the query image; None if there is none yet.
-        top: Number of matches.
+        query_path: Path of the query image; None before the first upload.
+        top: Maximum number of matches.
 
     Returns:
-        The matches, with rank and distance as captions, and a text with a line per file.
+        Matches, captioned with rank and distance, and a text with a line per match that holds the
+        caption and the file name.
     """
-    if query is None:
+    if query_path is None:
         return [], ""
-    (ranked,) = gallery.search([Image(query, Path(query))], top)
+    (ranked,) = gallery.search([Image(query_path, Path(query_path))], top)
     captioned = [
         (image, f"{rank}: {distance:.2f}")
         for rank, (image, distance) in enumerate(ranked.matches, 1)
     ]
-    same = "".join(
-        f"\nleft out, because it is the query itself: {image.key}" for image in ranked.same_images
+    excluded = "".join(
+        f"\nleft out because it is the query image: {image.key}" for image in ranked.same_images
     )
-    return _decode_all(captioned), _lines(captioned) + same
+    return _decode_images(captioned), _list_files(captioned) + excluded
 
 
 def cluster_people(gallery: Gallery, eps: float) -> tuple[CaptionedImages, str]:
@@ -63,46 +66,46 @@ def cluster_people(gallery: Gallery, eps: float) -> tuple[CaptionedImages, str]:
 
     Args:
         gallery: Gallery to cluster.
-        eps: DBSCAN radius.
+        eps: DBSCAN radius (Jaccard distance, 0..1).
 
     Returns:
-        Images of the largest clusters, with the cluster's number as caption, and a text with the
-        number of clusters and a line per file.
+        Images of the largest clusters, captioned with the rank of the cluster by size, and a text
+        with the number of clusters and a line per image.
     """
     labels = pseudo_labels(gallery.features, eps=FixedEps(eps)).labels
     sizes = np.bincount(labels[labels >= 0])
     captioned = [
-        (gallery.images[row], str(number))
-        for number, label in enumerate(np.argsort(-sizes, kind="stable")[:MAX_CLUSTERS], 1)
+        (gallery.images[row], str(size_rank))
+        for size_rank, label in enumerate(np.argsort(-sizes, kind="stable")[:MAX_CLUSTERS], 1)
         for row in np.flatnonzero(labels == label)[:CLUSTER_IMAGES]
     ]
-    return _decode_all(captioned), f"{len(sizes)} clusters\n{_lines(captioned)}"
+    return _decode_images(captioned), f"{len(sizes)} clusters\n{_list_files(captioned)}"
 
 
-def _decode_all(captioned: Sequence[tuple[Image, str]]) -> CaptionedImages:
-    return [(decode(image.path), text) for image, text in captioned]
+def _decode_images(captioned: Sequence[tuple[Image, str]]) -> CaptionedImages:
+    return [(decode(image.path), caption) for image, caption in captioned]
 
 
-def _lines(captioned: Sequence[tuple[Image, str]]) -> str:
-    return "\n".join(f"{text}  {image.key}" for image, text in captioned)
+def _list_files(captioned: Sequence[tuple[Image, str]]) -> str:
+    return "\n".join(f"{caption}  {image.key}" for image, caption in captioned)
 
 
 def rotated_views(
-    renderer: ViewRenderer, estimator: BodyEstimator, query: str | None
+    renderer: ViewRenderer, estimator: BodyEstimator, image_path: str | None
 ) -> CaptionedImages:
     """Generate views of a person from all sides.
 
     Args:
-        renderer: Generator of a run.
+        renderer: Renderer that wraps the generator of a run.
         estimator: Body estimator.
-        query: Path of the image; None if there is none yet.
+        image_path: Path of the source image; None before the first upload.
 
     Returns:
-        One image per angle of ``VIEW_ANGLES``, with the angle as caption.
+        A view per angle of ``VIEW_ANGLES``, captioned with the angle.
     """
-    if query is None:
+    if image_path is None:
         return []
-    images = [Image(query, Path(query))]
+    images = [Image(image_path, Path(image_path))]
     ((_, views),) = renderer.views(images, estimate_bodies(images, estimator), VIEW_ANGLES)
     pixels = to_pixels(views[0])
     return [
@@ -117,28 +120,28 @@ def build_app(
 
     Args:
         gallery: Gallery to search and cluster.
-        generate_views: Maps the path of an image to its views; None leaves that tab out.
+        generate_views: Maps the path of an image to generated views; None omits the Views tab.
     """
     import gradio as gr
 
     with gr.Blocks(title="reid-gen", analytics_enabled=False) as app:
-        gr.Markdown(f"# reid-gen\n{len(gallery.images):,} images")
+        gr.Markdown(f"# reid-gen\n{len(gallery.images):,} gallery images")
         with gr.Tab("Search"), gr.Row():
             with gr.Column(scale=1):
                 query = _image_input()
-                top = gr.Slider(1, 50, value=10, step=1, label="Matches")
+                top = gr.Slider(1, 50, value=10, step=1, label="Number of matches")
                 search = gr.Button("Search")
             with gr.Column(scale=4):
-                matches = [_gallery("Best matches", 5), _files()]
+                matches = [_image_grid("Best matches", 5), _file_list()]
             search.click(
                 lambda path, count: search_matches(gallery, path, int(count)), [query, top], matches
             )
         with gr.Tab("People"), gr.Row():
             with gr.Column(scale=1):
-                eps = gr.Slider(0.1, 0.9, value=0.5, step=0.05, label="DBSCAN eps")
+                eps = gr.Slider(0.1, 0.9, value=0.5, step=0.05, label="DBSCAN radius (eps)")
                 cluster = gr.Button("Find people")
             with gr.Column(scale=4):
-                clusters = [_gallery("Clusters", CLUSTER_IMAGES), _files()]
+                clusters = [_image_grid("Clusters", CLUSTER_IMAGES), _file_list()]
             cluster.click(lambda radius: cluster_people(gallery, float(radius)), eps, clusters)
         if generate_views is not None:
             with gr.Tab("Views"), gr.Row():
@@ -146,7 +149,7 @@ def build_app(
                     source = _image_input()
                     generate = gr.Button("Generate views")
                 with gr.Column(scale=4):
-                    views = _gallery("Views", len(VIEW_ANGLES) // 2)
+                    views = _image_grid("Views", len(VIEW_ANGLES) // 2)
                 generate.click(generate_views, source, views)
     return app
 
@@ -157,7 +160,7 @@ def _image_input() -> Any:
     return gr.Image(type="filepath", label="Image of a person", sources=["upload", "clipboard"])
 
 
-def _gallery(label: str, columns: int) -> Any:
+def _image_grid(label: str, columns: int) -> Any:
     import gradio as gr
 
     return gr.Gallery(
@@ -169,7 +172,7 @@ def _gallery(label: str, columns: int) -> Any:
     )
 
 
-def _files() -> Any:
+def _file_list() -> Any:
     import gradio as gr
 
     return gr.Textbox(label="Files", lines=5, max_lines=10, interactive=False)
@@ -177,7 +180,7 @@ def _files() -> Any:
 
 @contextmanager
 def private_uploads() -> Iterator[Path]:
-    """Keep uploaded and displayed images in a folder that only this user can read; then delete it.
+    """Store uploaded and displayed images in a temporary folder that only this user can read.
 
     Build and serve the page inside this context, because gradio reads the folder's name when it
     creates a component.
@@ -185,35 +188,35 @@ def private_uploads() -> Iterator[Path]:
     Yields:
         Path of the folder.
     """
-    previous = os.environ.get(UPLOADS)
+    previous = os.environ.get(UPLOAD_FOLDER)
     with tempfile.TemporaryDirectory(prefix="reid-gen-") as folder:
-        os.environ[UPLOADS] = folder
+        os.environ[UPLOAD_FOLDER] = folder
         try:
             yield Path(folder)
         finally:
             if previous is None:
-                del os.environ[UPLOADS]
+                del os.environ[UPLOAD_FOLDER]
             else:
-                os.environ[UPLOADS] = previous
+                os.environ[UPLOAD_FOLDER] = previous
 
 
-def allowed_hosts(host: str, more: Sequence[str] = ()) -> list[str]:
-    """List the host names under which a browser may open the page.
+def allowed_hosts(host: str, extra_hosts: Sequence[str] = ()) -> list[str]:
+    """Return the host names, sorted, under which a browser may open the page.
 
-    Requests with another Host header are refused, which prevents DNS rebinding: a foreign page
-    whose host name resolves to this computer cannot read the gallery.
+    Refusing requests with any other Host header prevents DNS rebinding, in which a foreign website
+    lets its host name resolve to this computer to read the gallery.
 
     Args:
         host: Address to listen on; 0.0.0.0 and :: listen on all addresses of this computer.
-        more: Additional host names, such as that of a reverse proxy.
+        extra_hosts: Additional host names, such as that of a reverse proxy.
 
     Raises:
-        UserError: If a name is a pattern, which would admit any host.
+        UserError: If a name is a pattern, which could admit any host.
     """
-    for name in more:
+    for name in extra_hosts:
         if "*" in name:
             raise UserError(f"--allow-host {name} is a pattern; name each host in full")
-    names = {"localhost", "127.0.0.1", "::1", host, *more}
+    names = {"localhost", "127.0.0.1", "::1", host, *extra_hosts}
     if host in ("0.0.0.0", "::"):
         hostname = socket.gethostname()
         names |= {hostname, socket.getfqdn()}
@@ -223,7 +226,7 @@ def allowed_hosts(host: str, more: Sequence[str] = ()) -> list[str]:
 
 
 def launch(
-    app: Any, host: str, port: int, hosts: Sequence[str] = (), *, blocking: bool = True
+    app: Any, host: str, port: int, extra_hosts: Sequence[str] = (), *, blocking: bool = True
 ) -> str:
     """Serve the page and return its URL.
 
@@ -231,18 +234,18 @@ def launch(
         app: Page from :func:`build_app`.
         host: Address to listen on.
         port: TCP port to listen on.
-        hosts: Additional host names under which the page may be opened.
+        extra_hosts: Additional host names under which the page may be opened.
         blocking: Whether to wait until the server stops.
 
     Raises:
-        UserError: If the port is in use.
+        UserError: If the address cannot be listened on, such as a port in use.
     """
     import gradio as gr
     from starlette.middleware import Middleware
     from starlette.middleware.trustedhost import TrustedHostMiddleware
 
     theme = gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["monospace"])
-    guard = Middleware(TrustedHostMiddleware, allowed_hosts=allowed_hosts(host, hosts))
+    host_check = Middleware(TrustedHostMiddleware, allowed_hosts=allowed_hosts(host, extra_hosts))
     try:
         _, address, _ = app.launch(
             server_name=host,
@@ -255,7 +258,7 @@ def launch(
             footer_links=[],
             prevent_thread_lock=True,
             max_file_size=MAX_UPLOAD_BYTES,
-            app_kwargs={"middleware": [guard]},
+            app_kwargs={"middleware": [host_check]},
         )
     except OSError as error:
         raise UserError(f"cannot listen at {host}:{port} ({error}); give another --port") from error

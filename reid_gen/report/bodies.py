@@ -1,4 +1,4 @@
-"""Contact sheet of estimated bodies: crop, overlay, and the body from eight sides."""
+"""Contact sheet of estimated bodies: the crop, its body overlay and eight rotations."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from reid_gen.types import Float32Array, Image, Uint8Array
 
 HEIGHT, WIDTH = 128, 64
 ROTATIONS = np.arange(0, 360, 45, dtype=np.float32)
-"""Rotations of the displayed bodies in degrees."""
+"""Rotations of the bodies about the vertical axis in degrees."""
 
 
 def bodies_sheet(
@@ -26,14 +26,14 @@ def bodies_sheet(
     rasteriser: Rasteriser = rasterise,
     rows: int = 20,
 ) -> Uint8Array:
-    """Draw a row per image: crop, overlay and eight rotations, [rows * H, 10 * W, 3].
+    """Draw a row per image: crop, overlay and eight rotations; RGB, [rows * H, 10 * W, 3].
 
     Args:
         images: Images of a split.
         table: Estimated bodies of the images.
-        model: Body model of the table's parameters.
-        rasteriser: Rasteriser that draws the bodies.
-        rows: Number of images, evenly spaced over the split.
+        model: Body model that the parameters in the table belong to.
+        rasteriser: Function that rasterises the meshes.
+        rows: Maximum number of images, evenly spaced over the split.
 
     Raises:
         UserError: If the table has no row for an image.
@@ -45,13 +45,13 @@ def bodies_sheet(
 
 def _row(image: Image, maps: BodyMapRenderer) -> Uint8Array:
     crop = decode(image.path, HEIGHT, WIDTH)
-    unturned = ([image.key], ROTATIONS[:1])
-    all_sides = ([image.key] * len(ROTATIONS), ROTATIONS)
-    body = _to_rgb(maps("parts", *unturned))[0]
-    inside = maps("silhouette", *unturned)[0, 0] > 0
+    unrotated = ([image.key], ROTATIONS[:1])
+    all_rotations = ([image.key] * len(ROTATIONS), ROTATIONS)
+    body = _to_rgb(maps("parts", *unrotated))[0]
+    silhouette = maps("silhouette", *unrotated)[0, 0] > 0
     overlay = crop.copy()
-    overlay[inside] = crop[inside] // 2 + body[inside] // 2
-    grey = _to_rgb(np.repeat(maps("grey", *all_sides), 3, axis=1))
+    overlay[silhouette] = crop[silhouette] // 2 + body[silhouette] // 2
+    grey = _to_rgb(np.repeat(maps("grey", *all_rotations), 3, axis=1))
     return np.concatenate([crop, overlay, *grey], axis=1)
 
 

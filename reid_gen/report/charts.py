@@ -1,4 +1,4 @@
-"""Charts of a run in SVG."""
+"""Charts of a report as SVG."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from reid_gen.types import Float32Array, Int64Array
 _COLOURS = "tab20"
 
 
-def curves(panels: Mapping[str, Mapping[str, Sequence[tuple[int, float]]]]) -> str:
-    """Plot a panel of curves per title.
+def plot_curves(panels: Mapping[str, Mapping[str, Sequence[tuple[int, float]]]]) -> str:
+    """Plot one panel of curves over epochs per title.
 
     Args:
         panels: Title of each panel -> name of each curve -> (epoch, value) pairs.
@@ -21,41 +21,43 @@ def curves(panels: Mapping[str, Mapping[str, Sequence[tuple[int, float]]]]) -> s
     Returns:
         SVG text.
     """
-    figure, axes = _panels(len(panels))
-    for axis, (title, lines) in zip(axes, panels.items(), strict=False):
-        for name, points in lines.items():
+    figure, axes = _make_panels(len(panels))
+    for axis, (title, curves) in zip(axes, panels.items(), strict=False):
+        for name, points in curves.items():
             epochs, values = zip(*points, strict=True)
             axis.plot(epochs, values, "o-", markersize=3, linewidth=1.2, label=name)
         axis.set_title(title, fontsize=10)
         axis.set_xlabel("epoch", fontsize=8)
         axis.grid(True, alpha=0.3)
-        if len(lines) > 1:
+        if len(curves) > 1:
             axis.legend(fontsize=7)
-    return _svg(figure)
+    return _to_svg(figure)
 
 
-def scatter_plots(points: Float32Array, colourings: Mapping[str, Int64Array]) -> str:
-    """Plot the same points once per colouring.
+def plot_scatter(points: Float32Array, colourings: Mapping[str, Int64Array]) -> str:
+    """Plot the same points in one panel per colouring.
 
     Args:
         points: Coordinates, [N, 2].
-        colourings: Title of each plot -> class of each point, [N]; -1 is grey.
+        colourings: Title of each panel -> class of each point, [N]; points of class -1 are grey.
 
     Returns:
         SVG text.
     """
-    figure, axes = _panels(len(colourings), width=5.0)
+    figure, axes = _make_panels(len(colourings), width=5.0)
     for axis, (title, classes) in zip(axes, colourings.items(), strict=False):
-        grey = classes < 0
-        axis.scatter(*points[grey].T, s=3, c="0.8", linewidths=0)
-        axis.scatter(*points[~grey].T, s=4, c=classes[~grey] % 20, cmap=_COLOURS, linewidths=0)
+        unlabelled = classes < 0
+        axis.scatter(*points[unlabelled].T, s=3, c="0.8", linewidths=0)
+        axis.scatter(
+            *points[~unlabelled].T, s=4, c=classes[~unlabelled] % 20, cmap=_COLOURS, linewidths=0
+        )
         axis.set_title(title, fontsize=10)
         axis.set_xticks([])
         axis.set_yticks([])
-    return _svg(figure)
+    return _to_svg(figure)
 
 
-def matrix(values: Float32Array, names: Sequence[str], rows: str, columns: str) -> str:
+def plot_matrix(values: Float32Array, names: Sequence[str], rows: str, columns: str) -> str:
     """Plot a matrix of shares in percent.
 
     Args:
@@ -67,7 +69,7 @@ def matrix(values: Float32Array, names: Sequence[str], rows: str, columns: str) 
     Returns:
         SVG text.
     """
-    figure, (axis, *_) = _panels(1, width=1.2 + 0.45 * len(names))
+    figure, (axis, *_) = _make_panels(1, width=1.2 + 0.45 * len(names))
     axis.imshow(values, cmap="viridis", vmin=0, vmax=1)
     for row, column in np.argwhere(np.isfinite(values)):
         value = values[row, column]
@@ -77,10 +79,10 @@ def matrix(values: Float32Array, names: Sequence[str], rows: str, columns: str) 
     axis.set_yticks(range(len(names)), names, fontsize=7)
     axis.set_xlabel(columns, fontsize=8)
     axis.set_ylabel(rows, fontsize=8)
-    return _svg(figure)
+    return _to_svg(figure)
 
 
-def _panels(count: int, width: float = 4.0):  # type: ignore[no-untyped-def]
+def _make_panels(count: int, width: float = 4.0):  # type: ignore[no-untyped-def]
     from matplotlib.figure import Figure
 
     columns = min(count, 3)
@@ -92,7 +94,7 @@ def _panels(count: int, width: float = 4.0):  # type: ignore[no-untyped-def]
     return figure, axes
 
 
-def _svg(figure) -> str:  # type: ignore[no-untyped-def]
+def _to_svg(figure) -> str:  # type: ignore[no-untyped-def]
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg")
     text = buffer.getvalue()

@@ -1,4 +1,4 @@
-"""Contact sheet of groups of generated images."""
+"""Contact sheet of positive groups: generated images of the same person."""
 
 from __future__ import annotations
 
@@ -16,10 +16,13 @@ ROWS, COLUMNS = 12, 10
 
 
 def groups_sheet(groups: Groups) -> Uint8Array:
-    """Draw a row per group, for evenly spaced groups; RGB, [h, w, 3].
+    """Draw a row per group for up to ``ROWS`` evenly spaced groups; RGB, [h, w, 3].
+
+    Args:
+        groups: Groups of generated images and their folder.
 
     Raises:
-        UnreadableImage: If a file does not decode.
+        UnreadableImage: If an image does not decode.
     """
     rows = [list(members) for _, members in groupby(groups.members, key=lambda m: m.group)]
     sample = evenly_spaced_indices(len(rows), ROWS)

@@ -20,7 +20,7 @@ from reid_gen.data.images import decode
 from reid_gen.data.same_image import same_in_splits
 from reid_gen.evaluation.query_scores import QueryScores, score_queries
 from reid_gen.evaluation.ranking import cosine_blocks
-from reid_gen.report.charts import curves, matrix, scatter_plots
+from reid_gen.report.charts import plot_curves, plot_matrix, plot_scatter
 from reid_gen.report.sheets import clusters_sheet, ranked_sheet
 from reid_gen.training.metrics_log import read_metrics
 from reid_gen.types import Float32Array, Float64Array, Image, Int64Array, LabelledSplit, Uint8Array
@@ -28,14 +28,15 @@ from reid_gen.types import Float32Array, Float64Array, Image, Int64Array, Labell
 PANELS = {
     "mAP and rank-1": ("mAP", "rank-1"),
     "clusters": ("clusters", "outliers", "largest_cluster"),
-    "agreement with true pids (display only)": ("ari", "nmi", "purity"),
+    "agreement with true identities (display only)": ("ari", "nmi", "purity"),
     "learning rate": ("learning_rate",),
-    "seconds": ("seconds", "seconds_train", "seconds_extract", "seconds_cluster"),
+    "time per epoch in seconds": ("seconds", "seconds_train", "seconds_extract", "seconds_cluster"),
 }
+"""Panels of the training curves: title -> keys of the metrics log."""
 SHEET_ROWS = 8
-"""Number of queries or clusters per contact sheet."""
+"""Maximum number of queries or clusters per contact sheet."""
 TSNE_IMAGES = 1500
-"""Largest number of images in the t-SNE plot."""
+"""Maximum number of images in the t-SNE plot."""
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 1240px; padding: 0 1rem;
        color: #1c1c1c; }
@@ -63,7 +64,7 @@ class TrainClustering:
 
 @dataclass(frozen=True)
 class SplitFeatures:
-    """Query and gallery with their features by the encoder of a run.
+    """Query and gallery splits with the features that the encoder of a run gives them.
 
     Attributes:
         query: Query split.
@@ -80,18 +81,18 @@ class SplitFeatures:
 
 def run_page(
     run: Path,
-    about: dict[str, object],
+    card: dict[str, object],
     train: Sequence[Image],
     clustering: TrainClustering | None,
     evaluation: SplitFeatures | None,
 ) -> str:
-    """Write the HTML report of a run.
+    """Return the HTML report of a run.
 
     Args:
         run: Run folder.
-        about: Content of the checkpoint's card.
+        card: Metadata of the checkpoint: metrics, protocol and number of epochs.
         train: Training images.
-        clustering: Clustering of the last epoch; None if it did not cluster these images.
+        clustering: Clustering of the last epoch; None if that epoch clustered no or other images.
         evaluation: Query and gallery features; None for an unlabelled folder.
 
     Returns:
@@ -100,15 +101,15 @@ def run_page(
     Raises:
         UserError: If an image does not decode.
     """
-    parts = [_head(run.name, about)]
-    parts += [_section("Training curves", _svg(_curves(run)))]
+    parts = [_header(run.name, card)]
+    parts += [_section("Training curves", _svg_figure(_training_curves(run)))]
     if clustering is not None:
         parts.append(_section("Clusters", *_clusters(train, clustering.labels)))
         parts.append(_section("t-SNE of features", _tsne(train, clustering)))
     views = sorted((run / "views").glob("epoch_*.png"))
     if views:
         caption = "One row per image: the image, then its generated views."
-        parts.append(_section("Generated views", _image(decode(views[-1]), caption)))
+        parts.append(_section("Generated views", _image_figure(decode(views[-1]), caption)))
     if evaluation is not None:
         parts += _rankings(evaluation)
     for title, name in (("Settings", "config.yaml"), ("Environment", "environment.json")):
@@ -120,8 +121,8 @@ def run_page(
     )
 
 
-def _head(name: str, about: dict[str, object]) -> str:
-    metrics, protocol = about["metrics"], about["protocol"]
+def _header(name: str, card: dict[str, object]) -> str:
+    metrics, protocol = card["metrics"], card["protocol"]
     assert isinstance(metrics, dict)
     assert isinstance(protocol, dict)
     scores = "".join(
@@ -130,7 +131,7 @@ def _head(name: str, about: dict[str, object]) -> str:
         if key in metrics
     )
     notes = "; ".join(protocol["notes"])
-    rows = {"epochs": about["epochs"], **protocol, "notes": notes}
+    rows = {"epochs": card["epochs"], **protocol, "notes": notes}
     table = "".join(
         f"<tr><th>{html.escape(str(key))}</th><td>{html.escape(str(value))}</td></tr>"
         for key, value in rows.items()
@@ -138,18 +139,19 @@ def _head(name: str, about: dict[str, object]) -> str:
     return f"<h1>{html.escape(name)}</h1><div class=scores>{scores}</div><table>{table}</table>"
 
 
-def _curves(run: Path) -> str:
+def _training_curves(run: Path) -> str:
     records = read_metrics(run)
     losses = sorted({key for record in records for key in record if key.startswith("loss_")})
     panels = {**PANELS, "losses": tuple(losses)}
     available = {
-        title: {key: points for key in keys if (points := _points(records, key))}
+        title: {key: points for key in keys if (points := _curve(records, key))}
         for title, keys in panels.items()
     }
-    return curves({title: lines for title, lines in available.items() if lines})
+    return plot_curves({title: curves for title, curves in available.items() if curves})
 
 
-def _points(records: Sequence[dict[str, float | int | str]], key: str) -> list[tuple[int, float]]:
+def _curve(records: Sequence[dict[str, float | int | str]], key: str) -> list[tuple[int, float]]:
+    """Return the (epoch, value) pairs of a metric; records without it are skipped."""
     logged = (record for record in records if record.get(key) is not None)
     return [(int(record["epoch"]), float(record[key])) for record in logged]
 
@@ -157,13 +159,14 @@ def _points(records: Sequence[dict[str, float | int | str]], key: str) -> list[t
 def _clusters(train: Sequence[Image], labels: Int64Array) -> Iterator[str]:
     sizes = np.bincount(labels[labels >= 0])
     order = np.argsort(-sizes, kind="stable")
-    yield _image(
-        clusters_sheet(train, labels, order[:SHEET_ROWS]), "The largest clusters, one per row."
-    )
-    middle = max(SHEET_ROWS, len(order) // 2 - SHEET_ROWS // 2)
-    if len(order) > middle:
-        medium = order[middle : middle + SHEET_ROWS]
-        yield _image(clusters_sheet(train, labels, medium), "Clusters of medium size, one per row.")
+    sheet = clusters_sheet(train, labels, order[:SHEET_ROWS])
+    yield _image_figure(sheet, "The largest clusters, one per row.")
+    first_medium = max(SHEET_ROWS, len(order) // 2 - SHEET_ROWS // 2)
+    if len(order) > first_medium:
+        medium = order[first_medium : first_medium + SHEET_ROWS]
+        yield _image_figure(
+            clusters_sheet(train, labels, medium), "Clusters of medium size, one per row."
+        )
 
 
 def _tsne(train: Sequence[Image], clustering: TrainClustering) -> str:
@@ -174,12 +177,12 @@ def _tsne(train: Sequence[Image], clustering: TrainClustering) -> str:
     perplexity = min(30, max(1, (len(rows) - 1) // 3))
     points = TSNE(perplexity=perplexity, init="pca", random_state=0).fit_transform(reduced)
     cameras = np.array([-1 if train[row].camid is None else train[row].camid for row in rows])
-    colours, caption = {"coloured by cluster": labels[rows]}, "grey: outliers"
+    colourings, caption = {"coloured by cluster": labels[rows]}, "grey: outliers"
     if (cameras >= 0).any():
-        colours["coloured by camera"] = cameras
-        caption += " or unknown camera"
-    svg = scatter_plots(points, colours)
-    return _svg(svg, f"t-SNE of {len(rows):,} training images; {caption}.")
+        colourings["coloured by camera"] = cameras
+        caption += " and images of an unknown camera"
+    svg = plot_scatter(points, colourings)
+    return _svg_figure(svg, f"t-SNE of {len(rows):,} training images; {caption}.")
 
 
 def _rankings(evaluation: SplitFeatures) -> list[str]:
@@ -188,12 +191,15 @@ def _rankings(evaluation: SplitFeatures) -> list[str]:
     labels = (query.pids, gallery.pids, query.camids, gallery.camids)
     same_image = same_in_splits(query, gallery)
     scores = score_queries(blocks, *labels, same_image=same_image)
-    caption = "Blue: query; green: same person; red: another person. Average precision (%): "
+    caption = (
+        "Frames: blue for the query, green for the same person, red for another person. "
+        "Average precision of each row in percent: "
+    )
     parts = [
         _section(
             title,
-            _image(
-                _ranked(evaluation, rows, same_image),
+            _image_figure(
+                _ranked_lists(evaluation, rows, same_image),
                 caption + ", ".join(f"{100 * scores.precision[row]:.0f}" for row in rows),
             ),
         )
@@ -203,7 +209,7 @@ def _rankings(evaluation: SplitFeatures) -> list[str]:
 
 
 def _query_lists(precision: Float64Array) -> dict[str, Int64Array]:
-    """Select the queries to show, as row indices by title; few queries give a single list."""
+    """Map the title of each section to the rows of its queries; few queries share one section."""
     valid = np.flatnonzero(np.isfinite(precision))
     order = valid[np.argsort(precision[valid], kind="stable")]
     if len(order) <= SHEET_ROWS:
@@ -216,7 +222,7 @@ def _query_lists(precision: Float64Array) -> dict[str, Int64Array]:
     return lists
 
 
-def _ranked(
+def _ranked_lists(
     evaluation: SplitFeatures, rows: Int64Array, same_image: sparse.csr_matrix | None
 ) -> Uint8Array:
     images = tuple(evaluation.query.images[row] for row in rows)
@@ -227,13 +233,13 @@ def _ranked(
         evaluation.gallery,
         features,
         evaluation.gallery_features,
-        queries=99,
+        queries=len(rows),
         same_image=None if same_image is None else same_image[rows],
     )
 
 
 def _camera_pairs(evaluation: SplitFeatures, scores: QueryScores) -> list[str]:
-    """Plot rank-1 by the camera of the query and the only camera of the gallery."""
+    """Plot rank-1 per pair of query camera and gallery camera; a single camera gives no plot."""
     query, gallery = evaluation.query, evaluation.gallery
     cameras = np.unique(np.concatenate([query.camids, gallery.camids]))
     cameras = cameras[cameras >= 0]
@@ -253,23 +259,23 @@ def _camera_pairs(evaluation: SplitFeatures, scores: QueryScores) -> list[str]:
                 hits = gallery.pids[gallery_rows[nearest]] == query.pids[matched]
                 values[row, column] = hits.mean()
     names = [f"c{camera + 1}" for camera in cameras]
-    svg = matrix(values, names, "camera of the query", "camera of the gallery")
+    svg = plot_matrix(values, names, "query camera", "gallery camera")
     caption = (
-        "Rank-1 in percent, with the gallery restricted to one camera, over the queries that have "
-        "a match in it."
+        "Rank-1 in percent when the gallery holds the images of one camera only. Queries without a "
+        "match in that camera are left out; cells without queries, and the diagonal, stay empty."
     )
-    return [_section("Rank-1 by camera pair", _svg(svg, caption))]
+    return [_section("Rank-1 by camera pair", _svg_figure(svg, caption))]
 
 
 def _section(title: str, *parts: str) -> str:
     return f"<h2>{html.escape(title)}</h2>{''.join(parts)}"
 
 
-def _svg(svg: str, caption: str = "") -> str:
+def _svg_figure(svg: str, caption: str = "") -> str:
     return f"<figure>{svg}<figcaption>{html.escape(caption)}</figcaption></figure>"
 
 
-def _image(pixels: Uint8Array, caption: str) -> str:
+def _image_figure(pixels: Uint8Array, caption: str) -> str:
     buffer = io.BytesIO()
     Pillow.fromarray(pixels).save(buffer, "JPEG", quality=88)
     data = base64.b64encode(buffer.getvalue()).decode()

@@ -22,9 +22,9 @@ def people_sheet(split: LabelledSplit, people: int = 10, columns: int = 12) -> U
     """Draw a row of crops per person, sorted by camera and key.
 
     Args:
-        split: Images with pids; pid 0 (distractors) is left out.
-        people: Number of rows, evenly spaced over the pids.
-        columns: Number of crops per person, evenly spaced over the person's crops.
+        split: Images with pids; distractors (pid 0) and junk are left out.
+        people: Maximum number of rows, evenly spaced over the pids.
+        columns: Maximum number of crops per person, evenly spaced over the person's crops.
 
     Returns:
         RGB contact sheet, [h, w, 3].
@@ -51,18 +51,18 @@ def ranked_sheet(
     columns: int = 10,
     same_image: sparse.csr_matrix | None = None,
 ) -> Uint8Array:
-    """Draw a row per query (blue): the nearest gallery images, green for the same person, else red.
+    """Draw a row per query: the query (blue), then matches (green: same person; red: another).
 
-    Images that the protocol drops are not shown: those of the query's pid and camera, junk, and the
-    query's own image.
+    Gallery images that the evaluation protocol ignores are left out: those with pid and camera of
+    the query, junk images, and copies of the query image.
 
     Args:
         query: Query split.
         gallery: Gallery split.
         query_features: L2-normalised features of the queries, [Q, D].
         gallery_features: L2-normalised features of the gallery, [G, D].
-        queries: Number of rows, evenly spaced over the queries.
-        columns: Number of ranks.
+        queries: Maximum number of rows, evenly spaced over the queries.
+        columns: Number of top ranks to show.
         same_image: Mask of gallery images identical to the query, [Q, G]; None if there are none.
 
     Returns:
@@ -73,14 +73,14 @@ def ranked_sheet(
     """
     rows = []
     for row in evenly_spaced_indices(len(query.images), queries):
-        same = gallery.pids == query.pids[row]
-        dropped = same & (gallery.camids == query.camids[row]) & (gallery.camids != UNKNOWN)
-        dropped |= gallery.pids == UNKNOWN
+        same_person = gallery.pids == query.pids[row]
+        ignored = same_person & (gallery.camids == query.camids[row]) & (gallery.camids != UNKNOWN)
+        ignored |= gallery.pids == UNKNOWN
         if same_image is not None:
-            dropped |= same_image[[row]].toarray()[0]
-        similarity = np.where(dropped, -np.inf, gallery_features @ query_features[row])
-        ranked = np.argsort(-similarity, kind="stable")[: min(columns, int((~dropped).sum()))]
-        frames = [(gallery.images[index], GREEN if same[index] else RED) for index in ranked]
+            ignored |= same_image[[row]].toarray()[0]
+        similarity = np.where(ignored, -np.inf, gallery_features @ query_features[row])
+        ranked = np.argsort(-similarity, kind="stable")[: min(columns, int((~ignored).sum()))]
+        frames = [(gallery.images[index], GREEN if same_person[index] else RED) for index in ranked]
         rows.append([(query.images[row], BLUE), *frames])
     return frame_rows(rows)
 
@@ -88,13 +88,13 @@ def ranked_sheet(
 def clusters_sheet(
     images: Sequence[Image], labels: Int64Array, clusters: Int64Array, columns: int = 16
 ) -> Uint8Array:
-    """Draw a row of evenly spaced crops per cluster; RGB, [h, w, 3].
+    """Draw a row of evenly spaced member crops per cluster; RGB, [h, w, 3].
 
     Args:
         images: The N clustered images.
         labels: Pseudo labels, [N].
-        clusters: Labels to show.
-        columns: Number of crops per cluster.
+        clusters: Labels of the clusters to show.
+        columns: Maximum number of crops per cluster.
 
     Raises:
         UserError: If an image does not decode.
@@ -108,7 +108,7 @@ def clusters_sheet(
 
 
 def frame_rows(rows: Sequence[Sequence[tuple[Image, Colour]]]) -> Uint8Array:
-    """Draw framed crops in rows; shorter rows are padded with white."""
+    """Draw rows of crops with coloured frames; shorter rows are padded with white."""
     height, width = HEIGHT + 2 * FRAME, WIDTH + 2 * FRAME
     longest = max((len(row) for row in rows), default=0)
     sheet = np.full((height * len(rows), width * longest, 3), 255, np.uint8)

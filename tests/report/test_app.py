@@ -45,7 +45,7 @@ def test_search_matches_leaves_out_the_query_itself(gallery):
     *others, same = files.splitlines()
     assert len(others) == 4
     assert not [line for line in others if line.endswith(query.key)]
-    assert same == f"left out, because it is the query itself: {query.key}"
+    assert same == f"left out because it is the query image: {query.key}"
     assert module.search_matches(gallery, None, 4) == ([], "")
 
 
@@ -122,7 +122,7 @@ def test_launch_limits_the_size_of_uploads(address, size, status):
 
 
 def test_private_uploads_are_unreadable_by_others_and_removed(gallery, monkeypatch):
-    monkeypatch.delenv(module.UPLOADS, raising=False)
+    monkeypatch.delenv(module.UPLOAD_FOLDER, raising=False)
     with module.private_uploads() as folder:
         app = module.build_app(gallery, None)
         served = module.launch(app, "127.0.0.1", free_port(), blocking=False).rstrip("/")
@@ -134,7 +134,7 @@ def test_private_uploads_are_unreadable_by_others_and_removed(gallery, monkeypat
         assert Path(response.json()[0]).is_relative_to(folder)
         assert folder.stat().st_mode & 0o077 == 0
     assert not folder.exists()
-    assert module.UPLOADS not in os.environ
+    assert module.UPLOAD_FOLDER not in os.environ
 
 
 def test_allowed_hosts_of_an_open_address_name_this_computer():
