@@ -9,18 +9,18 @@ from reid_gen.cli.main import main
 from reid_gen.errors import UserError
 from reid_gen.inference.reid_model import ReidModel
 
-OURS = "resnet10t.rendered"
+ZOO_MODEL = "resnet10t.rendered"
 
 
 @pytest.fixture(scope="module")
 def model():
-    return ReidModel(OURS)
+    return ReidModel(ZOO_MODEL)
 
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
     file = tmp_path_factory.mktemp("export") / "encoder.onnx"
-    main(["export", OURS, "--out", str(file)])
+    main(["export", ZOO_MODEL, "--out", str(file)])
     return file
 
 
@@ -28,10 +28,10 @@ def crops(count=3):
     return list(np.random.default_rng(0).integers(0, 256, (count, 40, 20, 3), np.uint8))
 
 
-def in_all_formats(folder):
-    """Return the same crops as arrays, one array, PIL images, paths, file names and an iterator."""
+def save_in_all_formats(folder):
+    """Return three crops as arrays, one array, PIL images, paths, file names and an iterator."""
     arrays = crops()
-    files = [folder / f"{number}.png" for number in range(len(arrays))]
+    files = [folder / f"{index}.png" for index in range(len(arrays))]
     images = [Image.fromarray(array) for array in arrays]
     for image, file in zip(images, files, strict=True):
         image.save(file)
@@ -39,22 +39,22 @@ def in_all_formats(folder):
 
 
 def test_reid_model_accepts_arrays_images_and_files(model, tmp_path):
-    expected, *others = (model(batch) for batch in in_all_formats(tmp_path))
+    expected, *results = (model(batch) for batch in save_in_all_formats(tmp_path))
     assert expected.shape == (3, 512)
-    for actual in others:
+    for actual in results:
         np.testing.assert_array_equal(actual, expected)
 
 
 def test_reid_model_accepts_a_single_crop(model, tmp_path):
     expected = model(crops()[:1])
-    for batch in in_all_formats(tmp_path)[:-1]:
+    for batch in save_in_all_formats(tmp_path)[:-1]:
         np.testing.assert_array_equal(model(batch[0]), expected)
 
 
-def test_reid_model_equals_extract_on_files(model, tmp_path):
-    in_all_formats(tmp_path)
+def test_reid_model_equals_the_extract_command_on_files(model, tmp_path):
+    save_in_all_formats(tmp_path)
     out = tmp_path / "features.npz"
-    main(["extract", str(tmp_path), "--model", OURS, "--out", str(out)])
+    main(["extract", str(tmp_path), "--model", ZOO_MODEL, "--out", str(out)])
     files = sorted(tmp_path.glob("*.png"))
     np.testing.assert_allclose(model(files), np.load(out)["feature"], atol=1e-5)
 
@@ -65,8 +65,8 @@ def test_reid_model_returns_no_rows_for_no_crops(model):
 
 
 def test_reid_model_prepares_one_batch_at_a_time(monkeypatch):
-    model = ReidModel(OURS, batch=2)
-    expected, sizes, prepared = model(crops(5)), [], []
+    model = ReidModel(ZOO_MODEL, batch=2)
+    expected, sizes, batches_before = model(crops(5)), [], []
     compute, prepare = model._compute, model._prepare
     monkeypatch.setattr(
         model, "_compute", lambda images: sizes.append(len(images)) or compute(images)
@@ -74,11 +74,11 @@ def test_reid_model_prepares_one_batch_at_a_time(monkeypatch):
     monkeypatch.setattr(
         model,
         "_prepare",
-        lambda crop, number: prepared.append(len(sizes)) or prepare(crop, number),
+        lambda crop, index: batches_before.append(len(sizes)) or prepare(crop, index),
     )
     np.testing.assert_array_equal(model(crops(5)), expected)
     assert sizes == [2, 2, 1]
-    assert prepared == [0, 0, 1, 1, 2]
+    assert batches_before == [0, 0, 1, 1, 2]
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_reid_model_prepares_one_batch_at_a_time(monkeypatch):
         ([np.zeros((0, 8, 3), np.uint8)], "crop 0 is uint8 [0, 8, 3]"),
     ],
 )
-def test_reid_model_refuses_other_values_than_crops(model, value, message):
+def test_reid_model_refuses_values_that_are_no_crops(model, value, message):
     with pytest.raises(UserError, match=re.escape(message)) as error:
         model(value)
     assert "; give RGB pixels [h, w, 3] in uint8, PIL images or paths" in str(error.value)
@@ -118,13 +118,13 @@ def test_reid_model_names_truncated_images(model, tmp_path):
 @pytest.mark.parametrize("device", ["rubbish", "meta", "cuda:99", None])
 @pytest.mark.parametrize("kind", ["torch", "onnx"])
 def test_reid_model_refuses_unavailable_devices(exported, kind, device):
-    path = OURS if kind == "torch" else exported
+    path = ZOO_MODEL if kind == "torch" else exported
     with pytest.raises(UserError, match=f"device {device!r} is not available .*give auto, cpu"):
         ReidModel(path, device=device)
 
 
 def test_reid_model_gives_equal_features_on_auto_and_cpu(exported):
-    for path in (OURS, exported):
+    for path in (ZOO_MODEL, exported):
         features = [ReidModel(path, device=device)(crops()) for device in ("auto", "cpu")]
         np.testing.assert_allclose(*features, atol=1e-4)
 
@@ -146,4 +146,4 @@ def test_reid_model_refuses_a_path_of_none():
 
 def test_reid_model_refuses_a_batch_size_of_0():
     with pytest.raises(UserError, match="batch must be at least 1, got 0"):
-        ReidModel(OURS, batch=0)
+        ReidModel(ZOO_MODEL, batch=0)

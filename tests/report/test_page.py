@@ -23,7 +23,7 @@ def run(tmp_path_factory):
     return folder / "runs" / "tiny"
 
 
-def titles(page):
+def section_titles(page):
     return re.findall(r"<h2>(.*?)</h2>", page)
 
 
@@ -33,7 +33,7 @@ def test_report_has_all_sections_and_no_external_links(run, tmp_path, capsys):
     main(["report", str(run), "--out", str(out)])
     assert "wrote" in capsys.readouterr().out
     page = out.read_text()
-    assert titles(page) == [
+    assert section_titles(page) == [
         "Training curves", "Clusters", "t-SNE of features", "Worst queries", "Best queries",
         "Rank-1 by camera pair", "Settings", "Environment",
     ]  # fmt: skip
@@ -41,7 +41,9 @@ def test_report_has_all_sections_and_no_external_links(run, tmp_path, capsys):
     assert page.count("data:image/jpeg;base64,") == 4
     assert page.count("coloured by") == 2
     external = [
-        u for u in re.findall(r'(?:src|href)="([^"]+)"', page) if not u.startswith(("data:", "#"))
+        url
+        for url in re.findall(r'(?:src|href)="([^"]+)"', page)
+        if not url.startswith(("data:", "#"))
     ]
     assert not external
     assert "labels_used" in page
@@ -49,7 +51,7 @@ def test_report_has_all_sections_and_no_external_links(run, tmp_path, capsys):
     assert "exists; give --force" in failure(capsys, "report", run, "--out", out)
 
 
-def test_report_goes_to_the_run_and_is_not_overwritten(run, capsys):
+def test_report_is_written_to_the_run_and_not_overwritten(run, capsys):
     pytest.importorskip("matplotlib")
     report = run / "report.html"
     main(["report", str(run)])
@@ -58,7 +60,7 @@ def test_report_goes_to_the_run_and_is_not_overwritten(run, capsys):
     message = failure(capsys, "report", run / "last")
     assert message == f"error: {report} exists; give --force to overwrite it, or another name"
     main(["report", str(run), "--force"])
-    assert titles(report.read_text()) == titles(page)
+    assert section_titles(report.read_text()) == section_titles(page)
     report.unlink()
 
 
@@ -66,19 +68,20 @@ def test_report_shows_generated_views(gan_run, tmp_path):  # noqa: F811
     pytest.importorskip("matplotlib")
     main(["report", str(gan_run), "--out", str(tmp_path / "report.html")])
     page = (tmp_path / "report.html").read_text()
-    assert "Generated views" in titles(page)
+    assert "Generated views" in section_titles(page)
     assert "One row per image: the image, then its generated views." in page
 
 
 def test_report_of_an_unlabelled_folder_has_no_rankings(tmp_path):
     pytest.importorskip("matplotlib")
     config = write_config(tmp_path, make_folder(tmp_path / "crops", people=6, shots=6))
-    words = ["data.name=folder", "sampler.camera_aware=false", "stages.0.epochs=1"]
-    main(["train", "--config", str(config), *(w for word in words for w in ("--set", word))])
+    overrides = ["data.name=folder", "sampler.camera_aware=false", "stages.0.epochs=1"]
+    set_options = [word for override in overrides for word in ("--set", override)]
+    main(["train", "--config", str(config), *set_options])
     run = tmp_path / "runs" / "tiny"
     main(["report", str(run)])
     page = (run / "report.html").read_text()
-    assert titles(page) == [
+    assert section_titles(page) == [
         "Training curves", "Clusters", "t-SNE of features", "Settings", "Environment",
     ]  # fmt: skip
     assert page.count("coloured by") == 1  # cameras are unknown
@@ -87,7 +90,7 @@ def test_report_of_an_unlabelled_folder_has_no_rankings(tmp_path):
 @pytest.mark.parametrize(
     ("clusters", "sizes"), [(1, [1]), (8, [8]), (9, [8, 1]), (17, [8, 8]), (30, [8, 8])]
 )
-def test_clusters_appear_once_each(clusters, sizes, monkeypatch):
+def test_clusters_are_shown_at_most_once(clusters, sizes, monkeypatch):
     sheets = []
     monkeypatch.setattr(
         page_module,
@@ -99,8 +102,8 @@ def test_clusters_appear_once_each(clusters, sizes, monkeypatch):
     labels = np.repeat(np.arange(clusters), np.arange(clusters, 0, -1))
     assert len(list(page_module._clusters((), labels))) == len(sizes)
     assert [len(sheet) for sheet in sheets] == sizes
-    shown = [label for sheet in sheets for label in sheet]
-    assert len(set(shown)) == len(shown)
+    shown_labels = [label for sheet in sheets for label in sheet]
+    assert len(set(shown_labels)) == len(shown_labels)
     assert sheets[0] == list(range(sizes[0]))
 
 
@@ -115,13 +118,13 @@ def test_clusters_appear_once_each(clusters, sizes, monkeypatch):
 )
 def test_query_lists_share_no_query(queries, expected):
     precision = np.append(np.linspace(0, 1, queries), np.nan)  # NaN: no match in the gallery
-    rows = {title: list(listed) for title, listed in page_module._query_lists(precision).items()}
-    assert {title: len(listed) for title, listed in rows.items()} == expected
+    rows = {title: list(indices) for title, indices in page_module._query_lists(precision).items()}
+    assert {title: len(indices) for title, indices in rows.items()} == expected
     assert not set(rows.get("Worst queries", [])) & set(rows.get("Best queries", []))
     assert rows.get("Best queries", [queries - 1])[0] == queries - 1
 
 
-def test_score_queries_averages_to_evaluate_ranking():
+def test_score_queries_average_equals_evaluate_ranking():
     features, pids = make_features(persons=12, each=6)
     camids = np.tile(np.arange(6) % 3, 12)
     query = features[::3]
@@ -131,9 +134,9 @@ def test_score_queries_averages_to_evaluate_ranking():
     assert scores.precision.mean() == pytest.approx(expected.mean_ap)
     assert (scores.first == 1).mean() == pytest.approx(expected.cmc[1])
     assert scores.inverse_penalty.mean() == pytest.approx(expected.minp)
-    single = [
+    precision_per_query = [
         evaluate_ranking(query[n : n + 1], features, *(part[n : n + 1] if len(part) == len(query)
                          else part for part in labels)).mean_ap
         for n in range(len(query))
     ]  # fmt: skip
-    np.testing.assert_allclose(scores.precision, single)
+    np.testing.assert_allclose(scores.precision, precision_per_query)

@@ -19,8 +19,8 @@ from reid_gen.types import Image, LabelledSplit
 CELL = (HEIGHT + 2 * FRAME, WIDTH + 2 * FRAME)
 
 
-def split(folder, rows):
-    """Create a split from rows of (pid, camid), with crops whose red value is their number."""
+def make_split(folder, rows):
+    """Create a split from rows of (pid, camid), whose crops store their number as red value."""
     folder.mkdir()
     images = []
     for number, (_, camid) in enumerate(rows):
@@ -30,32 +30,32 @@ def split(folder, rows):
     return LabelledSplit(tuple(images), np.array([pid for pid, _ in rows]))
 
 
-def numbers(sheet):
-    """Read the number of the crop in each cell."""
+def crop_numbers(sheet):
+    """Read the number of the crop in each cell of a sheet."""
     return sheet[CELL[0] // 2 :: CELL[0], CELL[1] // 2 :: CELL[1], 0].tolist()
 
 
-def frames(sheet):
+def frame_colours(sheet):
     return [[tuple(cell) for cell in row] for row in sheet[:: CELL[0], :: CELL[1]].tolist()]
 
 
-def test_people_sheet_has_a_row_per_person_by_camera(tmp_path):
-    crops = split(tmp_path / "a", [(2, 1), (1, 0), (2, 0), (0, 0), (1, 1)])
+def test_people_sheet_sorts_a_row_per_person_by_camera(tmp_path):
+    crops = make_split(tmp_path / "a", [(2, 1), (1, 0), (2, 0), (0, 0), (1, 1)])
     sheet = people_sheet(crops, people=5, columns=5)
-    assert numbers(sheet) == [[1, 4], [2, 0]]
+    assert crop_numbers(sheet) == [[1, 4], [2, 0]]
 
 
-def test_ranked_sheet_follows_protocol_and_frames_matches(tmp_path):
-    query = split(tmp_path / "q", [(1, 0)])
-    gallery = split(tmp_path / "g", [(1, 0), (2, 0), (1, 1), (0, 1)])
+def test_ranked_sheet_follows_the_protocol_and_frames_matches(tmp_path):
+    query = make_split(tmp_path / "q", [(1, 0)])
+    gallery = make_split(tmp_path / "g", [(1, 0), (2, 0), (1, 1), (0, 1)])
     similarity = np.array([[0.9, 0.3, 0.8, 0.1]], np.float32)
     sheet = ranked_sheet(query, gallery, np.ones((1, 1), np.float32), similarity.T, columns=3)
-    assert numbers(sheet) == [[0, 2, 1, 3]]
-    assert frames(sheet) == [[BLUE, GREEN, RED, RED]]
+    assert crop_numbers(sheet) == [[0, 2, 1, 3]]
+    assert frame_colours(sheet) == [[BLUE, GREEN, RED, RED]]
 
 
 def test_people_sheet_names_images_that_do_not_decode(tmp_path):
-    crops = split(tmp_path / "a", [(1, 0)])
+    crops = make_split(tmp_path / "a", [(1, 0)])
     crops.images[0].path.write_text("no image")
     with pytest.raises(UserError, match=r"1 image\(s\) do not decode: 0\.png"):
         people_sheet(crops)
