@@ -23,7 +23,7 @@ from reid_gen.inference.search import Gallery
 from reid_gen.types import Image, Uint8Array
 
 CaptionedImages = list[tuple[Uint8Array, str]]
-"""RGB images with captions, at most 8 characters long, because gradio truncates longer ones."""
+"""RGB images with short captions; gradio truncates long ones."""
 CLUSTER_IMAGES = 8
 """Maximum number of images shown per cluster."""
 MAX_CLUSTERS = 30
