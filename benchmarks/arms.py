@@ -1,18 +1,18 @@
-"""Do generated views help? The same training with and without them, several seeds, one table.
+"""Effect of generated views: training with and without them, over several seeds.
 
-All arms start from one warm identity encoder and one warm generator, see the same number of real
-images, and differ in what their last stage does:
+All arms start from the same identity encoder and generator, see the same number of real images, and
+differ in their last stage:
 
-- baseline: prototypes and real images alone;
-- views: the warm generator's views of all images are contrasted too, it stays as it is;
-- joint: generator and discriminator go on learning, from a quarter of the images;
-- gcl_plus: and people are mixed before drawing;
-- true: views as the renderer knows them, which no generator can better.
+- baseline: prototype contrast with real images only;
+- views: contrast with the views of the frozen generator as well;
+- joint: as views, and generator and discriminator are trained on a quarter of the images;
+- gcl_plus: as joint, with mixup of identities before generation;
+- true: contrast with true views from the renderer, an upper bound for generators.
 
     python -m benchmarks.arms --root demo/pedestrians --weights FILE --out runs_arms
 
-With --fresh FOLDER, another rendered set whose people and cameras nobody has seen, every run is
-ranked there too. FILE holds ImageNet weights of MobileNetV2 for the backbone of --backbone.
+With --fresh FOLDER, another rendered data set with new people and cameras, every run is evaluated
+there too. FILE holds ImageNet weights of MobileNetV2 for the backbone of --backbone.
 Existing runs are reused, so a killed measurement can be resumed. Prints one JSON object.
 """
 
@@ -27,9 +27,9 @@ from benchmarks.small_runs import (
     LAST,
     VIEWS,
     Run,
-    options_of,
+    make_parser,
     over_seeds,
-    stored,
+    stored_views,
     summary,
     train_starts,
 )
@@ -37,28 +37,28 @@ from benchmarks.true_views import write_true_views
 from reid_gen.files import as_json
 from reid_gen.training.run import environment
 
-MIXED = "{prototype: 1.0, view_prototype: 1.0, mixup: 0.5}"
+MIXUP = "{prototype: 1.0, view_prototype: 1.0, mixup: 0.5}"
 ARMS = {
     "baseline": BASELINE,
     "views": Run(f"{{name: views, views: true, {LAST}}}", VIEWS),
     "joint": Run(f"{{name: joint, {BOTH}, {LAST}}}", VIEWS),
     "gcl_plus": Run(
-        f"{{name: joint, {BOTH}, {LAST}}}", MIXED, overrides=["generator.mixup_alpha=0.6"]
+        f"{{name: joint, {BOTH}, {LAST}}}", MIXUP, overrides=["generator.mixup_alpha=0.6"]
     ),
     "true": Run(f"{{name: views, views: true, {LAST}}}", VIEWS),
 }
 
 
 def main() -> None:
-    """Run what is missing, and print the table."""
-    parser = options_of(__doc__)
+    """Train missing runs and print the table."""
+    parser = make_parser(__doc__)
     parser.add_argument("--seeds", type=int, default=3, help="at least 2")
-    parser.add_argument("--fresh", type=Path, help="another rendered set to rank on too")
+    parser.add_argument("--fresh", type=Path, help="another rendered data set to evaluate on")
     options = parser.parse_args()
     train_starts(options)
     groups = options.out / "true_views"
     write_true_views(options.root, groups)
-    arms = {**ARMS, "true": replace(ARMS["true"], overrides=[stored(groups)])}
+    arms = {**ARMS, "true": replace(ARMS["true"], overrides=[stored_views(groups)])}
     table = {arm: summary(runs) for arm, runs in over_seeds(options, arms).items()}
     print(as_json({**table, "environment": environment()}))
 

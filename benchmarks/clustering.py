@@ -1,16 +1,16 @@
-"""Pseudo labels of N images: this engine and the dense implementation: time, memory and growth.
+"""Time, memory and scaling of pseudo labels of N images, here and in the dense implementation.
 
-Every measurement runs in a process of its own, after the compiled code was warmed on a few images.
-Features are made once per size and lie in --work as float16 beyond 100,000 images (memory-mapped),
-else as float32.
+Every measurement runs in a separate process, after a warm-up on a few images that compiles the
+code. Features are generated once per size into --work, in float32, or in memory-mapped float16 for
+more than 100,000 images.
 
     python -m benchmarks.clustering --work /tmp/features --sizes 12936 32621 --dense 12936
     python -m benchmarks.clustering --work /tmp/features --sizes 1000000
     python -m benchmarks.clustering --work /tmp/features --check 12936
 
---check compares labels with the dense definition in float64, at several radii and with several
-seeds, with copies among the images, and prints how many differ. Prints one JSON object; --plot FILE
-draws it.
+--check compares labels with the dense definition in float64 at several radii and seeds, with
+duplicate images, and reports how many labels differ. Prints one JSON object; --plot FILE plots time
+and memory.
 """
 
 from __future__ import annotations
@@ -49,48 +49,52 @@ K1, K2, EPS, MIN_SAMPLES = 30, 6, 0.5, 4
 RADII, SEEDS = (0.4, 0.5, 0.6, 0.7), (0, 1, 2)
 """Radii and seeds of the comparison with the dense definition."""
 HALF_FROM = 100_001
-WARM = 5_000
-"""More than a tile of products, so that everything is compiled."""
+"""Smallest number of images whose features are stored in float16."""
+WARM_UP = 5_000
+"""Number of images of the warm-up; more than one tile, so that all code is compiled."""
 
 
 def main() -> None:
-    """Measure, or be one measurement."""
+    """Run all measurements, or a single one in a child process."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--work", type=Path, required=True, help="folder for features")
     parser.add_argument("--sizes", type=int, nargs="*", default=[], choices=list(CROWDS))
     parser.add_argument("--dense", type=int, nargs="*", default=[], choices=list(CROWDS))
     parser.add_argument("--check", type=int, nargs="*", default=[], choices=list(CROWDS))
-    parser.add_argument("--size", type=int, default=2048, help="length of a feature")
+    parser.add_argument("--size", type=int, default=2048, help="feature size")
     parser.add_argument("--neighbours", default="exact")
     parser.add_argument("--plot", type=Path)
-    parser.add_argument("--one", nargs=2, metavar=("WAY", "N"), help=argparse.SUPPRESS)
+    parser.add_argument("--one", nargs=2, metavar=("METHOD", "N"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one is not None:
         print(as_json(measure(options, options.one[0], int(options.one[1])), None))
         return
     for count in {*options.sizes, *options.dense}:
         prepare(options, count)
-    ways = {"ours": options.sizes, "dense": options.dense}
-    found = {way: {n: apart(options, way, n) for n in sizes} for way, sizes in ways.items()}
+    methods = {"ours": options.sizes, "dense": options.dense}
+    results = {
+        method: {n: measure_in_process(options, method, n) for n in sizes}
+        for method, sizes in methods.items()
+    }
     about = {
         "labels_that_differ": {count: check(options.size, count) for count in options.check},
-        "growth": growth(found["ours"]),
-        "dense_over_ours": ratios(found["dense"], found["ours"]),
+        "growth": growth(results["ours"]),
+        "dense_over_ours": ratios(results["dense"], results["ours"]),
         "environment": environment(),
     }
     if options.plot is not None:
-        plot(found, options.plot)
-    print(as_json({**found, **about}))
+        plot(results, options.plot)
+    print(as_json({**results, **about}))
 
 
-def file_of(options: argparse.Namespace, count: int) -> Path:
-    """Where features lie."""
+def feature_file(options: argparse.Namespace, count: int) -> Path:
+    """Return the path of the features of ``count`` images."""
     return Path(options.work) / f"features_{count}_{options.size}.npy"
 
 
 def prepare(options: argparse.Namespace, count: int) -> None:
-    """Make features that are not there yet, and their pids beside them."""
-    path = file_of(options, count)
+    """Generate features and their pids unless the files exist."""
+    path = feature_file(options, count)
     if path.exists():
         return
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -104,33 +108,33 @@ def prepare(options: argparse.Namespace, count: int) -> None:
     aside.rename(path)
 
 
-def apart(options: argparse.Namespace, way: str, count: int) -> dict[str, Any]:
-    """One measurement in a process of its own."""
+def measure_in_process(options: argparse.Namespace, method: str, count: int) -> dict[str, Any]:
+    """Run one measurement in a child process."""
     words = ["--work", str(options.work), "--size", str(options.size)]
-    words += ["--neighbours", options.neighbours, "--one", way, str(count)]
+    words += ["--neighbours", options.neighbours, "--one", method, str(count)]
     command = [sys.executable, "-m", "benchmarks.clustering", *words]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    completed = subprocess.run(command, check=True, capture_output=True, text=True)
+    result: dict[str, Any] = json.loads(completed.stdout.splitlines()[-1])
     return result
 
 
-def measure(options: argparse.Namespace, way: str, count: int) -> dict[str, object]:
-    """Seconds (wall and processor) and added memory of one way."""
-    path = file_of(options, count)
+def measure(options: argparse.Namespace, method: str, count: int) -> dict[str, object]:
+    """Measure wall time, CPU time and additional memory of one method."""
+    path = feature_file(options, count)
     features = np.load(path, mmap_mode="r" if count >= HALF_FROM else None)
     pids = np.load(path.with_suffix(".pids.npy"))
-    warm = np.ascontiguousarray(features[:WARM])
-    ours(warm, options.neighbours, {})
+    warm_up_features = np.ascontiguousarray(features[:WARM_UP])
+    ours(warm_up_features, options.neighbours, {})
     phases: dict[str, float] = {}
-    before, started = memory("VmRSS"), (time.perf_counter(), processor_seconds())
+    before, started = memory("VmRSS"), (time.perf_counter(), cpu_seconds())
     recall = 1.0
-    if way == "ours":
+    if method == "ours":
         labels, recall = ours(features, options.neighbours, phases)
     else:
         labels = dense_labels(features, K1, K2, EPS, MIN_SAMPLES)
     return {
         "seconds": round(time.perf_counter() - started[0], 2),
-        "processor_seconds": round(processor_seconds() - started[1], 2),
+        "processor_seconds": round(cpu_seconds() - started[1], 2),
         "added_gib": round(memory("VmHWM") - before, 2),
         "phases": {name: round(value, 4) for name, value in phases.items()},
         "recall": round(recall, 4),
@@ -144,27 +148,27 @@ def measure(options: argparse.Namespace, way: str, count: int) -> dict[str, obje
 def ours(
     features: Float32Array, method: KnnName, phases: dict[str, float]
 ) -> tuple[Int64Array, float]:
-    """What `pseudo_labels` does, with a clock; labels, and the recall of the neighbours."""
-    with clock(phases, "neighbours"):
-        found = nearest(features, K1, method)
-    with clock(phases, "after neighbours"):
-        with clock(phases, "jaccard"):
-            distance = jaccard_distances(features, found, k1=K1, k2=K2, max_distance=EPS)
-        with clock(phases, "dbscan"):
+    """Run the steps of `pseudo_labels` with timers; return labels and neighbour recall."""
+    with timer(phases, "neighbours"):
+        neighbours = nearest(features, K1, method)
+    with timer(phases, "after neighbours"):
+        with timer(phases, "jaccard"):
+            distance = jaccard_distances(features, neighbours, k1=K1, k2=K2, max_distance=EPS)
+        with timer(phases, "dbscan"):
             labels = dbscan(distance, EPS, MIN_SAMPLES)
-    return labels, found.recall
+    return labels, neighbours.recall
 
 
 @contextmanager
-def clock(phases: dict[str, float], name: str) -> Iterator[None]:
-    """Adds what it takes to ``phases``."""
-    began = time.perf_counter()
+def timer(phases: dict[str, float], name: str) -> Iterator[None]:
+    """Store the duration of the block in ``phases``."""
+    start = time.perf_counter()
     yield
-    phases[name] = time.perf_counter() - began
+    phases[name] = time.perf_counter() - start
 
 
 def check(size: int, count: int) -> dict[str, list[int]]:
-    """How many labels differ from the dense definition in float64, by radius, for each seed."""
+    """Count labels that differ from the dense definition in float64, by radius and seed."""
     differing: dict[str, list[int]] = {str(eps): [] for eps in RADII}
     for seed in SEEDS:
         features = np.empty((count, size), np.float32)
@@ -174,16 +178,16 @@ def check(size: int, count: int) -> dict[str, list[int]]:
         distance = np.round(dense_distances(features, K1, K2, np.float64), 9)
         np.fill_diagonal(distance, 0)
         for eps in RADII:
-            rule = DBSCAN(eps=eps, min_samples=MIN_SAMPLES, metric="precomputed")
-            ours = pseudo_labels(
+            reference = DBSCAN(eps=eps, min_samples=MIN_SAMPLES, metric="precomputed")
+            labels = pseudo_labels(
                 features, eps=FixedEps(eps), k1=K1, k2=K2, min_samples=MIN_SAMPLES
             ).labels
-            differing[str(eps)].append(int((ours != rule.fit_predict(distance)).sum()))
+            differing[str(eps)].append(int((labels != reference.fit_predict(distance)).sum()))
     return differing
 
 
 def growth(ours: Mapping[int, dict[str, Any]]) -> dict[str, float]:
-    """Slope of each phase on doubly logarithmic axes, between the smallest and largest N."""
+    """Compute the log-log slope of each phase's time between the smallest and largest N."""
     if len(ours) < 2:
         return {}
     low, high = min(ours), max(ours)
@@ -197,7 +201,7 @@ def growth(ours: Mapping[int, dict[str, Any]]) -> dict[str, float]:
 def ratios(
     dense: Mapping[int, dict[str, Any]], ours: Mapping[int, dict[str, Any]]
 ) -> dict[int, dict[str, float]]:
-    """Ratio of the dense implementation's cost to ours, where both were measured."""
+    """Compute the cost of the dense implementation relative to ours, for sizes with both."""
     keys = ("seconds", "processor_seconds", "added_gib")
     return {
         count: {key: round(dense[count][key] / ours[count][key], 1) for key in keys}
@@ -206,37 +210,37 @@ def ratios(
 
 
 def products_per_second(width: int) -> float:
-    """Giga multiply-adds per second of such matrix products as the neighbours are found by.
+    """Measure the matrix product of the neighbour search in 10^9 multiply-adds per second.
 
-    In float32 on a GPU, else in bfloat16 where this machine has it.
+    In float32 on a GPU, otherwise in bfloat16 if the CPU supports it.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     precision = resolve_dtype("bf16", device) if device.type == "cpu" else torch.float32
     left, right = (torch.rand(n, width, device=device).to(precision) for n in (512, 8192))
     float(torch.mm(left, right.T)[0, 0])
-    began = time.perf_counter()
+    start = time.perf_counter()
     for _ in range(5):
         product = torch.mm(left, right.T)
     float(product[0, 0])  # waits for a GPU
-    return round(5 * 512 * 8192 * width / (time.perf_counter() - began) / 1e9, 1)
+    return round(5 * 512 * 8192 * width / (time.perf_counter() - start) / 1e9, 1)
 
 
-def processor_seconds() -> float:
-    """CPU seconds of this process and its children."""
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(one.ru_utime + one.ru_stime for one in used)
+def cpu_seconds() -> float:
+    """Return the CPU seconds of this process and its children."""
+    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
 def memory(name: str) -> float:
-    """A line of the process's status, in GiB."""
+    """Return a value of the process status, such as VmRSS or VmHWM, in GiB."""
     for line in Path(f"/proc/{os.getpid()}/status").read_text().splitlines():
         if line.startswith(f"{name}:"):
             return int(line.split()[1]) / 2**20
     raise KeyError(name)
 
 
-def plot(found: Mapping[str, Mapping[int, dict[str, Any]]], path: Path) -> None:
-    """Seconds and memory by N."""
+def plot(results: Mapping[str, Mapping[int, dict[str, Any]]], path: Path) -> None:
+    """Plot time and memory over N."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -244,12 +248,12 @@ def plot(found: Mapping[str, Mapping[int, dict[str, Any]]], path: Path) -> None:
 
     figure, axes = pyplot.subplots(1, 2, figsize=(9, 3.6))
     for axis, key, name in zip(
-        axes, ("seconds", "added_gib"), ("seconds", "memory added, GiB"), strict=True
+        axes, ("seconds", "added_gib"), ("seconds", "additional memory, GiB"), strict=True
     ):
-        for way in ("ours", "dense"):
-            some = sorted(found[way].items())
-            if some:
-                axis.loglog([n for n, _ in some], [run[key] for _, run in some], "o-", label=way)
+        for method in ("ours", "dense"):
+            runs = sorted(results[method].items())
+            if runs:
+                axis.loglog([n for n, _ in runs], [run[key] for _, run in runs], "o-", label=method)
         axis.set_xlabel("images")
         axis.set_ylabel(name)
         axis.grid(True, which="both", alpha=0.3)

@@ -1,7 +1,7 @@
-"""The classic way to pseudo labels, straightforwardly: dense matrices and loops over images.
+"""Dense implementation of pseudo labels, with N x N matrices and loops over images.
 
-This is what the field's training code does (Zhong et al., CVPR 2017, as MMT, SpCL and Cluster
-Contrast run it): an N x N distance, an N x N encoding, a loop for the sets, a loop for the minima.
+It follows the common training code (Zhong et al., CVPR 2017, as in MMT, SpCL and Cluster Contrast):
+an N x N distance matrix, an N x N encoding, and loops for the reciprocal sets and the minima.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from reid_gen.types import Float32Array, Int64Array
 def dense_distances(
     features: Float32Array, k1: int, k2: int, dtype: type = np.float32
 ) -> NDArray[np.floating]:
-    """Jaccard distance of all pairs, [N, N]; float64 decides what is right."""
+    """Compute the Jaccard distances of all pairs, [N, N]; float64 gives reference values."""
     exact: NDArray[np.floating] = features.astype(dtype)
     size = len(exact)
-    # NumPy multiplies an array with itself by another routine, which crashes at 32,621 rows.
+    # For an array times itself NumPy uses another BLAS routine, which crashes at 32,621 rows.
     squared = exact @ exact.copy().T
     squared *= -2
     squared += 2
@@ -30,9 +30,9 @@ def dense_distances(
     for i in range(size):
         members = full[i]
         for candidate in full[i]:
-            theirs = half[candidate]
-            if len(np.intersect1d(theirs, full[i])) > 2 / 3 * len(theirs):
-                members = np.append(members, theirs)
+            neighbours = half[candidate]
+            if len(np.intersect1d(neighbours, full[i])) > 2 / 3 * len(neighbours):
+                members = np.append(members, neighbours)
         members = np.unique(members)
         weight = np.exp(-squared[i, members])
         encoding[i, members] = weight / weight.sum()
@@ -41,33 +41,33 @@ def dense_distances(
         for i in range(size):
             averaged[i] = encoding[rank[i, :k2]].mean(axis=0)
         encoding = averaged
-    holders = [np.flatnonzero(encoding[:, j]) for j in range(size)]
+    nonzero_rows = [np.flatnonzero(encoding[:, j]) for j in range(size)]
     distance = squared
     for i in range(size):
-        least: NDArray[np.floating] = np.zeros(size, dtype)
+        minimum_sum: NDArray[np.floating] = np.zeros(size, dtype)
         for j in np.flatnonzero(encoding[i]):
-            least[holders[j]] += np.minimum(encoding[i, j], encoding[holders[j], j])
-        distance[i] = np.maximum(1 - least / (2 - least), 0)
+            minimum_sum[nonzero_rows[j]] += np.minimum(encoding[i, j], encoding[nonzero_rows[j], j])
+        distance[i] = np.maximum(1 - minimum_sum / (2 - minimum_sum), 0)
     return distance
 
 
 def dense_labels(
     features: Float32Array, k1: int, k2: int, eps: float, min_samples: int
 ) -> Int64Array:
-    """DBSCAN on these, [N]."""
+    """Cluster with DBSCAN on the dense Jaccard distances; return pseudo labels, [N]."""
     distance = dense_distances(features, k1, k2)
-    rule = DBSCAN(eps=eps, min_samples=min_samples, metric="precomputed")
-    return np.asarray(rule.fit_predict(distance), np.int64)
+    clustering = DBSCAN(eps=eps, min_samples=min_samples, metric="precomputed")
+    return np.asarray(clustering.fit_predict(distance), np.int64)
 
 
 def _ranked(squared: NDArray[np.floating], count: int, dtype: type) -> Int64Array:
-    """The nearest of each image, itself first, equal ones by number, [N, count + 1]."""
+    """Rank the nearest images of each image, itself first, ties by index, [N, count + 1]."""
     index = np.empty((len(squared), count + 1), np.int64)
     digits = 12 if dtype is np.float64 else 6
     for i, row in enumerate(squared):
-        own = np.round(row, digits)
-        own[i] = -1
-        index[i] = np.argsort(own, kind="stable")[: count + 1]
+        rounded = np.round(row, digits)
+        rounded[i] = -1
+        index[i] = np.argsort(rounded, kind="stable")[: count + 1]
     return index
 
 

@@ -1,8 +1,8 @@
-"""What each difference from GCL's release does, one at a time, on rendered pedestrians.
+"""Ablation of each deviation from GCL's released code, one at a time, on rendered pedestrians.
 
-The length of the feature is measured by ranking after the baseline that all start from, differences
-in how the generator learns on its views after 200 steps, those in how the identity encoder learns
-by ranking after two joint epochs; with one seed, so that small effects are noise.
+The feature size is scored by the ranking of the baseline; deviations of the generator's training by
+its views after 200 steps; deviations of the encoder's training by the ranking after two joint
+epochs. There is one seed, so that small differences are noise.
 
     python -m benchmarks.deviations --root demo/pedestrians --weights FILE --out runs_arms \
         --judge runs/baseline_pedestrians
@@ -23,101 +23,109 @@ from benchmarks.small_runs import (
     IDENTITY,
     STARTS,
     Run,
-    each,
-    options_of,
+    make_parser,
+    map_jobs,
     ranking,
     slug,
     train,
     train_starts,
-    views,
+    view_scores,
 )
 from reid_gen.files import as_json
 from reid_gen.training.run import environment
 
-DRAW = "{{name: generator, trains: [generator], epochs: 1, iterations: 200, {rate}}}"
+GENERATOR_STAGE = "{{name: generator, trains: [generator], epochs: 1, iterations: 200, {rate}}}"
 SLOW, FAST = "generator_learning_rate: 1.0e-4", "generator_learning_rate: 5.0e-4"
 SHORT = f"{{name: joint, {BOTH}, epochs: 2, decay_every: null, {IDENTITY}}}"
 PAIRS = "{prototype: 0.5, view_instance: 0.3, view_cluster: 0.3, real_cluster: 0.3}"
 
 
-def drawing(*overrides: str, rate: str = FAST) -> Run:
-    """A generator that learns from the start, with some settings changed."""
-    return Run(DRAW.format(rate=rate), start="warm", overrides=overrides)
+def generator_run(*overrides: str, rate: str = FAST) -> Run:
+    """Train a generator with the warm identity encoder and some changed settings."""
+    return Run(GENERATOR_STAGE.format(rate=rate), start="warm", overrides=overrides)
 
 
-def joint(*overrides: str) -> Run:
-    """A joint stage with GCL's pair terms, with some settings changed."""
+def joint_run(*overrides: str) -> Run:
+    """Train a joint stage with GCL's pair terms and some changed settings."""
     return Run(SHORT, PAIRS, overrides=overrides)
 
 
-BEGINNINGS = {
+BASELINES = {
     "warm": STARTS["warm"],
     "warm_512": replace(
         STARTS["warm"], overrides=[*STARTS["warm"].overrides, "encoder.embedding=512"]
     ),
 }
-"""The baseline that all start from, and one whose feature goes through a layer to 512 numbers."""
-DRAWINGS = {
-    "ours": drawing(),
-    "interleaved stripes": drawing("generator.stripes=interleaved"),
-    "the view's features not tied": drawing("generator.feature_of_view=false"),
-    "angles of 45 to 270": drawing(
+"""The baseline that all runs start from, and one with a 512-dimensional embedding layer."""
+# Names are those of run folders, which are reused.
+GENERATORS = {
+    "ours": generator_run(),
+    "interleaved stripes": generator_run("generator.stripes=interleaved"),
+    "the view's features not tied": generator_run("generator.feature_of_view=false"),
+    "angles of 45 to 270": generator_run(
         "generator.angles.kind=steps", "generator.angles.every=45", "generator.angles.last=270"
     ),
-    "angles of 45 to 315": drawing(
+    "angles of 45 to 315": generator_run(
         "generator.angles.kind=steps", "generator.angles.every=45", "generator.angles.last=315"
     ),
-    "no pyramid": drawing("generator.structure.pyramid=false"),
-    "a penalty at every step": drawing("generator.discriminator.penalty_every=1"),
-    "learning rate 1e-4": drawing(rate=SLOW),
-    "maps of parts": drawing("generator.map=parts"),
-    "grey maps": drawing("generator.map=grey"),
-    "borders reflected": drawing("generator.padding=reflect"),
-    "all pixels alike": drawing("generator.body_weight=1"),
+    "no pyramid": generator_run("generator.structure.pyramid=false"),
+    "a penalty at every step": generator_run("generator.discriminator.penalty_every=1"),
+    "learning rate 1e-4": generator_run(rate=SLOW),
+    "maps of parts": generator_run("generator.map=parts"),
+    "grey maps": generator_run("generator.map=grey"),
+    "borders reflected": generator_run("generator.padding=reflect"),
+    "all pixels alike": generator_run("generator.body_weight=1"),
 }
-JOINTS = {
-    "ours": joint(),
-    "positive from the bank": joint("loss.pairs.positive_from_batch=false"),
-    "the view's negatives": joint("loss.pairs.own_negatives=false"),
-    "512 random negatives": joint("loss.pairs.negatives=512"),
-    "statistics of all pictures": joint("generator.statistics=all"),
-    "each moves the other": joint("generator.ema_momentum=null"),
-    "generator at 1e-5": joint("stages.0.generator_learning_rate=1.0e-5"),
+JOINT_RUNS = {
+    "ours": joint_run(),
+    "positive from the bank": joint_run("loss.pairs.positive_from_batch=false"),
+    "the view's negatives": joint_run("loss.pairs.own_negatives=false"),
+    "512 random negatives": joint_run("loss.pairs.negatives=512"),
+    "statistics of all pictures": joint_run("generator.statistics=all"),
+    "each moves the other": joint_run("generator.ema_momentum=null"),
+    "generator at 1e-5": joint_run("stages.0.generator_learning_rate=1.0e-5"),
 }
 
 
 def main() -> None:
-    """Run what is missing, and print the tables."""
-    parser = options_of(__doc__)
+    """Train missing runs and print the tables."""
+    parser = make_parser(__doc__)
     parser.add_argument("--judge", type=Path, required=True)
     parser.add_argument("--tables", nargs="+", choices=list(TABLES), default=list(TABLES))
     options = parser.parse_args()
     train_starts(options)
-    found = {}
-    for table in options.tables:
-        runs, measure = TABLES[table]
-        values = each(partial(measure, options), list(runs.items()), options.together)
-        found[table] = dict(zip(runs, values, strict=True))
-    print(as_json({**found, "environment": environment()}))
+    tables = {}
+    for name in options.tables:
+        runs, score = TABLES[name]
+        scores = map_jobs(partial(score, options), list(runs.items()), options.together)
+        tables[name] = dict(zip(runs, scores, strict=True))
+    print(as_json({**tables, "environment": environment()}))
 
 
-def score(options: Namespace, item: tuple[str, Run]) -> dict[str, float]:
-    """Score the views of one generator."""
-    run = train(options, f"draw_{slug(item[0])}", item[1])
-    return views(run, options.judge)["generated"]
+def score_generator(options: Namespace, item: tuple[str, Run]) -> dict[str, float]:
+    """Train a generator and score its views."""
+    name, run = item
+    return view_scores(train(options, f"draw_{slug(name)}", run), options.judge)["generated"]
 
 
-def rank(options: Namespace, item: tuple[str, Run]) -> dict[str, float]:
-    """By one identity encoder."""
-    return ranking(train(options, f"joint_{slug(item[0])}", item[1]))
+def score_joint_run(options: Namespace, item: tuple[str, Run]) -> dict[str, float]:
+    """Train generator and encoder jointly and score the encoder's ranking."""
+    name, run = item
+    return ranking(train(options, f"joint_{slug(name)}", run))
 
 
-def begin(options: Namespace, item: tuple[str, Run]) -> dict[str, float]:
-    """By an identity encoder before any view."""
-    return ranking(train(options, item[0], item[1]))
+def score_baseline(options: Namespace, item: tuple[str, Run]) -> dict[str, float]:
+    """Train an encoder without views and score its ranking."""
+    name, run = item
+    return ranking(train(options, name, run))
 
 
-TABLES = {"start": (BEGINNINGS, begin), "views": (DRAWINGS, score), "ranking": (JOINTS, rank)}
+TABLES = {
+    "start": (BASELINES, score_baseline),
+    "views": (GENERATORS, score_generator),
+    "ranking": (JOINT_RUNS, score_joint_run),
+}
+"""Table -> its runs, and the function that trains and scores one."""
 
 
 if __name__ == "__main__":

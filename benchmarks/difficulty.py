@@ -1,10 +1,9 @@
-"""How hard a data set is: what chance, colours, the start weights and true labels reach on it.
+"""Difficulty of a data set: scores of chance, colour histograms, initial weights and supervision.
 
 Run with ``python -m benchmarks.difficulty --config FILE [--set A.B=C] [--onto FILE]``. With
-``--supervised`` the trainer gets the true pids of the training split in place of pseudo labels:
-what the same encoder, loss and schedule could reach, and how the built-in start weights were made.
-``--onto`` names the configuration of another data set on which that encoder is measured too,
-without any training there.
+``--supervised`` the encoder is trained with the true pids instead of pseudo labels: an upper bound
+for the same encoder, loss and schedule, and the way the built-in weights were trained. ``--onto``
+names the configuration of another data set to evaluate the supervised encoder on (direct transfer).
 """
 
 from __future__ import annotations
@@ -38,9 +37,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--config", type=Path, required=True)
     parser.add_argument("--set", dest="overrides", action="append", default=[])
-    parser.add_argument("--supervised", action="store_true", help="train with true pids too")
-    parser.add_argument("--save", type=Path, help="write its backbone in half precision")
-    parser.add_argument("--onto", type=Path, help="configuration of a data set to transfer to")
+    parser.add_argument("--supervised", action="store_true", help="also train with true pids")
+    parser.add_argument("--save", type=Path, help="file for that backbone in half precision")
+    parser.add_argument("--onto", type=Path, help="configuration of another data set to test")
     parser.add_argument("--set-onto", dest="onto_overrides", action="append", default=[])
     options = parser.parse_args()
     config = load_config(options.config, options.overrides)
@@ -63,30 +62,32 @@ def main() -> None:
                 {name: value.half().contiguous() for name, value in state.items()}, options.save
             )
         if options.onto:
-            other = load_config(options.onto, options.onto_overrides)
-            onto = build_evaluator(
-                other, load_dataset(other.data.name, other.data.root), Terminal()
+            target_config = load_config(options.onto, options.onto_overrides)
+            target = build_evaluator(
+                target_config,
+                load_dataset(target_config.data.name, target_config.data.root),
+                Terminal(),
             )
-            found = scores(onto, *onto.features(experiment.trainer.encode))
-            result[f"supervised, onto {other.data.name}"] = found
+            transferred = scores(target, *target.features(experiment.trainer.encode))
+            result[f"supervised, onto {target_config.data.name}"] = transferred
     print(as_json(result))
 
 
 def scores(evaluator: Evaluator, query: Float32Array, gallery: Float32Array) -> dict[str, float]:
-    """MAP and rank-1 in percent."""
+    """Compute mAP and rank-1 in percent, and print them."""
     result = evaluator.score(query, gallery)[0]
-    found = {"mAP": round(100 * result.mean_ap, 2), "rank-1": round(100 * result.cmc[1], 2)}
-    print(found, flush=True)
-    return found
+    percent = {"mAP": round(100 * result.mean_ap, 2), "rank-1": round(100 * result.cmc[1], 2)}
+    print(percent, flush=True)
+    return percent
 
 
 def chance(split: LabelledSplit, seed: int) -> Float32Array:
-    """Features that know nothing, [N, 64]."""
-    return unit(np.random.default_rng(seed).normal(size=(len(split.images), 64)))
+    """Draw random unit features, [N, 64]."""
+    return l2_normalise(np.random.default_rng(seed).normal(size=(len(split.images), 64)))
 
 
 def colours(evaluator: Evaluator, name: str) -> Float32Array:
-    """Histograms of hue, saturation and value in horizontal stripes, [N, 6 * 48]."""
+    """Compute normalised HSV histograms of horizontal stripes, [N, 6 * 48]."""
     split: LabelledSplit = getattr(evaluator, name)
     rows = []
     for batch in evaluator.make_loader(split).in_order(evaluator.batch):
@@ -98,23 +99,23 @@ def colours(evaluator: Evaluator, name: str) -> Float32Array:
                 for channel in range(3)
             ]
             rows.append(np.concatenate(counts))
-    return unit(np.sqrt(np.array(rows)))
+    return l2_normalise(np.sqrt(np.array(rows)))
 
 
-def unit(rows: NDArray[np.floating]) -> Float32Array:
-    """Rows of length 1."""
+def l2_normalise(rows: NDArray[np.floating]) -> Float32Array:
+    """Scale rows to unit length."""
     return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
 
 
 def train_with_labels(experiment: Experiment, config: Config) -> None:
-    """Run the stages with true pids in the place of pseudo labels."""
+    """Train all stages with true pids instead of pseudo labels."""
     trainer = experiment.trainer
     pids = load_dataset(config.data.name, config.data.root).train_pids
     assert pids is not None, "a labelled data set is needed"
     labels = np.unique(pids, return_inverse=True)[1].astype(np.int64)
     trainer.stages = [replace(stage, labels=labels) for stage in trainer.stages]
-    for place in epochs_of(trainer.stages):
-        record = trainer.epoch(place).record
+    for position in epochs_of(trainer.stages):
+        record = trainer.epoch(position).record
         print({name: record[name] for name in ("loss_prototype", "seconds_train")}, flush=True)
 
 

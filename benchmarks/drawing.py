@@ -1,7 +1,8 @@
-"""Images per second of one core: z-buffer, body maps and whole rendered crops.
+"""Rendering speed on one core in images per second: rasterisers, body maps and rendered crops.
 
-Run with ``python -m benchmarks.drawing``. The slow twin is the tests' rasteriser, every pixel
-against every face; it is timed on a part of the same body, in the same process.
+Run with ``python -m benchmarks.drawing``. For comparison, the slow reference rasteriser of the
+tests, which compares every pixel with every face, is timed on a part of the same body in the same
+process.
 """
 
 from __future__ import annotations
@@ -39,30 +40,32 @@ def main() -> None:
 
 
 def measure(height: int, width: int) -> dict[str, float]:
-    """Rates at one size."""
+    """Measure the rendering speed at one image size."""
     mesh = walking_meshes(BATCH, height, width)
     mesh = replace(mesh, colours=np.zeros_like(mesh.vertices))
     rates = {}
-    for name, draw in RASTERISERS.items():
-        # pytorch3d is seldom installed.
+    for name, rasterise in RASTERISERS.items():
+        # pytorch3d is optional.
         with contextlib.suppress(UserError):
-            call = partial(draw, mesh.screen, mesh.faces, height, width)
+            call = partial(rasterise, mesh.screen, mesh.faces, height, width)
             rates[f"z-buffer, {name}"] = rate(call, BATCH)
     for kind in MAP_KINDS:
         rates[kind] = rate(partial(render_body_maps, mesh, kind, height, width), BATCH)
     renderer = PedestrianRenderer(1, height, width)
     crops = [renderer.sample_crop(person, 0, repeat) for person in range(4) for repeat in range(4)]
     rates["rendered crop"] = rate(lambda: [renderer.render(crop) for crop in crops], len(crops))
-    started = time.perf_counter()
+    start = time.perf_counter()
     face, _, _ = slow_rasterise(mesh.screen[0], mesh.faces[::20], height // 4, width // 4)
     pixels_and_faces = face.size * len(mesh.faces[::20])
-    whole = (time.perf_counter() - started) * height * width * len(mesh.faces) / pixels_and_faces
-    rates["numba, times the slow twin (extrapolated)"] = rates["z-buffer, numba"] * whole
+    seconds_per_test = (time.perf_counter() - start) / pixels_and_faces
+    slow_seconds = seconds_per_test * height * width * len(mesh.faces)
+    speed_up = rates["z-buffer, numba"] * slow_seconds
+    rates["numba, speed-up over the slow reference (extrapolated)"] = speed_up
     return {name: round(value, 1) for name, value in rates.items()}
 
 
 def rate(call: Callable[[], object], images: int) -> float:
-    """Images per second after one call to warm up."""
+    """Measure images per second after one warm-up call."""
     call()
     started, calls = time.perf_counter(), 0
     while time.perf_counter() - started < SECONDS:

@@ -1,4 +1,4 @@
-"""Features that look like re-ID's, of any number of images."""
+"""Synthetic features with the statistics of re-ID features, for any number of images."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from reid_gen.types import Float32Array, Int64Array
 
 _BLOCK = 20_000
 MODES = 3
-"""Looks that a person has, tied to cameras."""
+"""Number of appearance modes per person, which depend on the camera."""
 
 
 @dataclass(frozen=True)
 class Crowd:
-    """How many people, cameras and dimensions; the shares are those of squared length.
+    """Parameters of synthetic features; strengths are standard deviations of latent components.
 
     Attributes:
-        people: Identities, of uneven size.
-        cameras: Each shifts all features its own way.
-        size: Length D of a feature.
-        latent: Dimensions that matter, with falling variance.
-        alike: How much of a person is shared with those who look like them.
-        camera: Strength of a camera's shift.
-        mode: Strength of a person's looks in one camera or another.
-        noise: Mean strength of what changes from image to image.
-        rest: Strength of noise in all dimensions.
+        people: Number of identities, with uneven numbers of images.
+        cameras: Number of cameras, each with a shift common to all features.
+        size: Feature size D.
+        latent: Number of latent dimensions, with decreasing variance.
+        alike: Share of an identity's variance in common with similar people, 0..1.
+        camera: Strength of the camera shifts.
+        mode: Strength of a person's appearance modes.
+        noise: Mean strength of the variation between images.
+        rest: Strength of isotropic noise in all dimensions.
     """
 
     people: int
@@ -47,11 +47,11 @@ CROWDS = {
     300_000: Crowd(15_000, 15),
     1_000_000: Crowd(50_000, 15),
 }
-"""The first two have the counts of Market-1501 and MSMT17."""
+"""Number of images -> parameters; the first two match Market-1501 and MSMT17."""
 
 
 def make_features(crowd: Crowd, count: int, seed: int, out: Float32Array) -> Int64Array:
-    """Fill ``out`` [N, D], of any precision, with unit rows; returns the pid of each, [N]."""
+    """Fill ``out`` [N, D] of any float type with unit features; return their pids, [N]."""
     rng = np.random.default_rng(seed)
     spread = (np.arange(crowd.latent) + 1.0) ** -0.35
     spread = (spread / np.linalg.norm(spread)).astype(np.float32)
@@ -63,18 +63,21 @@ def make_features(crowd: Crowd, count: int, seed: int, out: Float32Array) -> Int
     pids = np.sort(rng.choice(crowd.people, count, p=share / share.sum()))
     camids = rng.integers(0, crowd.cameras, count)
     types = draw(max(1, crowd.people // 6))
-    own = np.sqrt(crowd.alike) * types[rng.integers(0, len(types), crowd.people)]
-    own += np.sqrt(1 - crowd.alike) * draw(crowd.people)
+    identity = np.sqrt(crowd.alike) * types[rng.integers(0, len(types), crowd.people)]
+    identity += np.sqrt(1 - crowd.alike) * draw(crowd.people)
     shifts = crowd.camera * draw(crowd.cameras)
     modes = crowd.mode * draw(crowd.people, min(crowd.cameras, MODES))
     strength = (crowd.noise * np.exp(0.35 * rng.standard_normal(count))).astype(np.float32)
-    turn = np.linalg.qr(rng.standard_normal((crowd.size, crowd.latent)))[0].T.astype(np.float32)
+    projection = np.linalg.qr(rng.standard_normal((crowd.size, crowd.latent)))[0].T.astype(
+        np.float32
+    )
     for start in range(0, count, _BLOCK):
         rows = slice(start, min(count, start + _BLOCK))
         pid, camid = pids[rows], camids[rows]
-        latent = own[pid] + shifts[camid] + modes[pid, camid % modes.shape[1]]
+        latent = identity[pid] + shifts[camid] + modes[pid, camid % modes.shape[1]]
         latent += strength[rows, None] * draw(len(pid))
-        made = latent @ turn
-        made += crowd.rest / np.sqrt(crowd.size) * rng.standard_normal(made.shape, dtype=np.float32)
-        out[rows] = made / np.linalg.norm(made, axis=1, keepdims=True)
+        features = latent @ projection
+        noise = rng.standard_normal(features.shape, dtype=np.float32)
+        features += crowd.rest / np.sqrt(crowd.size) * noise
+        out[rows] = features / np.linalg.norm(features, axis=1, keepdims=True)
     return pids.astype(np.int64)

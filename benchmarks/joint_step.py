@@ -1,9 +1,9 @@
-"""A joint step of GCL against the sum of its parts, each network timed alone, in one process.
+"""Time of a joint GCL step compared with the sum of its network passes, timed separately.
 
-The parts are the passes that the step needs: E_id four times, E_str twice, G three times, D on
-three kinds of generated images and on real ones, and on the generated ones again for the generator;
-forward and backward each, with gradients where the step has them, and the optimisers. What the step
-adds is losses, memory bank, autograd's bookkeeping between networks, and moving data.
+The passes are those of the step, each with its backward pass: E_id four times, E_str twice, G three
+times, D on three kinds of generated images and on real ones, D again on the generated images for
+the generator loss, and the optimisers. The step adds losses, the memory bank, autograd between
+networks, and data movement.
 
     python benchmarks/joint_step.py [--height 256 --width 128 --structure 16 --judge 32]
 """
@@ -43,13 +43,13 @@ from reid_gen.training.step import (
     TrainingStep,
 )
 
-TURNS = 5
+ROUNDS = 5
 ROWS = 13_000
-"""Rows of the memory bank: about as many as Market-1501 has training images."""
+"""Number of rows of the memory bank, about the size of Market-1501."""
 
 
 def main() -> None:
-    """Parse, measure in turns, print JSON."""
+    """Measure all passes in alternating rounds and print one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--backbone", default="resnet10t")
     parser.add_argument("--height", type=int, default=128)
@@ -60,31 +60,31 @@ def main() -> None:
     parser.add_argument("--padding", choices=["reflect", "zeros"], default="reflect")
     options = parser.parse_args()
     torch.manual_seed(0)
-    scene = Scene(options)
+    bench = JointStep(options)
     seconds: dict[str, list[float]] = {}
-    for turn in range(TURNS + 1):
-        for name, call in {"step": scene.step, **scene.parts()}.items():
+    for round_index in range(ROUNDS + 1):
+        for name, call in {"step": bench.step, **bench.passes()}.items():
             start = time.perf_counter()
             call()
             if torch.cuda.is_available():
                 torch.cuda.synchronize()
-            if turn:  # the first turn warms up
+            if round_index:  # the first round is a warm-up
                 seconds.setdefault(name, []).append(time.perf_counter() - start)
-    middle = {name: statistics.median(found) for name, found in seconds.items()}
-    times = {"step": 0, "E_id, drawn (one of 3)": 3}
-    parts = sum(times.get(name, 1) * value for name, value in middle.items())
+    medians = {name: statistics.median(values) for name, values in seconds.items()}
+    counts = {"step": 0, "E_id, generated (one of 3)": 3}
+    total = sum(counts.get(name, 1) * value for name, value in medians.items())
     report = {
-        "seconds": {name: round(value, 4) for name, value in middle.items()},
-        "overhead": round(middle["step"] / parts - 1, 3),
-        "images_per_second": round(options.batch / middle["step"], 2),
+        "seconds": {name: round(value, 4) for name, value in medians.items()},
+        "overhead": round(medians["step"] / total - 1, 3),
+        "images_per_second": round(options.batch / medians["step"], 2),
         "settings": vars(options),
         "environment": environment(),
     }
     print(as_json(report))
 
 
-class Scene:
-    """Networks, a batch, the step and its parts."""
+class JointStep:
+    """Networks and a batch, with functions for the joint step and for each of its passes."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.runtime = Runtime("bf16")
@@ -98,23 +98,23 @@ class Scene:
             structure.out_channels, self.encoder.channels, hidden=256, padding=options.padding
         )
         painter = MeshPainter(structure, decoder, self.encoder.mean, self.encoder.std)
-        judge = MultiScaleDiscriminator(options.judge, padding=options.padding)
-        networks: tuple[nn.Module, ...] = (painter, judge)
+        discriminator = MultiScaleDiscriminator(options.judge, padding=options.padding)
+        networks: tuple[nn.Module, ...] = (painter, discriminator)
         for network in networks:
             network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         maps = TurnedMaps(None, "parts", AnyAngle(), min_score=0, max_sources=None)  # type: ignore[arg-type]
-        self.gan = MeshGan(painter, judge, maps, penalty_every=10**9)
+        self.gan = MeshGan(painter, discriminator, maps, penalty_every=10**9)
         self.trainable = {
-            name: TrainableNetwork(network, torch.optim.Adam(_trained(network), fused=True))
+            name: TrainableNetwork(network, torch.optim.Adam(_parameters(network), fused=True))
             for name, network in (
-                (IDENTITY, self.encoder), (GENERATOR, painter), (DISCRIMINATOR, judge),
+                (IDENTITY, self.encoder), (GENERATOR, painter), (DISCRIMINATOR, discriminator),
             )
         }  # fmt: skip
         self.batch = _batch(options.batch, size, device)
-        self.whole = self._whole()
+        self.training_step = self._training_step()
         self.number = 0
 
-    def _whole(self) -> TrainingStep:
+    def _training_step(self) -> TrainingStep:
         weights = Weights(view_prototype=1.0).model_dump()
         gan = ("image", "cycle", "feature", "adversarial", "fake", "real", "penalty")
         labels = torch.from_numpy(np.arange(ROWS) // 17)
@@ -134,62 +134,66 @@ class Scene:
         )
 
     def step(self) -> None:
-        """The whole step, without the gradient penalty, which comes every 16th."""
+        """Run the joint step without the gradient penalty, which only every 16th step has."""
         self.number += 1
-        self.whole(self.batch, self.number)
+        self.training_step(self.batch, self.number)
 
-    def parts(self) -> dict[str, Callable[[], None]]:
-        """The same passes, one network at a time."""
+    def passes(self) -> dict[str, Callable[[], None]]:
+        """Return the passes of the step, one network at a time, by name."""
         images, sources = self.batch.images, self.batch.sources
         assert sources is not None
-        map_ = sources.conditions["unturned"]
+        body_map = sources.conditions["unturned"]
         painter = self.gan.painter
         with torch.no_grad():
-            structure = painter.structure(map_)
+            structure = painter.structure(body_map)
             parts = self.encoder.encode(images).parts.transpose(1, 2)
-        drawn = images.clone().requires_grad_()
+        generated = images.clone().requires_grad_()
         style, shape = parts.clone().requires_grad_(), structure.clone().requires_grad_()
         fakes = torch.cat([images] * 3)
-        judged = fakes.clone().requires_grad_()
+        fakes_with_grad = fakes.clone().requires_grad_()
 
-        def encode(conditions: Tensor) -> Tensor:
-            found = self.encoder.encode(conditions)
-            return found.feature.sum() + found.parts.sum()
+        def encode(pixels: Tensor) -> Tensor:
+            encoded = self.encoder.encode(pixels)
+            return encoded.feature.sum() + encoded.parts.sum()
 
-        def judge(conditions: Tensor) -> Tensor:
-            found = self.gan.discriminator(conditions)
-            return torch.stack([some.float().sum() for some in found]).sum()
+        def discriminate(pixels: Tensor) -> Tensor:
+            logits = self.gan.discriminator(pixels)
+            return torch.stack([scale.float().sum() for scale in logits]).sum()
 
         return {
             "E_id, real": lambda: self._pass(encode, images),
-            "E_id, drawn (one of 3)": lambda: self._pass(encode, drawn),
-            "E_str, both maps": lambda: self._pass(painter.structure, torch.cat([map_, map_])),
-            "G, rebuilt and view": lambda: self._pass(
+            "E_id, generated (one of 3)": lambda: self._pass(encode, generated),
+            "E_str, both maps": lambda: self._pass(
+                painter.structure, torch.cat([body_map, body_map])
+            ),
+            "G, reconstruction and view": lambda: self._pass(
                 painter.decoder, torch.cat([shape, shape]), torch.cat([style, style])
             ),
-            "G, cycled": lambda: self._pass(painter.decoder, shape, style),
-            "D, drawn": lambda: self._judge(judge, fakes, True),
-            "D, real": lambda: self._judge(judge, images, True),
-            "D for G, drawn": lambda: self._judge(judge, judged, False),
+            "G, cycle": lambda: self._pass(painter.decoder, shape, style),
+            "D, generated": lambda: self._discriminate(discriminate, fakes, True),
+            "D, real": lambda: self._discriminate(discriminate, images, True),
+            "D for G, generated": lambda: self._discriminate(discriminate, fakes_with_grad, False),
             "optimisers": self._optimise,
         }
 
     def _pass(self, call: Callable[..., Tensor], *inputs: Tensor) -> None:
         with self.runtime.generator_autocast():
-            made = call(*inputs)
-        made.float().sum().backward()
+            output = call(*inputs)
+        output.float().sum().backward()
 
-    def _judge(self, call: Callable[..., Tensor], conditions: Tensor, learns: bool) -> None:
-        self.trainable[DISCRIMINATOR].requires_grad_(learns)
-        self._pass(call, conditions)
+    def _discriminate(
+        self, call: Callable[..., Tensor], images: Tensor, requires_grad: bool
+    ) -> None:
+        self.trainable[DISCRIMINATOR].requires_grad_(requires_grad)
+        self._pass(call, images)
 
     def _optimise(self) -> None:
-        for learner in self.trainable.values():
-            learner.optimizer.step()
-            learner.optimizer.zero_grad(set_to_none=True)
+        for network in self.trainable.values():
+            network.optimizer.step()
+            network.optimizer.zero_grad(set_to_none=True)
 
 
-def _trained(network: nn.Module) -> list[nn.Parameter]:
+def _parameters(network: nn.Module) -> list[nn.Parameter]:
     return [parameter for parameter in network.parameters() if parameter.requires_grad]
 
 

@@ -1,15 +1,15 @@
-"""Does learning poses first help? GenPoCCL's groups, StableRep's, and none, on rendered people.
+"""Effect of pose pre-training (GenPoCCL) and of StableRep groups on rendered people.
 
-The same small encoder learns from random weights for as long: from groups that share a pose (other
-people), from groups that share looks (one prompt, any pose), or not at all. Then a linear probe
-asks its features for key points of other people, and the unsupervised baseline goes on from it.
+A small encoder is pre-trained from random weights on groups that share a pose (different people),
+on groups that share an appearance (one prompt, different poses), or not at all. A linear probe then
+measures the pose information in its features, and the unsupervised baseline starts from it.
 
     reid-gen data groups --share pose --count 1000 --members 4 --out demo/poses
     reid-gen data groups --share looks --count 1000 --members 4 --out demo/looks
     python -m benchmarks.poses --root demo/pedestrians --poses demo/poses --looks demo/looks \
         --out runs_poses
 
-Runs that are there are kept. Prints one JSON object.
+Existing runs are reused. Prints one JSON object.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.pose_probe import probe
-from benchmarks.small_runs import add_together, done, each, ranking, slug, summary
+from benchmarks.small_runs import add_together, ensure_run, map_jobs, ranking, slug, summary
 from reid_gen.files import as_json
 from reid_gen.training.run import environment
 
@@ -52,47 +52,54 @@ stages:
 
 
 def main() -> None:
-    """Run what is missing, and print the table."""
+    """Train missing runs and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    for name, what in (("root", "rendered pedestrians"), ("poses", "groups"), ("looks", "groups")):
-        parser.add_argument(f"--{name}", type=Path, required=True, help=what)
+    for name, content in (
+        ("root", "rendered pedestrians"),
+        ("poses", "groups"),
+        ("looks", "groups"),
+    ):
+        parser.add_argument(f"--{name}", type=Path, required=True, help=content)
     parser.add_argument("--out", type=Path, required=True, help="folder for the runs")
     parser.add_argument("--seeds", type=int, default=3, help="at least 2")
     add_together(parser)
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    ways = {
+    pretrainings = {
         "none": None,
         "same pose": POSE.format(groups=options.poses, weights="{pose: 1.0}"),
         "same pose, aligned": POSE.format(groups=options.poses, weights="{pose: 1.0, align: 0.5}"),
         "same looks": POSE.format(groups=options.looks, weights="{pose: 1.0}"),
     }
-    jobs = [(way, text, seed) for seed in range(1, options.seeds + 1) for way, text in ways.items()]
-    measured = each(partial(measure, options), jobs, options.together)
-    found = {way: measured[place :: len(ways)] for place, way in enumerate(ways)}
-    table = {way: summary(runs) for way, runs in found.items()}
+    seeds = range(1, options.seeds + 1)
+    jobs = [(name, text, seed) for seed in seeds for name, text in pretrainings.items()]
+    scores = map_jobs(partial(measure, options), jobs, options.together)
+    table = {
+        name: summary(scores[position :: len(pretrainings)])
+        for position, name in enumerate(pretrainings)
+    }
     print(as_json({**table, "environment": environment()}))
 
 
 def measure(options: argparse.Namespace, job: tuple[str, str | None, int]) -> dict[str, float]:
-    """Ranking after learning to recognise people, and PCK before it if anything was learnt."""
-    way, text, seed = job
-    name = f"{slug(way)}_{seed}"
+    """Score the ranking after re-ID training, and PCK after pre-training if there was any."""
+    pretraining, text, seed = job
+    name = f"{slug(pretraining)}_{seed}"
     start = None if text is None else train(options, f"pre_{name}", seed, text)
-    after = train(options, name, seed, RE_ID, start)
-    probed = {} if start is None else probe(options.root, start)["stripes"]
-    return {**ranking(after), **probed}
+    run = train(options, name, seed, RE_ID, start)
+    pck = {} if start is None else probe(options.root, start)["stripes"]
+    return {**ranking(run), **pck}
 
 
 def train(
     options: argparse.Namespace, name: str, seed: int, more: str, start: Path | None = None
 ) -> Path:
-    """Do a run if it is not there yet; returns its folder."""
+    """Train a run unless it exists, and return its folder."""
     text = CONFIG.format(
         name=name, seed=seed, out=options.out, root=options.root,
         start="null" if start is None else start, more=more,
     )  # fmt: skip
-    return done(options.out / name, text)
+    return ensure_run(options.out / name, text)
 
 
 if __name__ == "__main__":

@@ -1,15 +1,15 @@
-"""What each ingredient of a recipe is worth, measured on people of the training set who leave it.
+"""Ablation of training recipes on a validation split of Market-1501's training set.
 
-150 of Market-1501's 751 training people, drawn with a fixed seed, leave the training images. One of
-their images per person and camera, drawn too, is a query, the rest are the gallery, so that the
-official test set says nothing about which recipe is chosen. All arms of a table see the same number
-of images in the same number of epochs; an arm is one line of ``ARMS``.
+150 of the 751 training people, drawn with a fixed seed, are held out. One random image per person
+and camera is a query, the rest are the gallery, so that the official test set does not influence
+the choice of a recipe. All arms see the same number of images in the same number of epochs; an arm
+is one line of ``ARMS``.
 
     python -m benchmarks.recipe --root DIR --out runs_recipe --arms batch_128 batch_32 --seeds 1 2 3
 
-DIR holds Market-1501-v15.09.15; without --root it is the environment variable REID_DATA. Every
-epoch is ranked and written to the run's metrics.jsonl. Runs that are there are kept, one that was
-cut off goes on after its last epoch, and --table prints what is there without training.
+DIR contains Market-1501-v15.09.15; the default is the environment variable REID_DATA. Every epoch
+is evaluated, with results in the run's metrics.jsonl. Complete runs are reused, interrupted runs
+are resumed, and --table prints the table of existing runs without training.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from benchmarks.small_runs import done
+from benchmarks.small_runs import ensure_run
 from reid_gen.data.datasets import load_dataset
 from reid_gen.files import written_aside
 from reid_gen.training.metrics_log import read_metrics
@@ -41,33 +42,49 @@ stages:
   - {{name: identity, epochs: {epochs}, iterations: {iterations}, decay_every: {decay_every}}}
 evaluation: {{every: 1}}
 """
-ARMS: dict[str, tuple[int, list[str]]] = {
-    "batch_32": (32, []),
-    "batch_128": (128, []),
-    "batch_128_large_groups": (128, ["sampler.instances=8", "encoder.ghost_batch=64"]),
-    "camera_norm": (32, ["clustering.camera_norm=true"]),
-    "hard_prototype": (32, ["loss.weights={prototype: 0.5, hard_prototype: 0.5}"]),
-    "weak_view": (32, ["loss.weights.weak_view=1.0"]),
-    "camera_proxy": (32, ["loss.weights.camera_proxy=0.5"]),
+
+
+class Arm(NamedTuple):
+    """Settings of an arm.
+
+    Attributes:
+        batch: Number of images per step.
+        overrides: Other settings that differ, in the form of ``--set``.
+    """
+
+    batch: int
+    overrides: list[str]
+
+
+ARMS = {
+    "batch_32": Arm(32, []),
+    "batch_128": Arm(128, []),
+    "batch_128_large_groups": Arm(128, ["sampler.instances=8", "encoder.ghost_batch=64"]),
+    "camera_norm": Arm(32, ["clustering.camera_norm=true"]),
+    "hard_prototype": Arm(32, ["loss.weights={prototype: 0.5, hard_prototype: 0.5}"]),
+    "weak_view": Arm(32, ["loss.weights.weak_view=1.0"]),
+    "camera_proxy": Arm(32, ["loss.weights.camera_proxy=0.5"]),
 }
-"""Arm -> images per step, and settings that differ."""
 PEOPLE = 150
+"""Number of people in the validation split."""
 SPLIT_SEED = 0
 CPU_SECONDS = "cpu_seconds"
-"""File in a run folder: a line for each time that the run was started or resumed."""
+"""File in a run folder with a line for each start or resumption of the run."""
 COLUMNS = ("arm", "seed", "epochs", "visits", "mAP", "rank-1", "clusters", "ARI", "CPU s")
 
 
 def main() -> None:
-    """Run what is missing, and print the table."""
+    """Train missing runs and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--root", type=Path, default=os.environ.get("REID_DATA"))
     parser.add_argument("--out", type=Path, required=True, help="folder for split and runs")
     parser.add_argument("--arms", nargs="+", choices=list(ARMS), default=list(ARMS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[1])
     parser.add_argument("--epochs", type=int, default=8)
-    parser.add_argument("--visits", type=int, default=80_000, help="images that an arm sees in all")
-    parser.add_argument("--table", action="store_true", help="train nothing")
+    parser.add_argument(
+        "--visits", type=int, default=80_000, help="number of training images per run"
+    )
+    parser.add_argument("--table", action="store_true", help="only print the table")
     options = parser.parse_args()
     runs = [(arm, seed) for seed in options.seeds for arm in options.arms]
     if not options.table:
@@ -84,23 +101,23 @@ def main() -> None:
 
 
 def write_split(root: Path, target: Path, people: int = PEOPLE) -> None:
-    """Lay out the validation split as Market-1501 is, in links to its training images.
+    """Write the validation split in Market-1501's layout, as links to its training images.
 
     Args:
-        root: Folder that holds Market-1501.
-        target: Folder to make.
-        people: Who leave the training images.
+        root: Folder that contains Market-1501.
+        target: Folder to create.
+        people: Number of people to hold out.
     """
     dataset = load_dataset("market1501", root)
     pids = dataset.train_pids
     assert pids is not None
     rng = np.random.default_rng(SPLIT_SEED)
-    left = np.isin(pids, rng.choice(np.unique(pids), people, replace=False))
+    held_out = np.isin(pids, rng.choice(np.unique(pids), people, replace=False))
     cameras = np.array([image.camid for image in dataset.train])
-    shuffled = rng.permutation(np.flatnonzero(left))
-    of_both = np.stack([pids, cameras], axis=1)[shuffled]
-    queries = shuffled[np.unique(of_both, axis=0, return_index=True)[1]]
-    folder = np.where(left, "bounding_box_test", "bounding_box_train")
+    shuffled = rng.permutation(np.flatnonzero(held_out))
+    pids_and_cameras = np.stack([pids, cameras], axis=1)[shuffled]
+    queries = shuffled[np.unique(pids_and_cameras, axis=0, return_index=True)[1]]
+    folder = np.where(held_out, "bounding_box_test", "bounding_box_train")
     folder[queries] = "query"
     with written_aside(target) as aside:
         for name, image in zip(folder.tolist(), dataset.train, strict=True):
@@ -110,7 +127,7 @@ def write_split(root: Path, target: Path, people: int = PEOPLE) -> None:
 
 
 def train(options: argparse.Namespace, split: Path, arm: str, seed: int) -> None:
-    """Do the run of an arm if it is not there yet."""
+    """Train the run of an arm unless it exists."""
     batch, overrides = ARMS[arm]
     folder = options.out / f"{arm}_{seed}"
     config = CONFIG.format(
@@ -122,13 +139,13 @@ def train(options: argparse.Namespace, split: Path, arm: str, seed: int) -> None
         iterations=options.visits // (options.epochs * batch),
         decay_every=max(1, options.epochs - 2),
     )
-    with _timed(folder):
-        done(folder, config, [f"sampler.batch={batch}", *overrides])
+    with _record_cpu_time(folder):
+        ensure_run(folder, config, [f"sampler.batch={batch}", *overrides])
 
 
 @contextmanager
-def _timed(folder: Path) -> Iterator[None]:
-    """Write down the processor time that a run took, also if it is cut off."""
+def _record_cpu_time(folder: Path) -> Iterator[None]:
+    """Record the CPU time of a run, also if it is interrupted."""
     start = time.process_time()
     finished = (folder / "done").exists()
     try:
@@ -140,14 +157,16 @@ def _timed(folder: Path) -> Iterator[None]:
 
 
 def row(folder: Path, arm: str, seed: int) -> str:
-    """A run's last epoch as a row of the table."""
+    """Format a run's last epoch as a row of the table."""
     metrics = read_metrics(folder) if folder.exists() else []
     epochs = [record for record in metrics if "clusters" in record]
     if not epochs:
         return _row([arm, seed, 0, *["-"] * (len(COLUMNS) - 3)])
     last = epochs[-1]
-    visits = sum(float(some["images_per_second"]) * float(some["seconds_train"]) for some in epochs)
-    percent = [f"{100 * float(last[name]):.1f}" for name in ("mAP", "rank1")]
+    visits = sum(
+        float(record["images_per_second"]) * float(record["seconds_train"]) for record in epochs
+    )
+    percent = [f"{100 * float(last[name]):.1f}" for name in ("mAP", "rank-1")]
     ari = f"{float(last['ari']):.3f}"
     file = folder / CPU_SECONDS
     seconds = sum(map(int, file.read_text().split())) if file.exists() else "-"

@@ -1,9 +1,9 @@
-"""Images per second of one encoder in torch and in ONNX Runtime, measured in turns in one process.
+"""Images per second of an encoder in torch and ONNX Runtime, in alternating rounds of one process.
 
     python -m benchmarks.runtimes resnet10t.rendered --crops demo/pedestrians/bounding_box_train
 
-The crops calibrate int8; random pixels are encoded, because what they show does not matter for
-speed. Prints one JSON object: medians, and each way's ratio to torch in float32.
+The crops are for int8 calibration; the timed input is random, because speed does not depend on the
+content. Prints one JSON object with medians, and ratios to torch in float32.
 """
 
 from __future__ import annotations
@@ -24,64 +24,63 @@ from reid_gen.models.checkpoint import load_encoder
 from reid_gen.models.encoder import FeatureExtractor
 from reid_gen.training.run import environment
 
-TURNS = 7
-CALIBRATED = 256
-"""Crops that int8 sees."""
+ROUNDS = 7
+CALIBRATION_CROPS = 256
+"""Number of crops for int8 calibration."""
 
 
 def main() -> None:
-    """Parse, measure, print."""
+    """Measure all runtimes and print one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("model", type=Path, help="run, checkpoint or name of the zoo")
+    parser.add_argument("model", type=Path, help="run, checkpoint or name in the model zoo")
     parser.add_argument("--crops", required=True, help="folder, glob or @list")
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 64])
-    parser.add_argument("--seconds", type=float, default=1.0, help="of each measurement")
+    parser.add_argument("--seconds", type=float, default=1.0, help="duration of each measurement")
     options = parser.parse_args()
     with TemporaryDirectory() as folder:
-        ways, size = _ways(options, Path(folder))
-        found = {
-            batch: _rates(ways, torch.rand(batch, 3, *size), options.seconds)
+        runtimes, size = _load_runtimes(options, Path(folder))
+        rates = {
+            batch: _rates(runtimes, torch.rand(batch, 3, *size), options.seconds)
             for batch in options.batches
         }
-    told = {"images_per_second": found, "input": size, "environment": environment()}
-    print(as_json(told))
+    print(as_json({"images_per_second": rates, "input": size, "environment": environment()}))
 
 
-def _ways(
+def _load_runtimes(
     options: argparse.Namespace, folder: Path
 ) -> tuple[dict[str, FeatureExtractor], tuple[int, int]]:
-    """Each way to encode, and the size of images."""
+    """Load the encoder in each runtime and precision; return them and the input size."""
     encoder, card = load_encoder(options.model)
     files = {name: folder / f"{name}.onnx" for name in ("fp32", "int8")}
     export_encoder(encoder, card, files["fp32"])
-    export_int8(encoder, card, find_images([options.crops])[:CALIBRATED], files["int8"])
-    ways = {
+    export_int8(encoder, card, find_images([options.crops])[:CALIBRATION_CROPS], files["int8"])
+    runtimes = {
         "torch fp32": open_encoder(options.model, "fp32")[0],
         "torch bf16": open_encoder(options.model, "bf16")[0],
         "ONNX Runtime fp32": open_encoder(files["fp32"], "fp32")[0],
         "ONNX Runtime int8": open_encoder(files["int8"], "fp32")[0],
     }
-    return ways, (card.height, card.width)
+    return runtimes, (card.height, card.width)
 
 
 def _rates(
-    ways: dict[str, FeatureExtractor], images: torch.Tensor, seconds: float
+    runtimes: dict[str, FeatureExtractor], images: torch.Tensor, seconds: float
 ) -> dict[str, dict[str, float]]:
-    """Images per second of each way, in turns, and the ratio to the first."""
-    measured: dict[str, list[float]] = {name: [] for name in ways}
-    for turn in range(TURNS + 1):
-        for name, encode in ways.items():
+    """Measure images per second in alternating rounds, and the ratio to the first runtime."""
+    measured: dict[str, list[float]] = {name: [] for name in runtimes}
+    for round_index in range(ROUNDS + 1):
+        for name, encode in runtimes.items():
             start, passes = time.perf_counter(), 0
-            while (spent := time.perf_counter() - start) < seconds:
+            while (elapsed := time.perf_counter() - start) < seconds:
                 encode(images)
                 passes += 1
-            if turn:  # the first turn warms up
-                measured[name].append(passes * len(images) / spent)
-    middle = {name: statistics.median(found) for name, found in measured.items()}
-    first = next(iter(middle.values()))
+            if round_index:  # the first round is a warm-up
+                measured[name].append(passes * len(images) / elapsed)
+    medians = {name: statistics.median(rates) for name, rates in measured.items()}
+    first = next(iter(medians.values()))
     return {
         name: {"median": round(rate, 1), "to torch fp32": round(rate / first, 2)}
-        for name, rate in middle.items()
+        for name, rate in medians.items()
     }
 
 

@@ -1,4 +1,4 @@
-"""Short trainings on rendered pedestrians from common starting points, for comparisons."""
+"""Short training runs on rendered pedestrians from common initial weights, for comparisons."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from reid_gen.files import as_json
 from reid_gen.training.metrics_log import read_metrics
 
 Item = TypeVar("Item")
-Found = TypeVar("Found")
+Result = TypeVar("Result")
 CONFIG = """\
 name: {name}
 seed: {seed}
@@ -47,14 +47,14 @@ stages:
   - {stage}
 """
 IDENTITY = "iterations: 40, learning_rate: 3.5e-4"
-WARM = f"{{name: identity, epochs: 6, decay_every: null, {IDENTITY}}}"
-DRAW = (
+WARM_STAGE = f"{{name: identity, epochs: 6, decay_every: null, {IDENTITY}}}"
+GENERATOR_STAGE = (
     "{name: generator, trains: [generator], epochs: 2, iterations: 200, "
     "generator_learning_rate: 5.0e-4}"
 )
 BOTH = "trains: [identity, generator], generator_learning_rate: 1.0e-4"
 STRICT = "clustering: {k1: 20, eps: {kind: fixed, value: 0.4}}"
-"""Better features allow smaller clusters than the start does."""
+"""Smaller radius than in the warm start, because features are better by then."""
 LAST = f"epochs: 6, decay_every: 5, {STRICT}, {IDENTITY}"
 PLAIN = "{prototype: 1.0}"
 VIEWS = "{prototype: 1.0, view_prototype: 1.0}"
@@ -62,13 +62,14 @@ VIEWS = "{prototype: 1.0, view_prototype: 1.0}"
 
 @dataclass(frozen=True)
 class Run:
-    """One training.
+    """Settings of one training run.
 
     Attributes:
-        stage: Its only stage, as YAML.
-        terms: Weights of the contrastive terms, as YAML.
-        start: Run to start from; None starts from the weights of the backbone.
-        overrides: Settings that differ, as ``--set`` takes them.
+        stage: The only stage, in YAML.
+        terms: Weights of the contrastive terms, in YAML.
+        start: Name of the run whose checkpoint initialises this one; None starts from the weights
+            of the backbone.
+        overrides: Other settings that differ, in the form of ``--set``.
     """
 
     stage: str
@@ -78,57 +79,57 @@ class Run:
 
 
 STARTS = {
-    "warm": Run(WARM, start=None, overrides=["generator=null"]),
-    "warm_generator": Run(DRAW, start="warm"),
+    "warm": Run(WARM_STAGE, start=None, overrides=["generator=null"]),
+    "warm_generator": Run(GENERATOR_STAGE, start="warm"),
 }
-"""An identity encoder, and a generator beside it, from which comparisons start."""
+"""Warm starts of comparisons: an identity encoder, and then a generator trained with it."""
 BASELINE = Run(f"{{name: baseline, {LAST}}}")
 
 
-def options_of(description: str) -> argparse.ArgumentParser:
-    """What every comparison has to be told."""
+def make_parser(description: str) -> argparse.ArgumentParser:
+    """Create the parser with the options of every comparison."""
     parser = argparse.ArgumentParser(description=description.splitlines()[0])
     parser.add_argument("--root", type=Path, required=True, help="rendered pedestrians")
     parser.add_argument("--weights", type=Path, required=True, help="ImageNet weights")
-    parser.add_argument("--backbone", default="mobilenetv2_100_tf", help="that they are of")
+    parser.add_argument("--backbone", default="mobilenetv2_100_tf", help="their backbone")
     parser.add_argument("--out", type=Path, required=True, help="folder for the runs")
     add_together(parser)
     return parser
 
 
 def add_together(parser: argparse.ArgumentParser) -> None:
-    """The option that :func:`each` takes."""
-    parser.add_argument("--together", type=int, default=1, help="runs at once, for a GPU")
+    """Add the option for the number of parallel runs, see :func:`map_jobs`."""
+    parser.add_argument("--together", type=int, default=1, help="parallel runs, on a GPU")
 
 
-def each(call: Callable[[Item], Found], items: Sequence[Item], together: int) -> list[Found]:
-    """``call`` of all items, some at once in processes of their own."""
-    if together == 1:
+def map_jobs(call: Callable[[Item], Result], items: Sequence[Item], workers: int) -> list[Result]:
+    """Apply ``call`` to all items, in parallel processes if there are several workers."""
+    if workers == 1:
         return [call(item) for item in items]
-    with ProcessPoolExecutor(together, multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
         return list(pool.map(call, items))
 
 
 def train(options: argparse.Namespace, name: str, run: Run, seed: int = 1) -> Path:
-    """Do a run if it is not there yet. Returns its folder."""
+    """Train a run unless it exists, and return its folder."""
     start = "null" if run.start is None else options.out / run.start
     text = CONFIG.format(
         name=name, seed=seed, stage=run.stage, terms=run.terms, start=start, out=options.out,
         root=options.root, backbone=options.backbone, weights=options.weights,
     )  # fmt: skip
-    return done(options.out / name, text, run.overrides)
+    return ensure_run(options.out / name, text, run.overrides)
 
 
-def done(folder: Path, config: str, overrides: Sequence[str] = ()) -> Path:
-    """Do the run of a configuration if it is not there yet; an interrupted one is resumed.
+def ensure_run(folder: Path, config: str, overrides: Sequence[str] = ()) -> Path:
+    """Train a configuration unless its run is complete; an interrupted run is resumed.
 
     Args:
         folder: Run folder.
-        config: The configuration, as YAML.
-        overrides: Settings that differ, as ``--set`` takes them.
+        config: Configuration in YAML.
+        overrides: Settings that differ, in the form of ``--set``.
 
     Returns:
-        The folder.
+        The run folder.
     """
     mark = folder / "done"
     if mark.exists():
@@ -146,68 +147,72 @@ def done(folder: Path, config: str, overrides: Sequence[str] = ()) -> Path:
 
 
 def train_starts(options: argparse.Namespace) -> None:
-    """Do the runs that comparisons start from."""
+    """Train the warm starts of comparisons."""
     for name, run in STARTS.items():
         train(options, name, run)
 
 
 def ranking(folder: Path) -> dict[str, float]:
-    """mAP, rank-1 and ARI of a run's last epoch, in percent."""
+    """Read mAP, rank-1 and ARI of a run's last epoch, in percent."""
     last = read_metrics(folder)[-1]
     return {key: round(100 * float(last[key]), 2) for key in ("mAP", "rank-1", "ari")}
 
 
-def measured(folder: Path, fresh: Path | None) -> dict[str, float]:
-    """Ranking of a run's last epoch, and that on another set if there is one."""
+def scores_of_run(folder: Path, fresh: Path | None) -> dict[str, float]:
+    """Collect the scores of a run's last epoch, and those on another data set if given."""
     return ranking(folder) | ({} if fresh is None else ranking_on(folder, fresh))
 
 
 def over_seeds(
     options: argparse.Namespace, arms: Mapping[str, Run]
 ) -> dict[str, list[dict[str, float]]]:
-    """What every arm measures with each seed."""
+    """Train every arm with each seed; return the scores of each arm by seed."""
     seeds = range(1, options.seeds + 1)
     jobs = [(f"{slug(arm)}_{seed}", run, seed) for seed in seeds for arm, run in arms.items()]
-    found = each(partial(_measured, options), jobs, options.together)
-    return {arm: found[place :: len(arms)] for place, arm in enumerate(arms)}
+    scores = map_jobs(partial(_train_and_score, options), jobs, options.together)
+    return {arm: scores[position :: len(arms)] for position, arm in enumerate(arms)}
 
 
-def _measured(options: argparse.Namespace, job: tuple[str, Run, int]) -> dict[str, float]:
-    return measured(train(options, *job), options.fresh)
+def _train_and_score(options: argparse.Namespace, job: tuple[str, Run, int]) -> dict[str, float]:
+    return scores_of_run(train(options, *job), options.fresh)
 
 
 def slug(name: str) -> str:
-    """A name for a folder."""
-    return "".join(letter if letter.isalnum() else "_" for letter in name)
+    """Convert a name to a folder name of letters, digits and underscores."""
+    return "".join(char if char.isalnum() else "_" for char in name)
 
 
 def ranking_on(folder: Path, root: Path) -> dict[str, float]:
-    """Ranking by a run's encoder on other rendered pedestrians, in percent."""
+    """Evaluate a run's encoder on another rendered data set, in percent."""
     output = folder / f"on_{root.name}.json"
     words = ["evaluate", "--checkpoint", str(folder), "--set", f"data.root={root}"]
     if not output.exists():
         reid_gen([*words, "--json", str(output)])
-    found = json.loads(output.read_text())[0]
-    return {f"fresh_{key}": round(100 * float(found[key]), 2) for key in ("mAP", "rank-1")}
+    result = json.loads(output.read_text())[0]
+    return {f"fresh_{key}": round(100 * float(result[key]), 2) for key in ("mAP", "rank-1")}
 
 
-def stored(groups: Path, **settings: object) -> str:
-    """The override that reads views of all images from groups on disk."""
+def stored_views(groups: Path, **settings: object) -> str:
+    """Return the override that reads the views of all images from groups on disk."""
     generator = {"kind": "stored", "groups": str(groups), "members": 1, "batch": 64, **settings}
     return f"generator={as_json(generator, None)}"
 
 
-def views(folder: Path, judge: Path) -> dict[str, dict[str, float]]:
-    """Scores of a run's views and of their stand-ins, by way and score."""
+def view_scores(folder: Path, reference: Path) -> dict[str, dict[str, float]]:
+    """Evaluate a run's views with the reference encoder of another run.
+
+    Returns:
+        Scores of the generated views and of the baselines, by row and score.
+    """
     output = folder / "views.json"
-    words = ["evaluate-views", str(folder), "--queries", "90", "--judge", str(judge)]
+    words = ["evaluate-views", str(folder), "--queries", "90", "--judge", str(reference)]
     reid_gen([*words, "--json", str(output), "--force"])
-    found: dict[str, dict[str, float]] = json.loads(output.read_text())["scores"]
-    return found
+    scores: dict[str, dict[str, float]] = json.loads(output.read_text())["scores"]
+    return scores
 
 
 def summary(runs: Sequence[dict[str, float]]) -> dict[str, dict[str, object]]:
-    """Mean, standard deviation and values of each measurement over seeds."""
+    """Compute mean, standard deviation and values of each score over seeds."""
     return {
         key: {
             "mean": round(statistics.mean(run[key] for run in runs), 2),

@@ -1,10 +1,9 @@
-"""Images per second of our training step and of extraction against the bare network.
+"""Images per second of the training step and of feature extraction, relative to the bare network.
 
 Run with ``make bench`` or ``python -m benchmarks.throughput --root DIR`` (a Market-1501 folder).
-Without --root, crops of noise are written to a temporary folder and read from there: they have
-the size and format of Market-1501's. The bare loops run the same network on random tensors that
-are already in memory. Both are timed in turns in the same process, so that a machine whose speed
-drifts slows both.
+Without --root, the input are random crops in the size and format of Market-1501, read from a
+temporary folder. The bare loops run the same network on random tensors in memory. Both alternate in
+the same process, so that drifts in the machine's speed affect both.
 """
 
 from __future__ import annotations
@@ -38,13 +37,13 @@ from reid_gen.types import Image
 
 BATCH = 64
 STEPS = 6
-TURNS = 7
+ROUNDS = 7
 
 
 def main() -> None:
     """Measure and print one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--root", type=Path, help="folder that holds Market-1501-v15.09.15")
+    parser.add_argument("--root", type=Path, help="folder that contains Market-1501-v15.09.15")
     parser.add_argument("--backbone", default="mobilenetv2_100")
     parser.add_argument("--height", type=int, default=128)
     parser.add_argument("--width", type=int, default=64)
@@ -66,7 +65,7 @@ def main() -> None:
 
 
 def crops(root: Path | None, folder: Path) -> tuple[Image, ...]:
-    """Images of a real data set, or noise in its format."""
+    """Load the images of Market-1501, or write random crops in its format."""
     if root is not None:
         return load_dataset("market1501", root).train
     rng = np.random.default_rng(0)
@@ -79,7 +78,7 @@ def crops(root: Path | None, folder: Path) -> tuple[Image, ...]:
 def measure_extract(
     card: EncoderCard, images: tuple[Image, ...], precision: str
 ) -> dict[str, float]:
-    """Files to features against a bare forward pass."""
+    """Compare extraction from files with bare forward passes."""
     runtime = Runtime("bf16" if precision == "bf16" else "fp32")
     encode = runtime.encoder(create_encoder(card))
     random = torch.rand(BATCH, 3, card.height, card.width)
@@ -92,11 +91,11 @@ def measure_extract(
         for _ in range(STEPS):
             encode(random)
 
-    return in_turns(ours, bare)
+    return compare(ours, bare)
 
 
 def measure_train(card: EncoderCard, images: tuple[Image, ...], precision: str) -> dict[str, float]:
-    """Loader, augmentation, losses, memory and optimiser against bare forward and backward."""
+    """Compare the complete training step with bare forward and backward passes."""
     runtime = Runtime("bf16" if precision == "bf16" else "fp32")
     encoder = create_encoder(card, ghost_batch=BATCH).train()
     labels = np.arange(len(images)) // 8
@@ -115,19 +114,19 @@ def measure_train(card: EncoderCard, images: tuple[Image, ...], precision: str) 
     rng = np.random.default_rng(0)
     augment = Augmentation(flip=0.5, pad=5, erase=0.5, fill=(0.5, 0.5, 0.5))
     loader = ImageLoader(images, card.height, card.width, workers=2)
-    draw = partial(identity_batches, labels, batch=BATCH, instances=8, rng=rng)
-    batches = loader.read(draw(iterations=(TURNS + 2) * STEPS))
+    sample = partial(identity_batches, labels, batch=BATCH, instances=8, rng=rng)
+    batches = loader.read(sample(iterations=(ROUNDS + 2) * STEPS))
     random = torch.rand(BATCH, 3, card.height, card.width)
 
     def ours() -> None:
         for _ in range(STEPS):
             step(prepare(next(batches), augment, rng, runtime.device), 0)
 
-    return in_turns(ours, partial(bare_training, encoder, random, runtime))
+    return compare(ours, partial(bare_training, encoder, random, runtime))
 
 
 def bare_training(encoder: IdentityEncoder, images: torch.Tensor, runtime: Runtime) -> None:
-    """Forward and backward of the same network, nothing else."""
+    """Run only forward and backward passes of the network."""
     for _ in range(STEPS):
         encoder.zero_grad(set_to_none=True)
         with runtime.autocast():
@@ -135,14 +134,14 @@ def bare_training(encoder: IdentityEncoder, images: torch.Tensor, runtime: Runti
         feature.square().sum().backward()
 
 
-def in_turns(ours: Callable[[], None], bare: Callable[[], None]) -> dict[str, float]:
-    """Images per second of both, and the median of the ratios of neighbouring turns."""
+def compare(ours: Callable[[], None], bare: Callable[[], None]) -> dict[str, float]:
+    """Measure images per second of both in alternating rounds, and the median ratio."""
     seconds: dict[str, list[float]] = {"ours": [], "bare": []}
-    for turn in range(TURNS + 1):
+    for round_index in range(ROUNDS + 1):
         for name, call in (("ours", ours), ("bare", bare)):
             start = time.perf_counter()
             call()
-            if turn:  # the first turn warms up
+            if round_index:  # the first round is a warm-up
                 seconds[name].append(time.perf_counter() - start)
     pairs = zip(seconds["ours"], seconds["bare"], strict=True)
     count = BATCH * STEPS

@@ -1,4 +1,4 @@
-"""Groups of true views of rendered pedestrians: what a perfect generator would draw."""
+"""Groups of true views of rendered pedestrians, the output of a perfect generator."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ QUALITY = 95
 
 
 def write_true_views(root: Path, out: Path, members: int = 4) -> None:
-    """Render every training image's person turned by random angles, nothing else changed.
+    """Render every training image again with its person rotated by random angles.
 
     Args:
         root: Rendered pedestrians.
-        out: Folder for the groups; parts that are there are kept.
-        members: Views per image.
+        out: Folder for the groups; existing parts are reused.
+        members: Number of views per image.
     """
     keys = [image.key for image in load_dataset("pedestrians", root).train]
     parts = range(-(-len(keys) // PART))
@@ -51,10 +51,10 @@ def write_true_views(root: Path, out: Path, members: int = 4) -> None:
 
 def _render(root: Path, out: Path, keys: list[str], members: int, part: int) -> None:
     dataset, rng = RenderedDataset(root), np.random.default_rng([SEED, part])
-    made = []
+    views = []
     for row, key in enumerate(keys[part * PART : (part + 1) * PART]):
         for n, degrees in enumerate(AnyAngle().sample(rng, members)):
             content = encode_jpeg(dataset.view(key, float(degrees)), QUALITY)
             file = f"{part_folder(Path(), part)}/{row:04d}_{n}.jpg"
-            made.append((Member(file, key, SEED, key, round(float(degrees), 3)), content))
-    write_part(out, part, made)
+            views.append((Member(file, key, SEED, key, round(float(degrees), 3)), content))
+    write_part(out, part, views)
