@@ -77,9 +77,9 @@ class PseudoLabels:
     Attributes:
         labels: Pseudo label of each image, [N] int64, numbered from 0 in the order of the clusters'
             first core images; -1 is an outlier.
-        eps: Radius; None with HDBSCAN.
+        eps: Clustering radius; None with HDBSCAN.
         k1: Number of neighbours of the reciprocal sets.
-        k2: Number of images over which encodings were averaged.
+        k2: Number of images over which encodings were averaged (local query expansion).
         recall: Recall of the nearest-neighbour search; 1 if it is exact.
     """
 
@@ -122,7 +122,8 @@ def pseudo_labels(
 
     Args:
         features: L2-normalised features, [N, D] float32 or float16; may be memory-mapped.
-        eps: How the radius is chosen; None with HDBSCAN, which has no radius.
+        eps: Rule for the radius, required by ``dbscan`` and ``agglomerative``; must be None for
+            ``hdbscan``, which has no radius.
         k1: Number of neighbours of the reciprocal sets; None for the default of
             :func:`default_k1_k2`.
         k1_counts_self: Whether the image itself is one of the k1.
@@ -139,7 +140,7 @@ def pseudo_labels(
 
     Raises:
         UserError: If features are not L2-normalised, a number is too small, a name is unknown, or
-            eps is missing or superfluous.
+            eps is missing, or given with HDBSCAN.
     """
     check_features(features)
     default_k1, default_k2 = default_k1_k2(len(features))
@@ -169,10 +170,10 @@ def pseudo_labels(
 
 
 def default_k1_k2(count: int) -> tuple[int, int]:
-    """Return default k1 and k2 for ``count`` images: 30 and 6 from ``SMALL_SET`` on, less below.
+    """Return default k1 and k2 for ``count`` images: 30 and 6 from ``SMALL_SET`` on, smaller below.
 
-    A reciprocal set should hold about the images of one person. On 8 to 200 rendered crops with 4
-    to 8 crops per person, pseudo labels are best with k1 = max(6, count / 8).
+    The number of images per person is unknown, so k1 grows with the set. Of the rules tried on 8 to
+    200 rendered crops with 4 to 8 crops per person, k1 = max(6, count / 8) was best. Source: own.
     """
     k1 = min(DEFAULT_K1, max(6, count * DEFAULT_K1 // SMALL_SET))
     return k1, min(DEFAULT_K2, k1 // 2)
@@ -235,7 +236,7 @@ def choose_eps(distance: sparse.csr_matrix, rule: EpsRule) -> float:
             if radius == 0:
                 raise UserError(
                     f"the nearest {count} of all pairs (share {share:g}) are at distance 0, and "
-                    "eps cannot be 0; give a larger share, or leave copies out"
+                    "eps cannot be 0; give a larger share, or leave duplicates out (copies: false)"
                 )
             return radius
         case _:

@@ -1,4 +1,4 @@
-"""One joint training step, in the order of GCL's equations."""
+"""One training step of any stage, line by line as in the paper."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Batch:
 
     Attributes:
         images: Augmented images in 0..1, [B, 3, H, W].
-        index: Rows of the images in the training set, [B].
+        index: Row of each image in the training set and in the memory bank, [B].
         sources: Images that get views; None if there are none.
         weak: Weakly augmented images (mirrored at most), [B, 3, H, W]; None if no term needs them.
     """
@@ -82,7 +82,7 @@ class TrainingStep:
         generator: Source of views; None for the baseline.
         contrast: Contrastive terms on the memory bank; None if the identity encoder is frozen.
         weights: Weight of every loss term.
-        runtime: Device and precision.
+        runtime: Device, precision and collectives of distributed runs.
         real_statistics: Whether the encoder's running statistics come from real images alone; in
             GCL's release those of generated images enter too.
         ema_encoder: EMA of the encoder, whose features condition the generator, so that the
@@ -100,15 +100,20 @@ class TrainingStep:
     ema_encoder: EmaEncoder | None = None
 
     def __call__(self, batch: Batch, number: int) -> Scalars:
-        """Take step ``number`` of the epoch; returns every loss term."""
+        """Take a step; returns every loss term.
+
+        Args:
+            batch: Augmented images and the sources of their views.
+            number: Step inside the epoch, from 0, which schedules the gradient penalty.
+        """
         (real,) = self.encode(batch.images)  # f, F = E_id(x)
         with self.runtime.generator_autocast():
-            views = self._generate(batch.sources, real)  # x' = G(E_str(m'), F);  f' = E_id(x')
-            discriminator_terms = self._discriminator_terms(views, number)
+            generated = self._generate(batch.sources, real)  # x' = G(E_str(m'), F); f' = E_id(x')
+            discriminator_terms = self._discriminator_terms(generated, number)
         self._update(discriminator_terms, DISCRIMINATOR)  # L_D
-        contrastive_terms = self._contrastive_terms(batch, real, views)  # L_vi
+        contrastive_terms = self._contrastive_terms(batch, real, generated)  # L_vi: view-invariant
         with self.runtime.generator_autocast():
-            generator_terms = self._generator_terms(views)  # L_G
+            generator_terms = self._generator_terms(generated)  # L_G
         terms = {**contrastive_terms, **generator_terms}
         self._update(terms, IDENTITY, GENERATOR)  # sum_k w_k L_k
         if self.ema_encoder is not None:
@@ -142,6 +147,7 @@ class TrainingStep:
             views = self.generator.views(
                 sources, source_encoded, self._encode_with_ema, train_generator, ViewOutput.IMAGES
             )
+            # The EMA conditions the generator; to the trained encoder the views are constants.
             (encoded,) = self._encode_generated(views.images.detach().flatten(0, 1))
             return _GeneratedViews(sources, source_encoded, views, encoded)
         if sources.unaugmented:
@@ -207,8 +213,8 @@ class TrainingStep:
         """Encode images of two people; ``index`` are the bank rows of all images with views."""
         images = mixup.images if self.ema_encoder is None else mixup.images.detach()
         (encoded,) = self._encode_generated(images)
-        first = index[: len(mixup.partners)]
-        rows = torch.stack([first, first[mixup.partners]], dim=1)
+        mixed = index[: len(mixup.partners)]  # only the images that train the generator are mixed
+        rows = torch.stack([mixed, mixed[mixup.partners]], dim=1)
         return MixupFeatures(encoded.feature, rows, mixup.share)
 
     def _update(self, terms: Terms, *names: str) -> None:

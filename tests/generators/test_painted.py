@@ -54,7 +54,7 @@ def test_painted_maps_hold_image_colours_and_train_the_gan():
         image[:] = 60 * number, 255 - 60 * number, 90
     encoder = make_encoder().eval()
     gan = make_gan(encoder, images)
-    gan.maps = make_turned_maps(images, kind="painted")
+    gan.map_renderer = make_turned_maps(images, kind="painted")
     gan.painter = gan.networks = make_painter(encoder)
     inputs = gan.make_conditions(images, pixels, np.random.default_rng(0))
     for position, unturned, turned in zip(

@@ -177,7 +177,7 @@ def test_build_experiment_names_a_missing_rasteriser(config, monkeypatch):
 @pytest.mark.parametrize("axis", ["body", "picture"])
 def test_bodies_rotate_about_the_configured_axis(joint_run, config, axis):
     built, settings = experiment(config, f"generator.axis={axis}")
-    assert built.trainer.generator.maps.maps.axis == axis
+    assert built.trainer.generator.map_renderer.maps.axis == axis
     assert build_view_renderer(settings, find_checkpoint(joint_run)).axis == axis
 
 

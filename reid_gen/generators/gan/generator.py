@@ -22,7 +22,7 @@ from reid_gen.models.encoder import EncoderOutput
 from reid_gen.types import Image, Uint8Array
 
 RECONSTRUCTION, CYCLE, MIXUP, VIEW = "reconstruction", "cycle", "mixup", "view"
-"""Names of generated images."""
+"""Kinds of generated images."""
 
 
 class MeshGan:
@@ -36,21 +36,22 @@ class MeshGan:
     Args:
         painter: Structure encoder E_str and decoder G.
         discriminator: Discriminator D.
-        maps: Renderer of body maps.
+        map_renderer: Renderer of body maps.
         feature_of_view: Whether the feature loss includes the view (the paper; not the release).
         penalty_every: Steps between gradient penalties, whose weight is multiplied by this number.
         mixup: GCL+'s D-Mixup; None disables it.
         body_weight: Weight of a pixel on the body in the image and cycle losses, relative to the
             background (GCL: 1).
-        train_batch: Source images per step that generator and discriminator are trained on, the
-            first of those with views; None takes all. A view alone is much cheaper than training.
+        train_batch: Number of source images per step, the first ones, that enter the losses of
+            generator and discriminator; None takes all. Generating a view is much cheaper than
+            training on it.
     """
 
     def __init__(
         self,
         painter: MeshPainter,
         discriminator: MultiScaleDiscriminator,
-        maps: TurnedMaps,
+        map_renderer: TurnedMaps,
         *,
         feature_of_view: bool = True,
         penalty_every: int = 16,
@@ -61,7 +62,7 @@ class MeshGan:
         self.painter = painter
         self.discriminator: nn.Module = discriminator
         self.networks: nn.Module = painter
-        self.maps = maps
+        self.map_renderer = map_renderer
         self.feature_of_view = feature_of_view
         self.penalty_every = penalty_every
         self.mixup = mixup
@@ -70,13 +71,13 @@ class MeshGan:
 
     def usable(self, images: Sequence[Image]) -> NDArray[np.bool_]:
         """Mark the images with a confident body, [N]."""
-        return self.maps.usable(images)
+        return self.map_renderer.usable(images)
 
     def make_conditions(
         self, images: Sequence[Image], pixels: Uint8Array, rng: np.random.Generator
     ) -> ConditionInputs:
         """Render unturned and turned body maps."""
-        return self.maps(images, pixels, rng)
+        return self.map_renderer(images, pixels, rng)
 
     def views(
         self,
@@ -86,7 +87,10 @@ class MeshGan:
         requires_grad: bool,
         output: ViewOutput,
     ) -> Views:
-        """Generate one view per image; in training also reconstructions, cycles and mixup."""
+        """Generate one view per image; in training also reconstructions, cycles and mixup.
+
+        Arguments and result are those of :meth:`ViewGenerator.views`.
+        """
         turned_maps = sources.conditions[TURNED]
         if not requires_grad:
             view = self._decode_constant(turned_maps, encoded.parts)
@@ -103,6 +107,7 @@ class MeshGan:
         encode_all = output is ViewOutput.FEATURES
         rec_encoded, view_encoded = encode(rec, view if encode_all else view[trained])
         unturned, _ = structure.chunk(2)
+        # Whether all views were encoded or only the trained ones, the trained ones come first.
         cycle = self.painter.decode(unturned, view_encoded.parts[trained])
         (cycle_encoded,) = encode(cycle)
         auxiliary, mixup = {RECONSTRUCTION: rec, CYCLE: cycle}, None
@@ -133,15 +138,15 @@ class MeshGan:
 
     @torch.no_grad()
     def preview(self, images: Tensor, keys: Sequence[str], encode: EncodeFn) -> Tensor:
-        """Show the reconstruction, seven views, and the cycle by way of the half turn."""
-        maps = self.maps.around(images, keys)
+        """Show the reconstruction, seven views, and the half-turned view turned back."""
+        maps = self.map_renderer.around(images, keys)
         (encoded,) = encode(images)
         views = self.painter.render(encoded, maps)
         (back_encoded,) = encode(views[:, len(VIEW_ANGLES) // 2])
         return torch.cat([views, self.painter.render(back_encoded, maps[:, :1])], dim=1)
 
     def save(self, folder: Path) -> None:
-        """Write nothing: the networks' own files are complete."""
+        """Save nothing besides the network checkpoints."""
 
     def discriminator_terms(self, sources: ViewInputs, views: Views, step: int) -> Terms:
         """Least-squares losses of real and generated images, and a lazy gradient penalty.
@@ -164,7 +169,7 @@ class MeshGan:
         trained = self._trained(len(sources.images))
         fake_scores = self.discriminator(self.painter.normalise(torch.cat(kinds)))
         real = self.painter.normalise(sources.images[trained])
-        body = self.maps.body_mask(sources.conditions[UNTURNED][trained])
+        body = self.map_renderer.body_mask(sources.conditions[UNTURNED][trained])
         weight = 1 + (self.body_weight - 1) * body  # [b, 1, H, W]
         image, cycle = (
             weighted_absolute(self.painter.normalise(views.auxiliary[name]), real, weight)
