@@ -1,4 +1,4 @@
-"""Draw the images of the documents: rendered people (nobody is real) and body maps."""
+"""Draw the images of the documentation: rendered people, none of them real, and body maps."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from reid_gen.pedestrians.renderer import CropSpec, PedestrianRenderer
 from reid_gen.types import Uint8Array
 
 ROOT = Path(__file__).parents[1]
-TURNS = range(0, 360, 45)
+ROTATIONS = range(0, 360, 45)
+"""Rotations of the people in degrees."""
 
 
 def main() -> None:
@@ -28,13 +29,13 @@ def main() -> None:
     options = parser.parse_args()
     small, large = PedestrianRenderer(options.seed), PedestrianRenderer(options.seed, 256, 128)
     save_image(crowd(small), options.out / "forty_people_in_six_cameras.jpg")
-    save_image(one_person(small), options.out / "same_people_across_cameras.jpg")
-    save_image(turns(large), options.out / "true_turns.jpg")
-    save_image(structures(large), options.out / "structure_maps.png")
+    save_image(people_across_cameras(small), options.out / "same_people_across_cameras.jpg")
+    save_image(rotations(large), options.out / "true_turns.jpg")
+    save_image(body_maps(large), options.out / "structure_maps.png")
 
 
 def crowd(renderer: PedestrianRenderer) -> Uint8Array:
-    """Forty people, each in one crop of each of six cameras."""
+    """Draw forty people with one crop from each of six cameras."""
     halves = [
         rows(
             [[renderer.sample_crop(person, camera, 0) for camera in range(6)] for person in half],
@@ -45,45 +46,46 @@ def crowd(renderer: PedestrianRenderer) -> Uint8Array:
     return np.concatenate(halves, axis=1)
 
 
-def one_person(renderer: PedestrianRenderer) -> Uint8Array:
-    """Four people, two crops in each of six cameras."""
-    places = [(camera, repeat) for camera in range(6) for repeat in range(2)]
-    crops = [
-        [renderer.sample_crop(person, *place) for place in places] for person in (41, 45, 46, 52)
-    ]
+def people_across_cameras(renderer: PedestrianRenderer) -> Uint8Array:
+    """Draw four people with two crops from each of six cameras."""
+    shots = [(camera, repeat) for camera in range(6) for repeat in range(2)]
+    crops = [[renderer.sample_crop(person, *shot) for shot in shots] for person in (41, 45, 46, 52)]
     return rows(crops, renderer)
 
 
 def rows(crops: list[list[CropSpec]], renderer: PedestrianRenderer) -> Uint8Array:
-    """Crops in rows."""
+    """Render crops and join them in rows."""
     return np.concatenate(
         [np.concatenate([renderer.render(crop) for crop in row], axis=1) for row in crops]
     )
 
 
-def turns(renderer: PedestrianRenderer) -> Uint8Array:
-    """Crops and their true turned views."""
+def rotations(renderer: PedestrianRenderer) -> Uint8Array:
+    """Draw crops and true views of their rotated people."""
     crops = [
-        alone(renderer.sample_crop(person, camera, 1))
+        unoccluded(renderer.sample_crop(person, camera, 1))
         for person, camera in ((4, 2), (5, 1), (3, 2))
     ]
     return np.concatenate(
-        [np.concatenate([renderer.render(crop, by) for by in TURNS], axis=1) for crop in crops]
+        [
+            np.concatenate([renderer.render(crop, degrees) for degrees in ROTATIONS], axis=1)
+            for crop in crops
+        ]
     )
 
 
-def alone(crop: CropSpec) -> CropSpec:
-    """The same crop with nothing in the way, and sharp."""
+def unoccluded(crop: CropSpec) -> CropSpec:
+    """Return the crop without occluder, bystander and motion blur."""
     return replace(
         crop, shot=replace(crop.shot, occluder=None, bystander=None, blur=0.2, motion_blur=0)
     )
 
 
-def structures(renderer: PedestrianRenderer) -> Uint8Array:
-    """Every kind of body map of one body, from eight sides."""
-    crop = alone(renderer.sample_crop(5, 1, 1))
+def body_maps(renderer: PedestrianRenderer) -> Uint8Array:
+    """Draw every kind of body map of one body from eight sides."""
+    crop = unoccluded(renderer.sample_crop(5, 1, 1))
     truth = renderer.ground_truth(crop)
-    pictures = np.stack([renderer.render(crop)] * len(TURNS))
+    sources = np.stack([renderer.render(crop)] * len(ROTATIONS))
     table = BodyTable(
         keys=("walker",),
         pose=truth.pose[None],
@@ -94,13 +96,13 @@ def structures(renderer: PedestrianRenderer) -> Uint8Array:
         source="truth",
     )
     maps = BodyMapRenderer(table, built_in_body(), renderer.height, renderer.width)
-    drawn = []
+    map_rows = []
     for kind in MAP_KINDS:
-        shown = maps(kind, table.keys * len(TURNS), np.array(TURNS, np.float32), pictures)
-        shown = shown[:, :3]  # a silhouette lies beside painted colours
-        shown = np.broadcast_to(shown, (len(TURNS), 3, renderer.height, renderer.width))
-        drawn.append(np.concatenate(list(np.moveaxis(shown, 1, -1)), axis=1))
-    return np.round((np.concatenate(drawn) + 1) * 127.5).astype(np.uint8)
+        rgb = maps(kind, table.keys * len(ROTATIONS), np.array(ROTATIONS, np.float32), sources)
+        rgb = rgb[:, :3]  # without the silhouette channel of painted maps
+        rgb = np.broadcast_to(rgb, (len(ROTATIONS), 3, renderer.height, renderer.width))
+        map_rows.append(np.concatenate(list(np.moveaxis(rgb, 1, -1)), axis=1))
+    return np.round((np.concatenate(map_rows) + 1) * 127.5).astype(np.uint8)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Plausible bugs, put into a copy of the project one at a time: which do the tests notice?
+"""Mutation testing: insert plausible bugs one at a time, and report which the tests detect.
 
     python tools/mutants.py [--only NAME ...]
 
-The table is tools/mutants.yaml. Exit code 1 if a bug goes unnoticed.
+The bugs are listed in tools/mutants.yaml. Exits with status 1 if a bug is not detected.
 """
 
 from __future__ import annotations
@@ -22,29 +22,29 @@ import yaml
 
 ROOT = Path(__file__).parent.parent
 TABLE = ROOT / "tools" / "mutants.yaml"
-PATIENCE = 900
-"""Seconds after which tests hang because of the bug."""
+TIMEOUT = 900
+"""Seconds after which tests count as failed, because the bug makes them hang."""
 FAILED = 1
-"""Exit code of pytest when tests ran and one failed."""
-HEAVY = [
+"""Exit code of pytest if a test failed."""
+PRELOADED = [
     *("pytest", "torch", "torch.utils.tensorboard", "timm", "accelerate", "peft", "numba"),
     *("diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion", "sklearn.cluster"),
     "diffusers.schedulers.scheduling_dpmsolver_multistep",
 ]
-"""Imported once for all mutants; none of these imports the project."""
+"""Modules imported once for all mutants; none of them imports the project."""
 SERVER = get_context("forkserver")
 
 
 @dataclass(frozen=True)
 class Mutant:
-    """One bug.
+    """Bug to insert into the code.
 
     Attributes:
-        name: What goes wrong.
-        file: Where, relative to the project.
-        old: Text that stands there exactly once.
-        new: What stands there instead.
-        tests: What must notice it.
+        name: Short description of the faulty behaviour.
+        file: Path of the file, relative to the project.
+        old: Text to replace, which occurs exactly once in the file.
+        new: Replacement text.
+        tests: Test files of which one must fail.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Mutant:
     tests: tuple[str, ...]
 
     def text(self, root: Path) -> str:
-        """The file with the bug in it."""
+        """Return the content of the file with the bug."""
         text = (root / self.file).read_text(encoding="utf-8")
         if text.count(self.old) != 1:
             sys.exit(
@@ -65,21 +65,21 @@ class Mutant:
 
 
 def read_table(names: list[str]) -> list[Mutant]:
-    """The mutants of these names, or all; each is checked against the code."""
+    """Read the named mutants, or all, and check that each fits the code."""
     rows = yaml.safe_load(TABLE.read_text(encoding="utf-8"))
     mutants = [Mutant(**{**row, "tests": tuple(row["tests"].split())}) for row in rows]
-    every = [mutant.name for mutant in mutants]
-    for name in [*names, *every]:
-        if every.count(name) != 1:
-            sys.exit(f"{TABLE.name} has {every.count(name)} mutants named {name!r}")
-    chosen = [mutant for mutant in mutants if not names or mutant.name in names]
-    for mutant in chosen:
+    all_names = [mutant.name for mutant in mutants]
+    for name in [*names, *all_names]:
+        if all_names.count(name) != 1:
+            sys.exit(f"{TABLE.name} has {all_names.count(name)} mutants named {name!r}")
+    selected = [mutant for mutant in mutants if not names or mutant.name in names]
+    for mutant in selected:
         mutant.text(ROOT)
-    return chosen
+    return selected
 
 
 def copy_project(target: Path) -> None:
-    """Copy all files that git knows or could know."""
+    """Copy all tracked files, and untracked files that git does not ignore."""
     listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     names = subprocess.run(listing, cwd=ROOT, check=True, capture_output=True, text=True).stdout
     for name in filter(None, names.split("\0")):
@@ -89,12 +89,12 @@ def copy_project(target: Path) -> None:
 
 
 def run_tests(root: Path, tests: tuple[str, ...]) -> None:
-    """Run tests in a copy of the project, silently; ends the process with pytest's exit code."""
+    """Run tests in a copy of the project without output; exit with pytest's exit code."""
     import pytest
 
-    with Path(os.devnull).open("w") as nowhere:
-        os.dup2(nowhere.fileno(), 1)
-        os.dup2(nowhere.fileno(), 2)
+    with Path(os.devnull).open("w") as devnull:
+        os.dup2(devnull.fileno(), 1)
+        os.dup2(devnull.fileno(), 2)
     os.chdir(root)
     sys.path.insert(0, str(root))
     os.environ["PYTHONPATH"] = str(root)  # for programs that tests start
@@ -102,10 +102,10 @@ def run_tests(root: Path, tests: tuple[str, ...]) -> None:
 
 
 def outcome(root: Path, mutant: Mutant) -> str:
-    """``caught`` by a test that fails, ``NOT caught``, or ``BROKEN`` if the tests cannot run."""
+    """Run the tests; return ``caught``, ``NOT caught``, or ``BROKEN`` if they cannot run."""
     process = SERVER.Process(target=run_tests, args=(root, mutant.tests))
     process.start()
-    process.join(PATIENCE)
+    process.join(TIMEOUT)
     if process.is_alive():
         process.kill()
         return "caught"
@@ -113,24 +113,26 @@ def outcome(root: Path, mutant: Mutant) -> str:
 
 
 def main() -> None:
-    """Try the mutants and say what became of each."""
+    """Test all mutants and print the result of each."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="These mutants.")
+    parser.add_argument(
+        "--only", nargs="+", default=[], metavar="NAME", help="test only these mutants"
+    )
     mutants = read_table(parser.parse_args().only)
-    SERVER.set_forkserver_preload(HEAVY)
+    SERVER.set_forkserver_preload(PRELOADED)
     caught = 0
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         copy_project(root)
         for mutant in mutants:
             file, start = root / mutant.file, time.perf_counter()
-            plain = file.read_bytes()
+            original = file.read_bytes()
             file.write_text(mutant.text(root), encoding="utf-8")
-            found = outcome(root, mutant)
-            file.write_bytes(plain)
-            caught += found == "caught"
+            result = outcome(root, mutant)
+            file.write_bytes(original)
+            caught += result == "caught"
             seconds = time.perf_counter() - start
-            print(f"{found:<10}  {seconds:4.0f} s  {mutant.name}", flush=True)
+            print(f"{result:<10}  {seconds:4.0f} s  {mutant.name}", flush=True)
     print(f"{caught} of {len(mutants)} caught ({caught / len(mutants):.0%})")
     sys.exit(caught < len(mutants))
 

@@ -1,4 +1,4 @@
-"""Evaluate: ``reid-gen evaluate``, or, of an encoder by its name or file, ``zoo evaluate``."""
+"""Run ``reid-gen evaluate``, or ``reid-gen zoo evaluate`` if a model or a data set is named."""
 
 import sys
 
@@ -6,6 +6,7 @@ from reid_gen.cli.main import main
 
 if __name__ == "__main__":
     words = sys.argv[1:]
-    named = any(word.split("=")[0] == "--dataset" for word in words)
-    named = named or (bool(words) and not words[0].startswith("-"))
-    main([*(("zoo", "evaluate") if named else ("evaluate",)), *words])
+    names_dataset = any(word.split("=")[0] == "--dataset" for word in words)
+    names_model = bool(words) and not words[0].startswith("-")
+    command = ["zoo", "evaluate"] if names_dataset or names_model else ["evaluate"]
+    main([*command, *words])

@@ -1,4 +1,4 @@
-"""Train: the same as ``reid-gen train``."""
+"""Run ``reid-gen train``."""
 
 import sys
 
