@@ -128,7 +128,7 @@ def build_evaluator(config: schema.Config, dataset: Dataset, progress: Progress)
         make_loader=make_loader,
         batch=config.evaluation.batch,
         flip=config.evaluation.flip,
-        reranked=config.evaluation.rerank,
+        rerank=config.evaluation.rerank,
         progress=progress,
     )
 

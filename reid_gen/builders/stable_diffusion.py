@@ -21,7 +21,7 @@ from reid_gen.generators.stable_diffusion.compatibility import token_width
 from reid_gen.generators.stable_diffusion.identity_prompt import embed_feature, load_identity_prompt
 from reid_gen.generators.stable_diffusion.painter import PainterSpec, StablePainter
 from reid_gen.generators.stable_diffusion.prompts import read_prompts
-from reid_gen.inference.reference_encoder import load_judge
+from reid_gen.inference.reference_encoder import load_reference_encoder
 from reid_gen.models.checkpoint import find_checkpoint, read_card
 from reid_gen.models.encoder import FeatureExtractor
 from reid_gen.positives.prompted import PromptedViews
@@ -75,7 +75,7 @@ def _reference_encoder(
     """
     if settings.run is None:
         return None, None
-    encode, feature_size = load_judge(settings.run, runtime)
+    encode, feature_size = load_reference_encoder(settings.run, runtime)
     if settings.identity is None:
         return encode, None
     token_size = token_width(settings.model.base)

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import click
 
 from reid_gen.errors import UserError
-from reid_gen.files import exists, is_file, refuse_existing
+from reid_gen.files import check_overwrite, exists, is_file
 from reid_gen.models.weight_files import checkpoint_folder
 
 STDOUT = Path("-")
@@ -152,7 +152,7 @@ def check_output(path_type: Output, option: str, target: Path) -> None:
     if path_type.suffixes and target.suffix.lower() not in path_type.suffixes:
         raise UserError(f"{target} must end in {' or '.join(path_type.suffixes)}")
     if not path_type.resumable:
-        refuse_existing(target, ctx.meta.get(FORCE_KEY), path_type.command)
+        check_overwrite(target, ctx.meta.get(FORCE_KEY), path_type.command)
 
 
 def _paths(ctx: click.Context) -> Iterator[tuple[click.ParamType[Any], str, Any]]:

@@ -127,14 +127,14 @@ def _reference_encoder(config: Config, run: Path | None) -> FeatureExtractor:
     import torch
 
     from reid_gen.builders.encoder import encoder_card
-    from reid_gen.inference.reference_encoder import load_judge
+    from reid_gen.inference.reference_encoder import load_reference_encoder
     from reid_gen.models.encoder import create_encoder
     from reid_gen.runtime.devices import Runtime
 
     if run is None:
         torch.manual_seed(config.seed)
         return Runtime("fp32").encoder(create_encoder(encoder_card(config), config.encoder.weights))
-    return load_judge(run, Runtime("fp32"))[0]
+    return load_reference_encoder(run, Runtime("fp32"))[0]
 
 
 def _features_name(file: Path | None, weights: str | None) -> str:

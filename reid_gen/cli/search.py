@@ -80,12 +80,12 @@ def search(
     gallery_images, query_images = find_images(gallery), find_images(query)
 
     from reid_gen.inference.search import Gallery
-    from reid_gen.report.ranked_lists import found_sheet
+    from reid_gen.report.ranked_lists import search_sheet
 
     ranked_lists = Gallery(model_or_default(model), gallery_images, Terminal()).search(
-        query_images, top, reranked=rerank, keep_same_image=keep_same_image
+        query_images, top, rerank=rerank, keep_same_image=keep_same_image
     )
-    note_same_images(sum(len(ranked.same) for ranked in ranked_lists))
+    note_same_images(sum(len(ranked.same_images) for ranked in ranked_lists))
     for ranked in ranked_lists:
         results.echo(f"{ranked.query.path}")
         for rank, (image, distance) in enumerate(ranked.matches, 1):
@@ -101,4 +101,4 @@ def search(
     )
     shown = ranked_lists[:DEFAULT_SHEET_QUERIES] if sheet is None else ranked_lists
     content = f"ranked lists of {len(shown)} of {len(ranked_lists)} queries"
-    results.write_image(found_sheet(shown), sheet or DEFAULT_SHEET, content)
+    results.write_image(search_sheet(shown), sheet or DEFAULT_SHEET, content)

@@ -14,7 +14,7 @@ from reid_gen.cli.options import IMAGES, MODEL_PATH
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from reid_gen.report.app import Pictures
+    from reid_gen.report.app import CaptionedImages
 
 
 @click.command(cls=Command)
@@ -80,12 +80,12 @@ def serve(
         launch(app, host, port, hosts)
 
 
-def _view_function(run: Path) -> Callable[[str | None], Pictures]:
+def _view_function(run: Path) -> Callable[[str | None], CaptionedImages]:
     """Return a function from an image file to views of its person."""
     from functools import partial
 
     from reid_gen.body.estimate.estimator import RegressorEstimator
     from reid_gen.builders.saved_run import open_run
-    from reid_gen.report.app import turns
+    from reid_gen.report.app import rotated_views
 
-    return partial(turns, open_run(run).renderer, RegressorEstimator())
+    return partial(rotated_views, open_run(run).renderer, RegressorEstimator())

@@ -108,7 +108,7 @@ def tune(
     size = model.height, model.width
     base = load_base(model.family, model.base, *size, model.precision, runtime.device)
     tuning = Tuning(steps, batch, rate, DEFAULT_RANK if rank is None else rank, seed)
-    with written_aside(out, maker=TUNE) as aside, Terminal().task("tune", steps) as advance:
+    with written_aside(out, command=TUNE) as aside, Terminal().task("tune", steps) as advance:
         if prompt is not None:
             tune_lora(base, crops, prompt, tuning, aside, advance)
         elif reference is not None:

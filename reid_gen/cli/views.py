@@ -60,7 +60,7 @@ def views(
     from reid_gen.body.estimate.estimator import RegressorEstimator
     from reid_gen.builders.saved_run import open_run
     from reid_gen.generators.renderer import estimate_bodies, match_by_file_name
-    from reid_gen.report.turning import draw_turns
+    from reid_gen.report.turning import write_views
 
     renderer = open_run(run, {"body.rasteriser": rasteriser}).renderer
     if bodies is None:
@@ -68,5 +68,5 @@ def views(
     else:
         table = load_table(bodies)
         sources = match_by_file_name(table, sources)
-    draw_turns(renderer, sources, table, np.array(degrees, np.float32), out)
+    write_views(renderer, sources, table, np.array(degrees, np.float32), out)
     click.echo(f"wrote views of {len(sources)} images: {out}")

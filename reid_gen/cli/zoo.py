@@ -279,7 +279,7 @@ def import_(
         "toolbox": imported.layout,
         "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
     }
-    with written_aside(out, maker=IMPORT) as aside:
+    with written_aside(out, command=IMPORT) as aside:
         save_checkpoint(
             aside,
             networks={"encoder": imported.encoder},

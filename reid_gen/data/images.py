@@ -214,7 +214,7 @@ def save_image(pixels: Uint8Array, path: Path) -> None:
 def unreadable_error(failures: list[UnreadableImage]) -> UserError:
     """Make one error for all files that cannot be decoded, listing their paths."""
     listed = "\n".join(f"  {failure.path}: {failure.reason}" for failure in failures)
-    names = join_some([failure.path.name for failure in failures], most=3)
+    names = join_some([failure.path.name for failure in failures], limit=3)
     return UserError(
         f"{len(failures)} image(s) do not decode: {names}; replace or remove them\n{listed}"
     )

@@ -16,7 +16,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from typing_extensions import NotRequired, TypedDict
 
 from reid_gen.errors import UserError
-from reid_gen.files import as_json, partial_of, read_json, read_regular, write_json, written_aside
+from reid_gen.files import as_json, partial_path, read_json, read_regular, write_json, written_aside
 
 FORMAT = 3
 READABLE_FORMATS = (2, 3)
@@ -142,7 +142,7 @@ def check_no_other_files(folder: Path) -> None:
     file = folder / HEADER
     if not folder.exists() or file.exists():
         return
-    if any(path != partial_of(file) for path in folder.iterdir()):
+    if any(path != partial_path(file) for path in folder.iterdir()):
         raise UserError(f"{folder} is not empty and holds no {HEADER}; give another --out")
 
 

@@ -189,7 +189,7 @@ def create_encoder(
             backbone.trunk,
             read_backbone_weights(file),
             str(file),
-            left_out=backbone.classifier,
+            ignored_prefixes=backbone.classifier,
             way_out=f"give weights made for {card.backbone}; if another toolbox wrote the file, "
             f"import it with: reid-gen zoo import {file} --out DIR, and give DIR/{ENCODER_FILE}",
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from reid_gen.errors import UserError
-from reid_gen.files import WEIGHT_SUFFIXES, exists, is_file, old_of
+from reid_gen.files import WEIGHT_SUFFIXES, exists, is_file, previous_path
 
 ASSETS = Path(__file__).parent / "assets"
 """Folder of the built-in encoders, with one checkpoint folder each."""
@@ -38,7 +38,7 @@ def checkpoint_folder(path: Path) -> Path:
     """
     last = path / LAST_FOLDER
     # If the program was killed while it replaced the folder, only the previous one exists.
-    candidates = [path, last if exists(last) else old_of(last)]
+    candidates = [path, last if exists(last) else previous_path(last)]
     if path.name == ENCODER_FILE:
         candidates.append(path.parent)
     if (built_in_folder := built_in(str(path))) is not None:

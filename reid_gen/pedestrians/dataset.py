@@ -14,7 +14,7 @@ import torch
 
 from reid_gen.body.table import BodyTable, save_table
 from reid_gen.errors import UserError
-from reid_gen.files import as_json, read_json, refuse_existing, written_aside
+from reid_gen.files import as_json, check_overwrite, read_json, written_aside
 from reid_gen.pedestrians.compositing import encode_jpeg
 from reid_gen.pedestrians.crop_list import (
     DISTRACTOR,
@@ -60,7 +60,7 @@ def render_dataset(
     Raises:
         UserError: If the folder exists or cannot be written.
     """
-    refuse_existing(folder)
+    check_overwrite(folder)
     crops = plan_crops(size, seed)
     crops_by_person = [list(group) for _, group in groupby(crops, key=lambda crop: crop.person)]
     with written_aside(folder) as temporary:

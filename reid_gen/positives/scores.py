@@ -13,7 +13,7 @@ from reid_gen.body.estimate.estimator import BodyEstimator, RegressorEstimator
 from reid_gen.body.model import load_body
 from reid_gen.body.render.body_maps import BodyMapRenderer
 from reid_gen.data.transforms import to_pixels
-from reid_gen.evaluation.view_checks import min_difference, overlap
+from reid_gen.evaluation.view_checks import mask_iou, min_difference
 from reid_gen.models.encoder import FeatureExtractor
 from reid_gen.positives.sources import PositiveBatch
 from reid_gen.types import Float32Array
@@ -98,4 +98,4 @@ class SilhouetteScorer:
             self.requested.rasteriser,
         )
         actual = estimated("silhouette", names, np.zeros(len(names), np.float32)) > 0
-        return overlap(actual, expected).reshape(count, members)
+        return mask_iou(actual, expected).reshape(count, members)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from reid_gen.errors import UserError
-from reid_gen.files import cannot_write, old_of
+from reid_gen.files import cannot_write, previous_path
 from reid_gen.models.checkpoint import RESUME_FILE, check_files
 from reid_gen.models.weight_files import LAST_FOLDER
 
@@ -55,7 +55,7 @@ def restore_last(run: Path, log: Callable[[str], None]) -> dict[str, Any]:
     """
     last, previous, damaged = (
         run / LAST_FOLDER,
-        old_of(run / LAST_FOLDER),
+        previous_path(run / LAST_FOLDER),
         run / f"{LAST_FOLDER}.damaged",
     )
     try:

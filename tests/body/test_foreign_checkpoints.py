@@ -152,5 +152,5 @@ def test_checkpoint_estimator_names_a_missing_or_damaged_file(body, tmp_path):
     with pytest.raises(UserError, match="does not exist; check"):
         CheckpointEstimator(path, body)
     path.write_bytes(b"hello")
-    with pytest.raises(UserError, match="is no readable weight file"):
+    with pytest.raises(UserError, match="is not a readable weight file"):
         CheckpointEstimator(path, body)

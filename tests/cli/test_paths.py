@@ -12,7 +12,7 @@ import reid_gen
 from reid_gen.cli.command import STDOUT, Command, Images, Input, Model, Output
 from reid_gen.cli.main import main
 from reid_gen.cli.results import Results
-from reid_gen.files import refuse_existing
+from reid_gen.files import check_overwrite
 from reid_gen.models.weight_files import built_in
 from tests.cli.every import COMMANDS, options, value_for
 
@@ -159,16 +159,16 @@ def test_missing_input_is_named_in_one_line(command, workdir, capsys):
         assert message.startswith(f"error: nowhere does not exist; {way_out}")
 
 
-def test_refuse_existing_suggests_force_only_if_available(tmp_path):
+def test_check_overwrite_suggests_force_only_if_available(tmp_path):
     from reid_gen.errors import UserError
 
     file = tmp_path / "a.csv"
     file.write_text("")
     with pytest.raises(UserError, match="exists; remove it, or choose another name"):
-        refuse_existing(file)
+        check_overwrite(file)
     with pytest.raises(UserError, match="exists; give --force to overwrite it, or another name"):
-        refuse_existing(file, force=False)
-    refuse_existing(file, force=True)
+        check_overwrite(file, force=False)
+    check_overwrite(file, force=True)
 
 
 def messages(file: Path):

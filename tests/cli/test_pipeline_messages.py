@@ -190,7 +190,9 @@ def test_identity_of_another_base(identity_error, tmp_path):
 def test_identity_that_is_not_a_weight_file(identity_error, tmp_path):
     (tmp_path / "identity.safetensors").write_bytes(b"junk")
     message = identity_error()
-    assert message.startswith(f"error: {tmp_path}/identity.safetensors is no readable weight file")
+    assert message.startswith(
+        f"error: {tmp_path}/identity.safetensors is not a readable weight file"
+    )
 
 
 def test_identity_with_other_weights(identity_error, tmp_path):

@@ -40,7 +40,7 @@ def test_load_groups_does_not_block_on_a_fifo(tmp_path):
     start_groups(tmp_path / "groups", {"kind": "same_identity", "parts": 1, "sources": 1})
     (tmp_path / "groups" / "part-00000").mkdir()
     os.mkfifo(tmp_path / "groups" / "part-00000" / "manifest.jsonl")
-    with pytest.raises(UserError, match="it is a folder or a device, and no file"):
+    with pytest.raises(UserError, match="it is a folder or a device, not a regular file"):
         load_groups(tmp_path / "groups")
     (tmp_path / "pipe").mkdir()
     os.mkfifo(tmp_path / "pipe" / "groups.json")

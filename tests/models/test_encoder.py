@@ -91,7 +91,7 @@ def test_create_encoder_names_unreadable_weights(tmp_path):
     with pytest.raises(UserError, match=r"does not exist; check encoder.weights or the path"):
         create_encoder(card(), str(tmp_path / "no.pth"))
     (tmp_path / "w.safetensors").write_bytes(b"garbage")
-    with pytest.raises(UserError, match="is no readable weight file"):
+    with pytest.raises(UserError, match="is not a readable weight file"):
         create_encoder(card(), str(tmp_path / "w.safetensors"))
 
 

@@ -23,11 +23,11 @@ def test_zoo_import_replaces_only_its_own_folder(tmp_path, capsys, monkeypatch):
     assert load_encoder(tmp_path / "model")[1].backbone == "resnet18"
     (tmp_path / "model" / "thesis.tex").write_text("mine")
     message = failure(capsys, *words, tmp_path / "model", "--force")
-    assert "holds more than `reid-gen zoo import` made: thesis.tex" in message
+    assert "contains files that `reid-gen zoo import` did not write: thesis.tex" in message
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     message = failure(capsys, *words, ".", "--force")
-    assert message.startswith("error: . is where this command runs")
+    assert message.startswith("error: . is the current folder or contains it")
     message = failure(capsys, *words, tmp_path, "--force", code=2)
     assert f"--out {tmp_path} would overwrite FILE {tmp_path / 'best.pth.tar'}" in message
     assert sorted(path.name for path in tmp_path.iterdir()) == ["best.pth.tar", "here", "model"]

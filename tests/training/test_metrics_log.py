@@ -53,5 +53,7 @@ def test_metrics_log_reports_a_file_it_cannot_write(tmp_path):
         (tmp_path / "metrics.jsonl").mkdir()
         with pytest.raises(UserError, match=r"cannot write .*metrics\.jsonl: Is a directory"):
             log.write(1, {})
-    with pytest.raises(UserError, match=r"metrics\.jsonl is a folder or a device, and no file"):
+    with pytest.raises(
+        UserError, match=r"metrics\.jsonl is a folder or a device, not a regular file"
+    ):
         MetricsLog(tmp_path)

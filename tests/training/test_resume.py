@@ -11,7 +11,7 @@ from reid_gen.body.table import save_table
 from reid_gen.cli.main import main
 from reid_gen.data.datasets import load_dataset
 from reid_gen.errors import UserError
-from reid_gen.files import old_of
+from reid_gen.files import previous_path
 from reid_gen.models.checkpoint import _checksums, find_checkpoint, read_card
 from reid_gen.training.metrics_log import read_metrics
 from reid_gen.training.resume import MAY_CHANGE, load_resume, refuse_other_run, restore_last
@@ -64,18 +64,18 @@ DAMAGE = {
 
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_restore_last_falls_back_to_the_previous_checkpoint(run, damage):
-    assert load_resume(old_of(run / "last"))["epoch"] == 1
+    assert load_resume(previous_path(run / "last"))["epoch"] == 1
     DAMAGE[damage](run / "last")
     lines = []
     assert restore_last(run, lines.append)["epoch"] == 1
     assert load_resume(run / "last")["epoch"] == 1
-    assert not old_of(run / "last").exists()
+    assert not previous_path(run / "last").exists()
     assert (run / "last.damaged").exists() == (damage != "folder missing")
     assert lines[0].endswith("\nresuming from the previous checkpoint, after epoch 1")
 
 
 def test_restore_last_names_last_if_both_are_damaged(run):
-    for folder in (run / "last", old_of(run / "last")):
+    for folder in (run / "last", previous_path(run / "last")):
         DAMAGE["empty"](folder)
     with pytest.raises(UserError) as error:
         restore_last(run, print)
@@ -121,9 +121,9 @@ def test_load_resume_refuses_a_card_without_checksums(run):
 
 def test_resume_survives_a_kill_between_two_renames(run, capsys):
     records = read_metrics(run)
-    shutil.rmtree(old_of(run / "last"))
-    (run / "last").rename(old_of(run / "last"))
-    assert find_checkpoint(run) == old_of(run / "last")
+    shutil.rmtree(previous_path(run / "last"))
+    (run / "last").rename(previous_path(run / "last"))
+    assert find_checkpoint(run) == previous_path(run / "last")
     main(["train", "--resume", str(run)])
     assert "resuming from the previous checkpoint, after epoch 2" in capsys.readouterr().err
     assert read_metrics(run) == records

@@ -16,7 +16,7 @@ from reid_gen.body.estimate.spin import SpinNetwork
 from reid_gen.body.model import BodyModel
 from reid_gen.body.table import BodyTable
 from reid_gen.errors import UserError
-from reid_gen.tensors import load_strictly, read_content, unwrapped
+from reid_gen.tensors import load_strictly, read_content, unwrap_state_dict
 from reid_gen.types import Uint8Array
 
 SUFFIXES = (".pt", ".pth", ".ckpt")
@@ -83,5 +83,5 @@ def _load(network: SpinNetwork | Hmr2Network, state: dict[str, Tensor], checkpoi
 
 
 def _read_state(checkpoint: Path) -> dict[str, Tensor]:
-    content = unwrapped(read_content(checkpoint))
+    content = unwrap_state_dict(read_content(checkpoint))
     return {str(name): value for name, value in content.items() if isinstance(value, Tensor)}

@@ -75,7 +75,7 @@ def find_dataset_folder(
             return candidate
     raise UserError(
         f"no {name} under {root}: none of these holds {' or '.join(markers)}: "
-        f"{join_some((str(candidate) for candidate in candidates), most=len(candidates))}; "
+        f"{join_some((str(candidate) for candidate in candidates), limit=len(candidates))}; "
         "give the folder that holds the data set as data.root or --root"
     )
 
