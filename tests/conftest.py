@@ -7,7 +7,7 @@ from reid_gen.body.render import rasterisers
 
 @pytest.fixture
 def torch_calls(monkeypatch):
-    """Number of bodies in each call of the torch rasteriser."""
+    """Collect the number of bodies in each call of the torch rasteriser."""
     calls = []
 
     def counting_rasterise(screen, *arguments):

@@ -1,4 +1,4 @@
-"""Names in choices.py are the keys of the tables that give them a meaning."""
+"""The names in choices.py equal the keys of the tables that define them."""
 
 from typing import get_args
 
@@ -26,5 +26,5 @@ TABLES = {
 
 
 @pytest.mark.parametrize("name", TABLES)
-def test_choices_are_the_keys_of_their_table(name):
+def test_choices_equal_the_keys_of_their_table(name):
     assert sorted(get_args(getattr(choices, name))) == sorted(TABLES[name])

@@ -18,20 +18,20 @@ from tests.training.small import experiment, write_config
 pytestmark = pytest.mark.slow
 
 
-def test_training_without_labels_raises_map_above_the_untrained_encoder(tmp_path):
+def test_start_run_raises_map_without_labels(tmp_path):
     config = write_config(tmp_path, make_market(tmp_path / "data", people=12, shots=9))
-    made, settings = experiment(
+    baseline, settings = experiment(
         config,
         *("stages.0.epochs=3", "stages.0.iterations=12", "sampler.batch=32"),
         *("clustering.k1=10", "clustering.k2=4", "clustering.eps.value=0.7"),
     )
     run = settings.runs / settings.name
-    start_run(made, run, dump_config(settings))
+    start_run(baseline, run, dump_config(settings))
     records = read_metrics(run)
     assert records[-1]["mAP"] > records[0]["mAP"] + 0.1
 
 
-def test_the_built_in_start_weights_tell_rendered_people_apart(tmp_path):
+def test_evaluator_ranks_better_with_built_in_weights(tmp_path):
     folder = tmp_path / "pedestrians"
     render_dataset(folder, DatasetSize(2, 10, 3, 6, 20, 60, 4), seed=5)
     evaluator = Evaluator(
@@ -43,12 +43,12 @@ def test_the_built_in_start_weights_tell_rendered_people_apart(tmp_path):
         progress=Silent(),
     )
     torch.manual_seed(0)
-    found = {}
+    mean_ap = {}
     for weights in (None, "rendered"):
         encoder = create_encoder(EncoderCard("resnet10t", "gem", 128, 64), weights)
         (result,) = evaluator(Runtime("fp32").encoder(encoder))
-        found[weights] = result.mean_ap
-    assert found["rendered"] > found[None] + 0.25
+        mean_ap[weights] = result.mean_ap
+    assert mean_ap["rendered"] > mean_ap[None] + 0.25
 
 
 GAN = """\
@@ -68,15 +68,15 @@ stages:
 """
 
 
-def test_the_generator_learns_to_draw_the_people_it_sees(tmp_path):
+def test_start_run_trains_the_generator(tmp_path):
     folder = tmp_path / "pedestrians"
     render_dataset(folder, DatasetSize(6, 2, 2, 36, 4, 6, 2), seed=5, height=64, width=32)
     config = write_config(tmp_path, folder)
-    before, rest = config.read_text().split("stages:")
-    text = before.replace("market1501", "pedestrians")
-    config.write_text(text + GAN.format(root=folder) + rest[rest.index("evaluation:") :])
-    made, settings = experiment(config, "encoder.backbone=resnet10t", "encoder.weights=rendered")
+    head, tail = config.read_text().split("stages:")
+    text = head.replace("market1501", "pedestrians")
+    config.write_text(text + GAN.format(root=folder) + tail[tail.index("evaluation:") :])
+    gan, settings = experiment(config, "encoder.backbone=resnet10t", "encoder.weights=rendered")
     run = settings.runs / settings.name
-    start_run(made, run, dump_config(settings))
+    start_run(gan, run, dump_config(settings))
     losses = [record["loss_image"] for record in read_metrics(run)[1:]]
     assert losses[-1] < 0.8 * losses[0], losses

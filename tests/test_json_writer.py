@@ -1,4 +1,4 @@
-"""All JSON that is written is JSON: one writer, and null for numbers that are not finite."""
+"""Tests of the JSON writer: it is the only one, and writes null for NaN and infinity."""
 
 import json
 from pathlib import Path
@@ -14,28 +14,28 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parent.parent
 PLAIN = st.recursive(
     st.none() | st.booleans() | st.floats() | st.integers() | st.text(),
-    lambda inside: st.lists(inside) | st.dictionaries(st.text(), inside),
+    lambda nested: st.lists(nested) | st.dictionaries(st.text(), nested),
 )
 MESSAGES = "reid_gen/config/"
-"""Shows values of settings in messages, dates and NaN among them, and writes no file."""
+"""Uses json.dumps for values in messages, including dates and NaN, but writes no file."""
 
 
-def strict(text):
-    def refused(name):
-        raise AssertionError(f"{name} is no JSON")
+def parse_strictly(text):
+    def refuse(name):
+        raise AssertionError(f"{name} is not JSON")
 
-    return json.loads(text, parse_constant=refused)
+    return json.loads(text, parse_constant=refuse)
 
 
 @given(PLAIN)
-def test_as_json_is_json_of_any_plain_value(content):
-    strict(as_json(content))
-    strict(as_json({"inside": [content]}, indent=None))
+def test_as_json_writes_valid_json_for_any_plain_value(content):
+    parse_strictly(as_json(content))
+    parse_strictly(as_json({"nested": [content]}, indent=None))
 
 
-def test_write_json_puts_null_for_infinity_and_nan(tmp_path):
+def test_write_json_writes_null_for_infinity_and_nan(tmp_path):
     write_json(tmp_path / "a.json", {"psnr": float("inf"), "rows": (1.5, float("nan"))})
-    assert strict((tmp_path / "a.json").read_text()) == {"psnr": None, "rows": [1.5, None]}
+    assert parse_strictly((tmp_path / "a.json").read_text()) == {"psnr": None, "rows": [1.5, None]}
 
 
 def test_as_json_is_the_only_writer_of_json():

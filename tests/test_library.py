@@ -1,4 +1,4 @@
-"""The library face: what `import reid_gen` gives, how fast, and how it is typed."""
+"""Tests of the library interface: exports, import time and types of `reid_gen`."""
 
 import subprocess
 import sys
@@ -22,7 +22,9 @@ people: int = labels.max() + 1
 paths: list[Path] = [image.path for image in dataset.train]
 """
 WRONG = PROGRAM + "people.append(1)\n"
-OTHERS = "torch.*,faiss.*,sklearn.*,scipy.*,numba.*,timm.*,torchvision.*,accelerate.*,onnxruntime.*"
+UNTYPED = (
+    "torch.*,faiss.*,sklearn.*,scipy.*,numba.*,timm.*,torchvision.*,accelerate.*,onnxruntime.*"
+)
 
 
 def python(*arguments, cwd=None):
@@ -38,7 +40,7 @@ def test_library_exports_the_object_of_its_module(name):
     assert name in dir(reid_gen)
 
 
-def test_library_names_an_unknown_attribute():
+def test_library_refuses_unknown_attributes():
     with pytest.raises(AttributeError, match="no attribute 'train'"):
         reid_gen.train  # noqa: B018
 
@@ -48,18 +50,18 @@ def test_library_import_loads_no_torch_or_numpy():
         "import sys; before = set(sys.modules); import reid_gen; "
         "print(sorted({'torch', 'numpy'} & set(sys.modules)), len(set(sys.modules) - before))"
     )
-    heavy, count = python("-c", code).stdout.rsplit(maxsplit=1)
-    assert heavy == "[]"
+    loaded, count = python("-c", code).stdout.rsplit(maxsplit=1)
+    assert loaded == "[]"
     assert int(count) < 50
 
 
 @pytest.mark.slow
-def test_library_types_reach_a_users_program(tmp_path):
+def test_library_types_are_visible_to_user_programs(tmp_path):
     (tmp_path / "right.py").write_text(PROGRAM)
     (tmp_path / "wrong.py").write_text(WRONG)
-    # Only our own types are looked at; those of torch take minutes.
+    # Only types of this project are checked; those of torch would take minutes.
     (tmp_path / "mypy.ini").write_text(
-        f"[mypy]\nstrict = True\n[mypy-{OTHERS}]\nignore_missing_imports = True\n"
+        f"[mypy]\nstrict = True\n[mypy-{UNTYPED}]\nignore_missing_imports = True\n"
         "follow_imports = skip\n"
     )
     cache = str(tmp_path / "cache")
