@@ -72,5 +72,5 @@ def _ranked(squared: NDArray[np.floating], count: int, dtype: type) -> Int64Arra
 
 
 def _reciprocal(rank: Int64Array, image: int, count: int) -> Int64Array:
-    near = rank[image, :count]
-    return near[(rank[near, :count] == image).any(axis=1)]
+    neighbours = rank[image, :count]
+    return neighbours[(rank[neighbours, :count] == image).any(axis=1)]

@@ -148,7 +148,7 @@ def compare(ours: Callable[[], None], bare: Callable[[], None]) -> dict[str, flo
     return {
         "ours_images_per_second": count / statistics.median(seconds["ours"]),
         "bare_images_per_second": count / statistics.median(seconds["bare"]),
-        "ratio": statistics.median(bare / own for own, bare in pairs),
+        "ratio": statistics.median(bare / full for full, bare in pairs),
     }
 
 

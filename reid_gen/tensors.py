@@ -79,8 +79,8 @@ def read_content(path: Path) -> object:
             f"{', '.join(sorted(WEIGHT_SUFFIXES))}"
         )
     try:
-        if (kind := _foreign_kind(path)) is not None:
-            raise UserError(f"{path} is {kind}; {STATE_DICT_HINT}")
+        if (foreign := _foreign_kind(path)) is not None:
+            raise UserError(f"{path} is {foreign}; {STATE_DICT_HINT}")
         if path.suffix.lower() == ".safetensors":
             return safetensors.torch.load_file(path)
         ignored: list[Any] = [(_Ignored, name) for name in IGNORED_GLOBALS]

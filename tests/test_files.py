@@ -50,10 +50,10 @@ def test_content_digest_depends_on_contents_and_names(tmp_path):
     for folder, name in (("one", "a"), ("two", "a"), ("renamed", "b")):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / name).write_text("x")
-    one, two, renamed = (content_digest(tmp_path / name) for name in ("one", "two", "renamed"))
-    assert one == two != renamed
+    first, copy, renamed = (content_digest(tmp_path / name) for name in ("one", "two", "renamed"))
+    assert first == copy != renamed
     (tmp_path / "two" / "a").write_text("y")
-    assert content_digest(tmp_path / "two") != one
+    assert content_digest(tmp_path / "two") != first
     with pytest.raises(UserError, match=r"cannot read .*nowhere: No such file .*; check the path"):
         content_digest(tmp_path / "nowhere")
 

@@ -136,5 +136,5 @@ def _precision(hit: Int64Array, rank: Int64Array, ap: ApRule) -> NDArray[np.floa
     at = hit / rank
     if ap == "step":
         return at
-    before = np.where(rank > 1, (hit - 1) / np.maximum(rank - 1, 1), 1.0)
-    return (before + at) / 2
+    previous = np.where(rank > 1, (hit - 1) / np.maximum(rank - 1, 1), 1.0)
+    return (previous + at) / 2

@@ -143,8 +143,8 @@ def find_card(name: str, cards: Sequence[Card]) -> Card:
     for card in cards:
         if card.name == name:
             return card
-    known = ", ".join(card.name for card in cards)
-    raise UserError(f"the model zoo has no {name!r}; it has {known}")
+    names = ", ".join(card.name for card in cards)
+    raise UserError(f"the model zoo has no {name!r}; it has {names}")
 
 
 def load_reported() -> tuple[Reported, ...]:

@@ -57,8 +57,8 @@ def test_verify_weights_names_differences_from_the_card(monkeypatch, capsys):
     card = find_card(OURS, load_cards())
     larger = card.weights.model_copy(update={"bytes": 5})
     assert "bytes instead of 5" in verify_weights(card.model_copy(update={"weights": larger}))
-    other = card.weights.model_copy(update={"sha256": "0" * 64})
-    assert "its SHA-256 is " in verify_weights(card.model_copy(update={"weights": other}))
+    changed = card.weights.model_copy(update={"sha256": "0" * 64})
+    assert "its SHA-256 is " in verify_weights(card.model_copy(update={"weights": changed}))
     assert "at 128 x 64" in verify_weights(card.model_copy(update={"height": 256}))
     assert "its mean is" in verify_weights(card.model_copy(update={"mean": (0.5, 0.5, 0.5)}))
     assert verify_weights(card.model_copy(update={"name": "a.b"})) == "its weights are missing"
