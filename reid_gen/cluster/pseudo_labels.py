@@ -122,8 +122,7 @@ def pseudo_labels(
 
     Args:
         features: L2-normalised features, [N, D] float32 or float16; may be memory-mapped.
-        eps: Rule for the radius, required by ``dbscan`` and ``agglomerative``; must be None for
-            ``hdbscan``, which has no radius.
+        eps: Rule for the radius; required unless the algorithm is ``hdbscan``, which has none.
         k1: Number of neighbours of the reciprocal sets; None for the default of
             :func:`default_k1_k2`.
         k1_counts_self: Whether the image itself is one of the k1.

@@ -25,7 +25,6 @@ from tests.generators.scenes import (
 )  # fmt: skip
 
 pytestmark = pytest.mark.slow
-
 WARM_UP = {GENERATOR, DISCRIMINATOR}
 ALL_NETWORKS = {IDENTITY, GENERATOR, DISCRIMINATOR}
 
