@@ -34,11 +34,11 @@ def test_market1501_read_drops_junk_but_no_distractors(tmp_path: Path) -> None:
     assert sorted(set(gallery.pids.tolist())) == [0, *range(1, 17, 2)]
 
 
-def test_market1501_read_parses_pid_camera_and_frame(tmp_path: Path) -> None:
+def test_market1501_read_parses_camera_sequence_and_frame(tmp_path: Path) -> None:
     dataset = load_dataset("market1501", make_market(tmp_path))
     image = dataset.train[1]
     assert image.key == "bounding_box_train/0002_c1s1_000076_01.jpg"
-    assert (image.camid, image.frame) == (0, 76)
+    assert (image.camid, image.frame, image.recording) == (0, 76, 1)
     assert image.path.is_file()
     assert dataset.train_pids is not None
     assert dataset.train_pids[:7].tolist() == [2, 2, 2, 2, 2, 2, 4]
