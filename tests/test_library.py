@@ -1,13 +1,19 @@
 """Tests of the library interface: exports, import time and types of `reid_gen`."""
 
+import re
+import shutil
 import subprocess
 import sys
+import sysconfig
+import venv
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 
 import reid_gen
 
+ROOT = Path(__file__).parent.parent
 PROGRAM = """\
 from pathlib import Path
 
@@ -22,8 +28,12 @@ people: int = labels.max() + 1
 paths: list[Path] = [image.path for image in dataset.train]
 """
 WRONG = PROGRAM + "people.append(1)\n"
-UNTYPED = (
-    "torch.*,faiss.*,sklearn.*,scipy.*,numba.*,timm.*,torchvision.*,accelerate.*,onnxruntime.*"
+UNTYPED = ",".join(
+    f"{name}.*"
+    for name in (
+        *("torch", "torchvision", "timm", "accelerate", "onnxruntime", "safetensors", "PIL"),
+        *("faiss", "sklearn", "scipy", "numba", "pydantic", "huggingface_hub", "rich"),
+    )
 )
 
 
@@ -55,8 +65,19 @@ def test_library_import_loads_no_torch_or_numpy():
     assert int(count) < 50
 
 
+@pytest.fixture
+def installed(tmp_path):
+    """Interpreter of an environment in which the package is installed, and not linked to."""
+    venv.create(tmp_path / "venv", with_pip=False)
+    packages = next((tmp_path / "venv").glob("lib/python*/site-packages"))
+    no_assets = shutil.ignore_patterns("assets", "__pycache__", "cards")
+    shutil.copytree(Path(reid_gen.__file__).parent, packages / "reid_gen", ignore=no_assets)
+    (packages / "others.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    return str(tmp_path / "venv" / "bin" / "python")
+
+
 @pytest.mark.slow
-def test_library_types_are_visible_to_user_programs(tmp_path):
+def test_library_types_are_visible_to_user_programs(tmp_path, installed):
     (tmp_path / "right.py").write_text(PROGRAM)
     (tmp_path / "wrong.py").write_text(WRONG)
     # Only types of this project are checked; those of torch would take minutes.
@@ -64,8 +85,14 @@ def test_library_types_are_visible_to_user_programs(tmp_path):
         f"[mypy]\nstrict = True\n[mypy-{UNTYPED}]\nignore_missing_imports = True\n"
         "follow_imports = skip\n"
     )
-    cache = str(tmp_path / "cache")
-    result = python("-m", "mypy", "--cache-dir", cache, "right.py", "wrong.py", cwd=tmp_path)
+    options = ["--cache-dir", str(tmp_path / "cache"), "--python-executable", installed]
+    result = python("-m", "mypy", *options, "right.py", "wrong.py", cwd=tmp_path)
     errors = [line for line in result.stdout.splitlines() if ": error:" in line]
     assert len(errors) == 1, result.stdout + result.stderr
     assert errors[0].startswith('wrong.py:12: error: "int" has no attribute "append"')
+
+
+def test_library_ships_its_type_marker():
+    project = (ROOT / "pyproject.toml").read_text()
+    assert (ROOT / "reid_gen" / "py.typed").is_file()
+    assert re.search(r'^reid_gen = \["py\.typed"', project, re.MULTILINE)

@@ -143,7 +143,7 @@ class Settings:
 
 def test_checkpoint_estimator_rejects_checkpoints_with_code(body, tmp_path):
     content = {"state_dict": published_state("hmr2"), "hyper_parameters": Settings()}
-    with pytest.raises(UserError, match=r"save the weights alone where it was made"):
+    with pytest.raises(UserError, match=r"save only the weights with the program that wrote it"):
         CheckpointEstimator(save(content, tmp_path), body)
 
 
