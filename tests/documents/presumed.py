@@ -30,7 +30,7 @@ def for_clustering() -> None:
 
 def render() -> None:
     words = ["--preset", "tiny", "--out", "demo/pedestrians"]
-    main(["data", "render", "pedestrians", *words])
+    main(["data", "render", "pedestrians", *words, "--workers", "1"])
 
 
 def crops() -> None:

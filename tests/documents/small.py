@@ -65,6 +65,10 @@ def run(words: list[str]) -> None:
             if rest[0] != "evaluate":
                 small += SCHEDULES[config]
             rest[position:position] = [word for setting in small for word in ("--set", setting)]
+        if rest[:1] == ["data"] and rest[1] in ("render", "groups"):
+            rest += ["--workers", "1"]  # each process would import torch for a few crops
+        if rest[:1] == ["evaluate-views"] and "--queries" not in rest:
+            rest += ["--queries", "4"]
         main(rest)
     elif program == "pip":
         (extra,) = re.findall(r"^\.\[([\w-]+)\]$", rest[-1])
