@@ -56,10 +56,14 @@ class Clustering(Section):
     def _default_eps(cls, values: Any) -> Any:
         if not isinstance(values, dict) or values.get("algorithm") == "hdbscan":
             return values
-        return {**values, "eps": values.get("eps") or {"kind": "fixed"}}
+        return {"eps": {"kind": "fixed"}, **values}
 
     @model_validator(mode="after")
-    def _no_eps_for_hdbscan(self) -> Clustering:
+    def _eps_fits_algorithm(self) -> Clustering:
         if self.algorithm == "hdbscan" and self.eps is not None:
-            raise ValueError("algorithm hdbscan has no eps; leave eps out")
+            raise ValueError("algorithm hdbscan has no eps; leave eps out, or set it to null")
+        if self.algorithm != "hdbscan" and self.eps is None:
+            raise ValueError(
+                f"algorithm {self.algorithm} needs an eps; leave eps out for the default"
+            )
         return self

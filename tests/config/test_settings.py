@@ -49,6 +49,21 @@ def test_dump_config_of_shipped_file_is_read_back_equal(file, tmp_path):
     assert load_config(copy) == settings
 
 
+@pytest.mark.parametrize("eps", ["", "  eps: null\n"])
+def test_load_config_takes_hdbscan_without_eps(write, tmp_path, eps):
+    file = write("  eps: {kind: fixed, value: 0.5}\n", f"  algorithm: hdbscan\n{eps}")
+    settings = load_config(file)
+    assert settings.clustering.eps is None
+    copy = tmp_path / "copy.yaml"
+    copy.write_text(dump_config(settings))
+    assert load_config(copy) == settings
+
+
+def test_load_config_defaults_to_a_fixed_eps(write):
+    settings = load_config(write("  eps: {kind: fixed, value: 0.5}\n", "  k1: 30\n"))
+    assert (settings.clustering.eps.kind, settings.clustering.eps.value) == ("fixed", 0.6)
+
+
 def test_dump_config_marks_defaults(write):
     text = dump_config(load_config(write()), explicit_keys(write()))
     lines = {line.split(":")[0].strip(): line for line in text.splitlines()}
@@ -137,6 +152,21 @@ def test_load_config_reads_scientific_notation_as_numbers(write):
             "value: 0.5",
             "value: 1.5",
             "FILE:8: clustering.eps.value: must be less than 1, got 1.5",
+        ),
+        (
+            "eps: {kind: fixed, value: 0.5}",
+            "eps: null",
+            "FILE:7: clustering: algorithm dbscan needs an eps; leave eps out for the default",
+        ),
+        (
+            "eps: {kind: fixed, value: 0.5}",
+            "eps: {}",
+            "FILE:8: clustering.eps: kind is missing; add it (for example kind: fixed)",
+        ),
+        (
+            "clustering:\n",
+            "clustering:\n  algorithm: hdbscan\n",
+            "FILE:7: clustering: algorithm hdbscan has no eps; leave eps out, or set it to null",
         ),
         (
             "epochs: 2",
