@@ -86,13 +86,10 @@ def evaluate_views(
     from reid_gen.data.datasets import labelled_splits, load_dataset
     from reid_gen.evaluation.inception import load_inception
     from reid_gen.evaluation.view_evaluator import ViewEvaluator, evenly_spaced_queries, views_table
-    from reid_gen.extras import need
 
     results = Results(output)
     saved = open_run(run, {"body.rasteriser": rasteriser})
     config = saved.config
-    if config.data.name == "pedestrians":
-        need("comparing views with true images", "torchmetrics")
     dataset = load_dataset(config.data.name, config.data.root)
     query, gallery = labelled_splits(dataset)
     encode = _reference_encoder(config, judge)
@@ -152,6 +149,10 @@ def _features_name(file: Path | None, weights: str | None) -> str:
 
 def _truth(config: Config) -> TrueView | None:
     """Return the renderer of true rotated views, which only rendered pedestrians have."""
+    from reid_gen.extras import need
     from reid_gen.pedestrians.dataset import RenderedDataset
 
-    return RenderedDataset(config.data.root).view if config.data.name == "pedestrians" else None
+    if config.data.name != "pedestrians":
+        return None
+    need("comparing views with true images", "torchmetrics")
+    return RenderedDataset(config.data.root).view

@@ -86,6 +86,36 @@ def test_train_without_tensorboard_writes_metrics_and_a_note(tmp_path, monkeypat
     assert not (run / "tensorboard").exists()
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "data render pedestrians --preset tiny --out people",
+        "data groups --share pose --count 2 --out groups",
+    ],
+)
+def test_data_without_smplx_names_its_extra(command, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(extras, "find_spec", lambda name: None if name == "smplx" else True)
+    assert failure(capsys, *command.split()) == (
+        "error: rendering people needs smplx, which is not installed; in the source folder: "
+        "pip install -e '.[bodies]'"
+    )
+    assert not list(tmp_path.iterdir())
+
+
+def test_train_without_diffusers_names_its_extra(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(extras, "find_spec", lambda name: None if name == "diffusers" else True)
+    (tmp_path / "bodies").mkdir()
+    config = write_config(tmp_path, make_market(tmp_path / "data"))
+    generator = f"{{kind: pixel_diffusion, bodies: {tmp_path / 'bodies'}}}"
+    words = ["train", "--config", str(config), "--set", f"generator={generator}"]
+    words += ["--set", "stages.0.trains=[generator]"]
+    assert "generator pixel_diffusion needs diffusers, which is not installed" in failure(
+        capsys, *words
+    )
+    assert not (tmp_path / "runs").exists()
+
+
 def test_extra_packages_are_all_tested():
     assert set(extras.EXTRA) == {*MESSAGES, "tensorboard"}
 
