@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any, cast
+from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -49,11 +50,11 @@ def build_generator(
     settings = config.generator
     if settings is None:
         return None, {}
-    builder = cast(GeneratorBuilder, _builder(settings))
+    builder: GeneratorBuilder = _builder(settings)
     generator, trainable = builder.build_generator(config, settings, encoder, dataset)
     networks = {name: entry.network for name, entry in trainable.items()}
-    warm = start.load_generator(networks, settings.kind) if networks else True
-    if not warm and (stage := views_before_training(config.stages)) is not None:
+    untrained = bool(networks) and not start.load_generator(networks, settings.kind)
+    if untrained and (stage := views_before_training(config.stages)) is not None:
         raise UserError(
             f"stage {stage.name} would contrast views of an untrained generator: "
             f"{start.run} holds none of kind {settings.kind}; start from a run that does, "
@@ -70,7 +71,7 @@ def _builder(settings: object) -> Any:
     return import_module(f"{__package__}.{module}")
 
 
-def build_view_renderer(config: schema.Config, checkpoint: Any) -> ViewRenderer:
+def build_view_renderer(config: schema.Config, checkpoint: Path) -> ViewRenderer:
     """Build the renderer of views that uses the networks of a run.
 
     Args:
@@ -88,7 +89,8 @@ def build_view_renderer(config: schema.Config, checkpoint: Any) -> ViewRenderer:
         )
     size = config.data.height, config.data.width
     encoder, _ = load_encoder(checkpoint)
-    painter: Any = cast(PainterBuilder, _builder(settings)).build_painter(settings, encoder, *size)
+    builder: PainterBuilder = _builder(settings)
+    painter: Any = builder.build_painter(settings, encoder, *size)
     runtime = Runtime(config.encoder.precision, settings.precision)
     if settings.ema_momentum is not None:
         ema_encoder = EmaEncoder(encoder, settings.ema_momentum)

@@ -113,29 +113,29 @@ class PixelDiffusion:
 
     Args:
         painter: Denoising network and sampler.
-        maps: Renderer of body maps.
+        map_renderer: Renderer of body maps.
         condition_dropout: Probability that the body map, and independently the identity features,
             are dropped in training; classifier-free guidance needs it.
     """
 
     def __init__(
-        self, painter: DiffusionPainter, maps: TurnedMaps, condition_dropout: float
+        self, painter: DiffusionPainter, map_renderer: TurnedMaps, condition_dropout: float
     ) -> None:
         self.painter = painter
         self.networks: nn.Module = painter
         self.discriminator: nn.Module = nn.Module()
-        self.maps = maps
+        self.map_renderer = map_renderer
         self.condition_dropout = condition_dropout
 
     def usable(self, images: Sequence[Image]) -> NDArray[np.bool_]:
         """Mark the images with a confident body, [N]."""
-        return self.maps.usable(images)
+        return self.map_renderer.usable(images)
 
     def make_conditions(
         self, images: Sequence[Image], pixels: Uint8Array, rng: np.random.Generator
     ) -> ConditionInputs:
         """Render unturned and turned body maps."""
-        return self.maps(images, pixels, rng)
+        return self.map_renderer(images, pixels, rng)
 
     def views(
         self,
@@ -155,7 +155,7 @@ class PixelDiffusion:
     def preview(self, images: Tensor, keys: Sequence[str], encode: EncodeFn) -> Tensor:
         """Show eight views, 45 degrees apart; the first is in the pose of the image."""
         (encoded,) = encode(images)
-        return self.painter.render(encoded, self.maps.around(images, keys))
+        return self.painter.render(encoded, self.map_renderer.around(images, keys))
 
     def save(self, folder: Path) -> None:
         """Write the EMA network to ``pipeline/`` in diffusers' format."""
