@@ -7,7 +7,6 @@ import numpy as np
 import torch
 import yaml
 
-from reid_gen.cli.main import main
 from reid_gen.data.tables import write_table
 from tests.cluster.features import make_features
 from tests.data.real_format import make_market
@@ -30,7 +29,7 @@ def for_clustering() -> None:
 
 def render() -> None:
     words = ["--preset", "tiny", "--out", "demo/pedestrians"]
-    main(["data", "render", "pedestrians", *words, "--workers", "1"])
+    run(["reid-gen", "data", "render", "pedestrians", *words])
 
 
 def crops() -> None:

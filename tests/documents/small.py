@@ -2,8 +2,11 @@
 
 import re
 import runpy
+import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +14,7 @@ from reid_gen.cli.main import main
 from tests.documents.pages import ROOT, text_of
 
 NETWORK = ("encoder.backbone=resnet10t", "encoder.weights=null", "data.height=80", "data.width=40")
+SIZE = ("data.height=64", "data.width=64")
 BATCHES = ("sampler.batch=16", "sampler.instances=4", "clustering.k1=6", "clustering.k2=2",
            "clustering.min_samples=2")  # fmt: skip
 GAN = ("generator.batch=4", "generator.structure.width=4", "generator.decoder.hidden=8",
@@ -32,9 +36,9 @@ NETWORKS: Mapping[str, tuple[str, ...]] = {
 SCHEDULES: Mapping[str, tuple[str, ...]] = {
     "configs/baseline_market.yaml": (*BATCHES, *stages(1)),
     "configs/baseline_market_small.yaml": (*BATCHES, *stages(1)),
-    "configs/baseline_pedestrians.yaml": ("clustering.k1=6", *stages(1)),
+    "configs/baseline_pedestrians.yaml": (*SIZE, "clustering.k1=6", *stages(1)),
     "configs/gcl_pedestrians.yaml": (
-        "clustering.k1=6", *GAN, "generator.train_batch=2", *stages(3)
+        *SIZE, "clustering.k1=6", *GAN, "generator.train_batch=2", *stages(3)
     ),
     "configs/gcl_market_small.yaml": (
         *BATCHES, *GAN, "generator.train_batch=2", "generator.min_score=0", *stages(2)
@@ -46,12 +50,15 @@ SCHEDULES: Mapping[str, tuple[str, ...]] = {
         "stages.2.clustering.eps.share=0.1", *stages(3)
     ),
     "configs/diffusion_pedestrians.yaml": (
-        "clustering.k1=6", "generator.batch=4", "generator.widths=[16,32]", "generator.steps=2",
-        *stages(2),
+        *SIZE, "clustering.k1=6", "generator.batch=4", "generator.widths=[16,32]",
+        "generator.steps=2", *stages(2),
     ),
-    "configs/genpoccl_pretrain.yaml": ("pose.batch=8", "pose.hidden=16", *stages(1)),
+    "configs/genpoccl_pretrain.yaml": (*SIZE, "pose.batch=8", "pose.hidden=16", *stages(1)),
 }  # fmt: skip
 """Settings that scale a configuration down; the page's own settings override them."""
+_TEMPORARY = tempfile.TemporaryDirectory()
+_WRITTEN: dict[tuple[str, ...], Path] = {}
+"""Command without its ``--out`` -> a copy of the folder that it wrote."""
 
 
 def run(words: list[str]) -> None:
@@ -67,6 +74,8 @@ def run(words: list[str]) -> None:
             rest[position:position] = [word for setting in small for word in ("--set", setting)]
         if rest[:1] == ["data"] and rest[1] in ("render", "groups"):
             rest += ["--workers", "1"]  # each process would import torch for a few crops
+            _write_once(rest)
+            return
         if rest[:1] == ["evaluate-views"] and "--queries" not in rest:
             rest += ["--queries", "4"]
         main(rest)
@@ -80,6 +89,20 @@ def run(words: list[str]) -> None:
     else:
         assert program == "python"
         python(str(ROOT / rest[0]), rest[1:], runpy.run_path)
+
+
+def _write_once(words: list[str]) -> None:
+    """Run a command of this process's first page that has it; copy its folder for the others."""
+    position = words.index("--out") + 1
+    out = Path(words[position])
+    key = (*words[:position], *words[position + 1 :])
+    if key not in _WRITTEN:
+        main(words)
+        _WRITTEN[key] = Path(tempfile.mkdtemp(dir=_TEMPORARY.name)) / out.name
+        shutil.copytree(out, _WRITTEN[key])
+    else:
+        assert not out.exists()
+        shutil.copytree(_WRITTEN[key], out)
 
 
 def python(name: str, words: list[str], runner: Callable[..., object]) -> None:

@@ -99,8 +99,10 @@ PAGES = {
     "docs/gcl.md": Page(
         presumed.for_gcl,
         {
+            "--preset small --seed 2": "--identities 4 --cameras 2 --seed 2",
             "--preset small": "--preset tiny",
-            "--identities 400": "--identities 8",
+            "--identities 400": "--identities 4 --cameras 2",
+            "--members 4": "--members 2",
             "query --out": "'query/0013_*.jpg' --out",
         },
         settings="reid-gen train --config configs/baseline_pedestrians.yaml --set name=stored "
@@ -110,7 +112,9 @@ PAGES = {
     "docs/diffusion.md": Page(
         presumed.for_diffusion,
         {
+            "--preset small --seed 2": "--identities 4 --cameras 2 --seed 2",
             "--preset small": "--preset tiny",
+            " --out groups --members 4": " --out groups --members 2",
             "query --out": "'query/0013_*.jpg' --out",
             "--count 2000": "--count 8",
             "--count 1000": "--count 8",
