@@ -202,7 +202,7 @@ def _batch(count: int, size: tuple[int, int], device: torch.device) -> Batch:
     images = images.contiguous(memory_format=torch.channels_last)
     rows = torch.arange(count, device=device)
     maps = {"unturned": 2 * images - 1, "turned": 1 - 2 * images}
-    return Batch(images, rows, ViewInputs(rows, images, maps))
+    return Batch(images, rows, rows.numpy(), ViewInputs(rows, images, maps))
 
 
 if __name__ == "__main__":

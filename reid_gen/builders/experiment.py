@@ -15,13 +15,12 @@ from reid_gen.builders.encoder import (
 )
 from reid_gen.builders.fingerprint import fingerprint, run_facts
 from reid_gen.builders.generator import build_generator
-from reid_gen.builders.loaders import build_loader
+from reid_gen.builders.loaders import MakeLoader, cached_loaders, loaders
 from reid_gen.builders.pose_pretraining import build_pretraining
 from reid_gen.builders.stages import build_stages
 from reid_gen.builders.warm_start import WarmStart
 from reid_gen.config import generators, schema
 from reid_gen.data.datasets import labelled_splits, load_dataset, training_images
-from reid_gen.data.loaders import ImageLoader
 from reid_gen.evaluation.clustering_metrics import clustering_quality
 from reid_gen.evaluation.evaluator import Evaluator
 from reid_gen.memory.bank import MemoryBank
@@ -32,7 +31,7 @@ from reid_gen.runtime.progress import Progress
 from reid_gen.training.experiment import Experiment
 from reid_gen.training.pose_step import POSE
 from reid_gen.training.trainer import Trainer
-from reid_gen.types import Dataset, LabelledSplit
+from reid_gen.types import Dataset
 
 
 def build_experiment(config: schema.Config, progress: Progress) -> Experiment:
@@ -49,10 +48,14 @@ def build_experiment(config: schema.Config, progress: Progress) -> Experiment:
     torch.manual_seed(config.seed)
     start = WarmStart(config.start_from)
     encoder = build_encoder(config, start).to(runtime.device)
+    make_loader = cached_loaders(config.data)
+    parts = (dataset, make_loader, encoder, start, runtime)
     return Experiment(
-        trainer=_build_trainer(config, dataset, encoder, start, runtime, progress=progress),
+        trainer=_build_trainer(config, *parts, progress=progress),
         card=encoder_card(config),
-        evaluator=None if dataset.query is None else build_evaluator(config, dataset, progress),
+        evaluator=None
+        if dataset.query is None
+        else build_evaluator(config, dataset, progress, make_loader),
         evaluate_every=config.evaluation.every,
         about={
             "protocol": protocol(config, dataset),
@@ -66,6 +69,7 @@ def build_experiment(config: schema.Config, progress: Progress) -> Experiment:
 def _build_trainer(
     config: schema.Config,
     dataset: Dataset,
+    make_loader: MakeLoader,
     encoder: IdentityEncoder,
     start: WarmStart,
     runtime: Runtime,
@@ -76,7 +80,7 @@ def _build_trainer(
     fill: RGB = tuple(encoder.mean.flatten().tolist())
     pretraining = None
     if config.pose is not None:
-        pretraining, heads = build_pretraining(config, config.pose, encoder, fill)
+        pretraining, heads = build_pretraining(config, config.pose, make_loader, encoder, fill)
         trainable = {**trainable, POSE: heads}
     gan = config.generator if isinstance(config.generator, generators.MeshGan) else None
     pids = dataset.train_pids
@@ -88,8 +92,8 @@ def _build_trainer(
         generator_batch=_generator_batch(config),
         real_statistics=gan is None or gan.statistics == "real",
         ema_encoder=build_ema_encoder(config, encoder, start),
-        loader=build_loader(config.data, dataset.train),
-        stages=build_stages(config, dataset, fill),
+        loader=make_loader(dataset.train),
+        stages=build_stages(config, dataset, make_loader, fill),
         fill_bank=partial(MemoryBank, **config.memory.model_dump()),
         seed=config.seed,
         extract_batch=config.evaluation.batch,
@@ -111,21 +115,29 @@ def _generator_batch(config: schema.Config) -> int:
             return settings.batch
 
 
-def build_evaluator(config: schema.Config, dataset: Dataset, progress: Progress) -> Evaluator:
+def build_evaluator(
+    config: schema.Config,
+    dataset: Dataset,
+    progress: Progress,
+    make_loader: MakeLoader | None = None,
+) -> Evaluator:
     """Build the evaluation of query against gallery at the configured image size.
+
+    Args:
+        config: Settings of the run.
+        dataset: Data set with query and gallery.
+        progress: Progress display.
+        make_loader: Builds loaders; None decodes each image whenever it is evaluated.
 
     Raises:
         UserError: If the data set has no query and gallery.
     """
     query, gallery = labelled_splits(dataset)
-
-    def make_loader(split: LabelledSplit) -> ImageLoader:
-        return build_loader(config.data, split.images)
-
+    make_loader = make_loader or loaders(config.data)
     return Evaluator(
         query=query,
         gallery=gallery,
-        make_loader=make_loader,
+        make_loader=lambda split: make_loader(split.images),
         batch=config.evaluation.batch,
         flip=config.evaluation.flip,
         rerank=config.evaluation.rerank,

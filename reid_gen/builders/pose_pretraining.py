@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from reid_gen.builders.loaders import MakeLoader
 from reid_gen.config import schema, stages
 from reid_gen.data.batch_sampler import BatchSampler
-from reid_gen.data.loaders import ImageLoader
 from reid_gen.data.positive_groups import load_groups
 from reid_gen.data.transforms import Augmentation
 from reid_gen.errors import UserError
@@ -20,13 +20,18 @@ from reid_gen.types import Image, Int64Array
 
 
 def build_pretraining(
-    config: schema.Config, settings: stages.Pose, encoder: IdentityEncoder, fill: RGB
+    config: schema.Config,
+    settings: stages.Pose,
+    make_loader: MakeLoader,
+    encoder: IdentityEncoder,
+    fill: RGB,
 ) -> tuple[Pretraining, TrainableNetwork]:
     """Build pose pre-training, and its heads with their optimiser.
 
     Args:
         config: Settings of the run.
         settings: Settings of pose pre-training.
+        make_loader: Builds loaders.
         encoder: Identity encoder, on its device.
         fill: Colour of erased and padded pixels, in 0..1.
 
@@ -52,7 +57,7 @@ def build_pretraining(
     ).to(device)
     pretraining = Pretraining(
         sampler=BatchSampler(
-            loader=ImageLoader(images, height, width, config.data.workers),
+            loader=make_loader(images),
             batch=settings.batch,
             instances=settings.instances,
         ),

@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 from typing_extensions import assert_never
 
-from reid_gen.builders.loaders import build_loader
+from reid_gen.builders.loaders import MakeLoader
 from reid_gen.cluster.pseudo_labels import EpsRule, FixedEps, PseudoLabels, ShareEps, pseudo_labels
 from reid_gen.config import clustering, generators, schema, stages
 from reid_gen.data.batch_sampler import BatchSampler
@@ -21,12 +21,15 @@ from reid_gen.training.stages import Schedule, Stage
 from reid_gen.types import Dataset, Float32Array, Int64Array
 
 
-def build_stages(config: schema.Config, dataset: Dataset, fill: RGB) -> tuple[Stage, ...]:
+def build_stages(
+    config: schema.Config, dataset: Dataset, make_loader: MakeLoader, fill: RGB
+) -> tuple[Stage, ...]:
     """Build the stages of a run.
 
     Args:
         config: Settings of the run.
         dataset: Target data set.
+        make_loader: Builds loaders.
         fill: Colour of erased and padded pixels, in 0..1.
 
     Raises:
@@ -36,10 +39,18 @@ def build_stages(config: schema.Config, dataset: Dataset, fill: RGB) -> tuple[St
     datasets: dict[str, Dataset] = {"clusters": dataset}
     if config.source is not None:
         datasets["source"] = _load_source(config.source)
-    return tuple(_stage(config, stage, datasets[stage.labels], fill) for stage in config.stages)
+    return tuple(
+        _stage(config, stage, datasets[stage.labels], make_loader, fill) for stage in config.stages
+    )
 
 
-def _stage(config: schema.Config, stage: stages.Stage, dataset: Dataset, fill: RGB) -> Stage:
+def _stage(
+    config: schema.Config,
+    stage: stages.Stage,
+    dataset: Dataset,
+    make_loader: MakeLoader,
+    fill: RGB,
+) -> Stage:
     sampler, loss = stage.sampler or config.sampler, stage.loss or config.loss
     labels = None
     if stage.labels == "source" and dataset.train_pids is not None:
@@ -58,7 +69,7 @@ def _stage(config: schema.Config, stage: stages.Stage, dataset: Dataset, fill: R
         generator_learning_rate=stage.generator_learning_rate,
         optimizer=stage.optimizer,
         sampler=BatchSampler(
-            loader=build_loader(config.data, dataset.train),
+            loader=make_loader(dataset.train),
             batch=sampler.batch,
             instances=sampler.instances,
             camids=_camids(dataset, "sampler.camera_aware") if sampler.camera_aware else None,

@@ -19,6 +19,7 @@ from reid_gen.config.section import (
     Count,
     Momentum,
     NormBatch,
+    Positive,
     Section,
     Seed,
     Side,
@@ -40,6 +41,9 @@ class Data(Section):
     """Image width in pixels."""
     workers: Threads = 4
     """Image decoding threads."""
+    cache: Literal["auto"] | Positive | None = "auto"
+    """Memory for decoded images, so that a file is decoded once per run: a number in GiB, ``auto``
+    for up to half of the memory that is free, or null to decode in every epoch."""
 
 
 class Encoder(Section):

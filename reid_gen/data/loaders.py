@@ -6,10 +6,12 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from reid_gen.data.images import UnreadableImage, decode, unreadable_error
+from reid_gen.data.pixel_cache import PixelCache
 from reid_gen.types import Float32Array, Image, Int64Array, Uint8Array
 
 BATCH_SIZE = 32
@@ -73,18 +75,27 @@ class ImageLoader:
         height: Height of the decoded images in pixels.
         width: Width of the decoded images in pixels.
         workers: Number of decoding threads (decoding releases the GIL).
+        cache: Decoded images of this size that loaders share; None decodes at every request.
     """
 
-    def __init__(self, images: Sequence[Image], height: int, width: int, workers: int) -> None:
+    def __init__(
+        self,
+        images: Sequence[Image],
+        height: int,
+        width: int,
+        workers: int,
+        cache: PixelCache | None = None,
+    ) -> None:
         self.images = images
         self.height = height
         self.width = width
         self.workers = workers
+        self.cache = cache
 
     def subset(self, rows: Int64Array) -> ImageLoader:
         """Return a loader of the images in the given rows."""
         images = [self.images[row] for row in rows]
-        return ImageLoader(images, self.height, self.width, self.workers)
+        return ImageLoader(images, self.height, self.width, self.workers, self.cache)
 
     def in_order(self, batch_size: int) -> Iterator[DecodedBatch]:
         """Read all images once, ``batch_size`` at a time."""
@@ -138,10 +149,15 @@ class ImageLoader:
         for position in positions:
             path = self.images[index[position]].path
             try:
-                pixels[position] = decode(path, self.height, self.width)
+                pixels[position] = self._pixels(path)
             except UnreadableImage as failure:
                 failures.append(failure)
         return failures
+
+    def _pixels(self, path: Path) -> Uint8Array:
+        if self.cache is not None:
+            return self.cache.read(path)
+        return decode(path, self.height, self.width)
 
 
 @dataclass

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from reid_gen.data.images import UnreadableImage, unreadable_error
 from reid_gen.data.loaders import ImageLoader
-from reid_gen.data.transforms import to_images
 from reid_gen.models.encoder import FeatureExtractor
 from reid_gen.runtime.progress import Advance
 from reid_gen.types import Float32Array
@@ -39,7 +39,7 @@ class ExtractedFeatures:
         return self.features
 
 
-@torch.no_grad()
+@torch.inference_mode()
 def extract_features(
     encode: FeatureExtractor,
     loader: ImageLoader,
@@ -51,7 +51,8 @@ def extract_features(
     """Encode all images of a loader.
 
     Args:
-        encode: Encoder that maps images [B, 3, H, W] in 0..1 to L2-normalised features [B, D].
+        encode: Encoder that maps images [B, 3, H, W], uint8 in 0..255, to L2-normalised features
+            [B, D].
         loader: Loader of the N images.
         batch: Number of images per forward pass.
         flip: Whether to add the feature of the mirrored image and normalise the sum.
@@ -62,13 +63,19 @@ def extract_features(
     """
     blocks: list[Float32Array] = []
     failures: list[UnreadableImage] = []
+    unread: Tensor | None = None
     for decoded in loader.in_order(batch):
-        images = to_images(decoded.pixels)
+        images = torch.from_numpy(decoded.pixels).permute(0, 3, 1, 2)
         feature = encode(images)
         if flip:
             feature = F.normalize(feature + encode(images.flip(3)), dim=1)
-        blocks.append(feature.float().cpu().numpy())
+        # Reading a batch waits for the device, so the next one is queued before it is read.
+        if unread is not None:
+            blocks.append(unread.cpu().numpy())
+        unread = feature.float()
         failures.extend(decoded.failures)
         if advance:
             advance(len(decoded.index))
+    assert unread is not None
+    blocks.append(unread.cpu().numpy())
     return ExtractedFeatures(np.concatenate(blocks), tuple(failures))

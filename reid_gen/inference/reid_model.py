@@ -24,6 +24,7 @@ from reid_gen.inference.exported_model import (
 from reid_gen.models.checkpoint import load_encoder
 from reid_gen.models.encoder import EncoderCard, FeatureExtractor
 from reid_gen.runtime.devices import Runtime
+from reid_gen.runtime.transfer import to_unit_range
 from reid_gen.types import Float32Array, Uint8Array
 
 Crop = Uint8Array | Pillow.Image | str | Path
@@ -141,7 +142,7 @@ def _to_pixels(crop: Crop, index: int) -> Uint8Array:
 
 
 def open_encoder(path: Path, precision: Precision) -> tuple[FeatureExtractor, EncoderCard]:
-    """Load an encoder, which maps images [B, 3, H, W] in 0..1 to features, and its card.
+    """Load an encoder, which maps images [B, 3, H, W] to features, and its card.
 
     Args:
         path: Run folder, checkpoint or ``.onnx`` file.
@@ -154,7 +155,11 @@ def open_encoder(path: Path, precision: Precision) -> tuple[FeatureExtractor, En
         encoder, card = load_encoder(path)
         return Runtime(precision).encoder(encoder), card
     card, compute = open_exported(path)
-    return lambda images: torch.from_numpy(compute(images.contiguous().numpy())), card
+
+    def encode(images: torch.Tensor) -> torch.Tensor:
+        return torch.from_numpy(compute(to_unit_range(images).contiguous().numpy()))
+
+    return encode, card
 
 
 def check_runtime(path: Path, required: RuntimeName | None) -> None:

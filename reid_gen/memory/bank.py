@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from reid_gen.memory.blend import blend_in_order
 from reid_gen.memory.cluster_means import cluster_means
 from reid_gen.memory.proxies import CameraProxies
-from reid_gen.types import OUTLIER
+from reid_gen.runtime.transfer import to_device
+from reid_gen.types import OUTLIER, Int64Array
 
 
 class MemoryBank:
@@ -43,6 +45,7 @@ class MemoryBank:
     ) -> None:
         self.features = features.clone()
         self.labels = labels
+        self._host_labels: Int64Array = labels.cpu().numpy()
         self.prototypes = cluster_means(features, labels)
         self.hard_prototypes = self.prototypes.clone()
         self.proxies: CameraProxies | None = None
@@ -62,36 +65,42 @@ class MemoryBank:
         labels = self.labels[index].unsqueeze(1)
         return (index.unsqueeze(1) == rows) | ((labels == self.labels) & (labels != OUTLIER))
 
-    def update(self, index: Tensor, feature: Tensor) -> None:
-        """Update with features [B, D] of images ``index`` (GCL eq. 5, Cluster Contrast eq. 4)."""
+    def update(self, rows: Int64Array, feature: Tensor) -> None:
+        """Update with features of images (GCL eq. 5, Cluster Contrast eq. 4).
+
+        Args:
+            rows: Rows of the images, [B], in host memory.
+            feature: Features of the images, [B, D].
+        """
         feature = feature.detach()
-        blend_in_order(self.features, index, feature, self.instance_momentum)
+        blend_in_order(self.features, rows, feature, self.instance_momentum)
         if self.proxies is not None:
-            self.proxies.update(index, feature)
-        labels = self.labels[index]
-        clustered = labels != OUTLIER
-        labels, feature = labels[clustered], feature[clustered]
+            self.proxies.update(rows, feature)
+        labels = self._host_labels[rows]
+        clustered = np.flatnonzero(labels != OUTLIER)
+        if not len(clustered):
+            return
+        labels, feature = labels[clustered], feature[to_device(clustered, feature.device)]
         blend_in_order(self.prototypes, labels, feature, self.prototype_momentum)
-        hardest = least_similar(feature, labels, self.hard_prototypes)
-        blend_in_order(
-            self.hard_prototypes, labels[hardest], feature[hardest], self.prototype_momentum
-        )
+        clusters, cluster_index = np.unique(labels, return_inverse=True)
+        prototypes = self.hard_prototypes[to_device(clusters, feature.device)]
+        hardest = least_similar(feature, to_device(cluster_index, feature.device), prototypes)
+        blend_in_order(self.hard_prototypes, clusters, feature[hardest], self.prototype_momentum)
 
 
 def least_similar(features: Tensor, labels: Tensor, prototypes: Tensor) -> Tensor:
-    """Find the image of each cluster in a batch that is least similar to the prototype.
+    """Find the image of each cluster that is least similar to the cluster's prototype.
 
     Args:
         features: Unit features, [B, D].
-        labels: Pseudo labels, [B], without outliers.
+        labels: Cluster of each image, [B] in 0..C-1.
         prototypes: One prototype per cluster, [C, D].
 
     Returns:
-        Position in 0..B-1 for every cluster in the batch, in the order of the clusters.
+        Position of the image in 0..B-1, the first of equals, [C].
     """
     similarity = (features * prototypes[labels]).sum(dim=1)
     ascending = similarity.argsort(stable=True)
     by_cluster = ascending[labels[ascending].argsort(stable=True)]
-    counts = labels.bincount(minlength=1)
-    starts = counts.cumsum(0) - counts
-    return by_cluster[starts[counts > 0]]
+    clusters = torch.arange(len(prototypes), device=labels.device)
+    return by_cluster[torch.searchsorted(labels[by_cluster], clusters)]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from reid_gen.memory.blend import blend_in_order
 from reid_gen.memory.cluster_means import cluster_means
-from reid_gen.types import OUTLIER
+from reid_gen.runtime.transfer import to_device
+from reid_gen.types import OUTLIER, Int64Array
 
 
 class CameraProxies:
@@ -30,6 +32,7 @@ class CameraProxies:
         pairs = torch.stack([labels, camids], dim=1)[clustered]
         self.of_image = torch.full_like(labels, OUTLIER)
         proxies, self.of_image[clustered] = torch.unique(pairs, dim=0, return_inverse=True)
+        self._host_proxies: Int64Array = self.of_image.cpu().numpy()
         self.clusters = proxies[:, 0]
         self.labels = labels
         self.features = cluster_means(features, self.of_image)
@@ -40,8 +43,9 @@ class CameraProxies:
         positives: Tensor = self.labels[index].unsqueeze(1) == self.clusters
         return positives
 
-    def update(self, index: Tensor, feature: Tensor) -> None:
-        """Update the proxies of images ``index`` [B] with their features [B, D]."""
-        rows = self.of_image[index]
-        clustered = rows != OUTLIER
-        blend_in_order(self.features, rows[clustered], feature.detach()[clustered], self.momentum)
+    def update(self, rows: Int64Array, feature: Tensor) -> None:
+        """Update the proxies of the images ``rows`` [B] with their features [B, D]."""
+        proxies = self._host_proxies[rows]
+        clustered = np.flatnonzero(proxies != OUTLIER)
+        feature = feature.detach()[to_device(clustered, feature.device)]
+        blend_in_order(self.features, proxies[clustered], feature, self.momentum)

@@ -26,7 +26,8 @@ Side = Annotated[int, Field(ge=1, le=4096)]
 
 
 FeatureExtractor = Callable[[Tensor], Tensor]
-"""Maps images in 0..1, [B, 3, H, W], to L2-normalised features [B, D]; in evaluation mode."""
+"""Maps images [B, 3, H, W], float in 0..1 or uint8 in 0..255, to L2-normalised features [B, D]; in
+evaluation mode."""
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from reid_gen.choices import Precision
 from reid_gen.runtime.allocator import keep_freed_memory
 from reid_gen.runtime.precision import resolve_dtype
+from reid_gen.runtime.transfer import move, to_unit_range
 from reid_gen.types import Scalars
 
 Value = TypeVar("Value")
@@ -68,16 +69,18 @@ class Runtime:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self._generator_bf16)
 
     def encoder(self, module: nn.Module) -> Callable[[Tensor], Tensor]:
-        """Wrap an encoder for inference: images [B, 3, H, W] in 0..1 to features [B, D].
+        """Wrap an encoder for inference: images [B, 3, H, W] to features [B, D].
 
-        The function runs the encoder in evaluation mode, without gradients, under autocast.
+        The function runs the encoder in evaluation mode, without gradients, under autocast. Images
+        are float in 0..1, or uint8 in 0..255, a quarter of the bytes to copy to the device.
         """
         module.to(self.device)
 
         def encode(images: Tensor) -> Tensor:
             module.eval()
             with torch.no_grad(), self.autocast():
-                features: Tensor = module(images.to(self.device))
+                on_device = move(images, self.device)
+                features: Tensor = module(to_unit_range(on_device))
             return features
 
         return encode

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -9,9 +11,14 @@ from torch import Tensor
 from reid_gen.data.loaders import DecodedBatch
 from reid_gen.data.sampling import MIN_BATCH
 from reid_gen.data.transforms import Augmentation, to_images
-from reid_gen.generators.protocol import ViewInputs
+from reid_gen.generators.protocol import Terms, ViewInputs
+from reid_gen.runtime.transfer import to_device
 from reid_gen.training.step import Batch
-from reid_gen.types import Float32Array
+from reid_gen.types import Int64Array
+
+StepFn = Callable[[DecodedBatch, int, Int64Array], Terms]
+"""Takes a training step on decoded images; also gets the number of the step in the epoch, from 0,
+and the rows of the images of all processes, in rank order, [R]. Returns the loss terms."""
 
 
 def prepare(
@@ -20,8 +27,9 @@ def prepare(
     rng: np.random.Generator,
     device: torch.device,
     weak: bool = False,
+    rows: Int64Array | None = None,
 ) -> Batch:
-    """Augment a batch; sources of views are mirrored with their maps, not padded or erased.
+    """Augment a batch on the device; sources of views are mirrored with their maps at most.
 
     Args:
         decoded: Decoded images and condition inputs.
@@ -30,6 +38,7 @@ def prepare(
         device: Device of the training step.
         weak: Whether the batch also has a weak view of every image: neither cropped nor erased,
             and mirrored if the augmented image is not.
+        rows: Rows of the images of all processes, in rank order, [R]; None has one process.
 
     Returns:
         The batch on ``device``.
@@ -37,29 +46,27 @@ def prepare(
     Raises:
         UserError: If images did not decode.
     """
-    size, height, width, _ = decoded.complete().pixels.shape
-    changes = augmentation.sample(size, height, width, rng)
+    pixels = to_device(decoded.complete().pixels, device)
+    changes = augmentation.sample(pixels, rng)
     sources, inputs = None, decoded.condition_inputs
     if inputs is not None and with_views(decoded):
-        batch_index, sample_weight = inputs.batch_index, inputs.sample_weight
-        flipped = changes.flip_maps(decoded.pixels[batch_index], batch_index)
+        batch_index, sample_weight = to_device(inputs.batch_index, device), inputs.sample_weight
         sources = ViewInputs(
-            batch_index=torch.from_numpy(batch_index).to(device),
-            images=to_images(flipped).to(device),
+            batch_index=batch_index,
+            images=to_images(changes.flip_maps(pixels[batch_index], batch_index)),
             conditions={
-                name: _channels_first(changes.flip_maps(values, batch_index)).to(device)
+                name: _channels_first(changes.flip_maps(to_device(values, device), batch_index))
                 for name, values in inputs.conditions.items()
             },
             unaugmented=not augmentation.changes_more_than_flip,
-            sample_weight=None
-            if sample_weight is None
-            else torch.from_numpy(sample_weight).to(device),
+            sample_weight=None if sample_weight is None else to_device(sample_weight, device),
         )
     return Batch(
-        images=to_images(changes.apply(decoded.pixels)).to(device),
-        index=torch.from_numpy(decoded.index).to(device),
+        images=to_images(changes.apply(pixels)),
+        index=to_device(decoded.index, device),
+        rows=decoded.index if rows is None else rows,
         sources=sources,
-        weak=to_images(changes.flip_unflipped(decoded.pixels)).to(device) if weak else None,
+        weak=to_images(changes.flip_unflipped(pixels)) if weak else None,
     )
 
 
@@ -69,6 +76,5 @@ def with_views(decoded: DecodedBatch) -> int:
     return count if count >= MIN_BATCH else 0
 
 
-def _channels_first(values: Float32Array) -> Tensor:
-    moved = torch.from_numpy(values).permute(0, 3, 1, 2)
-    return moved.contiguous(memory_format=torch.channels_last)
+def _channels_first(maps: Tensor) -> Tensor:
+    return maps.permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)

@@ -33,15 +33,21 @@ def check_clusters(clusters: PseudoLabels, images: int) -> None:
         )
 
 
-def check_finite(terms: Scalars, position: EpochPosition) -> None:
+def check_finite(terms: Scalars, position: EpochPosition, step: int) -> None:
     """Refuse a loss that is NaN or infinite.
+
+    Args:
+        terms: Loss terms of a step.
+        position: Position of the epoch.
+        step: Number of the step in the epoch, from 1.
 
     Raises:
         UserError: If a term is.
     """
     if not math.isfinite(sum(terms.values())):
         raise UserError(
-            f"the loss is {dict(terms)} in epoch {position.number}; lower the learning rates in a "
+            f"the loss is {dict(terms)} in step {step} of epoch {position.number}; lower the "
+            "learning rates in a "
             "new run with start_from, which begins with this run's last checkpoint"
         )
 

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from reid_gen.data.batch_sampler import BatchSampler
 from reid_gen.data.loaders import DecodedBatch
 from reid_gen.data.transforms import Augmentation, to_images
+from reid_gen.generators.protocol import Terms
 from reid_gen.models.encoder import IdentityEncoder
 from reid_gen.models.pose import PoseHeads
 from reid_gen.runtime.devices import Runtime
+from reid_gen.runtime.transfer import to_device
+from reid_gen.training.batch import StepFn
 from reid_gen.training.pose_step import PoseBatch, PoseStep
 from reid_gen.training.step import TrainableNetwork
-from reid_gen.types import Int64Array, Scalars
+from reid_gen.types import Int64Array
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class Pretraining:
         trainable: Sequence[TrainableNetwork],
         runtime: Runtime,
         rng: np.random.Generator,
-    ) -> Callable[[DecodedBatch, int], Scalars]:
+    ) -> StepFn:
         """Build the training step on decoded batches.
 
         Args:
@@ -74,12 +76,11 @@ class Pretraining:
         )
         views = 2 if self.weights["align"] > 0 else 1
 
-        def step_on(decoded: DecodedBatch, number: int) -> Scalars:
-            size, height, width, _ = decoded.complete().pixels.shape
-            changes = [self.augmentation.sample(size, height, width, rng) for _ in range(views)]
-            images = [to_images(c.apply(decoded.pixels)).to(runtime.device) for c in changes]
-            rows = torch.from_numpy(decoded.index).to(runtime.device)
-            groups = torch.from_numpy(self.groups[decoded.index]).to(runtime.device)
-            return step(PoseBatch(images, groups, rows))
+        def step_on(decoded: DecodedBatch, number: int, rows: Int64Array) -> Terms:
+            pixels = to_device(decoded.complete().pixels, runtime.device)
+            changes = [self.augmentation.sample(pixels, rng) for _ in range(views)]
+            images = [to_images(change.apply(pixels)) for change in changes]
+            groups = to_device(self.groups[decoded.index], runtime.device)
+            return step(PoseBatch(images, groups, to_device(decoded.index, runtime.device)))
 
         return step_on

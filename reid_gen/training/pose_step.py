@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from reid_gen.generators.protocol import Terms
 from reid_gen.losses.contrast import multi_positive_nce
 from reid_gen.losses.groups import GroupedFeatures, group_nce
 from reid_gen.losses.reconstruction import weighted_absolute
@@ -15,7 +16,6 @@ from reid_gen.models.encoder import EncoderOutput, IdentityEncoder
 from reid_gen.models.pose import PoseHeads, random_patch_masks, upsample_masks
 from reid_gen.runtime.devices import Runtime
 from reid_gen.training.step import TrainableNetwork, descend
-from reid_gen.types import Scalars
 
 POSE = "pose"
 
@@ -69,8 +69,8 @@ class PoseStep:
     mask: float
     runtime: Runtime
 
-    def __call__(self, batch: PoseBatch) -> Scalars:
-        """Take a step; returns every loss term."""
+    def __call__(self, batch: PoseBatch) -> Terms:
+        """Take a step; returns every loss term, on the device."""
         with self.runtime.autocast():
             views = [self._encode_masked(images) for images in batch.views]
             poses = torch.cat([self.heads.head(view.encoded.pose) for view in views])
@@ -81,7 +81,7 @@ class PoseStep:
         }
         terms = {name: loss() for name, loss in losses.items() if self.weights[name] > 0}
         descend(terms, self.weights, self.trainable, self.runtime)
-        return {name: float(value.detach()) for name, value in terms.items()}
+        return {name: value.detach() for name, value in terms.items()}
 
     def _encode_masked(self, images: Tensor) -> _MaskedView:
         """Encode images [B, 3, H, W] with random patches masked if they are reconstructed."""

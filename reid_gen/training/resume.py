@@ -28,6 +28,7 @@ MAY_CHANGE = {
     "generator.groups": SAME_CONTENT,
     "pose.groups": SAME_CONTENT,
     "data.workers": SAME_RESULT,
+    "data.cache": SAME_RESULT,
     "generator.gradient_checkpointing": SAME_RESULT,
     "body.rasteriser": SAME_RESULT,
     "evaluation.batch": SAME_RESULT,

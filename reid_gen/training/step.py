@@ -23,7 +23,7 @@ from reid_gen.models.encoder import EncoderOutput, IdentityEncoder
 from reid_gen.models.normalisation import frozen_running_stats
 from reid_gen.runtime.devices import Runtime
 from reid_gen.training.contrastive_terms import ContrastBatch, ContrastTerms, MixupFeatures
-from reid_gen.types import Scalars
+from reid_gen.types import Int64Array
 
 IDENTITY, GENERATOR, DISCRIMINATOR = "identity", "generator", "discriminator"
 
@@ -35,12 +35,14 @@ class Batch:
     Attributes:
         images: Augmented images in 0..1, [B, 3, H, W].
         index: Row of each image in the training set and in the memory bank, [B].
+        rows: These rows of the images of all processes, in rank order, [R], in host memory.
         sources: Images that get views; None if there are none.
         weak: Weakly augmented images (mirrored at most), [B, 3, H, W]; None if no term needs them.
     """
 
     images: Tensor
     index: Tensor
+    rows: Int64Array
     sources: ViewInputs | None = None
     weak: Tensor | None = None
 
@@ -99,8 +101,10 @@ class TrainingStep:
     real_statistics: bool = True
     ema_encoder: EmaEncoder | None = None
 
-    def __call__(self, batch: Batch, number: int) -> Scalars:
-        """Take a step; returns every loss term.
+    def __call__(self, batch: Batch, number: int) -> Terms:
+        """Take a step; returns every loss term, on the device.
+
+        The host waits for the device nowhere, so that on a GPU it prepares the next steps.
 
         Args:
             batch: Augmented images and the sources of their views.
@@ -119,10 +123,9 @@ class TrainingStep:
         if self.ema_encoder is not None:
             self.ema_encoder.update(self.encoder)
         if self.contrast is not None:
-            gather = self.runtime.gather
-            self.contrast.bank.update(gather(batch.index), gather(real.feature.detach()))
+            self.contrast.bank.update(batch.rows, self.runtime.gather(real.feature.detach()))
         all_terms = {**discriminator_terms, **terms}
-        return {name: float(value.detach()) for name, value in all_terms.items()}
+        return {name: value.detach() for name, value in all_terms.items()}
 
     def encode(self, *images: Tensor) -> Sequence[EncoderOutput]:
         """Encode batches [b, 3, H, W]; in training mode each with its own batch statistics."""

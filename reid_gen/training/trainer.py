@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,16 +16,17 @@ from reid_gen.data.images import unreadable_error
 from reid_gen.data.loaders import ConditionInputs, DecodedBatch, ImageLoader, MakeConditions
 from reid_gen.data.sampling import shuffled_batches
 from reid_gen.evaluation.features import extract_features
-from reid_gen.generators.protocol import ViewGenerator
+from reid_gen.generators.protocol import Terms, ViewGenerator
 from reid_gen.memory.bank import MemoryBank
 from reid_gen.models.ema_encoder import EmaEncoder
 from reid_gen.models.encoder import IdentityEncoder
 from reid_gen.runtime.devices import Runtime
 from reid_gen.runtime.progress import Progress
 from reid_gen.runtime.seeding import seeded_rng
-from reid_gen.training.batch import prepare, with_views
+from reid_gen.training.batch import StepFn, prepare, with_views
 from reid_gen.training.contrastive_terms import ContrastTerms
-from reid_gen.training.epoch_checks import check_clusters, check_finite, check_views
+from reid_gen.training.epoch_checks import check_clusters, check_views
+from reid_gen.training.loss_log import LossLog
 from reid_gen.training.pose_pretraining import Pretraining
 from reid_gen.training.pose_step import POSE
 from reid_gen.training.preview import views_sheet
@@ -193,9 +194,7 @@ class Trainer:
         step = pretraining.step(self.encoder, trainable, self.runtime, rng)
         return self._run_steps(position, pretraining.sampler.loader, batches, step)
 
-    def _step(
-        self, position: EpochPosition, contrast: ContrastTerms | None
-    ) -> Callable[[DecodedBatch, int], Scalars]:
+    def _step(self, position: EpochPosition, contrast: ContrastTerms | None) -> StepFn:
         """Training step on decoded batches, of every stage but pose pre-training."""
         stage = position.stage
         step = TrainingStep(
@@ -210,9 +209,9 @@ class Trainer:
         )
         rng = self._augmentation_rng(position)
 
-        def step_on(decoded: DecodedBatch, number: int) -> Scalars:
+        def step_on(decoded: DecodedBatch, number: int, rows: Int64Array) -> Terms:
             weak = stage.weights["weak_view"] > 0
-            batch = prepare(decoded, stage.augmentation, rng, self.runtime.device, weak)
+            batch = prepare(decoded, stage.augmentation, rng, self.runtime.device, weak, rows)
             return step(batch, number)
 
         return step_on
@@ -221,29 +220,27 @@ class Trainer:
         self,
         position: EpochPosition,
         loader: ImageLoader,
-        batches: Iterator[Int64Array],
-        step: Callable[[DecodedBatch, int], Scalars],
+        batches: Iterable[Int64Array],
+        step: StepFn,
     ) -> Record:
         """Take a step on each batch of rows; returns the mean of every loss term, and the speed."""
         start, images, views = time.perf_counter(), 0, 0
+        batches = list(batches)
         shards = [rows_of_rank(rows, self.runtime.rank, self.runtime.processes) for rows in batches]
-        totals: dict[str, list[float]] = {}
+        losses = LossLog(position)
         decoded_batches = loader.read(shards, self._make_conditions(position))
         with self.progress.task(f"epoch {position.number}: train", len(shards)) as advance:
-            for number, decoded in enumerate(decoded_batches):
-                terms = step(decoded, number)
-                check_finite(terms, position)
+            for number, (decoded, rows) in enumerate(zip(decoded_batches, batches, strict=True)):
+                losses.add(step(decoded, number, rows))
                 images += len(decoded.index)
                 views += with_views(decoded)
-                for name, value in terms.items():
-                    totals.setdefault(name, []).append(value)
                 advance(1)
+        means: Record = {f"loss_{name}": value for name, value in losses.means().items()}
         for encoder in (self.encoder, self.ema_encoder):
             if encoder is not None:
                 self.runtime.average_statistics(encoder)
         if self._uses_views(position.stage):
             check_views(views, position)
-        means: Record = {f"loss_{name}": float(np.mean(values)) for name, values in totals.items()}
         seconds = time.perf_counter() - start
         return {**means, "seconds_train": seconds, "images_per_second": images / seconds}
 

@@ -89,7 +89,8 @@ def test_identity_batches_shrink_with_fewer_clusters_than_p():
 
 def augment(pixels, seed=0, flip=0.0, pad=0, erase=0.0):
     augmentation = Augmentation(flip=flip, pad=pad, erase=erase, fill=(0.5, 0.0, 1.0))
-    params = augmentation.sample(*pixels.shape[:3], np.random.default_rng(seed))
+    pixels = torch.from_numpy(pixels)
+    params = augmentation.sample(pixels, np.random.default_rng(seed))
     return to_images(params.apply(pixels))
 
 

@@ -7,6 +7,7 @@ from reid_gen.data.loaders import ImageLoader
 from reid_gen.evaluation.evaluator import Evaluator
 from reid_gen.evaluation.features import extract_features
 from reid_gen.runtime.progress import Silent
+from reid_gen.runtime.transfer import to_unit_range
 from reid_gen.types import Image, LabelledSplit
 from tests.data.real_format import draw_person
 
@@ -20,6 +21,7 @@ def loader(tmp_path):
 
 def encode(images):
     """Encode an image as its first pixels, so that its mirrored copy has another feature."""
+    images = to_unit_range(images)
     return F.normalize(images[:, :, 5, :3].flatten(1), dim=1)
 
 

@@ -101,7 +101,7 @@ def make_batch(images, seed=0):
     maps = torch.rand(2, count, 3, HEIGHT, WIDTH, generator=generator) * 2 - 1
     rows = torch.arange(count)
     conditions = {"unturned": maps[0], "turned": maps[1]}
-    return Batch(pixels, rows, ViewInputs(rows, pixels, conditions))
+    return Batch(pixels, rows, rows.numpy(), ViewInputs(rows, pixels, conditions))
 
 
 def make_bank(encoder, labels):

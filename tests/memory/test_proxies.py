@@ -36,7 +36,7 @@ def test_camera_proxies_update_with_images_of_their_camera(bank):
     before = bank.proxies.features.clone()
     index = torch.tensor([9, 7, 2, 8])
     feature = F.normalize(torch.randn(4, 6), dim=1)
-    bank.update(index, feature)
+    bank.update(index.numpy(), feature)
     expected = before.clone()
     for row, proxy in ((0, 4), (2, 0), (3, 0)):
         blended = 0.3 * expected[proxy] + 0.7 * feature[row]

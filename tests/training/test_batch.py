@@ -67,13 +67,15 @@ def test_prepare_without_condition_inputs_has_no_sources():
 def test_prepare_flips_weak_views_the_other_way():
     augmentation = Augmentation(flip=0.5, pad=3, erase=1.0, fill=(1, 0, 1))
     rng = np.random.default_rng(1)
-    result = prepare(decoded_batch(), augmentation, rng, CPU, weak=True)
-    flipped = augmentation.sample(5, 12, 8, np.random.default_rng(1)).flipped
+    decoded = decoded_batch()
+    result = prepare(decoded, augmentation, rng, CPU, weak=True)
+    pixels = torch.from_numpy(decoded.pixels)
+    flipped = augmentation.sample(pixels, np.random.default_rng(1)).flipped
     assert 0 < flipped.sum() < 5
-    originals = to_images(decoded_batch().pixels)
+    originals = to_images(pixels)
     for weak, original, is_flipped in zip(result.weak, originals, flipped, strict=True):
         assert torch.equal(weak, original if is_flipped else original.flip(2))
-    assert prepare(decoded_batch(), augmentation, rng, CPU).weak is None
+    assert prepare(decoded, augmentation, rng, CPU).weak is None
 
 
 def test_prepare_refuses_an_image_that_does_not_decode():

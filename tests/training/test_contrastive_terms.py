@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
@@ -180,7 +181,7 @@ def test_view_align_is_the_squared_distance_to_the_image(bank, batch):
 
 
 def test_hard_prototype_is_info_nce_with_hard_prototypes(bank, batch):
-    bank.update(torch.tensor([0, 1, 4, 6]), F.normalize(torch.randn(4, 4), dim=1))
+    bank.update(np.array([0, 1, 4, 6]), F.normalize(torch.randn(4, 4), dim=1))
     assert not torch.equal(bank.hard_prototypes, bank.prototypes)
     term = compute_terms(bank, ContrastBatch(batch.image, ROWS))["hard_prototype"]
     expected = info_nce(batch.image @ bank.hard_prototypes.T, LABELS[ROWS].tolist(), 0.3)

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
 from reid_gen.training import run as run_module
 from reid_gen.training.stages import EpochPosition, Schedule
@@ -114,12 +115,13 @@ def test_trainer_freezes_networks_the_stage_does_not_train(trainer, generator_st
 
 
 def test_trainer_records_the_mean_of_every_term(trainer):
-    rows = [np.arange(2), np.arange(3), np.arange(2)]
-    terms = iter([{"a": 1.0}, {"a": 2.0, "b": 5.0}, {"a": 6.0}])
+    rows = [np.arange(2), np.arange(3), np.arange(2), np.arange(2)]
+    terms = iter([{"a": 1.0}, {"a": 2.0, "b": 5.0}, {}, {"a": 6.0}])
+    terms = ({name: torch.tensor(value) for name, value in step.items()} for step in terms)
     position = EpochPosition(trainer.stages[0], 0, 0)
     record = trainer._run_steps(position, trainer.loader, iter(rows), lambda *_: next(terms))
     assert (record["loss_a"], record["loss_b"]) == (3.0, 5.0)
-    assert record["images_per_second"] == pytest.approx(7 / record["seconds_train"])
+    assert record["images_per_second"] == pytest.approx(9 / record["seconds_train"])
 
 
 @pytest.mark.parametrize(("epoch", "resets"), [(0, 1), (1, 0)])
