@@ -18,6 +18,7 @@ from reid_gen.errors import UserError
 from reid_gen.files import as_json
 from reid_gen.generators.protocol import EncodeFn, Terms, ViewInputs, ViewOutput, Views
 from reid_gen.models.encoder import EncoderOutput
+from reid_gen.runtime.transfer import to_device, to_unit_range
 from reid_gen.types import Float32Array, Image, Uint8Array
 
 SCORES = ("identity", "structure", "difference")
@@ -155,7 +156,7 @@ class StoredViews:
         groups = [self.members_of[key] for key in keys]
         columns = min(len(members) for members in groups)
         pixels = np.stack([[self._read(view) for view in members[:columns]] for members in groups])
-        return torch.from_numpy(pixels).permute(0, 1, 4, 2, 3).float().to(images.device) / 255
+        return to_unit_range(to_device(pixels, images.device).permute(0, 1, 4, 2, 3))
 
     def save(self, folder: Path) -> None:
         """Write the number of views that passed and that failed each score to ``views.json``."""

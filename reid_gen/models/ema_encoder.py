@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import cast
 
 from torch import nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from reid_gen.models.ema import ExponentialAverage
 from reid_gen.models.encoder import IdentityEncoder
 
 
@@ -24,8 +24,7 @@ class EmaEncoder(nn.Module):
 
     def __init__(self, encoder: IdentityEncoder, momentum: float) -> None:
         super().__init__()
-        average_fn = get_ema_multi_avg_fn(momentum)  # type: ignore[no-untyped-call]
-        self.average = AveragedModel(encoder, multi_avg_fn=average_fn, use_buffers=True)
+        self.average = ExponentialAverage(encoder, lambda _: momentum, use_buffers=True)
         self.average.requires_grad_(False).eval()
         self.reset(encoder)
 
@@ -36,8 +35,7 @@ class EmaEncoder(nn.Module):
 
     def reset(self, encoder: IdentityEncoder) -> None:
         """Set the average to the encoder's current weights."""
-        self.average.n_averaged.zero_()
-        self.update(encoder)
+        self.average.reset(encoder)
 
     def update(self, encoder: IdentityEncoder) -> None:
         """Update the average with the encoder's current weights, after an optimiser step."""

@@ -15,6 +15,7 @@ from reid_gen.losses.reconstruction import weighted_absolute
 from reid_gen.models.encoder import EncoderOutput, IdentityEncoder
 from reid_gen.models.pose import PoseHeads, random_patch_masks, upsample_masks
 from reid_gen.runtime.devices import Runtime
+from reid_gen.runtime.transfer import move
 from reid_gen.training.step import TrainableNetwork, descend
 
 POSE = "pose"
@@ -90,7 +91,7 @@ class PoseStep:
         share = self.mask if self.weights["rebuild"] > 0 else 0.0
         grid = height // patch_height, width // patch_width
         masks = upsample_masks(
-            random_patch_masks(len(images), grid, share).to(images.device), height, width
+            move(random_patch_masks(len(images), grid, share), images.device), height, width
         )
         masked = torch.lerp(images, self.encoder.mean, masks)
         maps, tokens = self.encoder.forward_features(masked)

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.distributions import Beta
 
+from reid_gen.runtime.transfer import move
+
 
 @dataclass(frozen=True)
 class Mixup:
@@ -21,8 +23,8 @@ class Mixup:
 
     def __call__(self, count: int, device: torch.device) -> tuple[Tensor, Tensor]:
         """Sample partners [count] and shares of the first person [count] in 0.5..1."""
-        beta = Beta(self.alpha, self.alpha).sample((count,)).to(device)
-        return torch.randperm(count, device=device), torch.maximum(beta, 1 - beta)
+        beta = move(Beta(self.alpha, self.alpha).sample((count,)), device)
+        return move(torch.randperm(count), device), torch.maximum(beta, 1 - beta)
 
 
 def mix_parts(parts: Tensor, partners: Tensor, share: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from reid_gen.generators.pixel_diffusion.conditioning import Conditioning
 from reid_gen.generators.pixel_diffusion.sampler import PredictX0
+from reid_gen.runtime.transfer import move
 
 
 @contextmanager
@@ -61,7 +62,7 @@ def anchor_prediction(
     """
 
     def predict_anchored(x_t: Tensor, t: Tensor, condition: Conditioning) -> Tensor:
-        noise = torch.randn(anchor.shape).to(x_t.device)
+        noise = move(torch.randn(anchor.shape), x_t.device)
         anchor_t = schedule.add_noise(2 * anchor - 1, noise, t.long())
         with interpolate_bottleneck(bottleneck, share):
             x0_hat = predict(

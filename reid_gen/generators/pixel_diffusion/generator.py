@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
 
 from reid_gen.data.loaders import ConditionInputs
 from reid_gen.generators.pixel_diffusion.clsp import anchor_prediction
@@ -24,10 +23,11 @@ from reid_gen.generators.pixel_diffusion.sampler import (
 from reid_gen.generators.pixel_diffusion.unet import PersonUNet
 from reid_gen.generators.protocol import EncodeFn, Terms, ViewInputs, ViewOutput, Views
 from reid_gen.generators.turned_maps import TURNED, UNTURNED, TurnedMaps
+from reid_gen.models.ema import ExponentialAverage
 from reid_gen.models.encoder import EncoderOutput
+from reid_gen.runtime.transfer import move
 from reid_gen.types import Image, Uint8Array
 
-Tensors = list[Tensor] | tuple[Tensor, ...]
 MAX_SNR = 5.0
 """Signal-to-noise ratio at which the loss weight is clipped."""
 MAX_BATCH = 64
@@ -47,7 +47,10 @@ class DiffusionPainter(nn.Module):
     def __init__(self, unet: PersonUNet, decay: float, guidance: Guidance, steps: int) -> None:
         super().__init__()
         self.unet = unet
-        self.average = AveragedModel(unet, multi_avg_fn=_warmed_up_ema(decay))
+        # The decay warms up, so that the average forgets the untrained network.
+        self.average = ExponentialAverage(
+            unet, lambda updates: min(decay, (1 + updates) / (10 + updates)), use_buffers=False
+        )
         self.average.requires_grad_(False)
         self.schedule = make_schedule()
         self.guidance = guidance
@@ -179,28 +182,18 @@ class PixelDiffusion:
         painter.average.update_parameters(painter.unet)
         x0 = 2 * sources.images - 1  # [b, 3, H, W]
         count, device = len(x0), x0.device
-        t = torch.randint(0, TRAIN_TIMESTEPS, (count,)).to(device)
-        noise = torch.randn(x0.shape).to(device)
+        t = move(torch.randint(0, TRAIN_TIMESTEPS, (count,)), device)
+        noise = move(torch.randn(x0.shape), device)
         x_t = painter.schedule.add_noise(x0, noise, t)
-        drop_body, drop_person = (torch.rand(2, count) < self.condition_dropout).to(device)
+        drop_body, drop_person = move(torch.rand(2, count) < self.condition_dropout, device)
         condition = Conditioning(
             sources.conditions[UNTURNED], encoded.parts.float(), encoded.feature
         ).drop(drop_body, drop_person)
         x0_hat = painter.unet(x_t, t, condition)
         error = (x0_hat.float() - x0).square().mean(dim=(1, 2, 3))  # [b]
-        alpha_bar = painter.schedule.alphas_cumprod.to(device)[t]  # [b]
+        alpha_bar = move(painter.schedule.alphas_cumprod, device)[t]  # [b]
         snr = alpha_bar / (1 - alpha_bar)
         return {"noise": ((1 + snr.clamp(max=MAX_SNR)) * error).mean()}
-
-
-def _warmed_up_ema(decay: float) -> Callable[[Tensors, Tensors, Tensor | int], None]:
-    """EMA update for ``AveragedModel`` whose decay warms up, to forget the untrained network."""
-
-    def update(average: Tensors, current: Tensors, count: Tensor | int) -> None:
-        warmed_up = min(decay, float((1 + count) / (10 + count)))
-        torch._foreach_lerp_(average, current, 1 - warmed_up)
-
-    return update
 
 
 def _split(condition: Conditioning) -> list[Conditioning]:

@@ -10,6 +10,7 @@ from diffusers import DDPMScheduler, DPMSolverMultistepScheduler
 from torch import Tensor
 
 from reid_gen.generators.pixel_diffusion.conditioning import Conditioning
+from reid_gen.runtime.transfer import move
 
 TRAIN_TIMESTEPS = 1000
 """Timesteps of the training schedule."""
@@ -95,9 +96,9 @@ def sample(
     solver.set_timesteps(steps)
     count, _, height, width = condition.maps.shape
     device = condition.maps.device
-    x_t = torch.randn(count, 3, height, width).to(device)
+    x_t = move(torch.randn(count, 3, height, width), device)
     for timestep in solver.timesteps:
-        t = timestep.to(device).expand(count)  # [B]
+        t = move(timestep, device).expand(count)  # [B]
         x0_hat = guidance(predict, x_t, t, condition)
         x_t = solver.step(x0_hat.float(), timestep, x_t).prev_sample
     return (x_t + 1) / 2
