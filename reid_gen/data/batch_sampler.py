@@ -66,6 +66,10 @@ def steps_per_epoch(images: int, batch: int) -> int:
 def rows_of_rank(rows: Int64Array, rank: int, processes: int) -> Int64Array:
     """Rows of a batch that the process with this rank computes.
 
+    All processes compute equally many, so that the mean over processes is that over images; of a
+    batch that cannot be divided, as there are too few clusters to fill it, the last rows are left
+    out.
+
     Raises:
         UserError: If a process would get fewer images than batch norm needs.
     """
@@ -76,4 +80,4 @@ def rows_of_rank(rows: Int64Array, rank: int, processes: int) -> Int64Array:
             "the generator is trained), start fewer processes, or change clustering so that more "
             "images are in clusters"
         )
-    return np.array_split(rows, processes)[rank]
+    return rows[: len(rows) // processes * processes].reshape(processes, -1)[rank]
