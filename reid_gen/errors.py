@@ -12,6 +12,10 @@ class UserError(Exception):
     """
 
 
+class OtherProcessError(UserError):
+    """An error of another process of the run, which prints the message."""
+
+
 def join_some(names: Iterable[object], limit: int = 5) -> str:
     """Join the first few names for a message: ``a, b, c and 7 more``.
 

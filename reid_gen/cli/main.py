@@ -9,7 +9,7 @@ import sys
 import click
 
 from reid_gen import __version__
-from reid_gen.errors import UserError
+from reid_gen.errors import OtherProcessError, UserError
 
 COMMANDS = {
     "train": "train:train",
@@ -66,6 +66,8 @@ def main(arguments: list[str] | None = None) -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         root.main(args=arguments, prog_name="reid-gen", standalone_mode=False)
+    except OtherProcessError:
+        sys.exit(1)
     except UserError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(1)

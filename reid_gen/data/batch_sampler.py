@@ -63,8 +63,8 @@ def steps_per_epoch(images: int, batch: int) -> int:
     return max(1, images // batch)
 
 
-def rows_of_rank(rows: Int64Array, rank: int, processes: int) -> Int64Array:
-    """Rows of a batch that the process with this rank computes.
+def rows_of_processes(rows: Int64Array, processes: int) -> Int64Array:
+    """Divide the rows of a batch over processes, [B] to [processes, b].
 
     All processes compute equally many, so that the mean over processes is that over images; of a
     batch that cannot be divided, as there are too few clusters to fill it, the last rows are left
@@ -80,4 +80,4 @@ def rows_of_rank(rows: Int64Array, rank: int, processes: int) -> Int64Array:
             "the generator is trained), start fewer processes, or change clustering so that more "
             "images are in clusters"
         )
-    return rows[: len(rows) // processes * processes].reshape(processes, -1)[rank]
+    return rows[: len(rows) // processes * processes].reshape(processes, -1)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from reid_gen.generators.protocol import Terms
+from reid_gen.runtime.devices import Runtime
 from reid_gen.training.epoch_checks import check_finite
 from reid_gen.training.stages import EpochPosition
 
@@ -19,10 +20,12 @@ class LossLog:
 
     Args:
         position: Position of the epoch, for messages.
+        runtime: Processes whose losses are logged together, so that all stop at the same step.
     """
 
-    def __init__(self, position: EpochPosition) -> None:
+    def __init__(self, position: EpochPosition, runtime: Runtime) -> None:
         self._position = position
+        self._runtime = runtime
         self._values: dict[str, list[float]] = {}
         self._unread: list[tuple[tuple[str, ...], Tensor]] = []
         self._steps = 0
@@ -42,7 +45,7 @@ class LossLog:
             self._read()
 
     def means(self) -> dict[str, float]:
-        """Mean of every term over the steps that have it.
+        """Mean of every term over the steps of all processes that have it.
 
         Raises:
             UserError: If a term is not finite in a step that was not read yet.
@@ -55,10 +58,11 @@ class LossLog:
         if not self._unread:
             return
         values = iter(torch.cat([stacked for _, stacked in self._unread]).tolist())
-        for names, _ in self._unread:
+        steps = [{name: next(values) for name in names} for names, _ in self._unread]
+        for terms_of_processes in zip(*self._runtime.gather_objects(steps), strict=True):
             self._steps += 1
-            terms = {name: next(values) for name in names}
-            check_finite(terms, self._position, self._steps)
-            for name, value in terms.items():
-                self._values.setdefault(name, []).append(value)
+            for terms in terms_of_processes:
+                check_finite(terms, self._position, self._steps)
+                for name, value in terms.items():
+                    self._values.setdefault(name, []).append(value)
         self._unread.clear()

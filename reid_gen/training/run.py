@@ -8,7 +8,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -42,12 +42,16 @@ def start_run(experiment: Experiment, run: Path, config_text: str) -> None:
         UserError: If the folder exists or cannot be written, or training cannot continue. A run
             that fails in its first epoch leaves no folder.
     """
-    is_main = experiment.trainer.runtime.is_main
-    with _new_folder(experiment, run, config_text) if is_main else nullcontext() as metrics:
+    runtime, metrics = experiment.trainer.runtime, None
+    with ExitStack() as stack:
+        with runtime.together():
+            if runtime.is_main:
+                metrics = stack.enter_context(_new_folder(experiment, run, config_text))
         scores = _scores(experiment)
-        if metrics is not None:
-            metrics.write(0, scores)
-            _save(experiment, run, 0, scores, None, metrics.text)
+        with runtime.together():
+            if metrics is not None:
+                metrics.write(0, scores)
+                _save(experiment, run, 0, scores, None, metrics.text)
         _train(experiment, run, 0, metrics)
 
 
@@ -85,17 +89,21 @@ def resume_run(experiment: Experiment, run: Path) -> None:
             settings or data have changed since it was started.
     """
     runtime, log = experiment.trainer.runtime, experiment.trainer.progress.log
-    with locked(run, log) if runtime.is_main else nullcontext():
-        state = None
-        if runtime.is_main:
-            state = restore_last(run, log)
-            refuse_other_run(run, state["facts"], experiment.facts, log)
-        runtime.broadcast(None)  # the other processes read what the main process has repaired
-        state = state or load_resume(run / LAST_FOLDER)
-        load_networks(run / LAST_FOLDER, _networks(experiment))
-        load_optimizers(_optimizers(experiment), state["optimizers"], run)
-        with _resume_metrics(run, state, log) if runtime.is_main else nullcontext() as metrics:
-            _train(experiment, run, state["epoch"], metrics)
+    with ExitStack() as stack:
+        state, metrics = None, None
+        with runtime.together():
+            if runtime.is_main:
+                stack.enter_context(locked(run, log))
+                state = restore_last(run, log)
+                refuse_other_run(run, state["facts"], experiment.facts, log)
+        with runtime.together():
+            # The other processes read what the main process has repaired.
+            state = state or load_resume(run / LAST_FOLDER)
+            load_networks(run / LAST_FOLDER, _networks(experiment))
+            load_optimizers(_optimizers(experiment), state["optimizers"], run)
+            if runtime.is_main:
+                metrics = stack.enter_context(_resume_metrics(run, state, log))
+        _train(experiment, run, state["epoch"], metrics)
 
 
 def _resume_metrics(run: Path, state: Mapping[str, Any], log: Callable[[str], None]) -> MetricsLog:
@@ -118,25 +126,24 @@ def _train(experiment: Experiment, run: Path, start: int, metrics: MetricsLog | 
         if position is remaining[-1] or (interval and position.number % interval == 0):
             record |= _scores(experiment)
         record["seconds"] = time.perf_counter() - started
-        if metrics is not None:
-            metrics.write(position.number, record)
-            sheet = trainer.preview(position.stage)
-            if sheet is not None:
-                metrics.write_sheet(position.number, sheet)
-            _save(experiment, run, position.number, record, epoch, metrics.text)
-            trainer.progress.log(_line(position, record))
+        with trainer.runtime.together():
+            if metrics is not None:
+                metrics.write(position.number, record)
+                sheet = trainer.preview(position.stage)
+                if sheet is not None:
+                    metrics.write_sheet(position.number, sheet)
+                _save(experiment, run, position.number, record, epoch, metrics.text)
+                trainer.progress.log(_line(position, record))
     if metrics is not None:
         trainer.progress.log(f"done: {run / LAST_FOLDER / ENCODER_FILE}")
 
 
 def _scores(experiment: Experiment) -> Record:
     """Measure mAP and rank-1 in 0..1; empty for a data set without query and gallery."""
-    runtime = experiment.trainer.runtime
-    if experiment.evaluator is None:
+    trainer, evaluator = experiment.trainer, experiment.evaluator
+    if evaluator is None:
         return {}
-    results = runtime.broadcast(
-        experiment.evaluator(experiment.trainer.encode) if runtime.is_main else ()
-    )
+    results = trainer.runtime.on_main(lambda: evaluator(trainer.encode))
     scores: Record = {}
     for result in results:
         suffix = "" if result is results[0] else "_reranked"

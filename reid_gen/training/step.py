@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
+from itertools import accumulate, chain, pairwise
 
 import torch
 from torch import Tensor, nn
@@ -237,6 +237,6 @@ def descend(
     if terms:
         loss = torch.stack([weights[name] * value for name, value in terms.items()]).sum()
         loss.backward()  # type: ignore[no-untyped-call]
+    runtime.average_gradients(chain.from_iterable(network.parameters() for network in networks))
     for network in networks:
-        runtime.average_gradients(network.parameters())
         network.optimizer.step()

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from reid_gen.cluster.pseudo_labels import PseudoLabels
-from reid_gen.data.batch_sampler import rows_of_rank, steps_per_epoch
+from reid_gen.data.batch_sampler import rows_of_processes, steps_per_epoch
 from reid_gen.data.images import unreadable_error
 from reid_gen.data.loaders import ConditionInputs, DecodedBatch, ImageLoader, MakeConditions
 from reid_gen.data.sampling import shuffled_batches
@@ -160,10 +160,13 @@ class Trainer:
 
     def _cluster(self, features: Float32Array, stage: Stage) -> PseudoLabels:
         """Cluster in the main process, so that all processes get the same labels."""
-        clusters = self.runtime.broadcast(stage.cluster(features) if self.runtime.is_main else None)
-        assert clusters is not None
-        check_clusters(clusters, len(features))
-        return clusters
+
+        def cluster() -> PseudoLabels:
+            clusters = stage.cluster(features)
+            check_clusters(clusters, len(features))
+            return clusters
+
+        return self.runtime.on_main(cluster)
 
     def _generator_batches(self, position: EpochPosition) -> Iterator[Int64Array]:
         """Batches of images that can get views, for a stage that trains the generator alone."""
@@ -225,22 +228,21 @@ class Trainer:
     ) -> Record:
         """Take a step on each batch of rows; returns the mean of every loss term, and the speed."""
         start, images, views = time.perf_counter(), 0, 0
-        batches = list(batches)
-        shards = [rows_of_rank(rows, self.runtime.rank, self.runtime.processes) for rows in batches]
-        losses = LossLog(position)
-        decoded_batches = loader.read(shards, self._make_conditions(position))
-        with self.progress.task(f"epoch {position.number}: train", len(shards)) as advance:
+        batches = [rows_of_processes(rows, self.runtime.processes) for rows in batches]
+        losses = LossLog(position, self.runtime)
+        own_rows = (rows[self.runtime.rank] for rows in batches)
+        decoded_batches = loader.read(own_rows, self._make_conditions(position))
+        with self.progress.task(f"epoch {position.number}: train", len(batches)) as advance:
             for number, (decoded, rows) in enumerate(zip(decoded_batches, batches, strict=True)):
-                losses.add(step(decoded, number, rows))
-                images += len(decoded.index)
+                losses.add(step(decoded, number, rows.flatten()))
+                images += rows.size
                 views += with_views(decoded)
                 advance(1)
         means: Record = {f"loss_{name}": value for name, value in losses.means().items()}
-        for encoder in (self.encoder, self.ema_encoder):
-            if encoder is not None:
-                self.runtime.average_statistics(encoder)
+        networks = (self.encoder, self.ema_encoder, *(t.network for t in self.trainable.values()))
+        self.runtime.average_statistics(n for n in networks if n is not None)
         if self._uses_views(position.stage):
-            check_views(views, position)
+            check_views(sum(self.runtime.gather_objects(views)), position)
         seconds = time.perf_counter() - start
         return {**means, "seconds_train": seconds, "images_per_second": images / seconds}
 

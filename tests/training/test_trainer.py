@@ -1,5 +1,6 @@
 """What the trainer sets up for each epoch, without training."""
 
+from contextlib import nullcontext
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -161,7 +162,7 @@ def test_run_evaluates_every_n_epochs_and_the_last(trainer, monkeypatch, interva
     reranked = SimpleNamespace(mean_ap=0.6, cmc={1: 0.8})
     log = MemoryLog()
     stub = SimpleNamespace(
-        runtime=SimpleNamespace(is_main=True, broadcast=lambda value: value),
+        runtime=SimpleNamespace(together=nullcontext, on_main=lambda function: function()),
         stages=(replace(trainer.stages[0], epochs=5),),
         encode=None,
         epoch=lambda _: SimpleNamespace(record={}),
