@@ -17,6 +17,7 @@ from reid_gen.builders.fingerprint import fingerprint, run_facts
 from reid_gen.builders.generator import build_generator
 from reid_gen.builders.loaders import MakeLoader, cached_loaders, loaders
 from reid_gen.builders.pose_pretraining import build_pretraining
+from reid_gen.builders.processes import settings_of_process
 from reid_gen.builders.stages import build_stages
 from reid_gen.builders.warm_start import WarmStart
 from reid_gen.config import generators, schema
@@ -58,7 +59,7 @@ def build_experiment(config: schema.Config, progress: Progress) -> Experiment:
         else build_evaluator(config, dataset, progress, make_loader),
         evaluate_every=config.evaluation.every,
         about={
-            "protocol": protocol(config, dataset),
+            "protocol": protocol(config, dataset, runtime.processes),
             "data": fingerprint(dataset),
             "generator": None if config.generator is None else config.generator.kind,
         },
@@ -76,7 +77,9 @@ def _build_trainer(
     *,
     progress: Progress,
 ) -> Trainer:
-    generator, trainable = build_generator(config, encoder, dataset, runtime.device, start)
+    generator, trainable = build_generator(
+        settings_of_process(config, runtime.processes), encoder, dataset, runtime.device, start
+    )
     fill: RGB = tuple(encoder.mean.flatten().tolist())
     pretraining = None
     if config.pose is not None:
@@ -145,8 +148,9 @@ def build_evaluator(
     )
 
 
-def protocol(config: schema.Config, dataset: Dataset) -> dict[str, Any]:
+def protocol(config: schema.Config, dataset: Dataset, processes: int) -> dict[str, Any]:
     """Describe the protocol of a run, so that its results can be compared with others."""
+    batch = config.sampler.batch // processes
     uses_cameras = {
         "sampler": [(stage.sampler or config.sampler).camera_aware for stage in config.stages],
         "clustering": [(s.clustering or config.clustering).camera_norm for s in config.stages],
@@ -159,7 +163,7 @@ def protocol(config: schema.Config, dataset: Dataset) -> dict[str, Any]:
         "selection": "last epoch",
         "input": f"{config.data.height} x {config.data.width}",
         "start_weights": str(config.start_from or config.encoder.weights or "random"),
-        "batch_norm_batch": config.encoder.ghost_batch or config.sampler.batch,
+        "batch_norm_batch": min(config.encoder.ghost_batch or batch, batch),
         "seed": config.seed,
         "notes": list(dataset.notes),
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import io
+import os
 import sys
 
 import click
@@ -51,8 +52,15 @@ class _LazyGroup(click.Group):
 
 @click.command(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="reid-gen")
-def root() -> None:
+@click.pass_context
+def root(context: click.Context) -> None:
     """Train and use person re-identification models on unlabelled camera crops."""
+    command, processes = context.invoked_subcommand, os.environ.get("WORLD_SIZE", "1")
+    if command != "train" and processes != "1":
+        raise UserError(
+            f"reid-gen {command} runs in one process, and WORLD_SIZE is {processes}: start it "
+            "without torchrun or accelerate launch, or unset WORLD_SIZE"
+        )
 
 
 def main(arguments: list[str] | None = None) -> None:

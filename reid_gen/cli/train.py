@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import os
 import signal
+from contextlib import nullcontext, redirect_stderr
 from pathlib import Path
 
 import click
@@ -45,24 +48,28 @@ def train(config: Path | None, overrides: tuple[str, ...], resume: Path | None) 
 
     from reid_gen.builders.experiment import build_experiment
     from reid_gen.config.dump import dump_config
-    from reid_gen.runtime.progress import Terminal
+    from reid_gen.runtime.progress import Silent, Terminal
     from reid_gen.training.run import resume_run, start_run
 
-    if not installed("tensorboard"):
-        click.echo(
-            "note: TensorBoard is not installed, so metrics go to metrics.jsonl only; "
-            f"{install_hint('tensorboard')}",
-            err=True,
-        )
-    # SIGTERM (kill, or a job scheduler at the time limit) stops a run like Ctrl-C.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    experiment = build_experiment(settings, Terminal())
+    is_main = os.environ.get("RANK", "0") == "0"  # set by torchrun and accelerate launch
+    if is_main:
+        # SIGTERM (kill, or a job scheduler at the time limit) stops a run like Ctrl-C.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with nullcontext() if is_main else redirect_stderr(io.StringIO()):
+        if not installed("tensorboard"):
+            click.echo(
+                "note: TensorBoard is not installed, so metrics go to metrics.jsonl only; "
+                f"{install_hint('tensorboard')}",
+                err=True,
+            )
+        experiment = build_experiment(settings, Terminal() if is_main else Silent())
     try:
         if resume is None:
             start_run(experiment, run, dump_config(settings))
         else:
             resume_run(experiment, run)
     except KeyboardInterrupt:
-        if run.exists():
+        if is_main and run.exists():
             click.echo(f"\nstopped; resume with: reid-gen train --resume {run}", err=True)
         raise
+    experiment.trainer.runtime.close()

@@ -38,8 +38,8 @@ def _connected() -> Iterator[None]:
         if type(error) is not RuntimeError and not isinstance(error, torch.distributed.DistError):
             raise
         raise UserError(
-            f"the connection to another process of this run is lost ({error}); its own message "
-            "says why, and a process without a message was killed, often for lack of memory"
+            "the connection to another process of this run is lost; its own message says why, and "
+            f"a process without a message was killed, often for lack of memory (torch: {error})"
         ) from error
 
 
@@ -56,7 +56,7 @@ class Runtime:
         self, precision: Precision = "fp32", generator_precision: Precision = "bf16"
     ) -> None:
         keep_freed_memory()
-        # Without `cpu`, Accelerate takes each process on a machine without GPU for a run of its own.
+        # Without `cpu`, each process on a machine without GPU would be a run of its own.
         self._accelerator = Accelerator(
             mixed_precision="no",
             cpu=not torch.accelerator.is_available(),
@@ -86,6 +86,10 @@ class Runtime:
     def rank(self) -> int:
         """Rank of this process, counted from 0."""
         return self._accelerator.process_index
+
+    def close(self) -> None:
+        """End the communication; otherwise its threads may abort the process when it exits."""
+        self._accelerator.end_training()
 
     def autocast(self) -> AbstractContextManager[object]:
         """Autocast context of the identity encoder."""
@@ -224,7 +228,7 @@ class Runtime:
             reductions.append((bucket, flat, torch.distributed.all_reduce(flat, async_op=True)))
         for bucket, flat, work in reductions:
             work.wait()
-            means = (flat / self.processes).split([tensor.numel() for tensor in bucket])
+            means = torch.split(flat / self.processes, [tensor.numel() for tensor in bucket])
             for tensor, mean in zip(bucket, means, strict=True):
                 tensor.copy_(mean.view_as(tensor))
 

@@ -34,7 +34,8 @@ MAY_CHANGE = {
     "evaluation.batch": SAME_RESULT,
     "evaluation.every": "has no effect on training",
     "machine.device": SAME_RESULT,
-    "machine.processes": SAME_RESULT,
+    "machine.processes": "draws other random numbers, and forms other groups for batch norm unless "
+    "a process's share of the batch is a multiple of encoder.ghost_batch",
     "machine.torch": SAME_RESULT,
     "machine.reid_gen": "see the changelog for what else a version changes",
 }
