@@ -95,7 +95,7 @@ def test_diffusion_step_never_waits():
     images = make_images(8)
     encoder = make_encoder().eval()
     diffusion = make_diffusion(encoder, images)
-    adam = torch.optim.Adam(diffusion.networks.parameters())
+    adam = torch.optim.Adam(diffusion.networks.parameters(), fused=True)
     trainable = {GENERATOR: TrainableNetwork(diffusion.networks, adam)}
     runtime = Runtime("fp32", "fp32")
     step = TrainingStep(encoder, trainable, diffusion, None, {"noise": 1.0}, runtime)
