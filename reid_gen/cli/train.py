@@ -20,7 +20,15 @@ from reid_gen.extras import install_hint, installed
 @click.option("--config", type=INPUT, help="Configuration file (YAML).")
 @SET
 @click.option("--resume", type=INPUT, help="Run folder to resume, with its own configuration.")
-def train(config: Path | None, overrides: tuple[str, ...], resume: Path | None) -> None:
+@click.option(
+    "--profile",
+    is_flag=True,
+    help="Profile the second epoch of each stage: a table of where its time goes and a trace for "
+    "Perfetto, in the run's folder profile/.",
+)
+def train(
+    config: Path | None, overrides: tuple[str, ...], resume: Path | None, profile: bool
+) -> None:
     """Train an identity encoder without labels.
 
     Starts a run from a configuration, or resumes a run.
@@ -33,6 +41,9 @@ def train(config: Path | None, overrides: tuple[str, ...], resume: Path | None) 
         )
     if resume is not None and overrides:
         raise click.UsageError("--set cannot change a run that is resumed; start a new run")
+
+    if profile:  # its library, read when torch loads, reports every start and a missing GPU
+        os.environ.setdefault("KINETO_LOG_LEVEL", "6")
 
     from reid_gen.cli.settings import check_paths_exist
     from reid_gen.config.load import load_config
@@ -49,7 +60,7 @@ def train(config: Path | None, overrides: tuple[str, ...], resume: Path | None) 
     from reid_gen.builders.experiment import build_experiment
     from reid_gen.config.dump import dump_config
     from reid_gen.runtime.progress import Silent, Terminal
-    from reid_gen.training.run import resume_run, start_run
+    from reid_gen.training.run import profile_run, resume_run, start_run
 
     is_main = os.environ.get("RANK", "0") == "0"  # set by torchrun and accelerate launch
     if is_main:
@@ -63,6 +74,8 @@ def train(config: Path | None, overrides: tuple[str, ...], resume: Path | None) 
                 err=True,
             )
         experiment = build_experiment(settings, Terminal() if is_main else Silent())
+    if profile and is_main:
+        profile_run(experiment, run)
     try:
         if resume is None:
             start_run(experiment, run, dump_config(settings))

@@ -9,6 +9,7 @@ from torch import Tensor
 from reid_gen.memory.blend import blend_in_order
 from reid_gen.memory.cluster_means import cluster_means
 from reid_gen.memory.proxies import CameraProxies
+from reid_gen.runtime.spans import span
 from reid_gen.runtime.transfer import to_device
 from reid_gen.types import OUTLIER, Int64Array
 
@@ -65,6 +66,7 @@ class MemoryBank:
         labels = self.labels[index].unsqueeze(1)
         return (index.unsqueeze(1) == rows) | ((labels == self.labels) & (labels != OUTLIER))
 
+    @span("memory bank")
     def update(self, rows: Int64Array, feature: Tensor) -> None:
         """Update with features of images (GCL eq. 5, Cluster Contrast eq. 4).
 

@@ -12,6 +12,7 @@ from reid_gen.data.loaders import DecodedBatch
 from reid_gen.data.sampling import MIN_BATCH
 from reid_gen.data.transforms import Augmentation, to_images
 from reid_gen.generators.protocol import Terms, ViewInputs
+from reid_gen.runtime.spans import span
 from reid_gen.runtime.transfer import to_device
 from reid_gen.training.step import Batch
 from reid_gen.types import Int64Array
@@ -21,6 +22,7 @@ StepFn = Callable[[DecodedBatch, int, Int64Array], Terms]
 and the rows of the images of all processes, in rank order, [R]. Returns the loss terms."""
 
 
+@span("copy and augment")
 def prepare(
     decoded: DecodedBatch,
     augmentation: Augmentation,

@@ -24,6 +24,7 @@ from reid_gen.models.checkpoint import EMA_ENCODER, load_networks, read_card, sa
 from reid_gen.models.weight_files import ENCODER_FILE, LAST_FOLDER
 from reid_gen.training.experiment import Experiment
 from reid_gen.training.metrics_log import METRICS, MetricsLog
+from reid_gen.training.profile import FOLDER, Profile
 from reid_gen.training.resume import load_optimizers, load_resume, refuse_other_run, restore_last
 from reid_gen.training.run_folder import CONFIG, locked, make_run
 from reid_gen.training.stages import EpochPosition, epochs_of
@@ -124,7 +125,9 @@ def _train(experiment: Experiment, run: Path, start: int, metrics: MetricsLog | 
         record = epoch.record
         interval = experiment.evaluate_every
         if position is remaining[-1] or (interval and position.number % interval == 0):
+            trained = time.perf_counter()
             record |= _scores(experiment)
+            record["seconds_evaluate"] = time.perf_counter() - trained
         record["seconds"] = time.perf_counter() - started
         with trainer.runtime.together():
             if metrics is not None:
@@ -134,6 +137,10 @@ def _train(experiment: Experiment, run: Path, start: int, metrics: MetricsLog | 
                     metrics.write_sheet(position.number, sheet)
                 _save(experiment, run, position.number, record, epoch, metrics.text)
                 trainer.progress.log(_line(position, record))
+                if trainer.profile is not None and (
+                    table := trainer.profile.write(position, record)
+                ):
+                    trainer.progress.log(table)
     if metrics is not None:
         trainer.progress.log(f"done: {run / LAST_FOLDER / ENCODER_FILE}")
 
@@ -173,6 +180,14 @@ def _save(
         save_more=None if generator is None else generator.save,
         keep_old=True,
     )
+
+
+def profile_run(experiment: Experiment, run: Path) -> None:
+    """Profile an epoch of each stage of a run that is then started or resumed."""
+    networks = _networks(experiment)
+    if experiment.trainer.ema_encoder is not None:
+        networks[EMA_ENCODER] = experiment.trainer.ema_encoder.encoder
+    experiment.trainer.profile = Profile(run / FOLDER, networks)
 
 
 def _networks(experiment: Experiment) -> dict[str, nn.Module]:

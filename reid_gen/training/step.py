@@ -22,6 +22,7 @@ from reid_gen.models.ema_encoder import EmaEncoder
 from reid_gen.models.encoder import EncoderOutput, IdentityEncoder
 from reid_gen.models.normalisation import frozen_running_stats
 from reid_gen.runtime.devices import Runtime
+from reid_gen.runtime.spans import span
 from reid_gen.training.contrastive_terms import ContrastBatch, ContrastTerms, MixupFeatures
 from reid_gen.types import Int64Array
 
@@ -173,12 +174,14 @@ class TrainingStep:
         assert self.ema_encoder is not None
         return self._encode_with(self.ema_encoder.encoder, images)
 
+    @span("discriminator losses")
     def _discriminator_terms(self, generated: _GeneratedViews | None, number: int) -> Terms:
         if self.generator is None or generated is None or DISCRIMINATOR not in self.trainable:
             return {}
         self.trainable[DISCRIMINATOR].requires_grad_(True)
         return self.generator.discriminator_terms(generated.sources, generated.views, number)
 
+    @span("generator losses")
     def _generator_terms(self, generated: _GeneratedViews | None) -> Terms:
         if self.generator is None or generated is None or GENERATOR not in self.trainable:
             return {}
@@ -188,6 +191,7 @@ class TrainingStep:
             generated.sources, generated.views, generated.source_encoded
         )
 
+    @span("contrastive losses")
     def _contrastive_terms(
         self, batch: Batch, real: EncoderOutput, generated: _GeneratedViews | None
     ) -> Terms:

@@ -30,6 +30,7 @@ from reid_gen.training.loss_log import LossLog
 from reid_gen.training.pose_pretraining import Pretraining
 from reid_gen.training.pose_step import POSE
 from reid_gen.training.preview import views_sheet
+from reid_gen.training.profile import Profile, Step
 from reid_gen.training.stages import EpochPosition, Stage
 from reid_gen.training.step import (
     DISCRIMINATOR,
@@ -76,6 +77,7 @@ class Trainer:
         progress: Progress display.
         pretraining: Pose pre-training, if a stage uses it.
         quality: Measures pseudo labels against true pids for display; None without pids.
+        profile: Traces steps; None traces none.
     """
 
     encoder: IdentityEncoder
@@ -94,6 +96,7 @@ class Trainer:
     progress: Progress
     pretraining: Pretraining | None = None
     quality: Callable[[Int64Array], Scalars] | None = None
+    profile: Profile | None = None
 
     def __post_init__(self) -> None:
         self.encode = self.runtime.encoder(self.encoder)
@@ -233,7 +236,10 @@ class Trainer:
         own_rows = (rows[self.runtime.rank] for rows in batches)
         decoded_batches = loader.read(own_rows, self._make_conditions(position))
         with self.progress.task(f"epoch {position.number}: train", len(batches)) as advance:
-            for number, (decoded, rows) in enumerate(zip(decoded_batches, batches, strict=True)):
+            steps: Iterator[Step] = zip(decoded_batches, batches, strict=True)
+            if self.profile is not None:
+                steps = self.profile.steps(position, steps, len(batches))
+            for number, (decoded, rows) in enumerate(steps):
                 losses.add(step(decoded, number, rows.flatten()))
                 images += rows.size
                 views += with_views(decoded)
