@@ -86,7 +86,7 @@ def main() -> None:
 class JointStep:
     """Networks and a batch, with functions for the joint step and for each of its passes."""
 
-    def __init__(self, options: argparse.Namespace) -> None:
+    def __init__(self, options: argparse.Namespace, maps: TurnedMaps | None = None) -> None:
         self.runtime = Runtime("bf16")
         device, size = self.runtime.device, (options.height, options.width)
         card = EncoderCard(options.backbone, "gem", *size)
@@ -102,7 +102,8 @@ class JointStep:
         networks: tuple[nn.Module, ...] = (painter, discriminator)
         for network in networks:
             network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        maps = TurnedMaps(None, "parts", AnyAngle(), min_score=0, max_sources=None)  # type: ignore[arg-type]
+        if maps is None:  # the batch holds body maps already
+            maps = TurnedMaps(None, "parts", AnyAngle(), min_score=0, max_sources=None)  # type: ignore[arg-type]
         self.gan = MeshGan(painter, discriminator, maps, penalty_every=10**9)
         self.trainable = {
             name: TrainableNetwork(network, torch.optim.Adam(_parameters(network), fused=True))
