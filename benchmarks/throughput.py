@@ -139,7 +139,7 @@ class Bench:
 
     def baseline(self, batch: int) -> Loops:
         """Training of the encoder against its bare passes."""
-        encoder = create_encoder(self.card, ghost_batch=32).train()
+        encoder = create_encoder(self.card, ghost_batch=32).to(self.runtime.device).train()
         weights = {"prototype": 1.0, "instance": 0.0}
         adam = torch.optim.Adam([p for p in encoder.parameters() if p.requires_grad], fused=True)
         bank = _bank(len(self.images), encoder)
@@ -152,7 +152,7 @@ class Bench:
             runtime=self.runtime,
         )
         take = self._take(step, self._batches(batch), CROPPED)
-        random = torch.rand(batch, 3, *self.size)
+        random = torch.rand(batch, 3, *self.size, device=self.runtime.device)
 
         def bare() -> None:
             for _ in range(IMAGES // batch):
@@ -166,7 +166,7 @@ class Bench:
     def extract(self) -> Loops:
         """Extraction from files against the bare forward pass."""
         encode = self.runtime.encoder(create_encoder(self.card))
-        random = torch.rand(128, 3, *self.size)
+        random = torch.rand(128, 3, *self.size, device=self.runtime.device)
         loader = ImageLoader(self.images[:IMAGES], *self.size, workers=2)
 
         def bare() -> None:
@@ -195,7 +195,8 @@ class Bench:
 
     def diffusion(self) -> Loops:
         """The generator step of pixel diffusion against its passes."""
-        encoder = create_encoder(self.card).eval().requires_grad_(False)
+        device = self.runtime.device
+        encoder = create_encoder(self.card).to(device).eval().requires_grad_(False)
         unet = PersonUNet(
             *self.size, 3, encoder.channels, encoder.feature_size, widths=(64, 128), patch_size=4,
             heads=4, cross_attention_dim=128,
@@ -203,12 +204,13 @@ class Bench:
         generator = PixelDiffusion(
             DiffusionPainter(unet, 0.999, Guidance(), 6), self._maps(), condition_dropout=0.1
         )
+        generator.networks.to(device)
         adam = torch.optim.Adam(generator.networks.parameters(), fused=True)
         trainable = {GENERATOR: TrainableNetwork(generator.networks, adam)}
         step = TrainingStep(encoder, trainable, generator, None, {"noise": 1.0}, self.runtime)
         take = self._take(step, self._batches(GENERATOR_BATCH, generator), PLAIN)
-        images = torch.rand(GENERATOR_BATCH, 3, *self.size)
-        t = torch.full((GENERATOR_BATCH,), 500)
+        images = torch.rand(GENERATOR_BATCH, 3, *self.size, device=device)
+        t = torch.full((GENERATOR_BATCH,), 500, device=device)
 
         def bare() -> None:
             for _ in range(IMAGES // 4 // GENERATOR_BATCH):
@@ -241,8 +243,10 @@ class Bench:
 
 
 def _bank(rows: int, encoder: IdentityEncoder) -> MemoryBank:
-    features = torch.nn.functional.normalize(torch.randn(rows, encoder.feature_size), dim=1)
-    return MemoryBank(features, torch.from_numpy(np.arange(rows) // 8), 0.2, 0.1)
+    device = encoder.mean.device
+    features = torch.randn(rows, encoder.feature_size, device=device)
+    labels = torch.arange(rows, device=device) // 8
+    return MemoryBank(torch.nn.functional.normalize(features, dim=1), labels, 0.2, 0.1)
 
 
 def compare(ours: Callable[[], None], bare: Callable[[], None], count: int) -> dict[str, float]:
@@ -252,6 +256,8 @@ def compare(ours: Callable[[], None], bare: Callable[[], None], count: int) -> d
         for name, call in (("ours", ours), ("bare", bare)):
             start = time.perf_counter()
             call()
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()
             if round_index:  # the first round is a warm-up
                 seconds[name].append(time.perf_counter() - start)
     pairs = zip(seconds["ours"], seconds["bare"], strict=True)
