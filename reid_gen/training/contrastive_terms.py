@@ -12,6 +12,7 @@ from reid_gen.generators.protocol import Terms
 from reid_gen.losses.contrast import alignment, multi_positive_nce, pair_nce
 from reid_gen.memory.bank import MemoryBank
 from reid_gen.memory.proxies import CameraProxies
+from reid_gen.runtime.transfer import move
 
 
 @dataclass(frozen=True)
@@ -224,12 +225,12 @@ def sample_negatives(positives: Tensor, count: int | None) -> Tensor:
     negatives = ~positives
     if count is None or count >= negatives.shape[1]:
         return negatives
-    scores = torch.rand(negatives.shape, device=negatives.device).masked_fill(positives, -1)
+    scores = move(torch.rand(negatives.shape), negatives.device).masked_fill(positives, -1)
     chosen = scores.topk(count, dim=1).indices
     return negatives & torch.zeros_like(negatives).scatter_(1, chosen, True)
 
 
 def sample_positives(positives: Tensor) -> Tensor:
     """Sample one of each anchor's positives [b, N], maybe the anchor itself: row index [b]."""
-    scores = torch.rand(positives.shape, device=positives.device).masked_fill(~positives, -1)
+    scores = move(torch.rand(positives.shape), positives.device).masked_fill(~positives, -1)
     return scores.argmax(dim=1)
