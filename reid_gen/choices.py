@@ -18,6 +18,8 @@ OptimizerName = Literal["adam", "sgd"]
 Precision = Literal["bf16", "fp32"]
 RuntimeName = Literal["onnx", "torch"]
 """Runtime of a trained encoder."""
+EngineName = Literal["local", "ray"]
+"""Where the blocks of a job are computed: in the process of the command, or by actors of Ray."""
 ClusteringName = Literal["dbscan", "hdbscan", "agglomerative"]
 KnnName = Literal["exact", "flat", "ivf", "hnsw"]
 """Search of nearest neighbours; all but ``exact`` are faiss indexes."""

@@ -16,6 +16,7 @@ EXTRA = {
     "onnxscript": "onnx",
     "peft": "stable-diffusion",
     "pyarrow": "parquet",
+    "ray": "ray",
     "smplx": "bodies",
     "tensorboard": "tensorboard",
     "torchmetrics": "views",

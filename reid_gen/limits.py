@@ -6,6 +6,7 @@ SIDE = 16, 2_048
 """Height or width of an image in pixels."""
 BATCH = 1, 65_536
 THREADS = 1, 1_024
+ACTORS = 1, 100_000
 COUNT = 1, 1_000_000
 NEIGHBOURS = 1, 10_000
 MEMBERS = 2, 1_000

@@ -3,24 +3,40 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, TypedDict, get_args
 
 import click
 
-from reid_gen.choices import Precision, RuntimeName
+from reid_gen.choices import EngineName, Precision, RuntimeName
+from reid_gen.cli.blocks import BlockOptions, remove_blocks, report_shard
 from reid_gen.cli.command import Command
 from reid_gen.cli.options import (
+    ACTORS,
     BATCH_RANGE,
+    ENGINE,
     FILE,
     FLIP,
     FORCE,
     IMAGES,
     JSON,
     MODEL,
+    SHARD,
     THREAD_RANGE,
     model_or_default,
 )
 from reid_gen.cli.results import Results
+
+if TYPE_CHECKING:
+    from reid_gen.inference.extract import FeatureTable
+
+
+class Settings(TypedDict):
+    """Options that extraction takes, with or without blocks."""
+
+    batch: int
+    workers: int
+    flip: bool
+    skip_unreadable: bool
 
 
 @click.command(cls=Command)
@@ -49,6 +65,9 @@ from reid_gen.cli.results import Results
 )
 @FLIP
 @click.option("--skip-unreadable", is_flag=True, help="Skip images that cannot be decoded.")
+@ENGINE
+@ACTORS
+@SHARD
 @JSON
 @FORCE
 def extract(
@@ -62,6 +81,9 @@ def extract(
     precision: Precision,
     flip: bool,
     skip_unreadable: bool,
+    engine: EngineName,
+    actors: int | None,
+    shard: tuple[int, int] | None,
     output: Path | None,
 ) -> None:
     """Extract features of IMAGES.
@@ -74,10 +96,11 @@ def extract(
     from reid_gen.data.find_images import find_images
     from reid_gen.data.tables import check_table
     from reid_gen.inference.extract import extract as compute
-    from reid_gen.inference.extract import save_features
     from reid_gen.runtime.progress import Terminal
 
     check_table(out, FEATURE_TABLE_SUFFIXES)
+    options = BlockOptions(engine, actors, shard)
+    options.check()
     results = Results(output)
     sources = find_images(images)
     model = model_or_default(model)
@@ -85,17 +108,42 @@ def extract(
     from reid_gen.inference.reid_model import check_runtime, open_encoder
 
     check_runtime(model, runtime)
-    encode, card = open_encoder(model, precision)
-    table = compute(
-        encode,
-        card,
-        sources,
-        batch=batch,
-        workers=workers,
-        flip=flip,
-        skip_unreadable=skip_unreadable,
-        progress=Terminal(),
-    )
+    settings: Settings = {
+        "batch": batch, "workers": workers, "flip": flip, "skip_unreadable": skip_unreadable
+    }  # fmt: skip
+    if not options.in_blocks:
+        encode, card = open_encoder(model, precision)
+        table = compute(encode, card, sources, **settings, progress=Terminal())
+        write_features(table, out, results, model=str(model))
+        return
+
+    from reid_gen.distributed.blocks import read_blocks
+    from reid_gen.inference.extract_blocks import extract_job, join_features
+
+    folder = options.compute(extract_job(sources, model, precision, **settings), out)
+    if not skip_unreadable:
+        folder.refuse_unreadable()
+    if shard is not None:
+        report_shard(folder, out, results)
+        return
+    write_features(join_features(read_blocks([folder])), out, results, model=str(model))
+    remove_blocks(folder)
+
+
+def write_features(table: FeatureTable, out: Path, results: Results, **about: str) -> None:
+    """Write features and report them.
+
+    Args:
+        table: The features.
+        out: File to write.
+        results: Output of the command.
+        about: Further results for the JSON file.
+
+    Raises:
+        UserError: If the file cannot be written.
+    """
+    from reid_gen.inference.extract import save_features
+
     save_features(table, out)
     for path in table.unreadable:
         click.echo(f"skipped, cannot be decoded: {path}", err=True)
@@ -104,7 +152,7 @@ def extract(
     results.write_json(
         {
             "file": str(out),
-            "model": str(model),
+            **about,
             "images": count,
             "length": length,
             "unreadable": [str(path) for path in table.unreadable],

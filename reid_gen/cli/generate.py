@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
+from reid_gen.choices import EngineName
+from reid_gen.cli.blocks import BlockOptions, remove_blocks, report_shard
 from reid_gen.cli.command import Command
 from reid_gen.cli.options import (
+    ACTORS,
+    ENGINE,
     FILES_FORCE,
     IMAGE_FILE,
     JSON,
@@ -16,6 +20,7 @@ from reid_gen.cli.options import (
     MODEL_PATH,
     RESUMABLE_FOLDER,
     SEED_RANGE,
+    SHARD,
     SHARE_RANGE,
 )
 from reid_gen.cli.results import Results
@@ -23,13 +28,8 @@ from reid_gen.cli.results import Results
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from reid_gen.builders.positives import Positives, PositivesSpec
     from reid_gen.data.positive_groups import Groups
-    from reid_gen.positives.scores import Scorer
-    from reid_gen.positives.sources import PositiveSource
-    from reid_gen.types import Image
-
-    Job = tuple[PositiveSource, Scorer, list[Image], dict[str, Any]]
-    """Source of positives, their scorer, source images, and provenance for the header."""
 
 
 DEFAULT_MAKER, DEFAULT_MEMBERS, DEFAULT_SHARE, DEFAULT_SEED = "turned", 4, 0.1, 1
@@ -66,6 +66,9 @@ DEFAULT_MAKER, DEFAULT_MEMBERS, DEFAULT_SHARE, DEFAULT_SEED = "turned", 4, 0.1, 
     is_flag=True,
     help="Verify the groups in --out against their header and these options instead of generating.",
 )
+@ENGINE
+@ACTORS
+@SHARD
 @click.option("--sheet", type=IMAGE_FILE, help="Contact sheet of some groups, .png or .jpg.")
 @JSON
 @FILES_FORCE
@@ -79,6 +82,9 @@ def generate(
     steps: int | None,
     seed: int | None,
     check: bool,
+    engine: EngineName,
+    actors: int | None,
+    shard: tuple[int, int] | None,
     sheet: Path | None,
     output: Path | None,
 ) -> None:
@@ -92,31 +98,34 @@ def generate(
     Example: reid-gen generate runs/gcl_pedestrians --out groups --sheet groups.png
     """
     _check_options_used(source, maker, share, steps, check)
+    options = BlockOptions(engine, actors, shard)
+    options.check(sheet)
+    if check and options.in_blocks:
+        raise click.UsageError("--check reads groups; leave out --engine and --shard")
 
+    from reid_gen.builders.positives import PositivesSpec
     from reid_gen.data.check_groups import check_groups
     from reid_gen.data.positive_groups import check_no_other_files, load_groups
     from reid_gen.report.groups import groups_sheet
 
     results = Results(output)
     if source is not None and not check:
-        check_no_other_files(out)
+        if shard is None:
+            check_no_other_files(out)
         share = DEFAULT_SHARE if share is None else share
         seed = DEFAULT_SEED if seed is None else seed
-        job = _job(source, maker or DEFAULT_MAKER, share, steps, results)
-        _generate(job, out, members or DEFAULT_MEMBERS, seed)
+        spec = PositivesSpec(source, maker or DEFAULT_MAKER, share, steps)
+        if not _generate(spec, out, options, members or DEFAULT_MEMBERS, seed, results):
+            return
     groups = load_groups(out)
     if check:
-        options = {"maker": maker, "members": members, "share": share, "steps": steps, "seed": seed}
-        _check_provenance(groups, source, options)
+        given = {"maker": maker, "members": members, "share": share, "steps": steps, "seed": seed}
+        _check_provenance(groups, source, given)
     check_groups(groups)
-    _describe(groups, results)
+    describe_groups(groups, results)
     if sheet is not None:
         count = groups.header["sources"]
         results.write_image(groups_sheet(groups), sheet, f"some of {count:,} groups")
-
-
-def _is_pipeline(source: Path) -> bool:
-    return source.suffix in (".yaml", ".yml")
 
 
 def _check_options_used(
@@ -127,10 +136,12 @@ def _check_options_used(
     Raises:
         UsageError: If SOURCE is missing or an option has no effect.
     """
+    from reid_gen.builders.positives import is_pipeline
+
     if source is None:
         if not check:
             raise click.UsageError("SOURCE is missing; give a run or a pipeline file (YAML)")
-    elif _is_pipeline(source):
+    elif is_pipeline(source):
         run_options = {"--maker": maker, "--share": share, "--steps": steps}
         unused = [f"{name} {value}" for name, value in run_options.items() if value is not None]
         if unused:
@@ -152,11 +163,12 @@ def _check_provenance(groups: Groups, source: Path | None, options: Mapping[str,
     Raises:
         UserError: If their header names another source or other options.
     """
+    from reid_gen.builders.positives import is_pipeline, run_name
     from reid_gen.errors import UserError
 
     expected = {name: value for name, value in options.items() if value is not None}
     if source is not None:
-        expected["made_by"] = source.name if _is_pipeline(source) else _run_name(source)
+        expected["made_by"] = source.name if is_pipeline(source) else run_name(source)
     differences = [
         f"{name} {groups.header.get(name)} instead of {value}"
         for name, value in expected.items()
@@ -169,113 +181,89 @@ def _check_provenance(groups: Groups, source: Path | None, options: Mapping[str,
         )
 
 
-def _job(source: Path, maker: str, share: float, steps: int | None, results: Results) -> Job:
-    """Build what generates the positives, their scorer and their source images."""
-    if _is_pipeline(source):
-        return _pipeline_job(source)
-    if maker == "mosaic":
-        return _mosaic_job(source)
-    return _view_job(source, maker, share, steps, results)
+def _generate(
+    spec: PositivesSpec,
+    out: Path,
+    options: BlockOptions,
+    members: int,
+    seed: int,
+    results: Results,
+) -> bool:
+    """Generate all groups, or a shard; return whether all groups are there."""
+    _check_pipeline(spec.source)
 
-
-def _generate(job: Job, out: Path, members: int, seed: int) -> None:
+    from reid_gen.builders.positives import build_positives
     from reid_gen.positives.generate import generate_groups
     from reid_gen.runtime.progress import Terminal
 
-    positives, scorer, images, provenance = job
+    if options.in_blocks:
+        return _generate_in_blocks(spec, out, options, members, seed, results)
+    positives = build_positives(spec)
+    _echo_skipped(positives, results)
     generate_groups(
-        positives, scorer, images, out,
-        members=members, seed=seed, provenance=provenance, progress=Terminal(),
+        positives.source, positives.scorer, positives.images, out,
+        members=members, seed=seed, provenance=positives.provenance, progress=Terminal(),
     )  # fmt: skip
+    return True
 
 
-def _run_name(run: Path) -> str:
-    """Name a run by its folder and the digest of its encoder."""
-    from reid_gen.models.checkpoint import find_checkpoint, read_card
+def _generate_in_blocks(
+    spec: PositivesSpec,
+    out: Path,
+    options: BlockOptions,
+    members: int,
+    seed: int,
+    results: Results,
+) -> bool:
+    from functools import partial
 
-    return f"{run.name} {read_card(find_checkpoint(run))['sha256'][:16]}"
+    from reid_gen.builders.positives import build_positives, free_gpu
+    from reid_gen.data.positive_groups import missing_parts, start_groups
+    from reid_gen.distributed.blocks import read_blocks
+    from reid_gen.positives.generate import groups_header
+    from reid_gen.positives.generate_blocks import generate_job, write_groups
+
+    positives = build_positives(spec)
+    _echo_skipped(positives, results)
+    images, provenance = positives.images, positives.provenance
+    header = groups_header(
+        positives.source, images, members=members, seed=seed, provenance=provenance
+    )
+    del positives
+    free_gpu()
+    job = generate_job(images, header, partial(build_positives, spec))
+    if options.shard is None:
+        start_groups(out, header)
+        if not missing_parts(out, header):
+            return True
+    folder = options.compute(job, out)
+    if options.shard is not None:
+        report_shard(folder, out, results)
+        return False
+    write_groups(read_blocks([folder]), folder.header, out)
+    remove_blocks(folder)
+    return True
 
 
-def _pipeline_job(file: Path) -> Job:
-    """Build a public diffusion model, on the images with a confident body."""
+def _echo_skipped(positives: Positives, results: Results) -> None:
+    if positives.skipped is not None:
+        results.echo(positives.skipped)
+
+
+def _check_pipeline(source: Path) -> None:
+    """Check the paths of a pipeline file and the packages that it needs, before torch loads."""
+    from reid_gen.builders.positives import is_pipeline
     from reid_gen.cli.settings import check_paths_exist
     from reid_gen.config.load import load_settings
     from reid_gen.config.pipelines import Groups as Settings
     from reid_gen.extras import need
 
-    settings = load_settings(file, Settings)
-    check_paths_exist(settings)
-
-    need("Stable Diffusion", "transformers", "diffusers")
-    from reid_gen.builders.stable_diffusion import build_groups, groups_provenance
-
-    return *build_groups(settings), {"made_by": file.name, **groups_provenance(settings)}
+    if is_pipeline(source):
+        check_paths_exist(load_settings(source, Settings))
+        need("Stable Diffusion", "transformers", "diffusers")
 
 
-def _view_job(run: Path, maker: str, share: float, steps: int | None, results: Results) -> Job:
-    """Open a run's generator, on the training images with a confident body."""
-    from itertools import compress
-
-    from reid_gen.body.table import load_table
-    from reid_gen.builders.saved_run import open_run
-    from reid_gen.builders.turned_maps import build_angles
-    from reid_gen.data.datasets import load_dataset, training_images
-    from reid_gen.files import content_digest
-    from reid_gen.models.checkpoint import WEIGHTS_SUFFIX
-    from reid_gen.positives.scores import Scorer, SilhouetteScorer
-    from reid_gen.positives.sources import AnchoredViews, TurnedViews
-    from reid_gen.training.step import GENERATOR
-
-    saved = open_run(run, {"generator.steps": steps})
-    data, settings, renderer = saved.config.data, saved.generator, saved.renderer
-    images = training_images(load_dataset(data.name, data.root))
-    table_file = settings.bodies / "train.npz"
-    table = load_table(table_file)
-    is_confident = table.confidence_mask([image.key for image in images], settings.min_score)
-    sources = list(compress(images, is_confident))
-    results.echo(
-        f"{len(images) - len(sources)} of {len(images)} images are skipped: they have no body with "
-        f"a score of {settings.min_score:g} or more"
-    )
-    angles = build_angles(settings.angles)
-    positives: PositiveSource = TurnedViews(renderer, table, angles)
-    if maker == "anchored":
-        positives = AnchoredViews(renderer, table, angles, share)
-    silhouettes = SilhouetteScorer(renderer.maps(table))
-    contents = {
-        "bodies": table_file,
-        "generator": saved.checkpoint / f"{GENERATOR}{WEIGHTS_SUFFIX}",
-    }
-    digests = {name: content_digest(path) for name, path in contents.items()}
-    provenance: dict[str, Any] = {"made_by": _run_name(run), "contents_sha256": digests}
-    provenance |= {} if steps is None else {"steps": steps}
-    scorer = Scorer(renderer.runtime.encoder(renderer.encoder), silhouettes)
-    return positives, scorer, sources, provenance
-
-
-def _mosaic_job(run: Path) -> Job:
-    """Build the source of mosaics; the run gives training images and the encoder of the scorer."""
-    from reid_gen.config.load import load_config
-    from reid_gen.data.datasets import load_dataset, training_images
-    from reid_gen.models.weight_files import checkpoint_folder
-    from reid_gen.training.run_folder import CONFIG
-
-    checkpoint = checkpoint_folder(run)
-    config = load_config(checkpoint.parent / CONFIG, ())
-    images = training_images(load_dataset(config.data.name, config.data.root))
-
-    from reid_gen.models.checkpoint import load_encoder
-    from reid_gen.positives.scores import Scorer
-    from reid_gen.positives.sources import Mosaics
-    from reid_gen.runtime.devices import Runtime
-
-    encoder, _ = load_encoder(checkpoint)
-    scorer = Scorer(Runtime(config.encoder.precision).encoder(encoder), None)
-    positives = Mosaics(config.data.height, config.data.width)
-    return positives, scorer, list(images), {"made_by": _run_name(run)}
-
-
-def _describe(groups: Groups, results: Results) -> None:
+def describe_groups(groups: Groups, results: Results) -> None:
     """Print and write counts and scores of the groups."""
     from statistics import fmean
 

@@ -23,6 +23,7 @@ COMMANDS = {
     "rank": "cluster:rank",
     "meshes": "meshes:meshes",
     "generate": "generate:generate",
+    "merge": "merge:merge",
     "tune": "tune:tune",
     "report": "report:report",
     "serve": "serve:serve",

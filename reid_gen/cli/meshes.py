@@ -8,8 +8,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from reid_gen.choices import EngineName
+from reid_gen.cli.blocks import BlockOptions, remove_blocks, report_shard
 from reid_gen.cli.command import Command
 from reid_gen.cli.options import (
+    ACTORS,
+    ENGINE,
     FILES_FORCE,
     IMAGE_FILE,
     INPUT,
@@ -22,9 +26,11 @@ from reid_gen.cli.options import (
 from reid_gen.cli.results import Results
 
 if TYPE_CHECKING:
-    from reid_gen.body.estimate.estimator import BodyEstimator
-    from reid_gen.body.model import BodyModel
+    from reid_gen.body.estimate.choice import EstimatorFiles
     from reid_gen.body.table import BodyTable
+    from reid_gen.types import Image
+
+    Splits = Mapping[str, tuple[Image, ...]]
 
 
 @click.command(cls=Command)
@@ -57,13 +63,9 @@ if TYPE_CHECKING:
     "--keypoints", type=INPUT, help="JSON file of COCO key points that bodies are fitted to."
 )
 @click.option("--masks", type=INPUT, help="Folder of person masks that bodies are fitted to.")
-@click.option(
-    "--shard",
-    type=SHARD,
-    default="1/1",
-    show_default=True,
-    help="Shard of the images to estimate: the i-th of n.",
-)
+@ENGINE
+@ACTORS
+@SHARD
 @click.option("--sheet", type=IMAGE_FILE, help="Contact sheet of some bodies, .png or .jpg.")
 @RASTERISER
 @click.option(
@@ -81,7 +83,9 @@ def meshes(
     body: Path | None,
     keypoints: Path | None,
     masks: Path | None,
-    shard: tuple[int, int],
+    engine: EngineName,
+    actors: int | None,
+    shard: tuple[int, int] | None,
     sheet: Path | None,
     rasteriser: str | None,
     workers: int,
@@ -91,58 +95,73 @@ def meshes(
 
     Example: reid-gen meshes market1501 --root data --out bodies --sheet bodies.jpg
     """
-    from reid_gen.body.estimate.keypoints_and_masks import EvidenceFiles
     from reid_gen.body.table import load_table
     from reid_gen.data.datasets import load_dataset
-    from reid_gen.runtime.progress import Terminal
 
     results = Results(output)
     _check_estimator_options(weights, folder, body)
     _check_rasteriser_used(rasteriser, sheet, keypoints, masks)
+    options = BlockOptions(engine, actors, shard)
+    options.check(sheet)
     dataset = load_dataset(name, root)
 
-    from reid_gen.body.estimate.splits import RefinedEstimator, estimate_split, images_by_split
-    from reid_gen.body.model import load_body
+    from reid_gen.body.estimate.choice import EstimatorFiles
+    from reid_gen.body.estimate.splits import images_by_split
     from reid_gen.body.render.rasterisers import load_rasteriser
 
     rasterise = load_rasteriser(rasteriser or "numba")
+    files = EstimatorFiles(weights, folder, body, keypoints, masks, rasteriser or "numba")
     splits = images_by_split(dataset)
-    paths = {image.key: image.path for split in splits.values() for image in split}
-    model = load_body(body)
-    estimator = _create_estimator(weights, folder, model, paths)
-    if keypoints or masks:
-        evidence = EvidenceFiles(keypoints, masks, paths)
-        estimator = RefinedEstimator(estimator, evidence, model, rasterise)
-    is_complete = [
-        estimate_split(
-            split, out / f"{label}.npz", estimator,
-            shard=shard, workers=workers, progress=Terminal(),
-        )
-        for label, split in splits.items()
-    ]  # fmt: skip
-    if not all(is_complete):
-        _report_shard(shard, out, results)
+    if not _estimate(splits, files, out, options, workers, results):
         return
     tables = {split: load_table(out / f"{split}.npz") for split in splits}
-    _describe(tables, out, results)
+    describe_bodies(tables, out, results)
     if sheet is not None:
+        from reid_gen.body.model import load_body
         from reid_gen.report.bodies import bodies_sheet
 
         first = next(iter(splits))
-        pixels = bodies_sheet(splits[first], tables[first], model, rasterise)
+        pixels = bodies_sheet(splits[first], tables[first], load_body(body), rasterise)
         results.write_image(pixels, sheet, f"bodies of some {first} images")
 
 
-def _report_shard(shard: tuple[int, int], out: Path, results: Results) -> None:
-    """Report a finished shard while others are missing."""
-    index, count = shard
-    results.echo(
-        f"shard {index + 1}/{count} is done; the tables are written when all shards are done"
-    )
-    results.write_json({"folder": str(out), "whole": False})
+def _estimate(
+    splits: Splits,
+    files: EstimatorFiles,
+    out: Path,
+    options: BlockOptions,
+    workers: int,
+    results: Results,
+) -> bool:
+    """Estimate the bodies of all splits, or of a shard; return whether all tables are there."""
+    from reid_gen.body.estimate.mesh_blocks import join_bodies, meshes_job
+    from reid_gen.body.estimate.splits import estimate_split, holds_bodies
+    from reid_gen.body.table import save_table
+    from reid_gen.distributed.blocks import read_blocks
+    from reid_gen.runtime.progress import Terminal
+
+    paths = {image.key: image.path for images in splits.values() for image in images}
+    estimator = files.open(paths)
+    if not options.in_blocks:
+        for label, images in splits.items():
+            estimate_split(
+                images, out / f"{label}.npz", estimator, workers=workers, progress=Terminal()
+            )
+        return True
+    complete = [holds_bodies(out / f"{label}.npz", estimator.source) for label in splits]
+    if options.shard is None and all(complete):
+        return True
+    folder = options.compute(meshes_job(splits, files, estimator.source, workers), out)
+    if options.shard is not None:
+        report_shard(folder, out, results)
+        return False
+    for label, table in join_bodies(read_blocks([folder]), folder.header).items():
+        save_table(table, out / f"{label}.npz")
+    remove_blocks(folder)
+    return True
 
 
-def _describe(tables: Mapping[str, BodyTable], out: Path, results: Results) -> None:
+def describe_bodies(tables: Mapping[str, BodyTable], out: Path, results: Results) -> None:
     """Print mean body scores and list bodies with low scores in a file."""
     from reid_gen.body.estimate.splits import LOW_SCORE, LOW_SCORES_FILE, write_low_scores
 
@@ -190,15 +209,11 @@ def _is_checkpoint(weights: Path | None) -> bool:
     return weights.suffix in SUFFIXES
 
 
-def _create_estimator(
-    weights: Path | None, folder: Path | None, model: BodyModel, paths: Mapping[str, Path]
-) -> BodyEstimator:
-    from reid_gen.body.estimate.estimator import RegressorEstimator
-    from reid_gen.body.estimate.foreign_checkpoints import CheckpointEstimator
-    from reid_gen.body.estimate.foreign_files import PrecomputedBodies
+def _is_checkpoint(weights: Path | None) -> bool:
+    """Whether weights are a checkpoint of another program."""
+    if weights is None:
+        return False
 
-    if folder is not None:
-        return PrecomputedBodies(folder, paths, model)
-    if weights is not None and _is_checkpoint(weights):
-        return CheckpointEstimator(weights, model)
-    return RegressorEstimator(weights)
+    from reid_gen.body.estimate.foreign_checkpoints import SUFFIXES
+
+    return weights.suffix in SUFFIXES

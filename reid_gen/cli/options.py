@@ -10,7 +10,7 @@ from typing import Any, get_args
 import click
 
 from reid_gen import limits
-from reid_gen.choices import RasteriserName
+from reid_gen.choices import EngineName, RasteriserName
 from reid_gen.cli.command import IMAGE_SUFFIXES, Images, Input, Model, Output, force_option
 
 
@@ -83,7 +83,7 @@ FOLDER = Output(folder=True)
 RESUMABLE_FOLDER = Output(folder=True, resumable=True)
 IMAGE_FILE = Output(suffixes=IMAGE_SUFFIXES)
 
-ANGLES, SHARD = Angles(), Shard()
+ANGLES = Angles()
 SEED_RANGE = click.IntRange(*limits.SEED)
 SIDE_RANGE = click.IntRange(*limits.SIDE)
 BATCH_RANGE = click.IntRange(*limits.BATCH)
@@ -113,6 +113,25 @@ JSON = click.option(
     "output",
     type=FILE,
     help="JSON file for the results; - writes JSON to stdout and text to stderr.",
+)
+ENGINE = click.option(
+    "--engine",
+    type=click.Choice(get_args(EngineName)),
+    default="local",
+    show_default=True,
+    help="Where to compute: in this process, or by Ray actors, on the cluster at RAY_ADDRESS or on "
+    "this machine.",
+)
+ACTORS = click.option(
+    "--actors",
+    type=click.IntRange(*limits.ACTORS),
+    help="Number of Ray actors (default: one per GPU, or per 4 CPU cores).",
+)
+SHARD = click.option(
+    "--shard",
+    type=Shard(),
+    help="Shard of the images to compute: the i-th of n, written beside --out; `reid-gen merge` "
+    "joins all.",
 )
 FORCE = force_option("Overwrite existing outputs.")
 FILES_FORCE = force_option("Overwrite existing files; the --out folder is continued, not replaced.")

@@ -7,7 +7,7 @@ which are written atomically: ``part-00000/manifest.jsonl`` with a line per imag
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,6 +15,7 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from typing_extensions import NotRequired, TypedDict
 
+from reid_gen.data.headers import differing_keys
 from reid_gen.errors import UserError
 from reid_gen.files import as_json, partial_path, read_json, read_regular, write_json, written_aside
 
@@ -121,8 +122,11 @@ def start_groups(folder: Path, header: dict[str, Any]) -> None:
     header = {"format": FORMAT, **header}
     file = folder / HEADER
     if file.exists():
-        differing = _differing_settings(read_header(folder), header)
-        differing = [name for name in differing if name != "format"]
+        existing = read_header(folder)
+        # Headers of an older format hold fewer keys.
+        is_older = existing["format"] != FORMAT
+        compared = {key: header.get(key) for key in existing} if is_older else header
+        differing = [name for name in differing_keys(existing, compared) if name != "format"]
         if differing:
             raise UserError(
                 f"{folder} holds groups that were generated with other {', '.join(differing)}; "
@@ -146,27 +150,14 @@ def check_no_other_files(folder: Path) -> None:
         raise UserError(f"{folder} is not empty and holds no {HEADER}; give another --out")
 
 
-def _differing_settings(existing: dict[str, Any], requested: dict[str, Any]) -> list[str]:
-    """List the dotted keys by which two headers differ, such as ``settings.model.steps``.
-
-    Args:
-        existing: Header of groups on disk; of an older format, only its own keys are compared.
-        requested: Header of the groups to be generated.
-    """
-    is_older = existing.get("format", FORMAT) != FORMAT
-    differing = []
-    for key in existing if is_older else requested | existing:
-        old, new = existing.get(key), requested.get(key)
-        if isinstance(old, dict) and isinstance(new, dict):
-            differing += [f"{key}.{inner}" for inner in _differing_settings(old, new)]
-        elif old != new:
-            differing.append(key)
-    return differing
-
-
 def part_folder(folder: Path, number: int) -> Path:
     """Folder of a part once it is complete."""
     return folder / f"part-{number:05d}"
+
+
+def missing_parts(folder: Path, header: Mapping[str, Any]) -> list[int]:
+    """List the numbers of the parts that are not complete."""
+    return [n for n in range(header["parts"]) if not part_folder(folder, n).is_dir()]
 
 
 def write_part(folder: Path, number: int, images: Sequence[tuple[Member, bytes]]) -> None:
@@ -189,8 +180,21 @@ def write_part(folder: Path, number: int, images: Sequence[tuple[Member, bytes]]
 
 
 def _manifest_line(member: Member, content: bytes) -> str:
-    with_checksum = replace(member, sha256=hashlib.sha256(content).hexdigest())
-    return as_json(asdict(with_checksum), None) + "\n"
+    return member_line(replace(member, sha256=hashlib.sha256(content).hexdigest())) + "\n"
+
+
+def member_line(member: Member) -> str:
+    """Write a member as one line of JSON."""
+    return as_json(asdict(member), None)
+
+
+def parse_member(line: str) -> Member:
+    """Read a member from its line.
+
+    Raises:
+        ValidationError: If the line describes no member.
+    """
+    return _MEMBER_LINE.validate_json(line)
 
 
 def load_groups(folder: Path) -> Groups:
@@ -202,8 +206,7 @@ def load_groups(folder: Path) -> Groups:
     """
     header = read_header(folder)
     parts = [part_folder(folder, number) for number in range(header["parts"])]
-    missing = [part for part in parts if not part.is_dir()]
-    if missing:
+    if missing := missing_parts(folder, header):
         raise UserError(
             f"{folder} lacks {len(missing)} of {len(parts)} parts; run the same `reid-gen "
             "generate` command again to complete it"
@@ -219,7 +222,7 @@ def _read_manifest(file: Path) -> Iterator[Member]:
         raise _unreadable(file, error.strerror or str(error)) from error
     for number, line in enumerate(lines, 1):
         try:
-            yield _MEMBER_LINE.validate_json(line)
+            yield parse_member(line)
         except ValidationError as error:
             fault = error.errors()[0]
             reason = " ".join([f"line {number}:", *map(str, fault["loc"]), fault["msg"]])

@@ -8,6 +8,7 @@ import math
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -209,7 +210,15 @@ def _csv(columns: Mapping[str, NDArray[Any]]) -> bytes:
     return text.getvalue().encode()
 
 
-def _parquet(columns: Mapping[str, NDArray[Any]]) -> bytes:
+def parquet_bytes(
+    columns: Mapping[str, NDArray[Any]], metadata: Mapping[str, str] = MappingProxyType({})
+) -> bytes:
+    """Encode columns [N] or [N, D] as a .parquet file.
+
+    Args:
+        columns: Numbers, text or bytes objects.
+        metadata: Texts to store in the file's schema.
+    """
     import pyarrow
     from pyarrow import parquet
 
@@ -220,8 +229,9 @@ def _parquet(columns: Mapping[str, NDArray[Any]]) -> bytes:
         for name, values in columns.items()
     }
     buffer = io.BytesIO()
-    parquet.write_table(pyarrow.table(arrays), buffer)
+    table = pyarrow.table(arrays)
+    parquet.write_table(table.replace_schema_metadata(metadata) if metadata else table, buffer)
     return buffer.getvalue()
 
 
-_WRITERS = {".npz": _npz, ".csv": _csv, ".parquet": _parquet}
+_WRITERS = {".npz": _npz, ".csv": _csv, ".parquet": parquet_bytes}

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from reid_gen.data.feature_files import FEATURE, KEY, PATH
 from reid_gen.data.find_images import readable_name
-from reid_gen.data.images import unreadable_error
+from reid_gen.data.images import UnreadableImage, unreadable_error
 from reid_gen.data.loaders import ImageLoader
 from reid_gen.data.tables import write_table
-from reid_gen.runtime.progress import Progress
+from reid_gen.runtime.progress import Advance, Progress
 from reid_gen.types import Float32Array, Image
 
 if TYPE_CHECKING:
@@ -64,34 +66,56 @@ def extract(
     Raises:
         UserError: If an image does not decode and ``skip_unreadable`` is false, or if none decodes.
     """
+    with progress.task("extract", len(images)) as advance:
+        table, failures = encode_images(
+            encode, card, images, batch=batch, workers=workers, flip=flip, advance=advance
+        )
+    if failures and not (skip_unreadable and table.images):
+        raise unreadable_error(list(failures))
+    return table
+
+
+def encode_images(
+    encode: FeatureExtractor,
+    card: EncoderCard,
+    images: Sequence[Image],
+    *,
+    batch: int,
+    workers: int,
+    flip: bool,
+    advance: Advance | None = None,
+) -> tuple[FeatureTable, tuple[UnreadableImage, ...]]:
+    """Encode images as :func:`extract` does, and return those that do not decode as well."""
     # Imported here, because commands list images before they load torch.
     from reid_gen.evaluation.features import extract_features
 
     loader = ImageLoader(images, card.height, card.width, workers)
-    with progress.task("extract", len(images)) as advance:
-        extracted = extract_features(encode, loader, batch=batch, flip=flip, advance=advance)
+    extracted = extract_features(encode, loader, batch=batch, flip=flip, advance=advance)
     failed = {failure.path for failure in extracted.failures}
-    if failed and (not skip_unreadable or len(failed) == len(images)):
-        raise unreadable_error(list(extracted.failures))
     readable = np.array([image.path not in failed for image in images])
-    return FeatureTable(
+    table = FeatureTable(
         images=tuple(image for image, decodes in zip(images, readable, strict=True) if decodes),
         features=extracted.features[readable],
         unreadable=tuple(image.path for image in images if image.path in failed),
     )
+    return table, extracted.failures
+
+
+def feature_columns(table: FeatureTable) -> dict[str, NDArray[Any]]:
+    """Return the columns key, path and feature (float32, L2-normalised) of a table."""
+    return {
+        KEY: np.array([image.key for image in table.images], dtype=str),
+        PATH: np.array([readable_name(image.path) for image in table.images], dtype=str),
+        FEATURE: table.features,
+    }
 
 
 def save_features(table: FeatureTable, target: Path) -> None:
-    """Write a feature table with the columns key, path and feature (float32, L2-normalised).
+    """Write the columns of a feature table; see :func:`feature_columns`.
 
     The file extension selects the format.
 
     Raises:
         UserError: If the file cannot be written.
     """
-    columns = {
-        KEY: np.array([image.key for image in table.images]),
-        PATH: np.array([readable_name(image.path) for image in table.images]),
-        FEATURE: table.features,
-    }
-    write_table(columns, target)
+    write_table(feature_columns(table), target)

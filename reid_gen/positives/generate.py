@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -29,6 +32,25 @@ PART = 64
 """Images per part: generated together, and the most that an interruption loses."""
 QUALITY = 95
 """JPEG quality of the generated images."""
+
+
+@dataclass(frozen=True)
+class Positives:
+    """What generates positives.
+
+    Attributes:
+        source: Source of positives.
+        scorer: Quality scores of the positives.
+        images: Source images.
+        provenance: What the positives are generated with, for the header of the groups.
+        skipped: Note on training images that are left out; None if none can be.
+    """
+
+    source: PositiveSource
+    scorer: Scorer
+    images: list[Image]
+    provenance: dict[str, Any]
+    skipped: str | None = None
 
 
 def generate_groups(
@@ -61,13 +83,38 @@ def generate_groups(
         UserError: If the folder holds other groups, an image cannot be decoded, a file cannot be
             written, there are no images, or groups that share a pose would have one member.
     """
+    header = groups_header(source, images, members=members, seed=seed, provenance=provenance)
+    parts = [images[start : start + PART] for start in range(0, len(images), PART)]
+    start_groups(folder, header)
+    missing = {n: part for n, part in enumerate(parts) if not part_folder(folder, n).is_dir()}
+    remaining = sum(len(part) for part in missing.values())
+    with progress.task("generate", len(images), len(images) - remaining) as advance:
+        for number, part in missing.items():
+            batches = source(part, members, seeded_rng(seed, number))
+            relative = part_folder(Path(), number)
+            write_part(folder, number, list(part_files(part, batches, scorer, seed, relative)))
+            advance(len(part))
+
+
+def groups_header(
+    source: PositiveSource,
+    images: Sequence[Image],
+    *,
+    members: int,
+    seed: int,
+    provenance: Mapping[str, object],
+) -> dict[str, Any]:
+    """Describe groups: source, settings, seed, and a digest of the source images' keys.
+
+    Raises:
+        UserError: If there are no images, or groups that share a pose would have one member.
+    """
     if not images:
         raise UserError("there are no source images; check the data set, or lower min_score")
     if source.positives == SAME_POSE:
         check_group_size(members)
     digest = hashlib.sha256("\n".join(image.key for image in images).encode()).hexdigest()
-    parts = [images[start : start + PART] for start in range(0, len(images), PART)]
-    header = {
+    return {
         "kind": source.positives,
         "maker": source.name,
         **source.about,
@@ -76,27 +123,26 @@ def generate_groups(
         "members": members,
         "sources": len(images),
         "sources_sha256": digest,
-        "parts": len(parts),
+        "parts": math.ceil(len(images) / PART),
     }
-    start_groups(folder, header)
-    missing = {n: part for n, part in enumerate(parts) if not part_folder(folder, n).is_dir()}
-    remaining = sum(len(part) for part in missing.values())
-    with progress.task("generate", len(images), len(images) - remaining) as advance:
-        for number, part in missing.items():
-            batches = source(part, members, seeded_rng(seed, number))
-            relative = part_folder(Path(), number)
-            write_part(folder, number, list(_part_files(part, batches, scorer, seed, relative)))
-            advance(len(part))
 
 
-def _part_files(
+def part_files(
     images: Sequence[Image],
     batches: Iterator[PositiveBatch],
     scorer: Scorer,
     seed: int,
     folder: Path,
 ) -> Iterator[tuple[Member, bytes]]:
-    """Manifest entries and JPEG files of a part's images."""
+    """Yield the manifest entry and the JPEG file of each image of a part.
+
+    Args:
+        images: Source images of the part.
+        batches: Their positives, in order.
+        scorer: Quality scores of the positives.
+        seed: Seed of the groups.
+        folder: Folder of the part, relative to that of the groups.
+    """
     start = 0
     for batch in batches:
         keys = [image.key for image in images[start : start + len(batch.images)]]

@@ -1,24 +1,19 @@
-"""Body estimation for whole splits, resumable and in shards: parts on disk, joined at the end."""
+"""Body estimation for whole splits, resumable: parts on disk, joined at the end."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from reid_gen.body.estimate.estimator import BodyEstimator
-from reid_gen.body.estimate.keypoints_and_masks import EvidenceFiles
-from reid_gen.body.estimate.smplify import refine
-from reid_gen.body.model import BodyModel
-from reid_gen.body.render.rasterise import Rasteriser, rasterise
 from reid_gen.body.table import BodyTable, join_tables, load_table, save_table
 from reid_gen.data.images import UnreadableImage, unreadable_error
 from reid_gen.data.loaders import ImageLoader
 from reid_gen.errors import UserError
 from reid_gen.files import write_bytes
 from reid_gen.runtime.progress import Progress
-from reid_gen.types import Dataset, Image, Uint8Array
+from reid_gen.types import Dataset, Image
 
 PART_SIZE = 1024
 """Images per part; an interrupted run loses at most one part."""
@@ -26,37 +21,6 @@ BATCH_SIZE = 128
 LOW_SCORE = 0.5
 """Scores below this value are listed in ``LOW_SCORES_FILE``."""
 LOW_SCORES_FILE = "low_confidence.txt"
-
-
-class RefinedEstimator:
-    """Body estimator that fits another estimator's bodies to keypoints and masks.
-
-    Args:
-        estimator: Estimator of the initial bodies.
-        evidence: Keypoints and masks of the images.
-        body: Body model of the estimates.
-        rasteriser: Rasteriser for the comparison with masks.
-    """
-
-    def __init__(
-        self,
-        estimator: BodyEstimator,
-        evidence: EvidenceFiles,
-        body: BodyModel,
-        rasteriser: Rasteriser = rasterise,
-    ) -> None:
-        self.estimator = estimator
-        self.evidence = evidence
-        self.body = body
-        self.rasteriser = rasteriser
-        self.source = f"{estimator.source}, refined by {evidence.source}"
-        self.height, self.width = estimator.height, estimator.width
-
-    def __call__(self, keys: tuple[str, ...], pixels: Uint8Array) -> BodyTable:
-        """Estimate the bodies in the images ``keys``, then fit them to the evidence."""
-        table = replace(self.estimator(keys, pixels), source=self.source)
-        evidence = self.evidence.load(keys, self.height, self.width)
-        return refine(table, evidence, self.body, self.rasteriser)
 
 
 def images_by_split(dataset: Dataset) -> dict[str, tuple[Image, ...]]:
@@ -74,49 +38,34 @@ def estimate_split(
     target: Path,
     estimator: BodyEstimator,
     *,
-    shard: tuple[int, int],
     workers: int,
     progress: Progress,
-) -> bool:
-    """Estimate the bodies of one shard of a split; join all shards once the last is complete.
+) -> None:
+    """Estimate the bodies of a split.
 
     Args:
         images: Images of the split.
         target: Path of the table to write.
         estimator: Body estimator; tables and parts of another source are rejected.
-        shard: Index of the shard, from 0, and number of shards.
         workers: Number of decoding threads.
         progress: Progress display.
-
-    Returns:
-        Whether the table is complete.
 
     Raises:
         UserError: If images do not decode (finished parts are kept), if ``target`` is a table of
             another source, or if it cannot be written.
     """
-    if target.exists():
-        source = load_table(target).source
-        if source != estimator.source:
-            raise UserError(
-                f"{target} holds bodies of another source ({source} instead of "
-                f"{estimator.source}); remove it, or give another --out"
-            )
-        return True
+    if holds_bodies(target, estimator.source):
+        return
     parts = target.with_name(f".{target.name}-parts")
-    starts = range(0, len(images), PART_SIZE)
-    files = {start: parts / f"{start:08d}.npz" for start in starts}
-    shard_starts = list(starts)[shard[0] :: shard[1]]
-    total = len(images[: PART_SIZE * len(shard_starts)])
-    with progress.task(f"bodies: {target.stem}", total) as advance:
-        for start in shard_starts:
+    files = []
+    with progress.task(f"bodies: {target.stem}", len(images)) as advance:
+        for start in range(0, len(images), PART_SIZE):
             part = images[start : start + PART_SIZE]
-            if not files[start].exists():
-                save_table(_estimate_part(part, estimator, workers), files[start])
+            files.append(parts / f"{start:08d}.npz")
+            if not files[-1].exists():
+                save_table(estimate_part(part, estimator, workers), files[-1])
             advance(len(part))
-    if not all(file.exists() for file in files.values()):
-        return False
-    tables = [load_table(file) for file in files.values()]
+    tables = [load_table(file) for file in files]
     if any(table.source != estimator.source for table in tables):
         raise UserError(
             f"{parts} holds parts of another source than {estimator.source}; remove it and run "
@@ -124,10 +73,35 @@ def estimate_split(
         )
     save_table(join_tables(tables), target)
     shutil.rmtree(parts)
+
+
+def holds_bodies(target: Path, source: str) -> bool:
+    """Tell whether a table of bodies exists.
+
+    Args:
+        target: Path of the table.
+        source: Source that its bodies must have.
+
+    Raises:
+        UserError: If its bodies are of another source.
+    """
+    if not target.exists():
+        return False
+    existing = load_table(target).source
+    if existing != source:
+        raise UserError(
+            f"{target} holds bodies of another source ({existing} instead of {source}); remove it, "
+            "or give another --out"
+        )
     return True
 
 
-def _estimate_part(images: Sequence[Image], estimator: BodyEstimator, workers: int) -> BodyTable:
+def estimate_part(images: Sequence[Image], estimator: BodyEstimator, workers: int) -> BodyTable:
+    """Estimate the bodies of some images.
+
+    Raises:
+        UserError: Listing all of these images that do not decode.
+    """
     loader = ImageLoader(images, estimator.height, estimator.width, workers)
     tables: list[BodyTable] = []
     failures: list[UnreadableImage] = []
