@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict, get_args
+from typing import TYPE_CHECKING, get_args
 
 import click
 
@@ -28,15 +28,6 @@ from reid_gen.cli.results import Results
 
 if TYPE_CHECKING:
     from reid_gen.inference.extract import FeatureTable
-
-
-class Settings(TypedDict):
-    """Options that extraction takes, with or without blocks."""
-
-    batch: int
-    workers: int
-    flip: bool
-    skip_unreadable: bool
 
 
 @click.command(cls=Command)
@@ -108,19 +99,26 @@ def extract(
     from reid_gen.inference.reid_model import check_runtime, open_encoder
 
     check_runtime(model, runtime)
-    settings: Settings = {
-        "batch": batch, "workers": workers, "flip": flip, "skip_unreadable": skip_unreadable
-    }  # fmt: skip
     if not options.in_blocks:
         encode, card = open_encoder(model, precision)
-        table = compute(encode, card, sources, **settings, progress=Terminal())
+        table = compute(
+            encode,
+            card,
+            sources,
+            batch=batch,
+            workers=workers,
+            flip=flip,
+            skip_unreadable=skip_unreadable,
+            progress=Terminal(),
+        )
         write_features(table, out, results, model=str(model))
         return
 
     from reid_gen.distributed.blocks import read_blocks
     from reid_gen.inference.extract_blocks import extract_job, join_features
 
-    folder = options.compute(extract_job(sources, model, precision, **settings), out)
+    job = extract_job(sources, model, precision, batch=batch, workers=workers, flip=flip)
+    folder = options.compute(job, out)
     if not skip_unreadable:
         folder.refuse_unreadable()
     if shard is not None:

@@ -83,7 +83,7 @@ class _Header(TypedDict):
 
     format: Annotated[int, Field(ge=FORMAT, le=FORMAT)]
     command: str
-    shard: Annotated[list[int], Field(min_length=2, max_length=2)]
+    shard: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=2, max_length=2)]
     images: int
     images_sha256: str
     blocks: Annotated[int, Field(ge=1)]
@@ -177,7 +177,9 @@ def open_folder(path: Path) -> BlockFolder:
     """
     try:
         header = read_json(path / HEADER)
-        _HEADER.validate_python(header)
+        index, count = _HEADER.validate_python(header)["shard"]
+        if index > count:
+            raise ValueError(f"shard {index} of {count}")
     except (OSError, ValueError) as error:
         fault = error.errors()[0] if isinstance(error, ValidationError) else None
         reason = (
@@ -187,7 +189,7 @@ def open_folder(path: Path) -> BlockFolder:
             f"{path} is no shard ({HEADER}: {reason}); give folders that a command with --shard "
             "wrote"
         ) from error
-    index, count = header.pop("shard")
+    del header["shard"]
     return BlockFolder(path, header, (index - 1, count))
 
 

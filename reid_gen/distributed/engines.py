@@ -54,4 +54,4 @@ def compute_blocks(
                 compute_here(job, missing, write)
             case "ray":
                 if repeated := compute_on_ray(job, missing, write, actors):
-                    progress.log(f"{repeated} blocks were computed again: their Ray actor died")
+                    progress.log(f"blocks computed again because their Ray actor died: {repeated}")

@@ -10,6 +10,7 @@ import pickle
 import socket
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,9 @@ ATTEMPTS = 3
 """Times that a block is begun before an actor that dies each time is reported."""
 CORES = 4
 """CPU cores of an actor where there is no GPU and the number of actors is not given."""
+
+CONNECT_TIMEOUT = 10
+"""Seconds."""
 
 Row = Mapping[str, Any]
 
@@ -53,8 +57,8 @@ def compute_on_ray(
         rows = (
             ray.data.from_items(items, override_num_blocks=len(items))
             .map_batches(
-                _Actor,
-                fn_constructor_args=(job.open_worker, Path.cwd(), attempts),
+                Actor,
+                fn_constructor_args=(job.open_worker, Path.cwd(), partial(_begin, attempts)),
                 batch_size=1,
                 compute=ray.data.ActorPoolStrategy(size=min(size, len(items))),
                 **resources,
@@ -125,19 +129,29 @@ class _Attempts:
         return sum(count > 1 for count in self._counts.values())
 
 
-class _Actor:
+def _begin(attempts: Any, number: int) -> int:
+    """Count an attempt at a block with the handle of :class:`_Attempts`; return how many."""
+    import ray
+
+    count: int = ray.get(attempts.begin.remote(number))
+    return count
+
+
+class Actor:
     """Computes blocks in a process of its own.
 
     Args:
         open_worker: Loads the model.
         folder: Working folder of the command, which relative paths refer to.
-        attempts: Handle of :class:`_Attempts`.
+        begin: Counts an attempt at a block; returns how many there were.
     """
 
-    def __init__(self, open_worker: Callable[[], Worker], folder: Path, attempts: Any) -> None:
+    def __init__(
+        self, open_worker: Callable[[], Worker], folder: Path, begin: Callable[[int], int]
+    ) -> None:
         self.open_worker = open_worker
         self.folder = folder
-        self.attempts = attempts
+        self.begin = begin
         self.worker: Worker | None = None
 
     def __call__(self, batch: Row) -> dict[str, list[Any]]:
@@ -151,9 +165,7 @@ class _Actor:
         return {"block": [number], "content": [content], "error": [message]}
 
     def _compute(self, number: int, images: Sequence[Image]) -> bytes:
-        import ray
-
-        if ray.get(self.attempts.begin.remote(number)) > ATTEMPTS:
+        if self.begin(number) > ATTEMPTS:
             raise UserError(
                 f"the block of images from {images[0].key} to {images[-1].key} ended its Ray actor "
                 f"{ATTEMPTS} times, as it happens if memory runs out; give fewer --actors"
@@ -203,6 +215,8 @@ def _start(ray: Any, nowhere: int) -> None:
     stderr = os.dup(2)
     os.dup2(nowhere, 2)  # Ray's C++ part announces its log level there
     try:
+        if address:
+            _reach(address)
         ray.init(address=address or "local", **options)
     except (OSError, RuntimeError, ValueError) as error:
         where = f"connect to Ray at {address}" if address else "start Ray"
@@ -213,6 +227,17 @@ def _start(ray: Any, nowhere: int) -> None:
     finally:
         os.dup2(stderr, 2)
         os.close(stderr)
+
+
+def _reach(address: str) -> None:
+    """Connect once to the port of an address, because Ray tries for minutes.
+
+    Raises:
+        OSError: If nothing listens there.
+    """
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if colon and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_TIMEOUT).close()
 
 
 def _loopback() -> str:

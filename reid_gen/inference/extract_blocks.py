@@ -64,7 +64,6 @@ def extract_job(
     batch: int,
     workers: int,
     flip: bool,
-    skip_unreadable: bool,
 ) -> Job:
     """Describe the extraction of features as a job.
 
@@ -77,14 +76,13 @@ def extract_job(
     digest = (
         content_digest(model) if is_exported(model) else read_card(find_checkpoint(model))["sha256"]
     )
-    settings = {"batch": batch, "precision": precision, "flip": flip}
     return Job(
         command=COMMAND,
         images=images,
         images_sha256=digest_texts(f"{i.key}\0{readable_name(i.path)}" for i in images),
         blocks=split_rows(len(images), batch * max(1, BLOCK_SIZE // batch)),
         facts={
-            "settings": {**settings, "skip_unreadable": skip_unreadable},
+            "settings": {"batch": batch, "precision": precision, "flip": flip},
             "model_sha256": digest,
         },
         open_worker=partial(
