@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, TypedDict, get_args
 
 import click
 
@@ -27,7 +27,16 @@ from reid_gen.cli.options import (
 from reid_gen.cli.results import Results
 
 if TYPE_CHECKING:
+    from reid_gen.distributed.job import Job
     from reid_gen.inference.extract import FeatureTable
+
+
+class Settings(TypedDict):
+    """Options of an extraction, with or without blocks."""
+
+    batch: int
+    workers: int
+    flip: bool
 
 
 @click.command(cls=Command)
@@ -86,8 +95,6 @@ def extract(
     from reid_gen.data.feature_files import FEATURE_TABLE_SUFFIXES
     from reid_gen.data.find_images import find_images
     from reid_gen.data.tables import check_table
-    from reid_gen.inference.extract import extract as compute
-    from reid_gen.runtime.progress import Terminal
 
     check_table(out, FEATURE_TABLE_SUFFIXES)
     options = BlockOptions(engine, actors, shard)
@@ -96,32 +103,40 @@ def extract(
     sources = find_images(images)
     model = model_or_default(model)
 
+    from reid_gen.inference.extract import extract as compute
     from reid_gen.inference.reid_model import check_runtime, open_encoder
+    from reid_gen.runtime.progress import Terminal
 
     check_runtime(model, runtime)
-    if not options.in_blocks:
-        encode, card = open_encoder(model, precision)
-        table = compute(
-            encode,
-            card,
-            sources,
-            batch=batch,
-            workers=workers,
-            flip=flip,
-            skip_unreadable=skip_unreadable,
-            progress=Terminal(),
-        )
-        write_features(table, out, results, model=str(model))
+    settings: Settings = {"batch": batch, "workers": workers, "flip": flip}
+    if options.in_blocks:
+        from reid_gen.inference.extract_blocks import extract_job
+
+        job = extract_job(sources, model, precision, **settings)
+        _extract_in_blocks(job, out, options, results, skip_unreadable, model)
         return
+    encode, card = open_encoder(model, precision)
+    table = compute(
+        encode, card, sources, **settings, skip_unreadable=skip_unreadable, progress=Terminal()
+    )
+    write_features(table, out, results, model=str(model))
 
+
+def _extract_in_blocks(
+    job: Job,
+    out: Path,
+    options: BlockOptions,
+    results: Results,
+    skip_unreadable: bool,
+    model: Path,
+) -> None:
     from reid_gen.distributed.blocks import read_blocks
-    from reid_gen.inference.extract_blocks import extract_job, join_features
+    from reid_gen.inference.extract_blocks import join_features
 
-    job = extract_job(sources, model, precision, batch=batch, workers=workers, flip=flip)
     folder = options.compute(job, out)
     if not skip_unreadable:
         folder.refuse_unreadable()
-    if shard is not None:
+    if options.shard is not None:
         report_shard(folder, out, results)
         return
     write_features(join_features(read_blocks([folder])), out, results, model=str(model))

@@ -28,8 +28,9 @@ from reid_gen.cli.results import Results
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from reid_gen.builders.positives import Positives, PositivesSpec
+    from reid_gen.builders.positives import PositivesSpec
     from reid_gen.data.positive_groups import Groups
+    from reid_gen.positives.generate import Positives
 
 
 DEFAULT_MAKER, DEFAULT_MEMBERS, DEFAULT_SHARE, DEFAULT_SEED = "turned", 4, 0.1, 1

@@ -17,16 +17,14 @@ if TYPE_CHECKING:
 
 @click.command(cls=Command)
 @click.argument("shards", type=INPUT, nargs=-1, required=True)
-@click.option(
-    "--out", type=FILE, required=True, help="File or folder to write, as without --shard."
-)
+@click.option("--out", type=FILE, required=True, help="File or folder to write.")
 @JSON
 @FORCE
 def merge(*, shards: tuple[Path, ...], out: Path, output: Path | None) -> None:
-    """Merge SHARDS, folders that a command wrote with --shard i/n.
+    """Merge SHARDS, which extract, meshes or generate wrote.
 
-    All n shards must be there, once each, of the same images, options and model. The output is
-    what the command writes without --shard.
+    All shards must be there, once each, of the same images, options and model. The output is what
+    the command writes without shards.
 
     Example: reid-gen merge features.npz.shard-*-of-4 --out features.npz
     """

@@ -207,13 +207,3 @@ def _is_checkpoint(weights: Path | None) -> bool:
     from reid_gen.body.estimate.foreign_checkpoints import SUFFIXES
 
     return weights.suffix in SUFFIXES
-
-
-def _is_checkpoint(weights: Path | None) -> bool:
-    """Whether weights are a checkpoint of another program."""
-    if weights is None:
-        return False
-
-    from reid_gen.body.estimate.foreign_checkpoints import SUFFIXES
-
-    return weights.suffix in SUFFIXES

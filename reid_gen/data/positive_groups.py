@@ -188,7 +188,7 @@ def member_line(member: Member) -> str:
     return as_json(asdict(member), None)
 
 
-def parse_member(line: str) -> Member:
+def parse_member(line: str | bytes) -> Member:
     """Read a member from its line.
 
     Raises:

@@ -97,20 +97,6 @@ def test_meshes_resumes_an_interrupted_run(root, weights, tmp_path, monkeypatch)
     assert not [path for path in resumed.iterdir() if path.name.startswith(".")]
 
 
-def test_meshes_gives_the_same_tables_in_shards(root, weights, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(splits, "PART_SIZE", 4)
-    run_meshes(root, weights, tmp_path / "unsharded")
-    run_meshes(root, weights, tmp_path / "sharded", "--shard", "2/2")
-    assert not (tmp_path / "sharded" / "train.npz").exists()
-    message = "shard 2/2 is done; the tables are written when all shards are done"
-    assert message in capsys.readouterr().out
-    run_meshes(root, weights, tmp_path / "sharded", "--shard", "1/2")
-    expected = load_table(tmp_path / "unsharded" / "train.npz")
-    actual = load_table(tmp_path / "sharded" / "train.npz")
-    assert actual.keys == expected.keys
-    np.testing.assert_array_equal(actual.camera, expected.camera)
-
-
 def test_meshes_lists_low_scores_lowest_first(root, weights, tmp_path):
     run_meshes(root, weights, tmp_path / "out")
     lines = (tmp_path / "out" / splits.LOW_SCORES_FILE).read_text().splitlines()
@@ -136,12 +122,6 @@ def test_meshes_never_mixes_tables_of_two_regressors(root, weights, tmp_path, ca
     message = error_of(capsys, root, other, tmp_path / "out")
     assert "train.npz holds bodies of another source (mesh regressor " in message
     assert "remove it, or give another --out" in message
-
-
-@pytest.mark.parametrize("shard", ["0/2", "3/2", "half"])
-def test_meshes_rejects_an_invalid_shard(root, weights, tmp_path, capsys, shard):
-    message = error_of(capsys, root, weights, tmp_path / "out", "--shard", shard, code=2)
-    assert f"{shard}: give i/n with i from 1 to n, such as 2/4" in message
 
 
 def test_meshes_names_a_missing_weight_file(root, tmp_path, capsys):

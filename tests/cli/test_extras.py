@@ -36,6 +36,7 @@ MESSAGES = {
         "writing .parquet needs pyarrow",
         "; or take .npz",
     ),
+    "ray": ("extract crops --out a.npz --engine ray", "--engine ray needs ray", ""),
     "smplx": ("views run crops --out turn.gif", "a body model needs smplx", ""),
     "torchmetrics": (
         "evaluate-views run",
@@ -89,6 +90,28 @@ def test_train_without_tensorboard_writes_metrics_and_a_note(tmp_path, monkeypat
 @pytest.mark.parametrize(
     "command",
     [
+        "extract crops --out a.npz --shard 1/2",
+        "meshes pedestrians --root crops --out bodies --shard 1/2",
+        "generate run --out groups --shard 1/2",
+        "merge crops --out a.npz",
+    ],
+)
+def test_shards_without_pyarrow_name_its_extra(command, gan_run, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "crops").mkdir()
+    (tmp_path / "run").symlink_to(gan_run)
+    monkeypatch.setattr(extras, "find_spec", lambda name: None if name == "pyarrow" else True)
+    what = "reid-gen merge" if command.startswith("merge") else "--shard"
+    assert failure(capsys, *command.split()) == (
+        f"error: {what} needs pyarrow, which is not installed; in the source folder: "
+        "pip install -e '.[parquet]'"
+    )
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
         "data render pedestrians --preset tiny --out people",
         "data groups --share pose --count 2 --out groups",
     ],
@@ -123,8 +146,8 @@ def test_extra_packages_are_all_tested():
 def test_extra_packages_are_listed_in_pyproject():
     project = text_of(ROOT / "pyproject.toml")
     for package, extra in extras.EXTRA.items():
-        (listed,) = re.findall(rf"^{extra} = \[(.*?)\]", project, re.MULTILINE)
-        assert f'"{package.replace("_", "-")}>=' in listed
+        (listed,) = re.findall(rf"^{extra} = \[(.*)\]$", project, re.MULTILINE)
+        assert re.search(rf'"{package.replace("_", "-")}(\[\w+\])?>=', listed)
 
 
 def test_install_hints_need_no_package_index():

@@ -142,7 +142,7 @@ def stub_run(monkeypatch, tmp_path):
         "reid_gen.builders.turned_maps.build_angles": lambda angles: "angles",
         "reid_gen.positives.scores.SilhouetteScorer": lambda *_: None,
         "reid_gen.files.content_digest": lambda path: "0",
-        "reid_gen.cli.generate._run_name": lambda run: "run",
+        "reid_gen.builders.positives.run_name": lambda run: "run",
         # Last, so that no module imported by the names above binds the patched function.
         "reid_gen.body.table.load_table": lambda file: table,
     }.items():

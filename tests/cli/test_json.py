@@ -26,6 +26,7 @@ def workdir(tmp_path, gan_run, monkeypatch):
     columns = {"key": np.arange(36).astype(str), "pid": pids, "camid": np.arange(36) % 3}
     write_table({**columns, "feature": features}, tmp_path / "labelled.npz")
     write_table({"key": columns["key"], "feature": features}, tmp_path / "unlabelled.npz")
+    main(["extract", "people/query", "--out", "s.npz", "--shard", "1/1"])
     return tmp_path
 
 
@@ -54,6 +55,11 @@ COMMANDS = {
     "generate run --out groups --members 2": (
         "images in 9 groups",
         ["folder", "images", "groups", "mean"],
+    ),
+    "extract people/query --out s.npz --shard 1/2": ("wrote shard 1/2", ["folder", "shard"]),
+    "merge s.npz.shard-1-of-1 --out m.npz": (
+        "features of length",
+        ["file", "images", "length", "unreadable"],
     ),
     "zoo list": (BUILT_IN, 3),
     f"zoo show {BUILT_IN}": ("backbone: resnet10t", ["name", "about"]),
