@@ -72,6 +72,7 @@ def _merge_bodies(folders: list[BlockFolder], out: Path, results: Results) -> No
 
 def _merge_groups(folders: list[BlockFolder], out: Path, results: Results) -> None:
     from reid_gen.cli.generate import describe_groups
+    from reid_gen.data.check_groups import check_groups
     from reid_gen.data.positive_groups import load_groups
     from reid_gen.distributed.blocks import read_blocks
     from reid_gen.files import written_aside
@@ -79,4 +80,6 @@ def _merge_groups(folders: list[BlockFolder], out: Path, results: Results) -> No
 
     with written_aside(out) as aside:
         write_groups(read_blocks(folders), folders[0].header, aside)
-    describe_groups(load_groups(out), results)
+    groups = load_groups(out)
+    check_groups(groups)
+    describe_groups(groups, results)
