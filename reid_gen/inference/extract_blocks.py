@@ -23,7 +23,9 @@ from reid_gen.types import Image
 
 COMMAND = "extract"
 BLOCK_SIZE = 4096
-"""Images per block, rounded down to whole batches."""
+"""Most images of a block, rounded down to whole batches."""
+MIN_BLOCKS = 64
+"""Blocks that a short list of images is divided into, so that every actor has some."""
 
 
 class FeatureWorker:
@@ -76,11 +78,12 @@ def extract_job(
     digest = (
         content_digest(model) if is_exported(model) else read_card(find_checkpoint(model))["sha256"]
     )
+    size = min(BLOCK_SIZE, len(images) // MIN_BLOCKS)
     return Job(
         command=COMMAND,
         images=images,
         images_sha256=digest_texts(f"{i.key}\0{readable_name(i.path)}" for i in images),
-        blocks=split_rows(len(images), batch * max(1, BLOCK_SIZE // batch)),
+        blocks=split_rows(len(images), batch * max(1, size // batch)),
         facts={
             "settings": {"batch": batch, "precision": precision, "flip": flip},
             "model_sha256": digest,

@@ -7,7 +7,6 @@ import pytest
 
 from reid_gen.body.estimate import splits
 from reid_gen.cli.main import main
-from reid_gen.inference import extract_blocks
 from reid_gen.positives import generate
 from tests.cli.conftest import failure
 
@@ -20,7 +19,6 @@ def people(gan_run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "people").symlink_to(gan_run.parents[1] / "people")
     (tmp_path / "run").symlink_to(gan_run)
-    monkeypatch.setattr(extract_blocks, "BLOCK_SIZE", 4)
     monkeypatch.setattr(splits, "PART_SIZE", 4)
     monkeypatch.setattr(generate, "PART", 2)
     return tmp_path
