@@ -66,12 +66,12 @@ def _half_bits_to_float(context, bits):  # type: ignore[no-untyped-def]
     return types.float32(types.uint16), generate
 
 
-def _to_float(stored: object) -> float:
+def to_float(stored: object) -> float:
     """Convert a stored feature value to a float; numba compiles the overload for its type."""
     raise NotImplementedError
 
 
-@overload(_to_float)
+@overload(to_float)
 def _to_float_overload(stored):  # type: ignore[no-untyped-def]
     if stored == types.uint16:
         return lambda stored: _half_bits_to_float(stored)
@@ -83,7 +83,7 @@ def dot(a, b):  # type: ignore[no-untyped-def]
     """Dot product in float64; the order of summation depends on the length alone."""
     total = 0.0
     for d in range(len(a)):
-        total += np.float64(_to_float(a[d])) * np.float64(_to_float(b[d]))
+        total += np.float64(to_float(a[d])) * np.float64(to_float(b[d]))
     return total
 
 

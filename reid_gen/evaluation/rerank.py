@@ -8,7 +8,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from reid_gen.cluster.knn.exact_cpu import exact_knn_cpu
+from reid_gen.cluster.knn.exact_cpu import exact_knn_cpu, fastest_bounds
 from reid_gen.cluster.reciprocal import encode_reciprocal_sets, expanded_reciprocal_sets
 from reid_gen.types import Float32Array
 
@@ -55,8 +55,11 @@ class RerankedDistances:
         self.count = len(query)
         self.weight = weight
         neighbours = min(max(k1 + 1, k2), len(self.features))
-        index, similarity = exact_knn_cpu(self.features, neighbours)
-        self.scale = _largest_distances(self.features)
+        bounds = fastest_bounds(self.features, neighbours)
+        index, similarity = exact_knn_cpu(self.features, neighbours, bounds)
+        least = exact_knn_cpu(self.features, 1, bounds, smallest=True)[1][:, 0]
+        # The squared distance of each image to the image farthest from it.
+        self.scale = np.maximum(2 - 2 * least, np.finfo(np.float32).tiny).astype(np.float32)
         sets = expanded_reciprocal_sets(index, k1 + 1, k1)
         self.encoding = encode_reciprocal_sets(
             sets, self.features, self.scale, index, k2, similarity
@@ -72,14 +75,6 @@ class RerankedDistances:
             _jaccard(*_csr_arrays(self.encoding[rows]), *_csr_arrays(self.by_column), jaccard)
             original = (2 - 2 * (self.features[rows] @ gallery.T)) / self.scale[rows, None]
             yield start, (1 - weight) * jaccard + weight * original
-
-
-def _largest_distances(features: Float32Array) -> Float32Array:
-    """Compute the squared distance of each image to the image farthest from it, [N]."""
-    blocks = range(0, len(features), _BLOCK)
-    min_cosine = [(features[start : start + _BLOCK] @ features.T).min(axis=1) for start in blocks]
-    largest = 2 - 2 * np.concatenate(min_cosine)
-    return np.maximum(largest, np.finfo(np.float32).tiny).astype(np.float32)
 
 
 def _csr_arrays(matrix: Any) -> tuple[Any, Any, Any]:

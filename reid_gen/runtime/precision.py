@@ -23,3 +23,13 @@ def has_native_bf16(device: torch.device) -> bool:
 def resolve_dtype(precision: Precision, device: torch.device) -> torch.dtype:
     """Return bfloat16 if it is requested and native on the device, else float32."""
     return torch.bfloat16 if precision == "bf16" and has_native_bf16(device) else torch.float32
+
+
+def has_native_int8() -> bool:
+    """Return whether the CPU multiplies 8-bit integers fastest, and torch offers the product.
+
+    These are the instructions AVX-512 VNNI, and with them AMX. Without them torch emulates the
+    product, which is then 30 times slower than in float32 on an AVX2 CPU.
+    """
+    is_supported = getattr(torch.cpu, "_is_vnni_supported", None)
+    return hasattr(torch, "_int_mm") and is_supported is not None and bool(is_supported())

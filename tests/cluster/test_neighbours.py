@@ -8,39 +8,67 @@ from reid_gen.cluster.knn.exact_cpu import exact_knn_cpu, knn_among_candidates
 from reid_gen.cluster.knn.exact_gpu import exact_knn_gpu
 from reid_gen.cluster.knn.neighbours import METHODS, nearest
 from reid_gen.errors import UserError
-from tests.cluster.features import make_features
-
-PRECISIONS = [torch.bfloat16, torch.float32]
+from tests.cluster.features import BOUNDS, awkward_features, make_features
 
 
 def brute_force(features, count):
     """Nearest neighbours by float64 dot products, ties by index."""
     exact = features.astype(np.float64)
-    similarity = np.array([[float(np.dot(a, b)) for b in exact] for a in exact])
+    similarity = np.array([exact @ row for row in exact])
     order = np.argsort(-np.round(similarity, 12), axis=1, kind="stable")[:, :count]
     return order, np.take_along_axis(similarity, order, 1)
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
-@pytest.mark.parametrize("tile", [(1024, 4096), (16, 64)])
+@pytest.mark.parametrize("kind", BOUNDS)
+@pytest.mark.parametrize("tile", [(512, 4096), (16, 64)])
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
-def test_exact_knn_cpu_equals_float64(monkeypatch, precision, tile, dtype):
+def test_exact_knn_cpu_equals_float64(monkeypatch, kind, tile, dtype):
     monkeypatch.setattr(exact_cpu, "ROWS", tile[0])
     monkeypatch.setattr(exact_cpu, "COLUMNS", tile[1])
     features = make_features(persons=40, each=7, noise=0.9)[0].astype(dtype)
-    index, cosine = exact_knn_cpu(features, 20, precision)
+    index, cosine = exact_knn_cpu(features, 20, BOUNDS[kind](features))
     expected, expected_cosine = brute_force(features, 20)
     np.testing.assert_array_equal(index, expected)
     np.testing.assert_allclose(cosine, expected_cosine, atol=1e-6)
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
-def test_exact_knn_cpu_orders_duplicates_by_index(precision):
+@pytest.mark.parametrize("kind", BOUNDS)
+def test_exact_knn_cpu_orders_duplicates_by_index(kind):
     features = make_features(persons=30, each=8)[0]
     features[20:220] = features[5]  # more ties than fit in a candidate list
-    index, _ = exact_knn_cpu(features, 12, precision)
+    index, _ = exact_knn_cpu(features, 12, BOUNDS[kind](features))
     np.testing.assert_array_equal(index, brute_force(features, 12)[0])
     assert index[100].tolist() == [5, *range(20, 31)]
+
+
+@pytest.mark.parametrize("kind", BOUNDS)
+@pytest.mark.parametrize("name", awkward_features())
+def test_exact_knn_cpu_equals_float64_for_any_rows(monkeypatch, kind, name):
+    monkeypatch.setattr(exact_cpu, "ROWS", 32)
+    monkeypatch.setattr(exact_cpu, "COLUMNS", 96)
+    features = awkward_features()[name]
+    index, cosine = exact_knn_cpu(features, 12, BOUNDS[kind](features))
+    exact = features.astype(np.float64)
+    expected = np.sort(exact @ exact.T, axis=1)[:, ::-1][:, :12]
+    scale = np.square(exact).sum(axis=1).max()
+    np.testing.assert_allclose(cosine, expected, atol=1e-14 * scale)
+    found = np.einsum("nd,nkd->nk", exact, exact[index])
+    np.testing.assert_allclose(found, cosine, atol=1e-14 * scale)
+    # Equal products come by increasing index.
+    assert (np.diff(index)[np.diff(cosine) == 0] > 0).all()
+
+
+@pytest.mark.parametrize("kind", BOUNDS)
+def test_exact_knn_cpu_finds_the_least_similar_rows(monkeypatch, kind):
+    monkeypatch.setattr(exact_cpu, "ROWS", 32)
+    monkeypatch.setattr(exact_cpu, "COLUMNS", 96)
+    features = make_features(persons=30, each=8, noise=0.9)[0]
+    index, cosine = exact_knn_cpu(features, 5, BOUNDS[kind](features), smallest=True)
+    similarity = features.astype(np.float64) @ features.T.astype(np.float64)
+    expected = np.argsort(np.round(similarity, 12), axis=1, kind="stable")[:, :5]
+    np.testing.assert_array_equal(index, expected)
+    expected_cosine = np.take_along_axis(similarity, expected, axis=1)
+    np.testing.assert_allclose(cosine, expected_cosine, atol=1e-12)
 
 
 def test_nearest_finds_100_neighbours():
@@ -64,13 +92,13 @@ def test_exact_knn_gpu_equals_exact_knn_cpu(extra_candidates):
     np.testing.assert_allclose(cosine, expected_cosine, atol=1e-12)
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("kind", BOUNDS)
 @pytest.mark.parametrize(("size", "count"), [(60, 60), (200, 80)])
-def test_exact_knn_cpu_ranks_negative_products(precision, size, count):
+def test_exact_knn_cpu_ranks_negative_products(kind, size, count):
     rng = np.random.default_rng(0)
     features = rng.normal(size=(size, 3)).astype(np.float32)  # 3 dimensions: many are negative
     features /= np.linalg.norm(features, axis=1, keepdims=True)
-    index, cosine = exact_knn_cpu(features, count, precision)
+    index, cosine = exact_knn_cpu(features, count, BOUNDS[kind](features))
     assert cosine.min() < (-0.9 if count == size else 0.3)
     np.testing.assert_array_equal(index, brute_force(features, count)[0])
 
@@ -101,6 +129,18 @@ def test_exact_knn_cpu_refuses_a_count_out_of_range():
     features = make_features(persons=3, each=2)[0]
     with pytest.raises(ValueError, match=r"count must be in 1..6, got 7"):
         exact_knn_cpu(features, 7)
+
+
+@pytest.mark.parametrize("kind", BOUNDS)
+def test_exact_knn_cpu_reads_memory_mapped_features(tmp_path, kind):
+    features = make_features(persons=20, each=5)[0].astype(np.float16)
+    np.save(tmp_path / "f.npy", features)
+    mapped = np.load(tmp_path / "f.npy", mmap_mode="r")
+    bounds = BOUNDS[kind](mapped)
+    assert torch.equal(bounds.rows, BOUNDS[kind](features).rows)
+    np.testing.assert_array_equal(
+        exact_knn_cpu(mapped, 9, bounds)[0], exact_knn_cpu(features, 9, BOUNDS[kind](features))[0]
+    )
 
 
 def test_nearest_reads_memory_mapped_features(tmp_path):

@@ -1,10 +1,10 @@
-"""Bfloat16 is used only where the hardware has native instructions."""
+"""Bfloat16 and 8 bits are used only where the hardware has native instructions."""
 
 import pytest
 import torch
 
 from reid_gen.runtime.devices import Runtime
-from reid_gen.runtime.precision import resolve_dtype
+from reid_gen.runtime.precision import has_native_int8, resolve_dtype
 
 
 @pytest.mark.parametrize(
@@ -28,3 +28,16 @@ def test_resolve_dtype_needs_native_bf16_on_cuda(monkeypatch, native):
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: native)
     expected = torch.bfloat16 if native else torch.float32
     assert resolve_dtype("bf16", torch.device("cuda")) == expected
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_has_native_int8_asks_torch_about_vnni(monkeypatch, native):
+    monkeypatch.setattr(torch.cpu, "_is_vnni_supported", lambda: native)
+    assert has_native_int8() == native
+
+
+@pytest.mark.parametrize(("owner", "name"), [(torch.cpu, "_is_vnni_supported"), (torch, "_int_mm")])
+def test_has_native_int8_is_false_if_torch_lacks_it(monkeypatch, owner, name):
+    monkeypatch.setattr(torch.cpu, "_is_vnni_supported", lambda: True)
+    monkeypatch.delattr(owner, name)
+    assert not has_native_int8()

@@ -1,73 +1,91 @@
-"""Exact k-nearest-neighbour search on the CPU at the speed of low-precision matrix products.
+"""Exact k-nearest-neighbour search on the CPU, at the speed of short or low-precision products.
 
-The error of a product in bfloat16 (or float32, where bfloat16 is not native) is bounded, and the
-bound follows from the rounding of the features. Every pair whose product is within this margin of
-an image's k-th best so far stays a candidate, and the remaining candidates are compared in float64.
-The result is that of float64 on every machine, ties going to the lower row index. Source: own.
+Products of all pairs are bounded from above, tile by tile, by one matrix product (``bounds``): of
+the features in bfloat16, float32 or 8 bits, or of their projections on a subspace, whichever is
+fastest. Pairs whose bound reaches the k-th largest product of an image so far are compared in
+float64. The result is that of float64 on every machine, ties going to the lower row index. Source:
+own.
 """
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from tempfile import NamedTemporaryFile
 
 import numpy as np
 import torch
-from torch import Tensor
 
+from reid_gen.cluster.knn.bounds import ProductBounds, rounded_bounds
 from reid_gen.cluster.knn.exact_kernels import (
-    Candidates,
-    init_thresholds,
-    rank_all,
-    rank_candidates,
+    SearchState,
+    compare_candidates,
+    new_search,
     rank_listed,
     scan_columns,
+    scan_first,
     scan_rows,
 )
+from reid_gen.cluster.knn.quantised import quantised_bounds
+from reid_gen.cluster.knn.subspace import choose_basis, subspace_bounds
 from reid_gen.cluster.parallel import map_ranges, numba_view, thread_count
-from reid_gen.runtime.precision import resolve_dtype
+from reid_gen.runtime.precision import has_native_int8, resolve_dtype
 from reid_gen.types import Float32Array, Float64Array, Int64Array
 
-ROWS, COLUMNS = 1024, 4096
+ROWS, COLUMNS = 512, 4096
 """Size of a tile of products; it fits in the CPU's cache."""
-_UNIT_ROUNDOFF = {torch.bfloat16: 2.0**-9, torch.float32: 2.0**-24}
-"""Largest relative rounding error of a stored value."""
-_CONVERT_ROWS = 512
-"""Rows that are converted at once, so that their copies stay in the cache."""
+_INT8_SPEED = 2.0
+"""How many times as fast as bfloat16 products a processor with 8-bit instructions computes them."""
 
 
 def exact_knn_cpu(
-    features: Float32Array, count: int, precision: torch.dtype | None = None
+    features: Float32Array,
+    count: int,
+    bounds: ProductBounds | None = None,
+    *,
+    smallest: bool = False,
 ) -> tuple[Int64Array, Float64Array]:
     """Find the ``count`` most similar rows of every row, the row itself among them.
 
     Args:
         features: L2-normalised features, [N, D] float32 or float16; may be memory-mapped.
         count: Number of neighbours, at most N.
-        precision: Precision of the products, bfloat16 or float32; it does not change the result.
-            None takes bfloat16 where it is native.
+        bounds: Bounds of the features' products, which do not change the result; None for those of
+            :func:`fastest_bounds`.
+        smallest: Whether to find the least similar rows instead.
 
     Returns:
-        Row indices [N, count] int64 by decreasing cosine similarity, ties by increasing index, and
-        cosine similarities [N, count] float64.
+        Row indices [N, count] int64 by decreasing cosine similarity (increasing, if ``smallest``),
+        ties by increasing index, and cosine similarities [N, count] float64.
 
     Raises:
         ValueError: If the count is out of range.
     """
-    size, width = features.shape
+    size = len(features)
     if not 1 <= count <= size:
         raise ValueError(f"count must be in 1..{size}, got {count}")
-    if precision is None:
-        precision = resolve_dtype("bf16", torch.device("cpu"))
-    rounded, row_error, norm = _round_rows(features, precision)
-    summation_error = (_UNIT_ROUNDOFF[precision] + width * 2.0**-24) * norm**2
-    product_error = 2 * norm * row_error + row_error**2 + summation_error
-    margin = np.float32(2 * product_error)
-    candidates = Candidates.empty(size, count)
+    if bounds is None:
+        bounds = fastest_bounds(features, count)
+    stored = np.int16 if bounds.buffer_type == torch.bfloat16 else np.int32
+    sign = -1 if smallest else 1
+    state = new_search(numba_view(features), count, np.dtype(stored), bounds.margin, sign)
     with ThreadPoolExecutor(thread_count()) as pool:
-        _collect_candidates(rounded, candidates, count, margin, pool)
-        del rounded
-        return _rank_candidates(features, candidates, count, margin, pool)
+        _collect_candidates(bounds, state, pool)
+        map_ranges(pool, size, compare_candidates, state, parts=16 * thread_count())
+    return state.nearest, sign * state.product
+
+
+def fastest_bounds(features: Float32Array, count: int) -> ProductBounds:
+    """Bound the products of features in the way that is estimated to be fastest on this CPU.
+
+    Args:
+        features: L2-normalised features, [N, D] float32 or float16; may be memory-mapped.
+        count: Number of neighbours that are searched.
+    """
+    precision = resolve_dtype("bf16", torch.device("cpu"))
+    int8 = has_native_int8()
+    basis = choose_basis(features, count, precision, _INT8_SPEED if int8 else 1.0)
+    if basis is not None:
+        return subspace_bounds(features, basis, precision)
+    return quantised_bounds(features) if int8 else rounded_bounds(features, precision)
 
 
 def knn_among_candidates(
@@ -85,93 +103,29 @@ def knn_among_candidates(
         columns for which a row has too few candidates.
     """
     size = len(features)
-    index = np.empty((size, count), np.int64)
-    cosine = np.empty((size, count), np.float64)
-    arrays = (numba_view(features), candidates, count, index, cosine)
+    index = np.full((size, count), size, np.int64)
+    cosine = np.full((size, count), -np.inf, np.float64)
+    arrays = (numba_view(features), candidates, index, cosine)
     with ThreadPoolExecutor(thread_count()) as pool:
         map_ranges(pool, size, rank_listed, *arrays, parts=16 * thread_count())
     return index, cosine
 
 
-def _round_rows(features: Float32Array, precision: torch.dtype) -> tuple[Tensor, float, float]:
-    """Round features to low precision.
-
-    Returns:
-        Rounded features [N, D], largest norm of a row's rounding error, largest norm of a row.
-    """
-    rounded = _allocate_copy(features, precision)
-    row_error = norm = 0.0
-    for start in range(0, len(features), _CONVERT_ROWS):
-        block = slice(start, start + _CONVERT_ROWS)
-        rows = torch.from_numpy(np.array(features[block], dtype=np.float32))
-        rounded[block] = rows.to(precision)
-        row_error = max(row_error, float((rows - rounded[block].float()).norm(dim=1).max()))
-        norm = max(norm, float(rows.norm(dim=1).max()))
-    return rounded, row_error, norm
-
-
-def _allocate_copy(features: Float32Array, precision: torch.dtype) -> Tensor:
-    """Allocate an array of the features' shape: in memory, or memory-mapped if they are.
-
-    Memory-mapped features may not fit in memory, and then neither does a copy. The file is already
-    unlinked, so that the system removes it with the tensor.
-    """
-    if not isinstance(features, np.memmap):
-        return torch.empty(features.shape, dtype=precision)
-    with NamedTemporaryFile() as file:
-        copy = torch.from_file(file.name, shared=True, size=features.size, dtype=precision)
-    return copy.view(features.shape)
-
-
 def _collect_candidates(
-    rounded: Tensor,
-    candidates: Candidates,
-    count: int,
-    margin: np.float32,
-    pool: ThreadPoolExecutor,
+    bounds: ProductBounds, state: SearchState, pool: ThreadPoolExecutor
 ) -> None:
     """Collect candidates from the upper triangle of all products, tile by tile."""
-    size = len(rounded)
-    buffer = torch.empty(ROWS * COLUMNS, dtype=rounded.dtype)
-    is_bf16 = rounded.dtype == torch.bfloat16
-    fields = (
-        candidates.product, candidates.row, candidates.used, candidates.threshold,
-        candidates.threshold_bits, candidates.threshold_bits if is_bf16 else candidates.threshold,
-        candidates.overflowed,
-    )  # fmt: skip
+    size = len(state.used)
+    buffer = torch.empty(ROWS * COLUMNS, dtype=bounds.buffer_type)
     for left in range(0, size, COLUMNS):
         right = min(size, left + COLUMNS)
         # The tiles on the diagonal come first: they raise the thresholds for all later tiles.
         for top in [*range(left, right, ROWS), *range(0, left, ROWS)]:
             bottom = min(right if top >= left else left, top + ROWS)
-            tile = buffer[: (bottom - top) * (right - left)].view(bottom - top, right - left)
-            torch.mm(rounded[top:bottom], rounded[left:right].T, out=tile)
-            products = (tile.view(torch.int16) if is_bf16 else tile).numpy()
-            if top >= left:
-                map_ranges(
-                    pool, len(products), init_thresholds, products, top, count, margin, fields
-                )
-            arguments = (products, top, left, count, margin, fields)
-            map_ranges(pool, len(products), scan_rows, *arguments)
+            shape = (bottom - top, right - left)
+            out = buffer[: shape[0] * shape[1]].view(shape)
+            tile = bounds.fill(out, top, left, state.sign < 0, pool)
+            scan = scan_first if top >= left else scan_rows
+            map_ranges(pool, shape[0], scan, tile, top, left, state)
             if bottom <= left:
-                map_ranges(pool, products.shape[1], scan_columns, *arguments)
-
-
-def _rank_candidates(
-    features: Float32Array,
-    candidates: Candidates,
-    count: int,
-    margin: np.float32,
-    pool: ThreadPoolExecutor,
-) -> tuple[Int64Array, Float64Array]:
-    """Rank the candidates in float64; images with too many ties are compared with all rows."""
-    size = len(features)
-    index = np.empty((size, count), np.int64)
-    cosine = np.empty((size, count), np.float64)
-    stored = numba_view(features)
-    lists = (candidates.product, candidates.row, candidates.used)
-    arrays = (stored, lists, count, margin, index, cosine)
-    map_ranges(pool, size, rank_candidates, *arrays, parts=16 * thread_count())
-    overflowed = np.flatnonzero(candidates.overflowed)
-    map_ranges(pool, len(overflowed), rank_all, overflowed, stored, count, index, cosine)
-    return index, cosine
+                map_ranges(pool, shape[1], scan_columns, tile, top, left, state)

@@ -1,0 +1,95 @@
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+
+from reid_gen.cluster.knn import exact_cpu
+from reid_gen.cluster.knn.bounds import FactorBounds
+from reid_gen.cluster.knn.exact_cpu import exact_knn_cpu, fastest_bounds
+from reid_gen.cluster.knn.quantised import QuantisedBounds
+from reid_gen.cluster.knn.subspace import choose_basis
+from tests.cluster.features import BOUNDS, awkward_features, make_features
+
+
+def all_bounds(bounds, size, smallest):
+    """Bounds of the products of all pairs, [N, N]."""
+    tile = torch.empty(size, size, dtype=bounds.buffer_type)
+    with ThreadPoolExecutor(2) as pool:
+        bits = bounds.fill(tile, 0, 0, smallest, pool)
+    if bits.dtype == np.int16:
+        bits = bits.astype(np.int32) << 16
+    return bits.view(np.float32).astype(np.float64)
+
+
+def flat_features(size, width=128):
+    """Features that extend in all directions alike, [N, D] float32."""
+    features = np.random.default_rng(0).standard_normal((size, width)).astype(np.float32)
+    return features / np.linalg.norm(features, axis=1, keepdims=True)
+
+
+def narrow_features(size, width=128):
+    """Features that extend in five directions, and little in others, [N, D] float32."""
+    rng = np.random.default_rng(0)
+    features = rng.standard_normal((size, 5)) @ rng.standard_normal((5, width))
+    features += 0.05 * rng.standard_normal((size, width))
+    return (features / np.linalg.norm(features, axis=1, keepdims=True)).astype(np.float32)
+
+
+@pytest.mark.parametrize("kind", BOUNDS)
+@pytest.mark.parametrize("name", [*awkward_features(), "unit"])
+@pytest.mark.parametrize("smallest", [False, True])
+def test_fill_bounds_every_product(kind, name, smallest):
+    unit = make_features(persons=40, each=6, size=333, noise=0.8)[0]
+    features = {**awkward_features(), "unit": unit}[name]
+    bounds = BOUNDS[kind](features)
+    exact = features.astype(np.float64) @ features.T.astype(np.float64)
+    found = all_bounds(bounds, len(features), smallest)
+    assert (found + bounds.margin >= (-exact if smallest else exact)).all()
+
+
+@pytest.mark.parametrize(
+    ("kind", "excess"),
+    [("bf16", 0.02), ("fp32", 1e-4), ("int8", 0.05), ("subspace bf16", 0.2),
+     ("subspace fp32", 0.2)],
+)  # fmt: skip
+def test_fill_bounds_narrow_features_closely(kind, excess):
+    features = narrow_features(300)
+    bounds = BOUNDS[kind](features)
+    exact = features.astype(np.float64) @ features.T.astype(np.float64)
+    assert (all_bounds(bounds, 300, False) + bounds.margin <= exact + excess).all()
+
+
+@pytest.mark.parametrize("make", [narrow_features, flat_features])
+def test_choose_basis_takes_a_subspace_that_features_fill(make):
+    features = make(5000)
+    basis = choose_basis(features, 10, torch.float32, 1.0)
+    if make is flat_features:
+        assert basis is None
+        return
+    assert basis.shape == (128, 7)
+    torch.testing.assert_close(basis.T @ basis, torch.eye(7), atol=1e-5, rtol=0)
+    outside = features - features @ basis.numpy() @ basis.numpy().T
+    assert np.linalg.norm(outside, axis=1).max() < 0.6
+
+
+def test_choose_basis_leaves_small_sets_alone():
+    assert choose_basis(narrow_features(100), 10, torch.float32, 1.0) is None
+    assert choose_basis(narrow_features(3), 1, torch.float32, 1.0) is None
+
+
+@pytest.mark.parametrize("int8", [True, False])
+def test_fastest_bounds_suit_features_and_processor(monkeypatch, int8):
+    monkeypatch.setattr(exact_cpu, "has_native_int8", lambda: int8)
+    assert fastest_bounds(narrow_features(5000), 10).norm_column
+    flat = fastest_bounds(flat_features(5000), 10)
+    assert isinstance(flat, QuantisedBounds if int8 else FactorBounds)
+    assert int8 or flat.rows.shape == (5000, 128)
+
+
+def test_exact_knn_cpu_finds_the_same_in_a_chosen_subspace():
+    features = narrow_features(5000)
+    index, cosine = exact_knn_cpu(features, 10)
+    expected, expected_cosine = exact_knn_cpu(features, 10, BOUNDS["fp32"](features))
+    np.testing.assert_array_equal(index, expected)
+    np.testing.assert_array_equal(cosine, expected_cosine)
