@@ -11,6 +11,7 @@ import click
 
 from reid_gen import __version__
 from reid_gen.errors import OtherProcessError, UserError
+from reid_gen.runtime.memory import out_of_memory
 
 COMMANDS = {
     "train": "train:train",
@@ -86,6 +87,12 @@ def main(arguments: list[str] | None = None) -> None:
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
         sys.exit(130)
+    except (MemoryError, RuntimeError) as error:  # after click.Abort, which is a RuntimeError
+        if (reason := out_of_memory(error)) is None:
+            raise
+        way_out = "lower the number of images per pass or their size, or end what else takes memory"
+        click.echo(f"error: out of memory: {reason}; {way_out}", err=True)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import signal
 from contextlib import nullcontext, redirect_stderr
 from pathlib import Path
 
@@ -12,8 +11,10 @@ import click
 
 from reid_gen.cli.command import Command
 from reid_gen.cli.options import INPUT, SET
+from reid_gen.cli.signals import stoppable
 from reid_gen.errors import UserError
 from reid_gen.extras import install_hint, installed
+from reid_gen.models.weight_files import checkpoint_folder
 
 
 @click.command(cls=Command)
@@ -63,26 +64,28 @@ def train(
     from reid_gen.training.run import profile_run, resume_run, start_run
 
     is_main = os.environ.get("RANK", "0") == "0"  # set by torchrun and accelerate launch
-    if is_main:
-        # SIGTERM (kill, or a job scheduler at the time limit) stops a run like Ctrl-C.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with nullcontext() if is_main else redirect_stderr(io.StringIO()):
-        if not installed("tensorboard"):
-            click.echo(
-                "note: TensorBoard is not installed, so metrics go to metrics.jsonl only; "
-                f"{install_hint('tensorboard')}",
-                err=True,
-            )
-        experiment = build_experiment(settings, Terminal() if is_main else Silent())
-    if profile and is_main:
-        profile_run(experiment, run)
-    try:
+    with stoppable(lambda: _last_line(run)) if is_main else nullcontext():
+        with nullcontext() if is_main else redirect_stderr(io.StringIO()):
+            if not installed("tensorboard"):
+                click.echo(
+                    "note: TensorBoard is not installed, so metrics go to metrics.jsonl only; "
+                    f"{install_hint('tensorboard')}",
+                    err=True,
+                )
+            experiment = build_experiment(settings, Terminal() if is_main else Silent())
+        if profile and is_main:
+            profile_run(experiment, run)
         if resume is None:
             start_run(experiment, run, dump_config(settings))
         else:
             resume_run(experiment, run)
-    except KeyboardInterrupt:
-        if is_main and run.exists():
-            click.echo(f"\nstopped; resume with: reid-gen train --resume {run}", err=True)
-        raise
-    experiment.trainer.runtime.close()
+        experiment.trainer.runtime.close()
+
+
+def _last_line(run: Path) -> str:
+    """What the user is told about a run that a signal has stopped."""
+    try:
+        checkpoint_folder(run)
+    except UserError:
+        return "stopped before the first checkpoint, so nothing is kept"
+    return f"stopped; resume with: reid-gen train --resume {run}"

@@ -14,6 +14,7 @@ from reid_gen.cluster.camera_norm import normalise_per_camera
 from reid_gen.cluster.jaccard import jaccard_distances
 from reid_gen.cluster.knn.neighbours import nearest
 from reid_gen.errors import UserError, join_some
+from reid_gen.runtime.memory import memory_errors
 from reid_gen.types import OUTLIER, Float32Array, Int64Array, Scalars
 
 
@@ -106,6 +107,7 @@ class PseudoLabels:
         }
 
 
+@memory_errors("clustering", "lower k1 and k2, or give a fixed eps, which keeps fewer pairs")
 def pseudo_labels(
     features: Float32Array,
     *,

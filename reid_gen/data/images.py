@@ -184,7 +184,8 @@ def _read(path: Path, read: Callable[[Pillow.Image], _Result]) -> _Result:
     except Pillow.DecompressionBombError as error:
         raise UnreadableImage(path, f"it has more than {MAX_PIXELS:,} pixels") from error
     except Exception as error:  # decoders raise almost anything for a damaged file
-        reason = str(error).split("\n")[0] or type(error).__name__
+        reason = getattr(error, "strerror", None) or str(error).split("\n")[0]
+        reason = reason or type(error).__name__
         raise UnreadableImage(path, reason) from error
 
 
@@ -213,8 +214,9 @@ def save_image(pixels: Uint8Array, path: Path) -> None:
 
 def unreadable_error(failures: list[UnreadableImage]) -> UserError:
     """Make one error for all files that cannot be decoded, listing their paths."""
-    listed = "\n".join(f"  {failure.path}: {failure.reason}" for failure in failures)
-    names = join_some([failure.path.name for failure in failures], limit=3)
+    reasons = {failure.path: failure.reason for failure in failures}  # a batch may repeat an image
+    listed = "\n".join(f"  {path}: {reason}" for path, reason in reasons.items())
+    names = join_some([path.name for path in reasons], limit=3)
     return UserError(
-        f"{len(failures)} image(s) do not decode: {names}; replace or remove them\n{listed}"
+        f"{len(reasons)} image(s) do not decode: {names}; replace or remove them\n{listed}"
     )

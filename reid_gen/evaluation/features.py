@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from reid_gen.data.images import UnreadableImage, unreadable_error
 from reid_gen.data.loaders import ImageLoader
 from reid_gen.models.encoder import FeatureExtractor
+from reid_gen.runtime.memory import memory_errors
 from reid_gen.runtime.progress import Advance
 from reid_gen.types import Float32Array
 
@@ -39,6 +40,11 @@ class ExtractedFeatures:
         return self.features
 
 
+@memory_errors(
+    "feature extraction",
+    "lower the number of images per forward pass: evaluation.batch, in config.yaml also before a "
+    "run is resumed, or --batch of a command",
+)
 @torch.inference_mode()
 def extract_features(
     encode: FeatureExtractor,

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from reid_gen.data.images import save_image
 from reid_gen.errors import UserError
 from reid_gen.extras import installed
 from reid_gen.files import as_json, cannot_write, write_bytes
 from reid_gen.types import Uint8Array
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
 METRICS = "metrics.jsonl"
 
@@ -34,21 +39,17 @@ class MetricsLog:
         self.text = text
         self._file = run / METRICS
         self._views = run / "views"
+        self._curves = run / "tensorboard"
         write_bytes(self._file, text.encode())
-        self._board = None
-        if installed("tensorboard"):
-            from torch.utils.tensorboard import SummaryWriter
-
-            with _name_path_on_error(run):
-                self._board = SummaryWriter(str(run / "tensorboard"), purge_step=epoch)
+        self._opened = _open_board(self._curves, epoch)
 
     def write(self, epoch: int, record: Mapping[str, float | int | str]) -> None:
         """Append the metrics of an epoch."""
         line = as_json({"epoch": epoch, **record}, None) + "\n"
-        with _name_path_on_error(self._file):
-            with self._file.open("a", encoding="utf-8") as file:
-                file.write(line)
-            self.text += line
+        with _name_path_on_error(self._file), self._file.open("a", encoding="utf-8") as file:
+            file.write(line)
+        self.text += line
+        with _name_path_on_error(self._curves):
             if self._board is not None:
                 for name, value in record.items():
                     if not isinstance(value, str):
@@ -59,10 +60,12 @@ class MetricsLog:
         """Write a sheet of generated views [h, w, 3] of an epoch."""
         with _name_path_on_error(self._views):
             save_image(sheet, self._views / f"epoch_{epoch:04d}.png")
+        with _name_path_on_error(self._curves):
             if self._board is not None:
                 self._board.add_image("views", sheet, epoch, dataformats="HWC")
 
     def __enter__(self) -> MetricsLog:
+        self._board = self._opened.__enter__()
         return self
 
     def __exit__(
@@ -71,9 +74,38 @@ class MetricsLog:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._board is not None:
-            with _name_path_on_error(self._file.parent):
-                self._board.close()
+        self._opened.__exit__(kind, error, trace)
+
+
+@contextmanager
+def _open_board(folder: Path, epoch: int) -> Iterator[SummaryWriter | None]:
+    """Open TensorBoard's writer, None if it is not installed; an earlier error is not replaced."""
+    if not installed("tensorboard"):
+        yield None
+        return
+    from torch.utils.tensorboard import SummaryWriter
+
+    report = threading.excepthook
+
+    def report_others(error: threading.ExceptHookArgs) -> None:
+        if not isinstance(error.exc_value, OSError):
+            report(error)
+
+    # Its thread would print a traceback of an error that is raised in the main thread as well.
+    threading.excepthook = report_others
+    try:
+        with _name_path_on_error(folder):
+            board = SummaryWriter(str(folder), purge_step=epoch)
+        try:
+            yield board
+        except BaseException:
+            with suppress(OSError):
+                board.close()
+            raise
+        with _name_path_on_error(folder):
+            board.close()
+    finally:
+        threading.excepthook = report
 
 
 def read_metrics(run: Path) -> list[dict[str, float | int | str]]:

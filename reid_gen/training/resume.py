@@ -66,8 +66,10 @@ def restore_last(run: Path, log: Callable[[str], None]) -> dict[str, Any]:
         fault = error
     try:
         state = load_resume(previous)
-    except UserError:
-        raise fault from None
+    except UserError as error:
+        if not previous.exists():
+            raise fault from None
+        raise UserError(f"{fault}\nthe previous checkpoint is damaged too: {error}") from error
     try:
         shutil.rmtree(damaged, ignore_errors=True)
         if last.exists():

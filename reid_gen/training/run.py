@@ -18,11 +18,13 @@ import torch
 from torch import nn
 
 from reid_gen import __version__
-from reid_gen.errors import UserError
+from reid_gen.errors import OtherProcessError, UserError
 from reid_gen.files import write_bytes, write_json
 from reid_gen.models.checkpoint import EMA_ENCODER, load_networks, read_card, save_checkpoint
-from reid_gen.models.weight_files import ENCODER_FILE, LAST_FOLDER
+from reid_gen.models.weight_files import ENCODER_FILE, LAST_FOLDER, checkpoint_folder
+from reid_gen.runtime.memory import memory_errors
 from reid_gen.training.experiment import Experiment
+from reid_gen.training.memory_advice import memory_advice
 from reid_gen.training.metrics_log import METRICS, MetricsLog
 from reid_gen.training.profile import FOLDER, Profile
 from reid_gen.training.resume import load_optimizers, load_resume, refuse_other_run, restore_last
@@ -75,7 +77,11 @@ def _new_folder(experiment: Experiment, run: Path, config_text: str) -> Iterator
 
 def _saved_epochs(run: Path) -> int:
     """Complete epochs in the checkpoint of a run; -1 without a checkpoint."""
-    return int(read_card(run / LAST_FOLDER)["epochs"]) if (run / LAST_FOLDER).exists() else -1
+    try:
+        folder = checkpoint_folder(run)  # the previous one if the last is just being replaced
+    except UserError:
+        return -1
+    return int(read_card(folder)["epochs"])
 
 
 def resume_run(experiment: Experiment, run: Path) -> None:
@@ -117,32 +123,61 @@ def _resume_metrics(run: Path, state: Mapping[str, Any], log: Callable[[str], No
 
 def _train(experiment: Experiment, run: Path, start: int, metrics: MetricsLog | None) -> None:
     """Train the epochs from number ``start`` on; only the main process has a log and writes."""
-    trainer = experiment.trainer
-    remaining = list(epochs_of(trainer.stages, start))
+    remaining = list(epochs_of(experiment.trainer.stages, start))
     for position in remaining:
-        started = time.perf_counter()
-        epoch = trainer.epoch(position)
-        record = epoch.record
-        interval = experiment.evaluate_every
-        if position is remaining[-1] or (interval and position.number % interval == 0):
-            trained = time.perf_counter()
-            record |= _scores(experiment)
-            record["seconds_evaluate"] = time.perf_counter() - trained
-        record["seconds"] = time.perf_counter() - started
-        with trainer.runtime.together():
-            if metrics is not None:
-                metrics.write(position.number, record)
-                sheet = trainer.preview(position.stage)
-                if sheet is not None:
-                    metrics.write_sheet(position.number, sheet)
-                _save(experiment, run, position.number, record, epoch, metrics.text)
-                trainer.progress.log(_line(position, record))
-                if trainer.profile is not None and (
-                    table := trainer.profile.write(position, record)
-                ):
-                    trainer.progress.log(table)
+        with _say_how_to_resume(run, position.total):
+            _epoch(experiment, run, position, position is remaining[-1], metrics)
     if metrics is not None:
-        trainer.progress.log(f"done: {run / LAST_FOLDER / ENCODER_FILE}")
+        experiment.trainer.progress.log(f"done: {run / LAST_FOLDER / ENCODER_FILE}")
+
+
+def _epoch(
+    experiment: Experiment,
+    run: Path,
+    position: EpochPosition,
+    is_last: bool,
+    metrics: MetricsLog | None,
+) -> None:
+    """Train an epoch, evaluate if it is due, log and save."""
+    trainer, started = experiment.trainer, time.perf_counter()
+    stage_number = list(trainer.stages).index(position.stage)
+    advice = memory_advice(position.stage, stage_number, experiment.facts)
+    with memory_errors(f"a step of epoch {position.number} (stage {position.stage.name})", advice):
+        epoch = trainer.epoch(position)
+    record = epoch.record
+    interval = experiment.evaluate_every
+    if is_last or (interval and position.number % interval == 0):
+        trained = time.perf_counter()
+        record |= _scores(experiment)
+        record["seconds_evaluate"] = time.perf_counter() - trained
+    record["seconds"] = time.perf_counter() - started
+    with trainer.runtime.together():
+        if metrics is not None:
+            metrics.write(position.number, record)
+            sheet = trainer.preview(position.stage)
+            if sheet is not None:
+                metrics.write_sheet(position.number, sheet)
+            _save(experiment, run, position.number, record, epoch, metrics.text)
+            trainer.progress.log(_line(position, record))
+            if trainer.profile is not None and (table := trainer.profile.write(position, record)):
+                trainer.progress.log(table)
+
+
+@contextmanager
+def _say_how_to_resume(run: Path, epochs: int) -> Iterator[None]:
+    """Add to an error how many epochs are kept, and how the run goes on after them."""
+    try:
+        yield
+    except OtherProcessError:
+        raise
+    except UserError as error:
+        if not epochs:
+            raise
+        complete = "epoch 1 is kept" if epochs == 1 else f"epochs 1 to {epochs} are kept"
+        raise UserError(
+            f"{error}\n{complete}; once this is put right, resume on the same images with: "
+            f"reid-gen train --resume {run}"
+        ) from error
 
 
 def _scores(experiment: Experiment) -> Record:

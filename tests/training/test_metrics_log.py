@@ -1,10 +1,20 @@
 """Epochs in metrics.jsonl and TensorBoard: each is logged once, and 0 is before training."""
 
+import threading
+
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.summary.writer import event_file_writer
+from tensorboard.summary.writer.record_writer import RecordWriter
 
 from reid_gen.errors import UserError
 from reid_gen.training.metrics_log import MetricsLog, read_metrics
+
+
+@pytest.fixture(autouse=True)
+def number_event_files(monkeypatch):
+    """Number event files from 0, because TensorBoard sorts 10 before 9 in the same second."""
+    monkeypatch.setattr(event_file_writer, "_global_uid", event_file_writer.AtomicCounter(0))
 
 
 def tensorboard_curve(run):
@@ -57,3 +67,25 @@ def test_metrics_log_reports_a_file_it_cannot_write(tmp_path):
         UserError, match=r"metrics\.jsonl is a folder or a device, not a regular file"
     ):
         MetricsLog(tmp_path)
+
+
+def test_metrics_log_raises_an_error_of_tensorboard_once(tmp_path, monkeypatch):
+    def fill_disk(self, content):
+        raise OSError(28, "No space left on device")
+
+    traces = []
+    monkeypatch.setattr(threading, "excepthook", traces.append)
+
+    def write_to_a_full_disk():
+        with MetricsLog(tmp_path) as log:
+            log.write(0, {"mAP": 0.1})
+            monkeypatch.setattr(RecordWriter, "write", fill_disk)
+            log.write(1, {"mAP": 0.2})
+
+    with pytest.raises(UserError) as error:
+        write_to_a_full_disk()
+    assert str(error.value).startswith(
+        f"cannot write {tmp_path / 'tensorboard'}: No space left on device; "
+    )
+    assert not traces
+    assert threading.excepthook == traces.append

@@ -74,14 +74,16 @@ def test_restore_last_falls_back_to_the_previous_checkpoint(run, damage):
     assert lines[0].endswith("\nresuming from the previous checkpoint, after epoch 1")
 
 
-def test_restore_last_names_last_if_both_are_damaged(run):
+def test_restore_last_names_both_checkpoints_if_both_are_damaged(run):
     for folder in (run / "last", previous_path(run / "last")):
         DAMAGE["empty"](folder)
     with pytest.raises(UserError) as error:
         restore_last(run, print)
     assert str(error.value) == (
         f"{run / 'last'} is damaged: resume.pt missing or different from the checksum on the card; "
-        "restore it, or start a new run"
+        "restore it, or start a new run\n"
+        f"the previous checkpoint is damaged too: {run / '.last.old'} is damaged: resume.pt "
+        "missing or different from the checksum on the card; restore it, or start a new run"
     )
     assert (run / "last" / "resume.pt").exists()
 

@@ -122,7 +122,7 @@ def test_two_simultaneous_resumes_write_each_epoch_once(train_words, tmp_path):
 @pytest.mark.parametrize("epoch", [1, 2])
 def test_train_says_how_to_resume_when_terminated(train_words, tmp_path, epoch):
     terminated = launch(train_words, tmp_path / "stop", hook=signal.SIGTERM, epoch=epoch)
-    assert exit_codes(terminated) == [130]
+    assert exit_codes(terminated) == [143]
     run = tmp_path / "runs" / "tiny"
     (text,) = error_texts(tmp_path / "stop")
     assert f"stopped; resume with: reid-gen train --resume {run}" in text
