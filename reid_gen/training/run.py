@@ -65,7 +65,8 @@ def _new_folder(experiment: Experiment, run: Path, config_text: str) -> Iterator
     with locked(run, experiment.trainer.progress.log) as is_ours:
         try:
             write_bytes(run / CONFIG, config_text.encode())
-            write_json(run / "environment.json", environment())
+            processes = experiment.trainer.runtime.processes
+            write_json(run / "environment.json", environment() | {"processes": processes})
             with MetricsLog(run) as metrics:
                 yield metrics
         except BaseException as error:
@@ -123,12 +124,15 @@ def _resume_metrics(run: Path, state: Mapping[str, Any], log: Callable[[str], No
 
 def _train(experiment: Experiment, run: Path, start: int, metrics: MetricsLog | None) -> None:
     """Train the epochs from number ``start`` on; only the main process has a log and writes."""
-    remaining = list(epochs_of(experiment.trainer.stages, start))
+    trainer = experiment.trainer
+    if trainer.runtime.processes > 1:
+        trainer.progress.log(f"training in {trainer.runtime.processes} processes")
+    remaining = list(epochs_of(trainer.stages, start))
     for position in remaining:
         with _say_how_to_resume(run, position.total):
             _epoch(experiment, run, position, position is remaining[-1], metrics)
     if metrics is not None:
-        experiment.trainer.progress.log(f"done: {run / LAST_FOLDER / ENCODER_FILE}")
+        trainer.progress.log(f"done: {run / LAST_FOLDER / ENCODER_FILE}")
 
 
 def _epoch(

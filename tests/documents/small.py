@@ -9,8 +9,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
+from accelerate.commands.launch import launch_command_parser
+from torch.distributed.run import get_args_parser
 
 from reid_gen.cli.main import main
+from reid_gen.cli.train import train
+from reid_gen.config.load import load_config
 from tests.documents.pages import ROOT, text_of
 
 NETWORK = ("encoder.backbone=resnet10t", "encoder.weights=null", "data.height=80", "data.width=40")
@@ -79,6 +83,8 @@ def run(words: list[str]) -> None:
         if rest[:1] == ["evaluate-views"] and "--queries" not in rest:
             rest += ["--queries", "4"]
         main(rest)
+    elif program in ("torchrun", "accelerate"):
+        _check_launch(words)
     elif program == "pip":
         (extra,) = re.findall(r"^\.\[([\w-]+)\]$", rest[-1])
         assert re.search(rf"^{extra} = \[", text_of(ROOT / "pyproject.toml"), re.MULTILINE)
@@ -89,6 +95,23 @@ def run(words: list[str]) -> None:
     else:
         assert program == "python"
         python(str(ROOT / rest[0]), rest[1:], runpy.run_path)
+
+
+def _check_launch(words: list[str]) -> None:
+    """Check a command that starts several processes: test_two_ranks.py runs such a training."""
+    if words[0] == "torchrun":
+        options = get_args_parser().parse_args(words[1:])
+    else:
+        assert words[1] == "launch"
+        options = launch_command_parser().parse_args(words[2:])
+    program, rest = options.training_script, options.training_script_args
+    if options.module:
+        assert (program, rest.pop(0)) == ("reid_gen.cli.main", "train")
+    else:
+        assert program == "tools/train.py"
+    params = train.make_context("train", rest).params
+    if params["config"] is not None:
+        load_config(params["config"], params["overrides"])
 
 
 def _write_once(words: list[str]) -> None:

@@ -133,6 +133,7 @@ PAGES = {
         names={"features": make_features(10, 6)[0]},
         outputs=("labels.parquet",),
     ),
+    "docs/several_gpus.md": Page(presumed.market),
     "docs/pedestrians.md": Page(
         presumed.render,
         {"root=DIR": "root=demo/pedestrians", "weights=FILE": "weights=null"},

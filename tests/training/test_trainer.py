@@ -162,7 +162,9 @@ def test_run_evaluates_every_n_epochs_and_the_last(trainer, monkeypatch, interva
     reranked = SimpleNamespace(mean_ap=0.6, cmc={1: 0.8})
     log = MemoryLog()
     stub = SimpleNamespace(
-        runtime=SimpleNamespace(together=nullcontext, on_main=lambda function: function()),
+        runtime=SimpleNamespace(
+            processes=1, together=nullcontext, on_main=lambda function: function()
+        ),
         stages=(replace(trainer.stages[0], epochs=5),),
         encode=None,
         epoch=lambda _: SimpleNamespace(record={}),

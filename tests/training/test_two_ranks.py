@@ -111,5 +111,6 @@ def test_runtime_names_the_cause_if_a_process_ended(outcome):
 
 def test_train_prints_in_the_first_process_only(outcome):
     first, second = outcome[2]
+    assert "training in 2 processes\n" in first
     assert "done: " in first
     assert second == ""
