@@ -106,7 +106,7 @@ def test_python_files_in_code_spans_exist(document):
 
 
 UPPER_CASE = {
-    "DBSCAN", "HDBSCAN", "SOLIDER", "SPGAN", "WACVW",
+    "DBSCAN", "HDBSCAN", "SBATCH", "SOLIDER", "SPGAN", "WACVW",
     "ARCHITECTURE", "CHANGELOG", "CONTRIBUTING", "LICENSE", "README",
 }  # fmt: skip
 """Acronyms and file names."""

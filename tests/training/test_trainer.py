@@ -166,6 +166,7 @@ def test_run_evaluates_every_n_epochs_and_the_last(trainer, monkeypatch, interva
             processes=1, together=nullcontext, on_main=lambda function: function()
         ),
         stages=(replace(trainer.stages[0], epochs=5),),
+        profile=None,
         encode=None,
         epoch=lambda _: SimpleNamespace(record={}),
         preview=lambda _: None,
