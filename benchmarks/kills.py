@@ -248,7 +248,6 @@ def _as_bytes(value: Any) -> Any:
 
 
 def _table(names: Sequence[str], tallies: Sequence[Tally]) -> str:
-    hits = (BEFORE, TRAINING, WRITING, RENAMING)
     rows = {
         "kills": [str(sum(t.hits.values())) for t in tallies],
         **{

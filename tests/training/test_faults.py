@@ -1,5 +1,6 @@
 """Faults in the middle of a run: what it says, what it keeps, and how it goes on."""
 
+import resource
 import shutil
 from types import SimpleNamespace
 
@@ -14,6 +15,7 @@ from reid_gen.models.weights import read_weights
 from reid_gen.runtime.progress import Silent
 from reid_gen.training import run as run_module
 from reid_gen.training import trainer as trainer_module
+from reid_gen.training.resume import load_resume
 from reid_gen.training.run_folder import CONFIG
 from reid_gen.training.step import TrainingStep
 from tests.cli.conftest import failure
@@ -87,6 +89,19 @@ def test_train_stops_at_an_image_that_disappears(run, tiny_run, capsys, monkeypa
         main(["train", "--resume", str(run)])
         expected, actual = (read_weights(r / "last" / ENCODER_FILE) for r in (tiny_run, run))
         assert all(torch.equal(expected[name], value) for name, value in actual.items())
+
+
+def test_train_keeps_its_checkpoint_if_the_disk_is_full(run, capsys):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, hard))  # smaller than a checkpoint
+    try:
+        message = failure(capsys, "train", "--resume", run)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert f"error: cannot write {run / 'last'}: File too large; free some space" in message
+    assert message.endswith(kept(run))
+    assert load_resume(run / "last")["epoch"] == 1
+    assert not list(run.glob(".last.partial-*"))
 
 
 def test_train_names_settings_if_a_step_runs_out_of_memory(run, capsys, monkeypatch):
