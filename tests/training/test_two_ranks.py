@@ -12,6 +12,9 @@ import torch
 from tests.data.real_format import make_market
 from tests.training.joint import write_joint_config
 from tests.training.small import write_config
+
+pytest.importorskip("diffusers")
+
 from tests.training.two_ranks import SHAPES, compare
 
 pytestmark = pytest.mark.slow
@@ -26,7 +29,6 @@ their order, by 2e-6 here, and by 1e-4 where L1 losses have kinks; a wrong mean 
 @pytest.fixture(scope="module")
 def outcome(tmp_path_factory):
     """Results of one process and of each of two, and what these two print in a run."""
-    pytest.importorskip("diffusers")
     folder = tmp_path_factory.mktemp("ranks")
     (folder / "joint").mkdir()
     write_joint_config(folder / "joint")
