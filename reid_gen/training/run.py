@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -28,7 +27,7 @@ from reid_gen.training.memory_advice import memory_advice
 from reid_gen.training.metrics_log import METRICS, MetricsLog
 from reid_gen.training.profile import FOLDER, Profile
 from reid_gen.training.resume import load_optimizers, load_resume, refuse_other_run, restore_last
-from reid_gen.training.run_folder import CONFIG, locked, make_run
+from reid_gen.training.run_folder import CONFIG, locked, make_run, remove_run
 from reid_gen.training.stages import EpochPosition, epochs_of
 from reid_gen.training.trainer import Epoch, Record
 
@@ -72,7 +71,7 @@ def _new_folder(experiment: Experiment, run: Path, config_text: str) -> Iterator
         except BaseException as error:
             min_epochs = 1 if isinstance(error, UserError) else 0
             if is_ours() and _saved_epochs(run) < min_epochs:
-                shutil.rmtree(run, ignore_errors=True)
+                remove_run(run)
             raise
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -44,6 +45,20 @@ def make_run(run: Path) -> None:
         raise _exists(run) from error
     except OSError as error:
         raise cannot_write(run, error) from error
+
+
+def remove_run(run: Path) -> None:
+    """Remove a run folder, also if a signal interrupts it; what cannot be removed stays.
+
+    torchrun stops all processes as soon as one has failed, which is when the folder is removed.
+    """
+    hidden = run.with_name(f".{run.name}.{os.getpid()}")
+    with suppress(OSError):
+        run.rename(hidden)
+        try:
+            shutil.rmtree(hidden, ignore_errors=True)
+        finally:
+            shutil.rmtree(hidden, ignore_errors=True)
 
 
 @contextmanager

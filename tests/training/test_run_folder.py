@@ -4,6 +4,7 @@ import errno
 import fcntl
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from reid_gen.training import run as run_module
 from reid_gen.training.metrics_log import read_metrics
 from reid_gen.training.resume import load_resume
 from reid_gen.training.run import start_run
-from reid_gen.training.run_folder import locked, make_run
+from reid_gen.training.run_folder import locked, make_run, remove_run
 from reid_gen.training.trainer import Trainer
 from tests.data.real_format import make_market
 from tests.training.small import experiment, write_config
@@ -224,3 +225,18 @@ def test_locked_refuses_a_folder_that_cannot_be_written(tmp_path):
     (tmp_path / ".lock").mkdir()
     with pytest.raises(UserError, match="cannot write"), locked(tmp_path, print):
         pass
+
+
+def test_remove_run_leaves_nothing_if_a_signal_interrupts(tmp_path, monkeypatch):
+    make_run(tmp_path / "run")
+    (tmp_path / "run" / "config.yaml").write_text("name: run")
+    remove = shutil.rmtree
+
+    def interrupt(path, **options):
+        monkeypatch.setattr(shutil, "rmtree", remove)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(shutil, "rmtree", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        remove_run(tmp_path / "run")
+    assert list(tmp_path.iterdir()) == []
