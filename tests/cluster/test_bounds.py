@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from reid_gen.cluster.knn import exact_cpu
+from reid_gen.cluster.knn import exact_cpu, subspace
 from reid_gen.cluster.knn.bounds import FactorBounds
 from reid_gen.cluster.knn.exact_cpu import exact_knn_cpu, fastest_bounds
 from reid_gen.cluster.knn.quantised import QuantisedBounds
@@ -71,6 +71,11 @@ def test_choose_basis_takes_a_subspace_that_features_fill(make):
     torch.testing.assert_close(basis.T @ basis, torch.eye(7), atol=1e-5, rtol=0)
     outside = features - features @ basis.numpy() @ basis.numpy().T
     assert np.linalg.norm(outside, axis=1).max() < 0.6
+
+
+def test_choose_basis_counts_neighbours_in_a_small_sample(monkeypatch):
+    monkeypatch.setattr(subspace, "_SAMPLE", 64)  # has none of the 10 nearest of most rows
+    assert choose_basis(flat_features(5000), 10, torch.float32, 1.0) is None
 
 
 def test_choose_basis_leaves_small_sets_alone():

@@ -56,7 +56,8 @@ def choose_basis(
     sample = torch.from_numpy(np.asarray(features[picked], np.float32))
     fitted, tried = sample[::2], sample[1::2]
     step = max(1, len(tried) // _QUERIES)
-    rank = min(len(tried), 1 + round(count * len(tried) / size))
+    # The row itself, and its share of the neighbours.
+    rank = min(len(tried), 1 + max(1, round(count * len(tried) / size)))
     least = (tried[::step] @ tried.T).topk(rank, dim=1).values[:, -1:]
     comparison = _COMPARISONS[precision] * width
     # Multiply-adds per image.
