@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
 import torch
 
 from reid_gen.choices import Precision
@@ -33,3 +36,18 @@ def has_native_int8() -> bool:
     """
     is_supported = getattr(torch.cpu, "_is_vnni_supported", None)
     return hasattr(torch, "_int_mm") and is_supported is not None and bool(is_supported())
+
+
+@contextmanager
+def full_float32() -> Iterator[None]:
+    """Multiply float32 matrices in float32, even if the program allowed torch less precision."""
+    with ExitStack() as restore:
+        if hasattr(torch.backends.mkldnn, "matmul"):
+            for matmul in (torch.backends.mkldnn.matmul, torch.backends.cuda.matmul):
+                restore.callback(setattr, matmul, "fp32_precision", matmul.fp32_precision)
+                matmul.fp32_precision = "ieee"
+        else:  # torch before 2.9
+            allowed = torch.get_float32_matmul_precision()
+            restore.callback(torch.set_float32_matmul_precision, allowed)
+            torch.set_float32_matmul_precision("highest")
+        yield

@@ -125,6 +125,25 @@ def test_knn_among_candidates_fills_up_with_the_image():
     np.testing.assert_allclose(cosine[7, [0, 2, 3]], 1, atol=1e-6)
 
 
+def test_exact_knn_cpu_multiplies_in_full_float32(monkeypatch):
+    features, precisions, multiply = make_features(persons=3, each=2)[0], [], torch.mm
+    bounds = BOUNDS["fp32"](features)
+
+    def mm(*factors, out):
+        precisions.append(torch.backends.mkldnn.matmul.fp32_precision)
+        return multiply(*factors, out=out)
+
+    monkeypatch.setattr(torch, "mm", mm)
+    torch.set_float32_matmul_precision("medium")
+    try:
+        exact_knn_cpu(features, 2, bounds)
+        BOUNDS["subspace fp32"](features)
+    finally:
+        torch.set_float32_matmul_precision("highest")
+    assert len(precisions) >= 2
+    assert set(precisions) == {"ieee"}
+
+
 def test_exact_knn_cpu_refuses_a_count_out_of_range():
     features = make_features(persons=3, each=2)[0]
     with pytest.raises(ValueError, match=r"count must be in 1..6, got 7"):

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from reid_gen.runtime.devices import Runtime
-from reid_gen.runtime.precision import has_native_int8, resolve_dtype
+from reid_gen.runtime.precision import full_float32, has_native_int8, resolve_dtype
 
 
 @pytest.mark.parametrize(
@@ -41,3 +41,25 @@ def test_has_native_int8_is_false_if_torch_lacks_it(monkeypatch, owner, name):
     monkeypatch.setattr(torch.cpu, "_is_vnni_supported", lambda: True)
     monkeypatch.delattr(owner, name)
     assert not has_native_int8()
+
+
+def test_full_float32_restores_what_the_program_allowed():
+    backends = (torch.backends.mkldnn.matmul, torch.backends.cuda.matmul)
+    torch.set_float32_matmul_precision("medium")
+    try:
+        with full_float32():
+            assert [backend.fp32_precision for backend in backends] == ["ieee", "ieee"]
+        assert [backend.fp32_precision for backend in backends] == ["bf16", "tf32"]
+    finally:
+        torch.set_float32_matmul_precision("highest")
+
+
+def test_full_float32_knows_the_setting_of_older_torch(monkeypatch):
+    monkeypatch.delattr(type(torch.backends.mkldnn), "matmul")
+    torch.set_float32_matmul_precision("medium")
+    try:
+        with full_float32():
+            assert torch.get_float32_matmul_precision() == "highest"
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_float32_matmul_precision("highest")

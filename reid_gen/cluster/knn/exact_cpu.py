@@ -27,7 +27,7 @@ from reid_gen.cluster.knn.exact_kernels import (
 from reid_gen.cluster.knn.quantised import quantised_bounds
 from reid_gen.cluster.knn.subspace import choose_basis, subspace_bounds
 from reid_gen.cluster.parallel import map_ranges, numba_view, thread_count
-from reid_gen.runtime.precision import has_native_int8, resolve_dtype
+from reid_gen.runtime.precision import full_float32, has_native_int8, resolve_dtype
 from reid_gen.types import Float32Array, Float64Array, Int64Array
 
 ROWS, COLUMNS = 512, 4096
@@ -36,6 +36,7 @@ _INT8_SPEED = 2.0
 """How many times as fast as bfloat16 products a processor with 8-bit instructions computes them."""
 
 
+@full_float32()
 def exact_knn_cpu(
     features: Float32Array,
     count: int,

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from reid_gen.runtime.precision import full_float32
 from reid_gen.types import Float32Array, Float64Array, Int64Array
 
 _MAX_PRODUCTS = 2**28
@@ -18,6 +19,7 @@ EXTRA_CANDIDATES = 32
 """Float32 candidates per row beyond the requested neighbours."""
 
 
+@full_float32()
 def exact_knn_gpu(
     device: torch.device,
     features: Float32Array,

@@ -19,6 +19,7 @@ from reid_gen.cluster.knn.bounds import (
     allocate_like,
     product_error,
 )
+from reid_gen.runtime.precision import full_float32
 from reid_gen.types import Float32Array
 
 _CHUNK = 128
@@ -84,6 +85,7 @@ def _principal_basis(sample: Tensor, d: int) -> Tensor:
     return torch.linalg.qr(sample.T @ (sample @ basis)).Q
 
 
+@full_float32()
 def subspace_bounds(features: Float32Array, basis: Tensor, precision: torch.dtype) -> FactorBounds:
     """Bound products by those of projections, ``<x, y> <= <z_x, z_y> + r_x r_y + margin``.
 
