@@ -24,7 +24,6 @@ ATTEMPTS = 3
 """Times that a block is begun before an actor that dies each time is reported."""
 CORES = 4
 """CPU cores of an actor where there is no GPU and the number of actors is not given."""
-
 CONNECT_TIMEOUT = 10
 """Seconds."""
 
@@ -51,7 +50,7 @@ def compute_on_ray(
     with _connection() as ray:
         cluster = ray.cluster_resources()
         gpus = cluster.get("GPU", 0) if job.uses_gpu else 0
-        size, resources = actor_resources(cluster.get("CPU", 1), gpus, actors)
+        size, resources = actor_resources(cluster.get("CPU", 0), gpus, actors)
         attempts = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(_Attempts).remote()
         items = [{"block": n, "images": pickle.dumps(job.images_of(n))} for n in numbers]
         rows = (
@@ -104,7 +103,15 @@ def actor_resources(cpus: float, gpus: float, actors: int | None) -> tuple[int, 
 
     Returns:
         Number of actors, and the resources of each.
+
+    Raises:
+        UserError: If the cluster has no core.
     """
+    if cpus <= 0:
+        raise UserError(
+            "the Ray cluster has no CPU core for actors; start at least one worker node, even if "
+            "the cluster scales itself"
+        )
     size = actors or int(gpus) or max(1, int(cpus // CORES))
     # An actor with several cores gets as many threads; a fraction lets it share a core.
     resources: dict[str, float] = {"num_cpus": cpus // size or cpus / size}

@@ -92,7 +92,7 @@ def broken(people):
 
 def test_shard_names_its_unreadable_images(broken, people, capsys):
     words = ["extract", "crops", "--model", "run", "--batch", "2", "--out", "f.npz"]
-    words += ["--shard", "2/2"]
+    words += ["--shard", "3/3"]
     message = failure(capsys, *words)
     assert f"1 image(s) do not decode: {broken[1].name}; replace or remove them" in message
     valid = (people / "people" / "query" / broken[1].name).read_bytes()

@@ -52,6 +52,11 @@ def test_actor_resources_divides_cores_and_gpus(cpus, gpus, actors, expected):
     assert actor_resources(cpus, gpus, actors) == expected
 
 
+def test_actor_resources_refuses_a_cluster_without_cores():
+    with pytest.raises(UserError, match="the Ray cluster has no CPU core for actors; start at"):
+        actor_resources(0, 0, 4)
+
+
 def computed(actor, number=1):
     """Return content and error of a block that an actor is given."""
     images = pickle.dumps(length_job().images_of(number))
