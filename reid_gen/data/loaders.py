@@ -50,7 +50,7 @@ class DecodedBatch:
         pixels: RGB in 0..255, [B, H, W, 3]; black where an image could not be decoded.
         failures: Images that could not be decoded; readers of the batch must report them.
         condition_inputs: Generator inputs; None unless requested.
-        decode_seconds: Processor time of decoding, in seconds over all threads.
+        decode_seconds: CPU time of decoding, in seconds over all threads.
     """
 
     index: Int64Array
@@ -150,7 +150,7 @@ class ImageLoader:
         """Decode the images at some positions of a batch.
 
         Returns:
-            The images that failed, and the processor time in seconds.
+            The images that failed, and the CPU time in seconds.
         """
         start = time.thread_time()
         failures = []

@@ -41,7 +41,7 @@ class _Window:
         seconds: Wall time of each part.
         device_seconds: Time of each part's kernels on a GPU.
         wall: Wall time of all traced steps in seconds.
-        decoding: Processor time of decoding their images in loader threads, in seconds.
+        decoding: CPU time of decoding their images in loader threads, in seconds.
         steps: Number of traced steps.
     """
 
@@ -219,5 +219,5 @@ def _step_table(window: _Window) -> str:
     ]
     heads = ("step", "ms on the host", "share") + (("ms on the GPU",) if on_device else ())
     table = aligned(heads, [*rows, ("total", milliseconds(window.wall), "")])
-    decoding = f"decoding in loader threads: {milliseconds(window.decoding)} ms of processor time"
+    decoding = f"decoding in loader threads: {milliseconds(window.decoding)} ms of CPU time"
     return f"{table}\n{decoding}, at the same time"
