@@ -173,7 +173,7 @@ def test_run_evaluates_every_n_epochs_and_the_last(trainer, monkeypatch, interva
         progress=SimpleNamespace(log=lambda _: None),
     )
     run = SimpleNamespace(
-        trainer=stub, evaluate_every=interval, evaluator=lambda _: (plain, reranked)
+        trainer=stub, evaluate_every=interval, evaluator=lambda _: (plain, reranked), facts={}
     )
     monkeypatch.setattr(run_module, "_save", lambda *_: None)
     run_module._train(run, run_module.Path("run"), 0, log)
