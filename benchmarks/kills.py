@@ -26,9 +26,10 @@ import numpy as np
 import torch
 
 from reid_gen.cli.main import main as reid_gen
+from reid_gen.errors import UserError
 from reid_gen.files import partial_path, previous_path
-from reid_gen.models.checkpoint import RESUME_FILE
-from reid_gen.models.weight_files import CARD_FILE, LAST_FOLDER
+from reid_gen.models.checkpoint import RESUME_FILE, read_card
+from reid_gen.models.weight_files import LAST_FOLDER, checkpoint_folder
 from reid_gen.pedestrians.crop_list import DatasetSize
 from reid_gen.pedestrians.dataset import render_dataset
 from reid_gen.text_table import aligned
@@ -87,14 +88,14 @@ class Tally:
     Attributes:
         epoch: Seconds per epoch of the run never stopped.
         hits: Number of kills by what they hit.
-        lost: Seconds since the last checkpoint, of each kill.
+        lost: Complete epochs that the newest checkpoint no longer held after a kill, summed.
         previous: Sessions that resumed from the previous checkpoint.
         differing: For each completed run, its files and metrics that differ.
     """
 
     epoch: float
     hits: Counter[str] = field(default_factory=Counter)
-    lost: list[float] = field(default_factory=list)
+    lost: int = 0
     previous: int = 0
     differing: list[list[str]] = field(default_factory=list)
 
@@ -181,6 +182,7 @@ def _kill(run: Path, delay: float, tally: Tally) -> bool:
     Returns:
         Whether it was killed; False if it was complete before.
     """
+    before = _epochs(run)
     process = _launch(run)
     while process.is_alive() and not _has_locked(process.pid, run):
         time.sleep(0.005)
@@ -192,7 +194,7 @@ def _kill(run: Path, delay: float, tally: Tally) -> bool:
         return False
     assert process.exitcode == -9, run.with_suffix(".log").read_text()
     tally.hits[_state(run)] += 1
-    tally.lost.append(time.time() - _last_saved(run))
+    tally.lost += max(0, before - _epochs(run))
     return True
 
 
@@ -211,11 +213,12 @@ def _state(run: Path) -> str:
     return WRITING if is_writing else TRAINING
 
 
-def _last_saved(run: Path) -> float:
-    """Time of the last checkpoint or, before the first, of the start."""
-    last = run / LAST_FOLDER
-    cards = [folder / CARD_FILE for folder in (last, previous_path(last))]
-    return next((c.stat().st_mtime for c in cards if c.exists()), run.stat().st_ctime)
+def _epochs(run: Path) -> int:
+    """Complete epochs in the newest checkpoint of a run; 0 without one."""
+    try:
+        return int(read_card(checkpoint_folder(run))["epochs"])
+    except UserError:
+        return 0
 
 
 def _content(run: Path) -> dict[str, Any]:
@@ -256,8 +259,7 @@ def _table(names: Sequence[str], tallies: Sequence[Tally]) -> str:
         },
         "resumed from the previous checkpoint": [str(t.previous) for t in tallies],
         "seconds per epoch": [f"{t.epoch:.2f}" for t in tallies],
-        "seconds lost, mean": [f"{np.mean(t.lost):.2f}" for t in tallies],
-        "seconds lost, most": [f"{max(t.lost):.2f}" for t in tallies],
+        "complete epochs lost": [str(t.lost) for t in tallies],
         "completed runs": [str(len(t.differing)) for t in tallies],
         "of these equal, byte for byte": [str(t.differing.count([])) for t in tallies],
     }
