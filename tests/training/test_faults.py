@@ -2,7 +2,6 @@
 
 import resource
 import shutil
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,13 +11,13 @@ from reid_gen.files import previous_path
 from reid_gen.models.encoder import IdentityEncoder
 from reid_gen.models.weight_files import ENCODER_FILE
 from reid_gen.models.weights import read_weights
-from reid_gen.runtime.progress import Silent
 from reid_gen.training import run as run_module
 from reid_gen.training import trainer as trainer_module
 from reid_gen.training.resume import load_resume
 from reid_gen.training.run_folder import CONFIG
 from reid_gen.training.step import TrainingStep
 from tests.cli.conftest import failure
+from tests.training.small import experiment
 from tests.training.test_run import TRAIN_FOLDER
 
 pytestmark = pytest.mark.slow
@@ -127,10 +126,10 @@ def test_train_names_settings_if_extraction_runs_out_of_memory(run, capsys, monk
 
 def test_new_folder_keeps_a_run_between_two_renames(tiny_run, tmp_path):
     run = tmp_path / "run"
-    experiment = SimpleNamespace(trainer=SimpleNamespace(progress=Silent()))
+    built, _ = experiment(tiny_run / CONFIG)
 
     def stop_between_renames():
-        with run_module._new_folder(experiment, run, ""):
+        with run_module._new_folder(built, run, ""):
             shutil.copytree(tiny_run / "last", previous_path(run / "last"))
             raise KeyboardInterrupt
 
