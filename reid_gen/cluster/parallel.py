@@ -1,4 +1,4 @@
-"""Helpers of the numba kernels: threads over index ranges, float16 reads, exact dot products."""
+"""Helpers of the numba kernels: threads over index ranges, bits of floats, float64 products."""
 
 from __future__ import annotations
 
@@ -64,6 +64,26 @@ def _half_bits_to_float(context, bits):  # type: ignore[no-untyped-def]
         return builder.fpext(builder.bitcast(arguments[0], ir.HalfType()), ir.FloatType())
 
     return types.float32(types.uint16), generate
+
+
+@intrinsic
+def bits_to_float(context, bits):  # type: ignore[no-untyped-def]
+    """Reinterpret an int32 as float32."""
+
+    def generate(target, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        return builder.bitcast(arguments[0], ir.FloatType())
+
+    return types.float32(types.int32), generate
+
+
+@intrinsic
+def float_to_bits(context, value):  # type: ignore[no-untyped-def]
+    """Reinterpret a float32 as int32."""
+
+    def generate(target, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        return builder.bitcast(arguments[0], ir.IntType(32))
+
+    return types.int32(types.float32), generate
 
 
 def to_float(stored: object) -> float:

@@ -8,7 +8,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from reid_gen.cluster.knn.exact_cpu import exact_knn_cpu, fastest_bounds
+from reid_gen.cluster.knn.exact_cpu import exact_knn_cpu, fastest_plan
 from reid_gen.cluster.reciprocal import encode_reciprocal_sets, expanded_reciprocal_sets
 from reid_gen.types import Float32Array
 
@@ -55,9 +55,9 @@ class RerankedDistances:
         self.count = len(query)
         self.weight = weight
         neighbours = min(max(k1 + 1, k2), len(self.features))
-        bounds = fastest_bounds(self.features, neighbours)
-        index, similarity = exact_knn_cpu(self.features, neighbours, bounds)
-        least = exact_knn_cpu(self.features, 1, bounds, smallest=True)[1][:, 0]
+        plan = fastest_plan(self.features, neighbours)
+        index, similarity = exact_knn_cpu(self.features, neighbours, plan)
+        least = exact_knn_cpu(self.features, 1, plan, smallest=True)[1][:, 0]
         # The squared distance of each image to the image farthest from it.
         self.scale = np.maximum(2 - 2 * least, np.finfo(np.float32).tiny).astype(np.float32)
         sets = expanded_reciprocal_sets(index, k1 + 1, k1)

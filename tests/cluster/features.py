@@ -6,7 +6,8 @@ import numpy as np
 import torch
 
 from reid_gen.cluster.knn.bounds import rounded_bounds
-from reid_gen.cluster.knn.quantised import quantised_bounds
+from reid_gen.cluster.knn.exact_cpu import SearchPlan
+from reid_gen.cluster.knn.quantised import QuantisedBounds, quantise
 from reid_gen.cluster.knn.subspace import subspace_bounds
 
 
@@ -33,11 +34,21 @@ def project(features, precision, d=7):
 BOUNDS = {
     "bf16": lambda features: rounded_bounds(features, torch.bfloat16),
     "fp32": lambda features: rounded_bounds(features, torch.float32),
-    "int8": quantised_bounds,
+    "int8": lambda features: QuantisedBounds(quantise(features)),
     "subspace bf16": lambda features: project(features, torch.bfloat16),
     "subspace fp32": lambda features: project(features, torch.float32),
 }
 """Kind of bounds -> function that computes them from features."""
+SIEVE = "subspace fp32 and a sieve"
+PLANS = (*BOUNDS, SIEVE)
+"""Kinds of plans of a search."""
+
+
+def plan(kind, features):
+    """Plan of a kind, for features."""
+    if kind == SIEVE:
+        return SearchPlan(project(features, torch.float32), quantise(features))
+    return SearchPlan(BOUNDS[kind](features))
 
 
 @cache

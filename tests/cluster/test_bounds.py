@@ -6,10 +6,10 @@ import torch
 
 from reid_gen.cluster.knn import exact_cpu, subspace
 from reid_gen.cluster.knn.bounds import FactorBounds
-from reid_gen.cluster.knn.exact_cpu import exact_knn_cpu, fastest_bounds
-from reid_gen.cluster.knn.quantised import QuantisedBounds
-from reid_gen.cluster.knn.subspace import choose_basis
-from tests.cluster.features import BOUNDS, awkward_features, make_features
+from reid_gen.cluster.knn.exact_cpu import exact_knn_cpu, fastest_plan
+from reid_gen.cluster.knn.quantised import QuantisedBounds, product_bound, quantise
+from reid_gen.cluster.knn.subspace import choose_subspace
+from tests.cluster.features import BOUNDS, awkward_features, make_features, plan
 
 
 def all_bounds(bounds, size, smallest):
@@ -28,11 +28,11 @@ def flat_features(size, width=128):
     return features / np.linalg.norm(features, axis=1, keepdims=True)
 
 
-def narrow_features(size, width=128):
+def narrow_features(size, width=128, noise=0.05):
     """Features that extend in five directions, and little in others, [N, D] float32."""
     rng = np.random.default_rng(0)
     features = rng.standard_normal((size, 5)) @ rng.standard_normal((5, width))
-    features += 0.05 * rng.standard_normal((size, width))
+    features += noise * rng.standard_normal((size, width))
     return (features / np.linalg.norm(features, axis=1, keepdims=True)).astype(np.float32)
 
 
@@ -60,41 +60,57 @@ def test_fill_bounds_narrow_features_closely(kind, excess):
     assert (all_bounds(bounds, 300, False) + bounds.margin <= exact + excess).all()
 
 
-@pytest.mark.parametrize("make", [narrow_features, flat_features])
-def test_choose_basis_takes_a_subspace_that_features_fill(make):
-    features = make(5000)
-    basis = choose_basis(features, 10, torch.float32, 1.0)
-    if make is flat_features:
-        assert basis is None
-        return
-    assert basis.shape == (128, 7)
-    torch.testing.assert_close(basis.T @ basis, torch.eye(7), atol=1e-5, rtol=0)
-    outside = features - features @ basis.numpy() @ basis.numpy().T
+@pytest.mark.parametrize("name", awkward_features())
+@pytest.mark.parametrize("sign", [1, -1])
+def test_product_bound_bounds_every_product(name, sign):
+    features = awkward_features()[name]
+    rows = quantise(features)
+    exact = features.astype(np.float64) @ features.T.astype(np.float64)
+    found = [[product_bound(i, j, sign, rows) for j in range(250)] for i in range(250)]
+    assert (np.array(found) + rows.margin >= sign * exact).all()
+
+
+def test_choose_subspace_takes_one_that_features_fill():
+    features = narrow_features(5000)
+    subspace = choose_subspace(features, 10, torch.float32, 1.0)
+    assert subspace.basis.shape == (128, 7)
+    torch.testing.assert_close(subspace.basis.T @ subspace.basis, torch.eye(7), atol=1e-5, rtol=0)
+    outside = features - features @ subspace.basis.numpy() @ subspace.basis.numpy().T
     assert np.linalg.norm(outside, axis=1).max() < 0.6
+    assert choose_subspace(flat_features(5000), 10, torch.float32, 1.0) is None
 
 
-def test_choose_basis_counts_neighbours_in_a_small_sample(monkeypatch):
+def test_choose_subspace_adds_a_sieve_for_loose_bounds():
+    tight, loose = (
+        choose_subspace(narrow_features(8000, noise=noise), 30, torch.float32, 1.0)
+        for noise in (0.01, 0.12)
+    )
+    assert not tight.sieve
+    assert loose.sieve
+
+
+def test_choose_subspace_finds_a_neighbour_in_any_sample(monkeypatch):
     monkeypatch.setattr(subspace, "_SAMPLE", 64)  # has none of the 10 nearest of most rows
-    assert choose_basis(flat_features(5000), 10, torch.float32, 1.0) is None
+    assert choose_subspace(flat_features(5000), 10, torch.float32, 1.0) is None
 
 
-def test_choose_basis_leaves_small_sets_alone():
-    assert choose_basis(narrow_features(100), 10, torch.float32, 1.0) is None
-    assert choose_basis(narrow_features(3), 1, torch.float32, 1.0) is None
+def test_choose_subspace_leaves_small_sets_alone():
+    assert choose_subspace(narrow_features(100), 10, torch.float32, 1.0) is None
+    assert choose_subspace(narrow_features(3), 1, torch.float32, 1.0) is None
 
 
 @pytest.mark.parametrize("int8", [True, False])
-def test_fastest_bounds_suit_features_and_processor(monkeypatch, int8):
+def test_fastest_plan_suits_features_and_processor(monkeypatch, int8):
     monkeypatch.setattr(exact_cpu, "has_native_int8", lambda: int8)
-    assert fastest_bounds(narrow_features(5000), 10).norm_column
-    flat = fastest_bounds(flat_features(5000), 10)
+    assert fastest_plan(narrow_features(5000), 10).bounds.norm_column
+    flat = fastest_plan(flat_features(5000), 10).bounds
     assert isinstance(flat, QuantisedBounds if int8 else FactorBounds)
     assert int8 or flat.rows.shape == (5000, 128)
 
 
 def test_exact_knn_cpu_finds_the_same_in_a_chosen_subspace():
-    features = narrow_features(5000)
+    features = narrow_features(5000, noise=0.12)
     index, cosine = exact_knn_cpu(features, 10)
-    expected, expected_cosine = exact_knn_cpu(features, 10, BOUNDS["fp32"](features))
+    expected, expected_cosine = exact_knn_cpu(features, 10, plan("fp32", features))
     np.testing.assert_array_equal(index, expected)
     np.testing.assert_array_equal(cosine, expected_cosine)

@@ -8,7 +8,7 @@ from reid_gen.cluster.knn.exact_cpu import exact_knn_cpu, knn_among_candidates
 from reid_gen.cluster.knn.exact_gpu import exact_knn_gpu
 from reid_gen.cluster.knn.neighbours import METHODS, nearest
 from reid_gen.errors import UserError
-from tests.cluster.features import BOUNDS, awkward_features, make_features
+from tests.cluster.features import PLANS, awkward_features, make_features, plan
 
 
 def brute_force(features, count):
@@ -19,35 +19,35 @@ def brute_force(features, count):
     return order, np.take_along_axis(similarity, order, 1)
 
 
-@pytest.mark.parametrize("kind", BOUNDS)
+@pytest.mark.parametrize("kind", PLANS)
 @pytest.mark.parametrize("tile", [(512, 4096), (16, 64)])
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
 def test_exact_knn_cpu_equals_float64(monkeypatch, kind, tile, dtype):
     monkeypatch.setattr(exact_cpu, "ROWS", tile[0])
     monkeypatch.setattr(exact_cpu, "COLUMNS", tile[1])
     features = make_features(persons=40, each=7, noise=0.9)[0].astype(dtype)
-    index, cosine = exact_knn_cpu(features, 20, BOUNDS[kind](features))
+    index, cosine = exact_knn_cpu(features, 20, plan(kind, features))
     expected, expected_cosine = brute_force(features, 20)
     np.testing.assert_array_equal(index, expected)
     np.testing.assert_allclose(cosine, expected_cosine, atol=1e-6)
 
 
-@pytest.mark.parametrize("kind", BOUNDS)
+@pytest.mark.parametrize("kind", PLANS)
 def test_exact_knn_cpu_orders_duplicates_by_index(kind):
     features = make_features(persons=30, each=8)[0]
     features[20:220] = features[5]  # more ties than fit in a candidate list
-    index, _ = exact_knn_cpu(features, 12, BOUNDS[kind](features))
+    index, _ = exact_knn_cpu(features, 12, plan(kind, features))
     np.testing.assert_array_equal(index, brute_force(features, 12)[0])
     assert index[100].tolist() == [5, *range(20, 31)]
 
 
-@pytest.mark.parametrize("kind", BOUNDS)
+@pytest.mark.parametrize("kind", PLANS)
 @pytest.mark.parametrize("name", awkward_features())
 def test_exact_knn_cpu_equals_float64_for_any_rows(monkeypatch, kind, name):
     monkeypatch.setattr(exact_cpu, "ROWS", 32)
     monkeypatch.setattr(exact_cpu, "COLUMNS", 96)
     features = awkward_features()[name]
-    index, cosine = exact_knn_cpu(features, 12, BOUNDS[kind](features))
+    index, cosine = exact_knn_cpu(features, 12, plan(kind, features))
     exact = features.astype(np.float64)
     expected = np.sort(exact @ exact.T, axis=1)[:, ::-1][:, :12]
     scale = np.square(exact).sum(axis=1).max()
@@ -58,12 +58,12 @@ def test_exact_knn_cpu_equals_float64_for_any_rows(monkeypatch, kind, name):
     assert (np.diff(index)[np.diff(cosine) == 0] > 0).all()
 
 
-@pytest.mark.parametrize("kind", BOUNDS)
+@pytest.mark.parametrize("kind", PLANS)
 def test_exact_knn_cpu_finds_the_least_similar_rows(monkeypatch, kind):
     monkeypatch.setattr(exact_cpu, "ROWS", 32)
     monkeypatch.setattr(exact_cpu, "COLUMNS", 96)
     features = make_features(persons=30, each=8, noise=0.9)[0]
-    index, cosine = exact_knn_cpu(features, 5, BOUNDS[kind](features), smallest=True)
+    index, cosine = exact_knn_cpu(features, 5, plan(kind, features), smallest=True)
     similarity = features.astype(np.float64) @ features.T.astype(np.float64)
     expected = np.argsort(np.round(similarity, 12), axis=1, kind="stable")[:, :5]
     np.testing.assert_array_equal(index, expected)
@@ -92,13 +92,13 @@ def test_exact_knn_gpu_equals_exact_knn_cpu(extra_candidates):
     np.testing.assert_allclose(cosine, expected_cosine, atol=1e-12)
 
 
-@pytest.mark.parametrize("kind", BOUNDS)
+@pytest.mark.parametrize("kind", PLANS)
 @pytest.mark.parametrize(("size", "count"), [(60, 60), (200, 80)])
 def test_exact_knn_cpu_ranks_negative_products(kind, size, count):
     rng = np.random.default_rng(0)
     features = rng.normal(size=(size, 3)).astype(np.float32)  # 3 dimensions: many are negative
     features /= np.linalg.norm(features, axis=1, keepdims=True)
-    index, cosine = exact_knn_cpu(features, count, BOUNDS[kind](features))
+    index, cosine = exact_knn_cpu(features, count, plan(kind, features))
     assert cosine.min() < (-0.9 if count == size else 0.3)
     np.testing.assert_array_equal(index, brute_force(features, count)[0])
 
@@ -127,7 +127,6 @@ def test_knn_among_candidates_fills_up_with_the_image():
 
 def test_exact_knn_cpu_multiplies_in_full_float32(monkeypatch):
     features, precisions, multiply = make_features(persons=3, each=2)[0], [], torch.mm
-    bounds = BOUNDS["fp32"](features)
 
     def mm(*factors, out):
         precisions.append(torch.backends.mkldnn.matmul.fp32_precision)
@@ -136,8 +135,7 @@ def test_exact_knn_cpu_multiplies_in_full_float32(monkeypatch):
     monkeypatch.setattr(torch, "mm", mm)
     torch.set_float32_matmul_precision("medium")
     try:
-        exact_knn_cpu(features, 2, bounds)
-        BOUNDS["subspace fp32"](features)
+        exact_knn_cpu(features, 2, plan("subspace fp32", features))
     finally:
         torch.set_float32_matmul_precision("highest")
     assert len(precisions) >= 2
@@ -150,16 +148,13 @@ def test_exact_knn_cpu_refuses_a_count_out_of_range():
         exact_knn_cpu(features, 7)
 
 
-@pytest.mark.parametrize("kind", BOUNDS)
+@pytest.mark.parametrize("kind", PLANS)
 def test_exact_knn_cpu_reads_memory_mapped_features(tmp_path, kind):
     features = make_features(persons=20, each=5)[0].astype(np.float16)
     np.save(tmp_path / "f.npy", features)
     mapped = np.load(tmp_path / "f.npy", mmap_mode="r")
-    bounds = BOUNDS[kind](mapped)
-    assert torch.equal(bounds.rows, BOUNDS[kind](features).rows)
-    np.testing.assert_array_equal(
-        exact_knn_cpu(mapped, 9, bounds)[0], exact_knn_cpu(features, 9, BOUNDS[kind](features))[0]
-    )
+    expected = exact_knn_cpu(features, 9, plan(kind, features))[0]
+    np.testing.assert_array_equal(exact_knn_cpu(mapped, 9, plan(kind, mapped))[0], expected)
 
 
 def test_nearest_reads_memory_mapped_features(tmp_path):

@@ -12,11 +12,13 @@ from typing import Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from reid_gen.cluster.knn.exact_kernels import StoredBounds
 from reid_gen.types import Float32Array
 
+StoredBounds = NDArray[np.int16] | NDArray[np.int32]
+"""Bits of bounds, in the order of the bounds if these are positive: of bfloat16 or float32."""
 UNIT_ROUNDOFF = {torch.bfloat16: 2.0**-8, torch.float32: 2.0**-24}
 """Largest relative rounding error of a stored value."""
 CONVERT_ROWS = 512

@@ -10,22 +10,23 @@ own.
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from reid_gen.cluster.knn.bounds import ProductBounds, rounded_bounds
 from reid_gen.cluster.knn.exact_kernels import (
+    CAPACITY,
     SearchState,
     compare_candidates,
-    new_search,
     rank_listed,
     scan_columns,
     scan_first,
     scan_rows,
 )
-from reid_gen.cluster.knn.quantised import quantised_bounds
-from reid_gen.cluster.knn.subspace import choose_basis, subspace_bounds
+from reid_gen.cluster.knn.quantised import QuantisedBounds, QuantisedRows, quantise
+from reid_gen.cluster.knn.subspace import choose_subspace, subspace_bounds
 from reid_gen.cluster.parallel import map_ranges, numba_view, thread_count
 from reid_gen.runtime.precision import full_float32, has_native_int8, resolve_dtype
 from reid_gen.types import Float32Array, Float64Array, Int64Array
@@ -36,11 +37,43 @@ _INT8_SPEED = 2.0
 """How many times as fast as bfloat16 products a processor with 8-bit instructions computes them."""
 
 
+@dataclass(frozen=True)
+class SearchPlan:
+    """How candidates are found; it does not change the result.
+
+    Attributes:
+        bounds: Bounds of the products of all pairs.
+        sieve: Features in 8 bits, by which candidates are sifted before they are compared in
+            float64; None if bounds leave too few for that.
+    """
+
+    bounds: ProductBounds
+    sieve: QuantisedRows | None = None
+
+
+def fastest_plan(features: Float32Array, count: int) -> SearchPlan:
+    """Plan a search in the way that is estimated to be fastest on this CPU.
+
+    Args:
+        features: L2-normalised features, [N, D] float32 or float16; may be memory-mapped.
+        count: Number of neighbours that are searched.
+    """
+    precision = resolve_dtype("bf16", torch.device("cpu"))
+    int8 = has_native_int8()
+    subspace = choose_subspace(features, count, precision, _INT8_SPEED if int8 else 1.0)
+    if subspace is not None:
+        bounds = subspace_bounds(features, subspace.basis, precision)
+        return SearchPlan(bounds, quantise(features) if subspace.sieve else None)
+    if int8:
+        return SearchPlan(QuantisedBounds(quantise(features)))
+    return SearchPlan(rounded_bounds(features, precision))
+
+
 @full_float32()
 def exact_knn_cpu(
     features: Float32Array,
     count: int,
-    bounds: ProductBounds | None = None,
+    plan: SearchPlan | None = None,
     *,
     smallest: bool = False,
 ) -> tuple[Int64Array, Float64Array]:
@@ -49,8 +82,7 @@ def exact_knn_cpu(
     Args:
         features: L2-normalised features, [N, D] float32 or float16; may be memory-mapped.
         count: Number of neighbours, at most N.
-        bounds: Bounds of the features' products, which do not change the result; None for those of
-            :func:`fastest_bounds`.
+        plan: How to search; None for the :func:`fastest_plan`.
         smallest: Whether to find the least similar rows instead.
 
     Returns:
@@ -63,30 +95,33 @@ def exact_knn_cpu(
     size = len(features)
     if not 1 <= count <= size:
         raise ValueError(f"count must be in 1..{size}, got {count}")
-    if bounds is None:
-        bounds = fastest_bounds(features, count)
-    stored = np.int16 if bounds.buffer_type == torch.bfloat16 else np.int32
-    sign = -1 if smallest else 1
-    state = new_search(numba_view(features), count, np.dtype(stored), bounds.margin, sign)
+    if plan is None:
+        plan = fastest_plan(features, count)
+    state = _start(features, count, plan, -1 if smallest else 1)
     with ThreadPoolExecutor(thread_count()) as pool:
-        _collect_candidates(bounds, state, pool)
+        _collect_candidates(plan.bounds, state, pool)
         map_ranges(pool, size, compare_candidates, state, parts=16 * thread_count())
-    return state.nearest, sign * state.product
+    return state.nearest, state.sign * state.product
 
 
-def fastest_bounds(features: Float32Array, count: int) -> ProductBounds:
-    """Bound the products of features in the way that is estimated to be fastest on this CPU.
-
-    Args:
-        features: L2-normalised features, [N, D] float32 or float16; may be memory-mapped.
-        count: Number of neighbours that are searched.
-    """
-    precision = resolve_dtype("bf16", torch.device("cpu"))
-    int8 = has_native_int8()
-    basis = choose_basis(features, count, precision, _INT8_SPEED if int8 else 1.0)
-    if basis is not None:
-        return subspace_bounds(features, basis, precision)
-    return quantised_bounds(features) if int8 else rounded_bounds(features, precision)
+def _start(features: Float32Array, count: int, plan: SearchPlan, sign: int) -> SearchState:
+    """Start a search in which nothing is found yet."""
+    size = len(features)
+    is_bf16 = plan.bounds.buffer_type == torch.bfloat16
+    threshold = np.full(size, -(2**15), np.int16) if is_bf16 else np.full(size, -(2**31), np.int32)
+    sieve = quantise(features[:0]) if plan.sieve is None else plan.sieve
+    return SearchState(
+        nearest=np.full((size, count), size, np.int64),
+        product=np.full((size, count), -np.inf),
+        bound=np.empty((size, CAPACITY), np.float32),
+        row=np.empty((size, CAPACITY), np.int32),
+        used=np.zeros(size, np.int32),
+        threshold=threshold,
+        features=numba_view(features),
+        sieve=sieve,
+        margin=max(plan.bounds.margin, sieve.margin),
+        sign=sign,
+    )
 
 
 def knn_among_candidates(

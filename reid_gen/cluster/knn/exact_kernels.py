@@ -6,16 +6,15 @@ from typing import NamedTuple
 
 import numba
 import numpy as np
-from llvmlite import ir
 from numba.core import types
-from numba.extending import intrinsic, overload
+from numba.extending import overload
 from numpy.typing import NDArray
 
-from reid_gen.cluster.parallel import dot
+from reid_gen.cluster.knn.bounds import StoredBounds
+from reid_gen.cluster.knn.quantised import QuantisedRows, product_bound
+from reid_gen.cluster.parallel import bits_to_float, dot, float_to_bits
 from reid_gen.types import Float32Array, Float64Array, Int64Array
 
-StoredBounds = NDArray[np.int16] | NDArray[np.int32]
-"""Bits of bounds, in the order of the bounds if these are positive: of bfloat16 or float32."""
 CAPACITY = 64
 """Candidates of an image that are kept before they are compared in float64."""
 SIMD_WIDTH = 32
@@ -33,6 +32,7 @@ class SearchState(NamedTuple):
         used: Number of candidates of each image, [N].
         threshold: Bits of the smallest bound of a product that can be among the nearest, [N].
         features: Features for the float64 products, [N, D] as of ``numba_view``.
+        sieve: The features in 8 bits, which rule out candidates first; no rows for no sieve.
         margin: Largest amount by which a product may exceed its bound.
         sign: 1 to find the largest products; -1 for the smallest, as the largest negated ones.
     """
@@ -44,49 +44,9 @@ class SearchState(NamedTuple):
     used: NDArray[np.int32]
     threshold: StoredBounds
     features: NDArray[np.generic]
+    sieve: QuantisedRows
     margin: float
     sign: int
-
-
-def new_search(
-    features: NDArray[np.generic], count: int, stored: np.dtype, margin: float, sign: int
-) -> SearchState:
-    """Start a search for ``count`` neighbours of each of the features, with nothing found.
-
-    ``stored`` is the type of the tiles; the other arguments are those of :class:`SearchState`.
-    """
-    size = len(features)
-    return SearchState(
-        nearest=np.full((size, count), size, np.int64),
-        product=np.full((size, count), -np.inf),
-        bound=np.empty((size, CAPACITY), np.float32),
-        row=np.empty((size, CAPACITY), np.int32),
-        used=np.zeros(size, np.int32),
-        threshold=np.full(size, np.iinfo(stored).min, stored),
-        features=features,
-        margin=margin,
-        sign=sign,
-    )
-
-
-@intrinsic
-def _bits_to_float(context, bits):  # type: ignore[no-untyped-def]
-    """Reinterpret an int32 as float32."""
-
-    def generate(target, builder, signature, arguments):  # type: ignore[no-untyped-def]
-        return builder.bitcast(arguments[0], ir.FloatType())
-
-    return types.float32(types.int32), generate
-
-
-@intrinsic
-def float_to_bits(context, value):  # type: ignore[no-untyped-def]
-    """Reinterpret a float32 as int32."""
-
-    def generate(target, builder, signature, arguments):  # type: ignore[no-untyped-def]
-        return builder.bitcast(arguments[0], ir.IntType(32))
-
-    return types.int32(types.float32), generate
 
 
 def _to_float(stored: object) -> float:
@@ -97,8 +57,8 @@ def _to_float(stored: object) -> float:
 @overload(_to_float)
 def _to_float_overload(stored):  # type: ignore[no-untyped-def]
     if stored == types.int16:  # the upper half of a float32
-        return lambda stored: _bits_to_float(np.int32(stored) << np.int32(16))
-    return lambda stored: _bits_to_float(stored)
+        return lambda stored: bits_to_float(np.int32(stored) << np.int32(16))
+    return lambda stored: bits_to_float(stored)
 
 
 def _to_stored(value: float, like: object) -> object:
@@ -231,15 +191,18 @@ def _push(image, candidate, bound, state):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, nogil=True)
 def _compare(image, state):  # type: ignore[no-untyped-def]
-    """Compare an image's candidates in float64, likely ones first; empties the list."""
+    """Compare an image's candidates in float64; empties the list."""
     nearest, products = state.nearest[image], state.product[image]
     bounds = state.bound[image, : state.used[image]]
-    for p in np.argsort(-bounds):
-        if bounds[p] + state.margin < products[-1]:
-            break
-        candidate = state.row[image, p]
-        product = state.sign * dot(state.features[image], state.features[candidate])
-        _insert(nearest, products, candidate, product)
+    # Sorted until there is a threshold; later, that takes longer than the products that it saves.
+    for p in np.argsort(-bounds) if products[-1] == -np.inf else np.arange(len(bounds)):
+        candidate, lowest = state.row[image, p], products[-1] - state.margin
+        bound = bounds[p]
+        if bound >= lowest and len(state.sieve.levels) > 0:
+            bound = min(bound, product_bound(image, candidate, state.sign, state.sieve))
+        if bound >= lowest:
+            product = state.sign * dot(state.features[image], state.features[candidate])
+            _insert(nearest, products, candidate, product)
     state.used[image] = 0
     state.threshold[image] = _to_stored(products[-1] - state.margin, state.threshold)
 

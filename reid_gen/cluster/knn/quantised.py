@@ -1,9 +1,14 @@
-"""Bounds from features in 8 bits, for processors that multiply these fastest. Source: own."""
+"""Features in 8 bits and bounds from them. Source: own.
+
+Their products bound all pairs where a processor multiplies 8-bit integers fastest, and on any
+processor the candidates that bounds from a subspace leave over: rows of a quarter of the bytes are
+read sooner than those that float64 products need.
+"""
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numba
 import numpy as np
@@ -11,81 +16,92 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from reid_gen.cluster.knn.bounds import allocate_like
-from reid_gen.cluster.knn.exact_kernels import StoredBounds, float_to_bits
-from reid_gen.cluster.parallel import map_ranges, numba_view, thread_count, to_float
+from reid_gen.cluster.knn.bounds import StoredBounds, allocate_like
+from reid_gen.cluster.parallel import float_to_bits, map_ranges, numba_view, thread_count, to_float
 from reid_gen.types import Float32Array
 
 _LEVELS = 127
 """Largest integer; -128 is left out so that the range is symmetric."""
 
 
-@dataclass(frozen=True)
-class QuantisedBounds:
-    """Bounds from rows x in 8 bits, ``x = scale q + e``.
+class QuantisedRows(NamedTuple):
+    """Rows x in 8 bits: ``x = scale q + e``.
 
     With n the largest norm of all rows, ``<x, y> <= scale_x scale_y <q_x, q_y> + n |e_x| + n |e_y|
     + |e_x| |e_y|`` (Cauchy and Schwarz), and the last three terms are ``w_x w_y - n^2`` with
     ``w = n + |e|``.
 
     Attributes:
-        rows: The integers q in -127..127, [N, D] int8.
+        levels: The integers q in -127..127, [N, D].
         scale: Scale of each row, [N].
         weight: w of each row, [N].
-        norm: n.
+        square: n^2.
     """
 
-    rows: Tensor
+    levels: NDArray[np.int8]
     scale: Float32Array
     weight: Float32Array
-    norm: float
+    square: np.float32
 
     @property
     def margin(self) -> float:
-        """As in :class:`ProductBounds`; products are exact, their scaling to float32 is not."""
-        return float(2.0**-20 * self.weight.max() ** 2)
-
-    @property
-    def buffer_type(self) -> torch.dtype:
-        """As in :class:`ProductBounds`."""
-        return torch.int32
-
-    def fill(
-        self, out: Tensor, top: int, left: int, smallest: bool, pool: ThreadPoolExecutor
-    ) -> StoredBounds:
-        """As in :class:`ProductBounds`."""
-        factor = self.rows[top : top + out.shape[0]]
-        columns = slice(left, left + out.shape[1])
-        torch._int_mm(-factor if smallest else factor, self.rows[columns].T, out=out)
-        stored: NDArray[np.int32] = out.numpy()
-        factors = (self.scale[top:], self.weight[top:], self.scale[columns], self.weight[columns])
-        map_ranges(pool, len(stored), _scale, stored, factors, np.float32(self.norm**2))
-        return stored
+        """Bound by how much rounding to float32 lowers a bound."""
+        return float(2.0**-20 * self.weight.max(initial=0) ** 2)
 
 
-def quantised_bounds(features: Float32Array) -> QuantisedBounds:
+def quantise(features: Float32Array) -> QuantisedRows:
     """Round features to 8 bits, each row in units of 1/127 of its largest magnitude.
 
     Args:
         features: Features, [N, D] float32 or float16; may be memory-mapped.
     """
     size, width = features.shape
-    rows = allocate_like(features, width, torch.int8)
+    levels: NDArray[np.int8] = allocate_like(features, width, torch.int8).numpy()
     scale = np.empty(size, np.float32)
     norms = np.empty((2, size))
-    arrays = (numba_view(features), rows.numpy(), scale, norms)
+    arrays = (numba_view(features), levels, scale, norms)
     with ThreadPoolExecutor(thread_count()) as pool:
         map_ranges(pool, size, _quantise, *arrays, parts=16 * thread_count())
-    error, largest = norms[0], float(norms[1].max())
-    return QuantisedBounds(rows, scale, (largest + error).astype(np.float32), largest)
+    error, largest = norms[0], float(norms[1].max(initial=0))
+    weight = (largest + error).astype(np.float32)
+    return QuantisedRows(levels, scale, weight, np.float32(largest**2))
+
+
+class QuantisedBounds:
+    """Bounds of all products from products of 8-bit integers.
+
+    Args:
+        rows: The features in 8 bits.
+    """
+
+    buffer_type = torch.int32
+
+    def __init__(self, rows: QuantisedRows) -> None:
+        self.rows = rows
+        self.margin = rows.margin  # integer products are exact
+
+    def fill(
+        self, out: Tensor, top: int, left: int, smallest: bool, pool: ThreadPoolExecutor
+    ) -> StoredBounds:
+        """As in :class:`~reid_gen.cluster.knn.bounds.ProductBounds`."""
+        levels, scale, weight, square = self.rows
+        rows, columns = slice(top, top + out.shape[0]), slice(left, left + out.shape[1])
+        factor = torch.from_numpy(levels[rows])
+        if smallest:
+            factor = -factor
+        torch._int_mm(factor, torch.from_numpy(levels[columns]).T, out=out)
+        products: NDArray[np.int32] = out.numpy()
+        factors = (scale[rows], weight[rows], scale[columns], weight[columns])
+        map_ranges(pool, len(products), _scale_products, products, factors, square)
+        return products
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nnan", "nsz"})
-def _quantise(a, b, features, rows, scale, norms):  # type: ignore[no-untyped-def]
+def _quantise(a, b, features, levels, scale, norms):  # type: ignore[no-untyped-def]
     """Quantise rows a to b; write scales, and norms of what is rounded away and of the rows."""
     row = np.empty(features.shape[1], np.float32)
     for i in range(a, b):
-        source, levels = features[i], rows[i]
+        source, target = features[i], levels[i]
         largest = np.float32(0)
         for d in range(len(row)):
             row[d] = to_float(source[d])
@@ -98,7 +114,7 @@ def _quantise(a, b, features, rows, scale, norms):  # type: ignore[no-untyped-de
         for d in range(len(row)):
             level = np.rint(row[d] * inverse)
             level = min(max(level, np.float32(-_LEVELS)), np.float32(_LEVELS))
-            levels[d] = np.int8(level)
+            target[d] = np.int8(level)
             value = np.float64(row[d])
             difference = value - np.float64(unit) * np.float64(level)
             squares += value * value
@@ -107,7 +123,7 @@ def _quantise(a, b, features, rows, scale, norms):  # type: ignore[no-untyped-de
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"contract"})
-def _scale(a, b, products, factors, square):  # type: ignore[no-untyped-def]
+def _scale_products(a, b, products, factors, square):  # type: ignore[no-untyped-def]
     """Turn int32 products of rows a to b of a tile into the bits of float32 bounds, in place."""
     row_scale, row_weight, column_scale, column_weight = factors
     for r in range(a, b):
@@ -115,3 +131,15 @@ def _scale(a, b, products, factors, square):  # type: ignore[no-untyped-def]
         for c in range(len(row)):
             rest = weight * column_weight[c] - square
             row[c] = float_to_bits(np.float32(row[c]) * (scale * column_scale[c]) + rest)
+
+
+@numba.njit(cache=True, nogil=True)
+def product_bound(i, j, sign, rows):  # type: ignore[no-untyped-def]
+    """Bound ``sign`` times the product of rows i and j from above."""
+    x, y = rows.levels[i], rows.levels[j]
+    total = np.int32(0)
+    for d in range(len(x)):  # in int32 throughout, where numba would take 64 bits
+        total = np.int32(total + np.int16(x[d]) * np.int16(y[d]))
+    product = np.float64(rows.scale[i]) * np.float64(rows.scale[j]) * total
+    rest = np.float64(rows.weight[i]) * np.float64(rows.weight[j]) - np.float64(rows.square)
+    return sign * product + rest

@@ -8,6 +8,8 @@ Tropp, SIAM Review 2011).
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -28,16 +30,31 @@ _SAMPLE, _QUERIES = 2048, 64
 """Rows that a subspace is computed from and tried on, and those of them that are queries."""
 _SHARES = (16, 8, 4)
 """Tried sizes of the subspace, as divisors of the features' size D."""
-_COMPARISONS = {torch.float32: 24, torch.bfloat16: 48}
-"""Duration of a float64 comparison of a candidate, in those of D multiply-adds of a product.
+_COMPARISON = {torch.float32: 24, torch.bfloat16: 48}
+"""Duration of a float64 product of a candidate, in those of D multiply-adds of a matrix product.
 
-Half of it is for candidates that are compared before the nearest are known.
+A third of it is for candidates that are met before the nearest are known.
 """
+_SIEVING = 0.25
+"""Duration of an 8-bit product of a candidate, as a share of that of a float64 product."""
 
 
-def choose_basis(
+@dataclass(frozen=True)
+class Subspace:
+    """A subspace that bounds products well.
+
+    Attributes:
+        basis: Orthonormal basis, [D, d] float32.
+        sieve: Whether it is faster to sift its candidates by 8-bit products before float64 ones.
+    """
+
+    basis: Tensor
+    sieve: bool
+
+
+def choose_subspace(
     features: Float32Array, count: int, precision: torch.dtype, speed: float
-) -> Tensor | None:
+) -> Subspace | None:
     """Choose the subspace in which a search for ``count`` neighbours is estimated to be fastest.
 
     The estimate counts the pairs of a sample that the bounds do not rule out. It decides about time
@@ -50,7 +67,7 @@ def choose_basis(
         speed: How many times as fast products of the features themselves are.
 
     Returns:
-        Orthonormal basis [D, d] float32, or None if products of the features are faster.
+        The subspace, or None if products of the features are faster.
     """
     size, width = features.shape
     picked = np.linspace(0, size - 1, min(size, _SAMPLE)).astype(np.int64)
@@ -60,7 +77,7 @@ def choose_basis(
     # The row itself, and its share of the neighbours.
     rank = min(len(tried), 1 + max(1, round(count * len(tried) / size)))
     least = (tried[::step] @ tried.T).topk(rank, dim=1).values[:, -1:]
-    comparison = _COMPARISONS[precision] * width
+    comparison = _COMPARISON[precision] * width
     # Multiply-adds per image.
     best, chosen = size / 2 * width / speed + count * comparison, None
     for d in (width // share - 1 for share in _SHARES):
@@ -72,8 +89,10 @@ def choose_basis(
         outside = (tried.square().sum(1) - inside.square().sum(1)).clamp(min=0).sqrt()
         bound = inside[::step] @ inside.T + outside[::step, None] * outside
         candidates = max(count, float((bound >= least).float().mean()) * size)
-        if cost + candidates * comparison < best:
-            best, chosen = cost + candidates * comparison, basis
+        sifted = 2 * count + _SIEVING * candidates
+        cost += min(candidates, sifted) * comparison
+        if cost < best:
+            best, chosen = cost, Subspace(basis, sieve=sifted < candidates)
     return chosen
 
 
