@@ -3,7 +3,7 @@
     python -m benchmarks.blocks resnet10t.rendered --crops demo/pedestrians/bounding_box_train
 
 The crops are repeated under other names until there are ``--images``. Prints one JSON object with
-the median of seconds and its ratio to one pass, bytes per image, and what merging and listing cost.
+the median of seconds and its ratio to one pass, and what merging and listing cost per image.
 With ``--actors`` Ray is measured too, its start included.
 """
 
@@ -99,7 +99,7 @@ def _seconds(ways: dict[str, Callable[[], None]], rounds: int) -> dict[str, dict
 
 
 def _merging(command: list[str], count: int, folder: Path) -> dict[str, float]:
-    """Measure the bytes of two shards, and the seconds that merging them takes."""
+    """Measure the seconds that merging two shards takes, and the bytes of the result."""
     out = folder / "f.npz"
     with redirect_stdout(StringIO()):
         for shard in ("1/2", "2/2"):
@@ -108,9 +108,7 @@ def _merging(command: list[str], count: int, folder: Path) -> dict[str, float]:
         start = time.perf_counter()
         reid_gen(["merge", *map(str, shards), "--out", str(out)])
         seconds = time.perf_counter() - start
-    files = [file for shard in shards for file in shard.iterdir()]
     result = {
-        "block_bytes_per_image": round(sum(file.stat().st_size for file in files) / count),
         "npz_bytes_per_image": round(out.stat().st_size / count),
         "merge_microseconds_per_image": round(1e6 * seconds / count, 1),
     }

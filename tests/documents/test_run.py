@@ -134,6 +134,20 @@ PAGES = {
         outputs=("labels.parquet",),
     ),
     "docs/several_gpus.md": Page(presumed.market),
+    "docs/scale.md": Page(
+        presumed.for_bodies,
+        {"runs/baseline_market_small": "resnet10t.rendered"},
+        dict.fromkeys(
+            (
+                "reid-gen extract crops --engine ray",
+                "reid-gen meshes folder --root crops --engine ray",
+                "reid-gen generate --engine ray",
+            ),
+            "starts Ray; see tests/distributed/test_ray_engine.py",
+        ),
+        outputs=("features.npz",),
+        needs=("pyarrow",),
+    ),
     "docs/pedestrians.md": Page(
         presumed.render,
         {"root=DIR": "root=demo/pedestrians", "weights=FILE": "weights=null"},
