@@ -14,7 +14,7 @@ import shutil
 import statistics
 import time
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import redirect_stdout
 from functools import partial
 from io import StringIO
@@ -82,7 +82,7 @@ def _extract(
         reid_gen([*command, f"{folder}/f.npz", *words])
 
 
-def _seconds(ways: dict[str, Callable[[], None]], rounds: int) -> dict[str, dict[str, float]]:
+def _seconds(ways: Mapping[str, Callable[[], None]], rounds: int) -> dict[str, dict[str, float]]:
     """Measure all ways in alternating rounds; return medians and ratios to the first."""
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for round_index in range(rounds + 1):
@@ -112,8 +112,8 @@ def _merging(command: list[str], count: int, folder: Path) -> dict[str, float]:
         "npz_bytes_per_image": round(out.stat().st_size / count),
         "merge_microseconds_per_image": round(1e6 * seconds / count, 1),
     }
-    for shard in shards:
-        shutil.rmtree(shard)
+    for path in shards:
+        shutil.rmtree(path)
     return result
 
 

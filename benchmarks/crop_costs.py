@@ -11,7 +11,8 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -37,9 +38,7 @@ def main() -> None:
     options = parser.parse_args()
     paths = [image.path for image in find_images([options.crops])[:BATCH]]
     costs = {
-        f"decode to {height} x {width}": _cost(
-            lambda h=height, w=width: [decode(path, h, w) for path in paths], len(paths)
-        )
+        f"decode to {height} x {width}": _cost(partial(_decode, paths, height, width), len(paths))
         for height, width in SIZES
     }
     costs |= _encoders()
@@ -59,6 +58,11 @@ def main() -> None:
     )
 
 
+def _decode(paths: Sequence[Path], height: int, width: int) -> None:
+    for path in paths:
+        decode(path, height, width)
+
+
 def _encoders() -> dict[str, float]:
     """Measure the built-in encoder, and a ResNet-50 at paper size."""
     built_in, card = open_encoder(Path("resnet10t.rendered"), "fp32")
@@ -71,7 +75,7 @@ def _encoders() -> dict[str, float]:
     for name, (encode, size) in encoders.items():
         images = torch.rand(BATCH, 3, size.height, size.width)
         with torch.no_grad():
-            costs[name] = _cost(lambda e=encode, i=images: e(i), BATCH)
+            costs[name] = _cost(partial(encode, images), BATCH)
     return costs
 
 
