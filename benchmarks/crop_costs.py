@@ -23,7 +23,7 @@ from reid_gen.data.find_images import find_images
 from reid_gen.data.images import decode
 from reid_gen.files import as_json
 from reid_gen.inference.reid_model import open_encoder
-from reid_gen.models.encoder import EncoderCard, create_encoder
+from reid_gen.models.encoder import EncoderCard, FeatureExtractor, create_encoder
 from reid_gen.training.run import environment
 
 BATCH = 32
@@ -67,7 +67,7 @@ def _encoders() -> dict[str, float]:
     """Measure the built-in encoder, and a ResNet-50 at paper size."""
     built_in, card = open_encoder(Path("resnet10t.rendered"), "fp32")
     paper = EncoderCard("resnet50", "gem", 256, 128)
-    encoders = {
+    encoders: dict[str, tuple[FeatureExtractor, EncoderCard]] = {
         "resnet10t.rendered, torch fp32": (built_in, card),
         "resnet50 at 256 x 128, torch fp32": (create_encoder(paper).eval(), paper),
     }
