@@ -126,12 +126,12 @@ def _kill_runs(options: argparse.Namespace, name: str) -> Tally:
     records = read_metrics(uninterrupted)[2:]  # the first epoch compiles
     tally = Tally(float(np.median([float(record["seconds"]) for record in records])))
     rng = np.random.default_rng(options.seed)
-    delays = list(rng.uniform(0, EPOCHS_PER_KILL * tally.epoch, options.kills))
-    while delays:
+    longest, left = EPOCHS_PER_KILL * tally.epoch, options.kills
+    while left:
         run = _write_config(options.out, name, "killed")
         shutil.rmtree(run, ignore_errors=True)
-        while delays and _kill(run, delays[-1], tally):
-            delays.pop()
+        while left and _kill(run, float(rng.uniform(0, longest)), tally):
+            left -= 1
         _complete(run)
         expected, actual = _content(uninterrupted), _content(run)
         differing = [
@@ -140,7 +140,7 @@ def _kill_runs(options: argparse.Namespace, name: str) -> Tally:
             if expected.get(key) != actual.get(key)
         ]
         tally.differing.append(differing)
-        print(f"{name}: run {len(tally.differing)}, {len(delays)} kills left; {differing=}")
+        print(f"{name}: run {len(tally.differing)}, {left} kills left; {differing=}")
     return tally
 
 
