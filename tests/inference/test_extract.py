@@ -10,6 +10,7 @@ from reid_gen.data.images import decode
 from reid_gen.errors import UserError
 from reid_gen.inference.extract import FeatureTable, extract, save_features
 from reid_gen.runtime.progress import Silent
+from reid_gen.runtime.transfer import to_unit_range
 from tests.data.real_format import draw_person
 
 OPTIONS = {"batch": 2, "workers": 2, "flip": False, "progress": Silent()}
@@ -17,7 +18,7 @@ CARD = SimpleNamespace(height=16, width=8)
 
 
 def encode(images):
-    return images.flatten(1)
+    return to_unit_range(images).flatten(1)
 
 
 @pytest.fixture
