@@ -42,7 +42,7 @@ class Block:
     def encode(self) -> bytes:
         """Encode the block as a Parquet file."""
         failures = [(str(failure.path), failure.reason) for failure in self.unreadable]
-        return parquet_bytes(self.columns, {_UNREADABLE: json.dumps(failures)})
+        return parquet_bytes(self.columns, {_UNREADABLE: as_json(failures, indent=None)})
 
 
 def _read_block(file: Path, names: Sequence[str] | None = None) -> Block:

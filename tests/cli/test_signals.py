@@ -13,6 +13,8 @@ from reid_gen.cli.signals import STOPS, stoppable
 @pytest.fixture(autouse=True)
 def restore_handlers():
     handlers = {number: signal.getsignal(number) for number in STOPS}
+    for number in STOPS:  # a shell starts its background jobs with SIGINT ignored
+        signal.signal(number, signal.default_int_handler)
     yield
     for number, handler in handlers.items():
         signal.signal(number, handler)

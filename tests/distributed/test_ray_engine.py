@@ -41,6 +41,11 @@ def compute(job, path):
     return [block.columns["length"].tolist() for block in read_blocks([folder])], log.lines
 
 
+def without_progress(text):
+    """Drop the progress lines that a slow machine shows."""
+    return [line for line in text.splitlines() if not line.endswith(" left")]
+
+
 def test_ray_is_reached_from_this_machine_only():
     assert [node["NodeManagerAddress"] for node in ray.nodes()] == ["127.0.0.1"]
 
@@ -67,7 +72,7 @@ def test_ray_writes_the_bytes_of_the_local_engine(
     main([*words, out, "--engine", "ray", "--actors", str(actors)])
     actual = capsys.readouterr()
     assert actual.out == expected.out.replace(f"local/{out}", out)
-    assert actual.err == expected.err
+    assert without_progress(actual.err) == without_progress(expected.err)
     assert content(people / out) == content(people / "local" / out)
     assert not list(people.glob(".*"))
 

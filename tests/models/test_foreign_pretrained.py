@@ -182,6 +182,6 @@ class RunsCode:
 
 def test_import_encoder_never_runs_code_of_a_file(tmp_path, capsys):
     torch.save({"state_dict": plain(), "args": RunsCode()}, tmp_path / "evil.pth")
-    with pytest.raises(UserError, match=r"holds Python objects \(print\) with its tensors"):
+    with pytest.raises(UserError, match=r"holds Python objects \(\S*print\) with its tensors"):
         import_encoder(tmp_path / "evil.pth")
     assert "code ran" not in capsys.readouterr().out
